@@ -1,0 +1,3 @@
+//! Lockstep's resources, data sources and functions: the terraform-provider-lockstep binary.
+
+fn main() {}

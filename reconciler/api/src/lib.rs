@@ -1,0 +1,1 @@
+//! The public contract: wire types with JSON Schema, problems, the OpenAPI document, the client.

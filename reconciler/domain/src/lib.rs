@@ -1,0 +1,1 @@
+//! The nouns of promotion and every decision about them. No I/O, no async, no clock.

@@ -1,0 +1,1 @@
+//! Everything that touches the outside: git, registries, infra runs, HTTP, metrics.

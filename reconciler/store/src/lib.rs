@@ -1,0 +1,1 @@
+//! What survives a crash: definitions, freight, promotion logs, wake-ups.

@@ -1,0 +1,1 @@
+//! Real binaries driven from outside: terraform or tofu, lockstepd, git, a registry, Prometheus.
