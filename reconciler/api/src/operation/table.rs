@@ -1,0 +1,143 @@
+//! The operations themselves, by noun.
+
+use serde_json::Value;
+
+use super::{Auth, Method, Operation};
+use crate::v1::{
+    AbortPromotion, AccessToken, ApprovePromotion, CreateAccessToken, CreatePromotion,
+    CreatedAccessToken, EventsQuery, Explain, Freight, FreightApproval, FreightQuery, Health,
+    ListQuery, Page, Pipeline, Policy, PolicySpec, Preview, PreviewRequest, Project, ProjectSpec,
+    Promotion, PromotionEvent, PromotionQuery, RenamePolicy, ServerVersion, Stage, StageSpec,
+    Verification, VerificationSpec, Warehouse, WarehouseSpec, Whoami,
+};
+
+const fn get(
+    path: &'static str,
+    id: &'static str,
+    tag: &'static str,
+    summary: &'static str,
+) -> Operation {
+    Operation::new(Method::Get, path, id, tag, summary)
+}
+
+const fn put(
+    path: &'static str,
+    id: &'static str,
+    tag: &'static str,
+    summary: &'static str,
+) -> Operation {
+    Operation::new(Method::Put, path, id, tag, summary).conditional()
+}
+
+const fn post(
+    path: &'static str,
+    id: &'static str,
+    tag: &'static str,
+    summary: &'static str,
+) -> Operation {
+    Operation::new(Method::Post, path, id, tag, summary)
+}
+
+const fn delete(
+    path: &'static str,
+    id: &'static str,
+    tag: &'static str,
+    summary: &'static str,
+) -> Operation {
+    Operation::new(Method::Delete, path, id, tag, summary)
+}
+
+/// Every operation of the contract. A `PUT` answers 201 instead of 200 when it created.
+#[rustfmt::skip]
+pub const OPERATIONS: &[Operation] = &[
+    get("/healthz", "health", "server", "whether the daemon can serve")
+        .auth(Auth::Public).answers::<Health>(200),
+    get("/v1/version", "version", "server", "which daemon answers")
+        .auth(Auth::Public).answers::<ServerVersion>(200),
+    get("/v1/openapi.json", "openapi", "server", "this document")
+        .auth(Auth::Public).answers::<Value>(200),
+    get("/v1/whoami", "whoami", "tokens", "who the bearer of the sent token is")
+        .answers::<Whoami>(200),
+
+    get("/v1/tokens", "listTokens", "tokens", "list the tokens, without their secrets")
+        .auth(Auth::Admin).query::<ListQuery>().answers::<Page<AccessToken>>(200),
+    post("/v1/tokens", "createToken", "tokens", "create a token for a person or a program")
+        .auth(Auth::Admin).takes::<CreateAccessToken>().answers::<CreatedAccessToken>(201),
+    delete("/v1/tokens/{token}", "revokeToken", "tokens", "make a token stop working")
+        .auth(Auth::Admin),
+
+    get("/v1/projects", "listProjects", "projects", "list the projects by name")
+        .query::<ListQuery>().answers::<Page<Project>>(200),
+    get("/v1/projects/{project}", "getProject", "projects", "read a project")
+        .answers::<Project>(200),
+    put("/v1/projects/{project}", "putProject", "projects", "define a project")
+        .takes::<ProjectSpec>().answers::<Project>(200),
+    delete("/v1/projects/{project}", "deleteProject", "projects", "remove an empty project")
+        .conditional(),
+    get("/v1/projects/{project}/pipeline", "getPipeline", "projects", "read the graph of the stages")
+        .answers::<Pipeline>(200),
+    post("/v1/projects/{project}/preview", "preview", "projects", "ask what a change would do to live freight")
+        .takes::<PreviewRequest>().answers::<Preview>(200),
+
+    get("/v1/projects/{project}/warehouses", "listWarehouses", "warehouses", "list the warehouses by name")
+        .query::<ListQuery>().answers::<Page<Warehouse>>(200),
+    get("/v1/projects/{project}/warehouses/{name}", "getWarehouse", "warehouses", "read a warehouse")
+        .answers::<Warehouse>(200),
+    put("/v1/projects/{project}/warehouses/{name}", "putWarehouse", "warehouses", "define a warehouse")
+        .takes::<WarehouseSpec>().answers::<Warehouse>(200),
+    delete("/v1/projects/{project}/warehouses/{name}", "deleteWarehouse", "warehouses", "remove a warehouse that nothing requests")
+        .conditional(),
+    post("/v1/projects/{project}/warehouses/{name}/refresh", "refreshWarehouse", "warehouses", "ask the sources now")
+        .answers::<Warehouse>(202),
+
+    get("/v1/projects/{project}/stages", "listStages", "stages", "list the stages by name")
+        .query::<ListQuery>().answers::<Page<Stage>>(200),
+    get("/v1/projects/{project}/stages/{name}", "getStage", "stages", "read a stage")
+        .answers::<Stage>(200),
+    put("/v1/projects/{project}/stages/{name}", "putStage", "stages", "define a stage")
+        .takes::<StageSpec>().answers::<Stage>(200),
+    delete("/v1/projects/{project}/stages/{name}", "deleteStage", "stages", "remove a stage that nothing takes freight from")
+        .conditional(),
+    get("/v1/projects/{project}/stages/{name}/explain", "explainStage", "stages", "say why a stage does or does not get freight")
+        .answers::<Explain>(200),
+
+    get("/v1/projects/{project}/verifications", "listVerifications", "verifications", "list the verifications by name")
+        .query::<ListQuery>().answers::<Page<Verification>>(200),
+    get("/v1/projects/{project}/verifications/{name}", "getVerification", "verifications", "read a verification")
+        .answers::<Verification>(200),
+    put("/v1/projects/{project}/verifications/{name}", "putVerification", "verifications", "define a verification")
+        .takes::<VerificationSpec>().answers::<Verification>(200),
+    delete("/v1/projects/{project}/verifications/{name}", "deleteVerification", "verifications", "remove a verification that no stage uses")
+        .conditional(),
+
+    get("/v1/projects/{project}/policies", "listPolicies", "policies", "list the policies by name")
+        .query::<ListQuery>().answers::<Page<Policy>>(200),
+    get("/v1/projects/{project}/policies/{name}", "getPolicy", "policies", "read a policy")
+        .answers::<Policy>(200),
+    put("/v1/projects/{project}/policies/{name}", "putPolicy", "policies", "define a policy")
+        .takes::<PolicySpec>().answers::<Policy>(200),
+    delete("/v1/projects/{project}/policies/{name}", "deletePolicy", "policies", "remove a policy")
+        .conditional(),
+    post("/v1/projects/{project}/policies/{name}/rename", "renamePolicy", "policies", "rename a policy in place")
+        .conditional().takes::<RenamePolicy>().answers::<Policy>(200),
+
+    get("/v1/projects/{project}/freight", "listFreight", "freight", "list the freight, newest first")
+        .query::<FreightQuery>().answers::<Page<Freight>>(200),
+    get("/v1/projects/{project}/freight/{freight}", "getFreight", "freight", "read a freight, by its id or a unique beginning of it")
+        .answers::<Freight>(200),
+    post("/v1/projects/{project}/freight/{freight}/approve", "approveFreight", "freight", "make freight available to a stage past its upstream")
+        .takes::<FreightApproval>().answers::<Freight>(200),
+
+    get("/v1/projects/{project}/promotions", "listPromotions", "promotions", "list the promotions, newest first, without patches")
+        .query::<PromotionQuery>().answers::<Page<Promotion>>(200),
+    post("/v1/projects/{project}/promotions", "createPromotion", "promotions", "ask for a promotion")
+        .takes::<CreatePromotion>().answers::<Promotion>(201),
+    get("/v1/projects/{project}/promotions/{promotion}", "getPromotion", "promotions", "read a promotion")
+        .answers::<Promotion>(200),
+    post("/v1/projects/{project}/promotions/{promotion}/approve", "approvePromotion", "promotions", "approve what a promotion will do")
+        .takes::<ApprovePromotion>().answers::<Promotion>(200),
+    post("/v1/projects/{project}/promotions/{promotion}/abort", "abortPromotion", "promotions", "end a promotion")
+        .takes::<AbortPromotion>().answers::<Promotion>(200),
+    get("/v1/projects/{project}/promotions/{promotion}/events", "listPromotionEvents", "promotions", "read what happened to a promotion, waiting for it if nothing did")
+        .query::<EventsQuery>().answers::<Vec<PromotionEvent>>(200),
+];

@@ -1,0 +1,59 @@
+//! The wire types of `/v1`, one file per noun.
+//!
+//! An object that a client defines comes in two types: `WarehouseSpec` is what is sent, and
+//! `Warehouse` is what comes back, the same spec beside its [`Meta`] and what the daemon has seen.
+
+mod access;
+mod change_set;
+mod explain;
+mod freight;
+mod gate;
+mod object;
+mod pipeline;
+mod policy;
+mod precondition;
+mod preview;
+mod project;
+mod promotion;
+mod server;
+mod stage;
+mod verification;
+mod warehouse;
+
+pub use crate::wire_enum::UnknownName;
+pub use access::{AccessToken, CreateAccessToken, CreatedAccessToken, Secret, Whoami};
+pub use change_set::{
+    ChangeSet, DeferredStep, FileChange, InfraPlan, PlannedCall, UndoDescription,
+};
+pub use explain::{Candidate, Explain, ExplainedPolicy};
+pub use freight::{
+    Artifact, Freight, FreightApproval, FreightQuery, FreightStage, GitArtifact, ImageArtifact,
+};
+pub use gate::{BypassGate, Gate, GateKind, Hold, Verdict, Waiting};
+pub use object::{
+    Condition, ConditionStatus, Kind, ListQuery, Meta, Object, PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX,
+    Page, WorldToken,
+};
+pub use pipeline::{Pipeline, PipelineEdge, PipelineStage};
+pub use policy::{
+    ApprovalRule, BypassRule, Exclusion, InfraAction, InfraRules, Mode, Policy, PolicySpec,
+    RenamePolicy, RollbackRule, RollbackTrigger, StageSelector,
+};
+pub use precondition::Precondition;
+pub use preview::{Definition, Effect, EffectKind, Preview, PreviewRequest, PreviewWarning};
+pub use project::{Project, ProjectSpec};
+pub use promotion::{
+    AbortPromotion, ApprovePromotion, Bypass, CreatePromotion, EventsQuery, FreightSelector,
+    Measurement, Phase, Promotion, PromotionApproval, PromotionEvent, PromotionQuery, StepRun,
+    StepState,
+};
+pub use server::{Health, HealthStatus, ServerVersion};
+pub use stage::{
+    ActivePromotion, Choose, CurrentFreight, Request, RequestMatch, Stage, StageSpec, StageStatus,
+    Step, VerificationUse,
+};
+pub use verification::{HttpCheck, PrometheusCheck, Verification, VerificationSpec};
+pub use warehouse::{
+    DISCOVERY_LIMIT_DEFAULT, GitSubscription, ImageSubscription, Warehouse, WarehouseSpec,
+    WarehouseStatus,
+};

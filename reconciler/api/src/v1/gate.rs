@@ -1,0 +1,93 @@
+//! Gates and their verdicts, holds, and why something waits.
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+wire_enum! {
+    /// What a gate says.
+    Verdict {
+        /// The freight may pass.
+        Pass = "pass",
+        /// The freight may not pass.
+        Fail = "fail",
+        /// Something needed is missing; it never promotes.
+        Unknown = "unknown",
+    }
+}
+
+wire_enum! {
+    /// The kinds of gates.
+    GateKind {
+        /// The freight is verified upstream, direct, or approved for the stage.
+        Upstream = "upstream",
+        /// The freight was verified upstream long enough ago.
+        Soak = "soak",
+        /// Enough people approved.
+        Approvals = "approvals",
+        /// The infra plans keep the policy's rules.
+        Infra = "infra",
+        /// No definition around the stage changed just now.
+        Settle = "settle",
+        /// Nothing holds the stage or the freight.
+        Hold = "hold",
+    }
+}
+
+wire_enum! {
+    /// The gates that a bypass may skip.
+    BypassGate {
+        /// The soak time.
+        Soak = "soak",
+        /// The approvals.
+        Approvals = "approvals",
+        /// The infra rules.
+        Infra = "infra",
+        /// The verification upstream.
+        Upstream = "upstream",
+    }
+}
+
+/// One gate's verdict on one freight.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Gate {
+    /// Which gate.
+    pub gate: GateKind,
+    /// The policy that holds it; null for gates that need no policy.
+    pub policy: Option<String>,
+    /// What it says.
+    pub verdict: Verdict,
+    /// Why, in one sentence.
+    pub message: String,
+    /// When the verdict changes by time alone, if it does.
+    pub until: Option<Timestamp>,
+    /// Whether the promotion skips it.
+    #[serde(default)]
+    pub bypassed: bool,
+}
+
+/// A durable stop.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Hold {
+    /// Why.
+    pub reason: String,
+    /// Who put it.
+    pub author: String,
+    /// Since when.
+    pub since: Timestamp,
+    /// When it ends by itself; null if a person must lift it.
+    pub until: Option<Timestamp>,
+}
+
+/// Why something does not move.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Waiting {
+    /// What waits, such as `stage/prod` or `promotion/prod.12`.
+    pub subject: String,
+    /// Why, as one CamelCase word.
+    pub reason: String,
+    /// Why, in one sentence.
+    pub message: String,
+    /// Until when at the latest, if time alone ends it.
+    pub until: Option<Timestamp>,
+}

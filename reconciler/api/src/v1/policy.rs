@@ -1,0 +1,172 @@
+//! Promotion policies: whether and when stages are promoted to.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{BypassGate, Kind, Meta, Object};
+
+/// What a client says of a policy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PolicySpec {
+    /// Who starts a promotion.
+    pub mode: Mode,
+    /// Which stages it speaks about.
+    pub stages: StageSelector,
+    /// How long freight must have been verified upstream, a duration.
+    #[serde(default)]
+    pub soak: Option<String>,
+    /// How long no definition around a stage may have changed before automation acts, a duration;
+    /// null means 30 s.
+    #[serde(default)]
+    pub settle: Option<String>,
+    /// Who must approve, one entry per group.
+    #[serde(default)]
+    pub approvals: Vec<ApprovalRule>,
+    /// What a promotion may do to infrastructure.
+    #[serde(default)]
+    pub infra: Option<InfraRules>,
+    /// When a failed promotion is undone.
+    #[serde(default)]
+    pub rollback: Option<RollbackRule>,
+    /// Who may skip which gates.
+    #[serde(default)]
+    pub bypass: Vec<BypassRule>,
+}
+
+wire_enum! {
+    /// Who starts a promotion.
+    Mode {
+        /// Automation, as soon as freight is available.
+        Automatic = "automatic",
+        /// Automation, once every gate passes.
+        Gated = "gated",
+        /// A person; the gates still hold.
+        Manual = "manual",
+    }
+}
+
+/// Which stages a policy speaks about.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StageSelector {
+    /// Globs over the names of stages; one match is enough.
+    pub names: Vec<String>,
+}
+
+/// How many people of a group must approve.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ApprovalRule {
+    /// Whose approval counts.
+    pub group: String,
+    /// How many distinct people.
+    #[serde(default = "approval_count_default")]
+    pub count: u32,
+    /// Whose approval does not count, though they are in the group.
+    #[serde(default)]
+    pub exclude: Vec<Exclusion>,
+}
+
+fn approval_count_default() -> u32 {
+    1
+}
+
+wire_enum! {
+    /// A person whose approval does not count.
+    Exclusion {
+        /// Who asked for the promotion.
+        Requester = "requester",
+        /// Who wrote a commit of the freight.
+        CommitAuthor = "commit_author",
+        /// Who last changed the policy.
+        PolicyAuthor = "policy_author",
+    }
+}
+
+/// What a promotion may do to infrastructure, judged on its plans.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct InfraRules {
+    /// Actions that no resource may see.
+    #[serde(default)]
+    pub forbid: Vec<InfraAction>,
+    /// Globs over resource addresses that may be neither deleted nor replaced.
+    #[serde(default)]
+    pub protect: Vec<String>,
+    /// How many resources may change at most.
+    #[serde(default)]
+    pub max_changes: Option<u32>,
+}
+
+wire_enum! {
+    /// What a plan does to a resource.
+    InfraAction {
+        /// It is created.
+        Create = "create",
+        /// It is changed in place.
+        Update = "update",
+        /// It is destroyed and created, in either order.
+        Replace = "replace",
+        /// It is destroyed.
+        Delete = "delete",
+    }
+}
+
+/// When a failed promotion is undone.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RollbackRule {
+    /// What sets it off.
+    pub on: Vec<RollbackTrigger>,
+}
+
+wire_enum! {
+    /// What sets off an undo.
+    RollbackTrigger {
+        /// A step failed.
+        PromotionFailed = "promotion_failed",
+        /// The verification failed.
+        VerificationFailed = "verification_failed",
+    }
+}
+
+/// The right of some groups to skip some gates, with a reason.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BypassRule {
+    /// Its name within the policy.
+    pub name: String,
+    /// Who has it.
+    pub groups: Vec<String>,
+    /// Which gates it skips.
+    pub gates: Vec<BypassGate>,
+}
+
+/// A set of gates over a set of stages.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Policy {
+    /// Who and what it is.
+    #[serde(flatten)]
+    pub meta: Meta,
+    /// Its definition.
+    pub spec: PolicySpec,
+}
+
+impl Object for Policy {
+    type Spec = PolicySpec;
+
+    const KIND: Kind = Kind::Policy;
+
+    fn meta(&self) -> &Meta {
+        &self.meta
+    }
+}
+
+/// A new name for a policy. Nothing else of it changes, and no gate opens meanwhile.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RenamePolicy {
+    /// The new name.
+    pub to: String,
+}

@@ -1,0 +1,302 @@
+//! Promotions: runs of a stage's steps with one freight.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{BypassGate, ChangeSet, Gate, Verdict, Waiting, WorldToken};
+
+/// One run of a stage's steps with one freight.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Promotion {
+    /// Stage and number within it, such as `prod.12`.
+    pub id: String,
+    /// The project that owns it.
+    pub project: String,
+    /// Where it goes.
+    pub stage: String,
+    /// The id of the freight that it brings.
+    pub freight: String,
+    /// Everything that the stage will hold: the freight for each warehouse.
+    pub collection: BTreeMap<String, String>,
+    /// How far it is.
+    pub phase: Phase,
+    /// Who asked for it; `automation` if nobody did.
+    pub requester: String,
+    /// Why, if that was said.
+    pub reason: Option<String>,
+    /// Which gates it skips, and why.
+    pub bypass: Option<Bypass>,
+    /// What it will do; null until it is prepared.
+    pub change_set: Option<ChangeSet>,
+    /// What each gate says.
+    pub gates: Vec<Gate>,
+    /// Who approved.
+    pub approvals: Vec<PromotionApproval>,
+    /// Its steps, in order.
+    pub steps: Vec<StepRun>,
+    /// What the verification measured.
+    pub measurements: Vec<Measurement>,
+    /// Why it waits, if it does.
+    pub waiting: Vec<Waiting>,
+    /// What went wrong, if anything.
+    pub error: Option<String>,
+    /// The differences that an undo left behind, if it is stuck.
+    pub remaining: Vec<String>,
+    /// The state of the world as of which this answer was given.
+    pub token: WorldToken,
+    /// When it was asked for.
+    pub created_at: Timestamp,
+    /// When it took the stage's slot and began its effects.
+    pub committed_at: Option<Timestamp>,
+    /// When it ended.
+    pub finished_at: Option<Timestamp>,
+}
+
+wire_enum! {
+    /// How far a promotion is.
+    Phase {
+        /// Its change set is being made.
+        Preparing = "preparing",
+        /// It waits for gates or for the stage's slot.
+        Waiting = "waiting",
+        /// Its effects happen.
+        Committing = "committing",
+        /// Its effect is being measured.
+        Verifying = "verifying",
+        /// It is being undone.
+        Unwinding = "unwinding",
+        /// All of it happened and was verified.
+        Succeeded = "succeeded",
+        /// It failed, and nothing undoes it.
+        Failed = "failed",
+        /// It failed and was undone entirely.
+        RolledBack = "rolled_back",
+        /// Its undo was refused or failed: a person must act.
+        Stuck = "stuck",
+        /// A person ended it.
+        Aborted = "aborted",
+        /// Newer freight took its place before it began.
+        Superseded = "superseded",
+        /// It happened, but what was measured proves nothing.
+        Inconclusive = "inconclusive",
+    }
+}
+
+impl Phase {
+    /// Whether nothing more happens by itself. A stuck promotion counts: it waits for a person.
+    #[must_use]
+    pub const fn is_finished(self) -> bool {
+        match self {
+            Self::Preparing
+            | Self::Waiting
+            | Self::Committing
+            | Self::Verifying
+            | Self::Unwinding => false,
+            Self::Succeeded
+            | Self::Failed
+            | Self::RolledBack
+            | Self::Stuck
+            | Self::Aborted
+            | Self::Superseded
+            | Self::Inconclusive => true,
+        }
+    }
+}
+
+/// Gates to skip.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Bypass {
+    /// Which.
+    pub gates: Vec<BypassGate>,
+    /// Why; it is recorded.
+    pub reason: String,
+}
+
+/// One person's approval of one change set.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PromotionApproval {
+    /// Who.
+    pub by: String,
+    /// The groups that they were in.
+    pub groups: Vec<String>,
+    /// The digest of the change set that they saw.
+    pub digest: String,
+    /// What they said.
+    pub comment: Option<String>,
+    /// When.
+    pub at: Timestamp,
+    /// Whether it counts no longer, because the change set is another now.
+    pub void: bool,
+}
+
+/// One step of a promotion, and what became of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct StepRun {
+    /// Its name.
+    pub name: String,
+    /// Its kind.
+    pub uses: String,
+    /// How far it is.
+    pub state: StepState,
+    /// When it last began.
+    pub started_at: Option<Timestamp>,
+    /// When it last ended.
+    pub finished_at: Option<Timestamp>,
+    /// Its outputs by name, sensitive values masked.
+    pub outputs: BTreeMap<String, Value>,
+    /// What went wrong, if anything.
+    pub error: Option<String>,
+}
+
+wire_enum! {
+    /// How far a step is.
+    StepState {
+        /// It has not begun.
+        Pending = "pending",
+        /// It ran in full while preparing, or its effect is planned.
+        Prepared = "prepared",
+        /// It waits for outputs of an earlier effect.
+        Deferred = "deferred",
+        /// It runs.
+        Running = "running",
+        /// It happened.
+        Succeeded = "succeeded",
+        /// It failed, without effect.
+        Failed = "failed",
+        /// It may have happened; a person must say.
+        Uncertain = "uncertain",
+        /// It happened and was undone.
+        Undone = "undone",
+        /// It happened, and its undo failed or was refused.
+        UndoFailed = "undo_failed",
+    }
+}
+
+/// One measurement of one check.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Measurement {
+    /// The verification's name within the stage.
+    pub verification: String,
+    /// The check's name within the verification.
+    pub check: String,
+    /// When.
+    pub at: Timestamp,
+    /// What it says.
+    pub verdict: Verdict,
+    /// What was measured, shortened.
+    pub value: Option<String>,
+    /// Why it says so.
+    pub message: String,
+}
+
+/// Something that happened to a promotion.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PromotionEvent {
+    /// Its number; numbers grow and may have gaps.
+    pub seq: u64,
+    /// When.
+    pub at: Timestamp,
+    /// What kind of event, in `snake_case`, such as `step_finished`.
+    pub kind: String,
+    /// The step that it is about, if any.
+    pub step: Option<String>,
+    /// What happened, in one sentence.
+    pub message: String,
+}
+
+/// Asks for a promotion.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreatePromotion {
+    /// Where to.
+    pub stage: String,
+    /// With which freight.
+    pub freight: FreightSelector,
+    /// Why.
+    #[serde(default)]
+    pub reason: Option<String>,
+    /// Gates to skip.
+    #[serde(default)]
+    pub bypass: Option<Bypass>,
+}
+
+/// Names a freight: `newest` for the newest that is available to the stage, or its id, or a
+/// beginning of it that is unique in the project.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(from = "String", into = "String")]
+pub enum FreightSelector {
+    /// The newest that is available.
+    Newest,
+    /// This one.
+    Id(String),
+}
+
+const NEWEST: &str = "newest";
+
+impl From<String> for FreightSelector {
+    fn from(text: String) -> Self {
+        if text == NEWEST { Self::Newest } else { Self::Id(text) }
+    }
+}
+
+impl From<FreightSelector> for String {
+    fn from(selector: FreightSelector) -> Self {
+        match selector {
+            FreightSelector::Newest => NEWEST.to_owned(),
+            FreightSelector::Id(id) => id,
+        }
+    }
+}
+
+/// Approves what a promotion will do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ApprovePromotion {
+    /// The digest of the change set that the approver saw; refused if it is another by now.
+    pub digest: String,
+    /// What the approver says.
+    #[serde(default)]
+    pub comment: Option<String>,
+}
+
+/// Ends a promotion.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AbortPromotion {
+    /// Why; it is recorded.
+    pub reason: String,
+}
+
+/// Which promotions to list, newest first.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PromotionQuery {
+    /// Only promotions of this stage.
+    pub stage: Option<String>,
+    /// Only promotions that have not ended (`true`) or have (`false`).
+    pub active: Option<bool>,
+    /// How many at most: 100 when left out, never more than 500.
+    pub limit: Option<u32>,
+    /// The `next` of the page before.
+    pub page: Option<String>,
+}
+
+/// Which events of a promotion to answer, and how long to wait for one.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EventsQuery {
+    /// Only events with a greater number.
+    pub after: Option<u64>,
+    /// How many seconds to wait if there is none: 0 when left out, never more than 60.
+    pub wait: Option<u32>,
+}
+
+impl EventsQuery {
+    /// The longest wait, in seconds; a longer wish is cut to this.
+    pub const WAIT_SECONDS_MAX: u32 = 60;
+}

@@ -1,0 +1,161 @@
+//! Stages: places where freight is promoted to.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{Hold, Kind, Meta, Object, Phase, Waiting};
+
+/// What a client says of a stage.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StageSpec {
+    /// Values that steps use as `vars.<name>`.
+    #[serde(default)]
+    pub vars: BTreeMap<String, String>,
+    /// Which freight it requests, one entry per warehouse.
+    #[serde(default)]
+    pub requests: Vec<Request>,
+    /// What a promotion does, in order. A stage without steps only passes freight on.
+    #[serde(default)]
+    pub steps: Vec<Step>,
+    /// What is measured after a promotion.
+    #[serde(default)]
+    pub verifications: Vec<VerificationUse>,
+    /// Which of several candidates goes first.
+    #[serde(default)]
+    pub choose: Choose,
+    /// Free names and values.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+}
+
+/// A wish for the freight of one warehouse.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Request {
+    /// Whose freight.
+    pub warehouse: String,
+    /// The stages that must have verified it. Empty means straight from the warehouse.
+    #[serde(default)]
+    pub from: Vec<String>,
+    /// How many of them.
+    #[serde(default, rename = "match")]
+    pub matching: RequestMatch,
+}
+
+wire_enum! {
+    /// How many of a request's upstream stages must have verified a freight.
+    #[derive(Default)]
+    RequestMatch {
+        /// One of them.
+        #[default]
+        Any = "any",
+        /// Each of them.
+        All = "all",
+    }
+}
+
+/// One step of a promotion.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Step {
+    /// How later steps address its outputs: `steps.<name>.<output>`.
+    pub name: String,
+    /// Which kind of step, such as `git_clone`.
+    pub uses: String,
+    /// What the kind takes; its texts may hold `{{ CEL }}`.
+    #[serde(default)]
+    pub config: Value,
+}
+
+/// A verification template put to use, with its arguments.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct VerificationUse {
+    /// Its name within the stage.
+    pub name: String,
+    /// The name of the verification.
+    pub template: String,
+    /// Values that the template uses as `args.<name>`.
+    #[serde(default)]
+    pub args: BTreeMap<String, String>,
+}
+
+wire_enum! {
+    /// Which of several candidates goes first.
+    #[derive(Default)]
+    Choose {
+        /// The newest; a newer one supersedes one that has not started.
+        #[default]
+        Latest = "latest",
+        /// Each in its order.
+        Queue = "queue",
+        /// What the upstream stage holds now.
+        MatchUpstream = "match_upstream",
+    }
+}
+
+/// A place where freight is promoted to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Stage {
+    /// Who and what it is.
+    #[serde(flatten)]
+    pub meta: Meta,
+    /// Its definition.
+    pub spec: StageSpec,
+    /// What the daemon has seen.
+    pub status: StageStatus,
+}
+
+/// What the daemon has seen of a stage.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct StageStatus {
+    /// The freight that it holds, by warehouse.
+    pub current: BTreeMap<String, CurrentFreight>,
+    /// The promotion that is on its way, if any.
+    pub promotion: Option<ActivePromotion>,
+    /// What stops automation here, if anything.
+    pub hold: Option<Hold>,
+    /// What does not move, why, and until when.
+    pub waiting: Vec<Waiting>,
+    /// The stages that take freight from this one, sorted.
+    pub downstream: Vec<String>,
+}
+
+/// The freight that a stage holds of one warehouse.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CurrentFreight {
+    /// Its id.
+    pub freight: String,
+    /// The promotion that brought it; null in a stage without steps.
+    pub promotion: Option<String>,
+    /// Since when it is here.
+    pub entered_at: Timestamp,
+    /// When this stage verified it; null while it has not.
+    pub verified_at: Option<Timestamp>,
+}
+
+/// A promotion that is on its way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ActivePromotion {
+    /// Its id, such as `prod.12`.
+    pub id: String,
+    /// The freight that it brings.
+    pub freight: String,
+    /// How far it is.
+    pub phase: Phase,
+}
+
+impl Object for Stage {
+    type Spec = StageSpec;
+
+    const KIND: Kind = Kind::Stage;
+
+    fn meta(&self) -> &Meta {
+        &self.meta
+    }
+}
