@@ -1,0 +1,3 @@
+//! Edits of configuration text that change only what was asked for.
+
+pub mod yaml;

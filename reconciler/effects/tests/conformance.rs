@@ -1,0 +1,52 @@
+//! The conformance data of what this crate decides: every case of every category, named when it fails.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::path::PathBuf;
+
+use reconciler_effects::edit::yaml;
+use serde_json::{Value, json};
+
+fn cases(category: &str) -> Vec<Value> {
+    let dir = std::env::var_os("LOCKSTEP_CONFORMANCE_DIR").map_or_else(
+        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/conformance"),
+        PathBuf::from,
+    );
+    let text = std::fs::read_to_string(dir.join(format!("{category}.json"))).unwrap();
+    let mut data: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(data["category"], category);
+    let cases: Vec<Value> = serde_json::from_value(data["cases"].take()).unwrap();
+    assert!(!cases.is_empty());
+    cases
+}
+
+fn check(category: &str, passes: impl Fn(&Value, &Value) -> Result<(), Value>) {
+    let failed: Vec<String> = cases(category)
+        .iter()
+        .filter_map(|case| {
+            let got = passes(&case["input"], &case["expect"]).err()?;
+            Some(format!("{category}/{}: {got}, not {}", case["name"], case["expect"]))
+        })
+        .collect();
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+}
+
+#[test]
+fn yaml_update() {
+    check("yaml_update", |input, expect| {
+        let updates = input["updates"].as_array().unwrap().iter().map(|update| {
+            let key: yaml::KeyPath = update["key"].as_str().unwrap().parse()?;
+            Ok((key, yaml::Scalar::try_from(&update["value"]).unwrap()))
+        });
+        let result = updates
+            .collect::<Result<Vec<_>, _>>()
+            .and_then(|updates| yaml::update(input["text"].as_str().unwrap(), &updates));
+        let got = match result {
+            Ok(text) => json!({ "text": text }),
+            Err(error) => json!({ "error_kind": error.kind() }),
+        };
+        let accepted =
+            expect["accept"].as_array().is_some_and(|texts| texts.contains(&got["text"]));
+        let same = got["text"] == expect["text"] && got["error_kind"] == expect["error_kind"];
+        if same || accepted { Ok(()) } else { Err(got) }
+    });
+}
