@@ -1,0 +1,288 @@
+//! The JSON form of values, led by their type: what states and some older messages hold.
+//!
+//! Numbers are read from their text, so that none loses digits.
+
+use std::collections::BTreeMap;
+
+use serde_json::value::RawValue;
+
+use super::conform::{canonical_set, normalized};
+use super::types::MAX_DEPTH;
+use super::{Dynamic, NumberError, Path, Step, Type, TypeError, Value};
+
+/// Why a JSON text is not a value of the type.
+#[derive(Debug, thiserror::Error)]
+pub enum JsonError {
+    /// Something else is where the type demands a value of its own.
+    #[error("at {path}: not {expected}: {source}")]
+    Mismatch {
+        /// Where in the value.
+        path: Path,
+        /// What belongs there.
+        expected: Type,
+        /// What the parser found.
+        source: serde_json::Error,
+    },
+    /// A tuple has another number of elements than its type.
+    #[error("at {path}: {found} elements in a tuple of {expected}")]
+    Tuple {
+        /// Where in the value.
+        path: Path,
+        /// How many there are.
+        found: usize,
+        /// How many belong there.
+        expected: usize,
+    },
+    /// An object has an attribute that its type has not.
+    #[error("at {0}: no such attribute")]
+    Extra(Path),
+    /// A number cannot be read.
+    #[error("at {path}: {source}")]
+    Number {
+        /// Where in the value.
+        path: Path,
+        /// What is wrong with it.
+        source: NumberError,
+    },
+    /// The type beside a value at a dynamic place cannot be read.
+    #[error("at {path}: {source}")]
+    Type {
+        /// Where in the value.
+        path: Path,
+        /// What is wrong with it.
+        source: TypeError,
+    },
+    /// The value nests too deep.
+    #[error("value nests deeper than {MAX_DEPTH}")]
+    Deep,
+}
+
+/// What to do with an attribute that the type does not have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extra {
+    /// The value is refused.
+    Refuse,
+    /// The attribute is dropped: a state written by a schema that had it.
+    Drop,
+}
+
+/// Reads a value of `ty`. An attribute that is missing is null.
+///
+/// # Errors
+///
+/// When the text is not JSON, or not a value of `ty`.
+pub fn decode(json: &str, ty: &Type, extra: Extra) -> Result<Value, JsonError> {
+    let raw: &RawValue = parse(json, ty, &Path::root())?;
+    read(raw, ty, extra, &Path::root())
+}
+
+fn parse<'j, T: serde::Deserialize<'j>>(
+    json: &'j str,
+    ty: &Type,
+    path: &Path,
+) -> Result<T, JsonError> {
+    serde_json::from_str(json).map_err(|source| JsonError::Mismatch {
+        path: path.clone(),
+        expected: ty.clone(),
+        source,
+    })
+}
+
+fn read(raw: &RawValue, ty: &Type, extra: Extra, path: &Path) -> Result<Value, JsonError> {
+    if path.steps().len() > MAX_DEPTH {
+        return Err(JsonError::Deep);
+    }
+    let json = raw.get();
+    if json == "null" {
+        return Ok(Value::Null);
+    }
+    match ty {
+        Type::String => parse(json, ty, path).map(|text| Value::String(normalized(text))),
+        Type::Bool => parse(json, ty, path).map(Value::Bool),
+        Type::Number => number(json, ty, path),
+        Type::Dynamic => dynamic(json, extra, path),
+        Type::List(element) => {
+            let values = elements(json, ty, path)?.into_iter().enumerate();
+            let values = values.map(|(index, raw)| read(raw, element, extra, &path.index(index)));
+            values.collect::<Result<_, _>>().map(Value::List)
+        }
+        Type::Set(element) => {
+            let path = &path.step(Step::Element);
+            let values = elements(json, ty, path)?.into_iter();
+            let values = values.map(|raw| read(raw, element, extra, path));
+            Ok(Value::List(canonical_set(values.collect::<Result<_, _>>()?)))
+        }
+        Type::Tuple(types) => tuple(json, types, extra, path),
+        Type::Map(element) => {
+            let values: BTreeMap<String, &RawValue> = parse(json, ty, path)?;
+            let values = values.into_iter().map(|(key, raw)| {
+                let value = read(raw, element, extra, &path.key(&key))?;
+                Ok((normalized(key), value))
+            });
+            values.collect::<Result<_, _>>().map(Value::Map)
+        }
+        Type::Object(attributes) => object(json, attributes, extra, path),
+    }
+}
+
+fn elements<'j>(json: &'j str, ty: &Type, path: &Path) -> Result<Vec<&'j RawValue>, JsonError> {
+    parse(json, ty, path)
+}
+
+fn number(json: &str, ty: &Type, path: &Path) -> Result<Value, JsonError> {
+    // Old states hold numbers as text at times.
+    let text: String = if json.starts_with('"') { parse(json, ty, path)? } else { json.to_owned() };
+    let number = text.parse();
+    number.map(Value::Number).map_err(|source| JsonError::Number { path: path.clone(), source })
+}
+
+fn tuple(json: &str, types: &[Type], extra: Extra, path: &Path) -> Result<Value, JsonError> {
+    let values = elements(json, &Type::Tuple(types.to_vec()), path)?;
+    if values.len() != types.len() {
+        let (found, expected) = (values.len(), types.len());
+        return Err(JsonError::Tuple { path: path.clone(), found, expected });
+    }
+    let values = values.into_iter().zip(types).enumerate();
+    let values = values.map(|(index, (raw, ty))| read(raw, ty, extra, &path.index(index)));
+    values.collect::<Result<_, _>>().map(Value::List)
+}
+
+fn object(
+    json: &str,
+    attributes: &BTreeMap<String, Type>,
+    extra: Extra,
+    path: &Path,
+) -> Result<Value, JsonError> {
+    let ty = || Type::Object(attributes.clone());
+    let mut values: BTreeMap<String, &RawValue> = parse(json, &ty(), path)?;
+    let conformed = attributes.iter().map(|(name, ty)| {
+        let path = path.field(name);
+        let value = match values.remove(name) {
+            Some(raw) => read(raw, ty, extra, &path)?,
+            None => Value::Null,
+        };
+        Ok((name.clone(), value))
+    });
+    let conformed = conformed.collect::<Result<_, _>>()?;
+    match values.keys().next() {
+        Some(name) if extra == Extra::Refuse => Err(JsonError::Extra(path.field(name))),
+        _ => Ok(Value::Map(conformed)),
+    }
+}
+
+fn dynamic(json: &str, extra: Extra, path: &Path) -> Result<Value, JsonError> {
+    #[derive(serde::Deserialize)]
+    struct Typed<'j> {
+        #[serde(borrow, rename = "type")]
+        ty: &'j RawValue,
+        #[serde(borrow)]
+        value: &'j RawValue,
+    }
+    let typed: Typed<'_> = parse(json, &Type::Dynamic, path)?;
+    let ty = Type::from_wire(typed.ty.get().as_bytes())
+        .map_err(|source| JsonError::Type { path: path.clone(), source })?;
+    if ty == Type::Dynamic && typed.value.get() != "null" {
+        let source = TypeError::Unknown("dynamic, beside a value".to_owned());
+        return Err(JsonError::Type { path: path.clone(), source });
+    }
+    let value = read(typed.value, &ty, extra, path)?;
+    Ok(match ty {
+        Type::Dynamic => value,
+        ty => Value::Dynamic(Box::new(Dynamic { ty, value })),
+    })
+}
+
+/// The plain JSON of a value: what a template or a log can use. An unknown is null.
+#[must_use]
+pub fn to_plain(value: &Value) -> serde_json::Value {
+    match value {
+        Value::Null | Value::Unknown(_) => serde_json::Value::Null,
+        Value::Bool(truth) => serde_json::Value::Bool(*truth),
+        Value::Number(number) => plain_number(number),
+        Value::String(text) => serde_json::Value::String(text.clone()),
+        Value::List(elements) => elements.iter().map(to_plain).collect(),
+        Value::Map(elements) => {
+            let elements = elements.iter().map(|(name, value)| (name.clone(), to_plain(value)));
+            serde_json::Value::Object(elements.collect())
+        }
+        Value::Dynamic(dynamic) => to_plain(&dynamic.value),
+    }
+}
+
+/// JSON numbers here have 64 bits; one that needs more goes as text rather than lose digits.
+fn plain_number(number: &super::Number) -> serde_json::Value {
+    if let Some(int) = number.as_i64() {
+        return int.into();
+    }
+    if let Ok(natural) = number.to_string().parse::<u64>() {
+        return natural.into();
+    }
+    let float = number.to_f64();
+    match serde_json::Number::from_f64(float) {
+        Some(json) if json.to_string().parse() == Ok(number.clone()) => json.into(),
+        _ => number.to_string().into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    fn ty() -> Type {
+        Type::object([
+            ("id", Type::Number),
+            ("name", Type::String),
+            ("tags", Type::map(Type::String)),
+            ("free", Type::Dynamic),
+        ])
+    }
+
+    #[test]
+    fn numbers_keep_every_digit_and_missing_is_null() {
+        let value = decode(r#"{"id":12345678901234567890.5,"name":"a"}"#, &ty(), Extra::Refuse);
+        let value = value.unwrap();
+        assert_eq!(
+            value.get("id").unwrap().as_number().unwrap().to_string(),
+            "12345678901234567890.5"
+        );
+        assert_eq!(value.get("tags"), Some(&Value::Null));
+    }
+
+    #[test]
+    fn dynamic_values_bring_their_type() {
+        let json = r#"{"free":{"type":["tuple",["bool"]],"value":[true]}}"#;
+        let value = decode(json, &ty(), Extra::Refuse).unwrap();
+        assert_eq!(value.get("free").unwrap().undynamic(), &Value::list([true]));
+    }
+
+    #[test]
+    fn extra_attributes_are_refused_or_dropped() {
+        let json = r#"{"gone":1}"#;
+        let error = decode(json, &ty(), Extra::Refuse).unwrap_err();
+        assert_eq!(error.to_string(), "at gone: no such attribute");
+        assert!(decode(json, &ty(), Extra::Drop).is_ok());
+    }
+
+    #[test]
+    fn wrong_types_are_refused_where_they_are() {
+        let error = decode(r#"{"tags":{"a":1}}"#, &ty(), Extra::Refuse).unwrap_err().to_string();
+        assert!(error.starts_with("at tags[\"a\"]: not string"), "{error}");
+        assert!(decode("{", &ty(), Extra::Refuse).is_err());
+    }
+
+    #[test]
+    fn plain_json_keeps_what_it_can() {
+        let value = Value::object([
+            ("a", Value::from(1)),
+            ("b", Value::Number("0.1".parse().unwrap())),
+            ("c", Value::Number("123456789012345678901".parse().unwrap())),
+            ("d", Value::unknown()),
+        ]);
+        assert_eq!(
+            to_plain(&value).to_string(),
+            r#"{"a":1,"b":0.1,"c":"123456789012345678901","d":null}"#
+        );
+    }
+}
