@@ -17,6 +17,7 @@
 #[macro_use]
 mod wire_enum;
 
+pub mod client;
 pub mod openapi;
 pub mod operation;
 pub mod problem;

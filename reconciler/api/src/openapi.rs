@@ -1,4 +1,4 @@
-//! The OpenAPI 3.1 document, generated from the table of operations and the wire types.
+//! The `OpenAPI` 3.1 document, generated from the table of operations and the wire types.
 //!
 //! It is committed as `docs/openapi.json`, so that a change of the contract is a change of a file
 //! that people review.

@@ -1,6 +1,6 @@
 //! One table of every operation of the contract.
 //!
-//! The OpenAPI document is generated from it, and the daemon's router serves exactly it: an
+//! The `OpenAPI` document is generated from it, and the daemon's router serves exactly it: an
 //! operation that is not here does not exist, and who may call it is said beside its path.
 
 use schemars::generate::SchemaGenerator;

@@ -36,21 +36,19 @@ impl Precondition {
     pub fn from_headers(
         if_match: Option<&str>,
         if_none_match: Option<&str>,
-    ) -> Result<Self, Problem> {
+    ) -> Result<Self, Box<Problem>> {
         match (if_match, if_none_match) {
             (None, None) => Ok(Self::None),
             (None, Some("*")) => Ok(Self::Absent),
             (Some(value), None) => parse_generation(value).map(Self::Generation).ok_or_else(|| {
-                Problem::malformed(format!(
+                malformed(format!(
                     "If-Match takes one generation in double quotes, such as \"7\", not {value}"
                 ))
             }),
             (None, Some(value)) => {
-                Err(Problem::malformed(format!("If-None-Match takes only *, not {value}")))
+                Err(malformed(format!("If-None-Match takes only *, not {value}")))
             }
-            (Some(_), Some(_)) => {
-                Err(Problem::malformed("If-Match and If-None-Match exclude each other"))
-            }
+            (Some(_), Some(_)) => Err(malformed("If-Match and If-None-Match exclude each other")),
         }
     }
 }
@@ -63,6 +61,10 @@ impl fmt::Display for Precondition {
             Self::Generation(generation) => write!(formatter, "if at generation {generation}"),
         }
     }
+}
+
+fn malformed(detail: impl Into<String>) -> Box<Problem> {
+    Box::new(Problem::malformed(detail))
 }
 
 fn parse_generation(value: &str) -> Option<u64> {

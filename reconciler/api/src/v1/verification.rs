@@ -127,7 +127,7 @@ pub struct PrometheusCheck {
     pub name: String,
     /// The base URL of Prometheus.
     pub address: String,
-    /// The query, in PromQL.
+    /// The query, in the language of Prometheus.
     pub query: String,
     /// What a good result is, in CEL over `result`. A result without samples is unknown, never
     /// good.

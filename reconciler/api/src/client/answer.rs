@@ -1,0 +1,123 @@
+//! What came back, and what it means.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use reqwest::StatusCode;
+use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
+use serde::de::DeserializeOwned;
+
+use super::error::ClientError;
+use super::retry::Trouble;
+use crate::problem::Problem;
+use crate::{VERSION, VERSION_HEADER};
+
+/// A whole response.
+#[derive(Debug)]
+pub(super) struct Answer {
+    status: StatusCode,
+    /// The daemon's version; none if something else answered.
+    version: Option<String>,
+    media_type: Option<String>,
+    retry_after: Option<Duration>,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    pub(super) async fn receive(response: reqwest::Response) -> Result<Self, reqwest::Error> {
+        let headers = response.headers();
+        Ok(Self {
+            status: response.status(),
+            version: text(headers, VERSION_HEADER),
+            media_type: text(headers, CONTENT_TYPE.as_str()),
+            retry_after: text(headers, RETRY_AFTER.as_str())
+                .and_then(|value| parse_retry_after(&value, Timestamp::now())),
+            body: response.bytes().await?.to_vec(),
+        })
+    }
+
+    /// Whether the status says that the same request may fare better later.
+    pub(super) fn trouble(&self) -> Option<Trouble> {
+        match self.status {
+            StatusCode::TOO_MANY_REQUESTS => Some(Trouble::Refused(self.retry_after)),
+            StatusCode::BAD_GATEWAY
+            | StatusCode::SERVICE_UNAVAILABLE
+            | StatusCode::GATEWAY_TIMEOUT => Some(Trouble::Unavailable(self.retry_after)),
+            _ => None,
+        }
+    }
+
+    /// The answer itself, if the daemon accepted.
+    pub(super) fn read<T: DeserializeOwned>(self, endpoint: &str) -> Result<T, ClientError> {
+        let answer = self.check(endpoint)?;
+        serde_json::from_slice(&answer.body).map_err(|error| answer.unreadable(endpoint, &error))
+    }
+
+    /// The answer, if the daemon accepted; else why it did not.
+    pub(super) fn check(self, endpoint: &str) -> Result<Self, ClientError> {
+        if self.status.is_success() {
+            return Ok(self);
+        }
+        let endpoint = endpoint.to_owned();
+        match serde_json::from_slice::<Problem>(&self.body) {
+            Ok(problem) if self.status == StatusCode::UNAUTHORIZED => {
+                Err(ClientError::Unauthorized { endpoint, problem: Box::new(problem) })
+            }
+            Ok(problem) => Err(ClientError::Problem(Box::new(problem))),
+            Err(_) if self.trouble().is_some() => {
+                let reason = format!("what stands before it answered {}", self.describe());
+                Err(ClientError::Unreachable { endpoint, reason })
+            }
+            Err(_) => Err(ClientError::NotLockstep { endpoint, answered: self.describe() }),
+        }
+    }
+
+    fn unreadable(&self, endpoint: &str, error: &serde_json::Error) -> ClientError {
+        let endpoint = endpoint.to_owned();
+        match &self.version {
+            None => ClientError::NotLockstep { endpoint, answered: self.describe() },
+            Some(server) if server != VERSION => ClientError::VersionMismatch {
+                endpoint,
+                server: server.clone(),
+                client: VERSION,
+                reason: error.to_string(),
+            },
+            Some(_) => ClientError::Unreadable { endpoint, reason: error.to_string() },
+        }
+    }
+
+    fn describe(&self) -> String {
+        let media_type = self.media_type.as_deref().unwrap_or("no content type");
+        format!("{} with {media_type}", self.status)
+    }
+}
+
+fn text(headers: &HeaderMap, name: &str) -> Option<String> {
+    headers.get(name)?.to_str().ok().map(str::to_owned)
+}
+
+/// Reads seconds or an HTTP date (RFC 9110, section 10.2.3).
+fn parse_retry_after(value: &str, now: Timestamp) -> Option<Duration> {
+    if let Ok(seconds) = value.trim().parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let at = jiff::fmt::rfc2822::parse(value).ok()?.timestamp();
+    Some(Duration::try_from(at.duration_since(now)).unwrap_or(Duration::ZERO))
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::parse_retry_after;
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        let now = "2026-01-02T03:04:05Z".parse().unwrap();
+        let check = |value| parse_retry_after(value, now).map(|it| it.as_secs());
+        assert_eq!(check("7"), Some(7));
+        assert_eq!(check("Fri, 02 Jan 2026 03:04:15 GMT"), Some(10));
+        assert_eq!(check("Fri, 02 Jan 2026 03:04:00 GMT"), Some(0));
+        assert_eq!(check("soon"), None);
+    }
+}

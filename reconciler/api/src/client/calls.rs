@@ -1,0 +1,377 @@
+//! The operations as methods, by noun.
+
+use std::time::Duration;
+
+use super::{Call, Client, ClientError};
+use crate::problem::ProblemCode;
+use crate::v1::{
+    AbortPromotion, AccessToken, ApprovePromotion, CreateAccessToken, CreatePromotion,
+    CreatedAccessToken, EventsQuery, Explain, Freight, FreightApproval, FreightQuery, Health, Kind,
+    ListQuery, Object, PAGE_LIMIT_MAX, Page, Pipeline, Policy, Precondition, Preview,
+    PreviewRequest, Promotion, PromotionEvent, PromotionQuery, RenamePolicy, ServerVersion,
+    Warehouse, Whoami,
+};
+
+/// The path of one object. A project is its own owner, so `project` alone names it.
+fn object_path<'a>(kind: Kind, project: &'a str, name: &'a str) -> Vec<&'a str> {
+    match kind {
+        Kind::Project => vec!["v1", "projects", name],
+        Kind::Warehouse | Kind::Stage | Kind::Verification | Kind::Policy => {
+            vec!["v1", "projects", project, kind.collection(), name]
+        }
+    }
+}
+
+fn collection_path(kind: Kind, project: &str) -> Vec<&str> {
+    match kind {
+        Kind::Project => vec!["v1", "projects"],
+        Kind::Warehouse | Kind::Stage | Kind::Verification | Kind::Policy => {
+            vec!["v1", "projects", project, kind.collection()]
+        }
+    }
+}
+
+/// Objects that clients define. Of a [`crate::v1::Project`], `project` is not looked at: `name`
+/// alone names it. Every method fails as [`ClientError`] says.
+impl Client {
+    /// Reads an object.
+    ///
+    /// # Errors
+    ///
+    /// `not_found` if there is none.
+    pub async fn get<T: Object>(&self, project: &str, name: &str) -> Result<T, ClientError> {
+        self.answer(Call::get(&object_path(T::KIND, project, name))).await
+    }
+
+    /// Reads an object, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::get`], except that an absent object is no error.
+    pub async fn find<T: Object>(
+        &self,
+        project: &str,
+        name: &str,
+    ) -> Result<Option<T>, ClientError> {
+        match self.get(project, name).await {
+            Ok(object) => Ok(Some(object)),
+            Err(error) if error.code() == Some(ProblemCode::NotFound) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Reads one page of a kind's objects, by name.
+    ///
+    /// # Errors
+    ///
+    /// `not_found` if there is no such project.
+    pub async fn list<T: Object>(
+        &self,
+        project: &str,
+        query: &ListQuery,
+    ) -> Result<Page<T>, ClientError> {
+        self.answer(Call::get(&collection_path(T::KIND, project)).query(query)).await
+    }
+
+    /// Reads all of a kind's objects, page by page, by name.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::list`].
+    pub async fn list_all<T: Object>(&self, project: &str) -> Result<Vec<T>, ClientError> {
+        let mut query = ListQuery { limit: Some(PAGE_LIMIT_MAX), page: None };
+        let mut items = Vec::new();
+        loop {
+            let page = self.list(project, &query).await?;
+            items.extend(page.items);
+            match page.next {
+                Some(next) => query.page = Some(next),
+                None => return Ok(items),
+            }
+        }
+    }
+
+    /// Defines an object.
+    ///
+    /// # Errors
+    ///
+    /// `invalid` with every field that is wrong; `already_exists` or `generation_conflict` if the
+    /// precondition does not hold.
+    pub async fn put<T: Object>(
+        &self,
+        project: &str,
+        name: &str,
+        spec: &T::Spec,
+        precondition: Precondition,
+    ) -> Result<T, ClientError> {
+        let path = object_path(T::KIND, project, name);
+        self.answer(Call::put(&path).body(spec).precondition(precondition)).await
+    }
+
+    /// Removes an object.
+    ///
+    /// # Errors
+    ///
+    /// `not_found`, `generation_conflict`, and `in_use` or `promotion_running` with what stands in
+    /// the way.
+    pub async fn delete(
+        &self,
+        kind: Kind,
+        project: &str,
+        name: &str,
+        precondition: Precondition,
+    ) -> Result<(), ClientError> {
+        let path = object_path(kind, project, name);
+        self.no_answer(Call::delete(&path).precondition(precondition)).await
+    }
+
+    /// Renames a policy in place; no gate opens meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// `not_found`, `already_exists`, `generation_conflict`.
+    pub async fn rename_policy(
+        &self,
+        project: &str,
+        name: &str,
+        to: &str,
+        precondition: Precondition,
+    ) -> Result<Policy, ClientError> {
+        let path = ["v1", "projects", project, "policies", name, "rename"];
+        let rename = RenamePolicy { to: to.to_owned() };
+        self.answer(Call::post(&path).body(&rename).precondition(precondition)).await
+    }
+
+    /// Has the sources of a warehouse asked now. The answer does not wait for them.
+    ///
+    /// # Errors
+    ///
+    /// `not_found`.
+    pub async fn refresh_warehouse(
+        &self,
+        project: &str,
+        name: &str,
+    ) -> Result<Warehouse, ClientError> {
+        let path = ["v1", "projects", project, "warehouses", name, "refresh"];
+        self.answer(Call::post(&path).repeatable()).await
+    }
+
+    /// Asks what a change of one definition would do to live freight.
+    ///
+    /// # Errors
+    ///
+    /// `preview_expired` if the token's state of the world is no longer kept. A definition that
+    /// cannot stand is no error here: [`Preview::problems`] says why.
+    pub async fn preview(
+        &self,
+        project: &str,
+        request: &PreviewRequest,
+    ) -> Result<Preview, ClientError> {
+        let path = ["v1", "projects", project, "preview"];
+        self.answer(Call::post(&path).body(request).repeatable()).await
+    }
+
+    /// Reads the graph of a project's stages.
+    ///
+    /// # Errors
+    ///
+    /// `not_found`.
+    pub async fn pipeline(&self, project: &str) -> Result<Pipeline, ClientError> {
+        self.answer(Call::get(&["v1", "projects", project, "pipeline"])).await
+    }
+
+    /// Says why a stage does or does not get freight.
+    ///
+    /// # Errors
+    ///
+    /// `not_found`.
+    pub async fn explain(&self, project: &str, stage: &str) -> Result<Explain, ClientError> {
+        self.answer(Call::get(&["v1", "projects", project, "stages", stage, "explain"])).await
+    }
+}
+
+/// Freight.
+impl Client {
+    /// Reads a freight by its id, or a unique beginning of it.
+    ///
+    /// # Errors
+    ///
+    /// `not_found`, or `ambiguous_freight` with the ids that fit.
+    pub async fn freight(&self, project: &str, freight: &str) -> Result<Freight, ClientError> {
+        self.answer(Call::get(&["v1", "projects", project, "freight", freight])).await
+    }
+
+    /// Reads one page of freight, newest first.
+    ///
+    /// # Errors
+    ///
+    /// `not_found` if there is no such project, warehouse or stage.
+    pub async fn list_freight(
+        &self,
+        project: &str,
+        query: &FreightQuery,
+    ) -> Result<Page<Freight>, ClientError> {
+        self.answer(Call::get(&["v1", "projects", project, "freight"]).query(query)).await
+    }
+
+    /// Makes freight available to a stage past its upstream.
+    ///
+    /// # Errors
+    ///
+    /// `not_found`, `ambiguous_freight`, `forbidden`, `invalid` without a reason.
+    pub async fn approve_freight(
+        &self,
+        project: &str,
+        freight: &str,
+        approval: &FreightApproval,
+    ) -> Result<Freight, ClientError> {
+        let path = ["v1", "projects", project, "freight", freight, "approve"];
+        self.answer(Call::post(&path).body(approval)).await
+    }
+}
+
+/// Promotions.
+impl Client {
+    /// Reads a promotion.
+    ///
+    /// # Errors
+    ///
+    /// `not_found`.
+    pub async fn promotion(&self, project: &str, id: &str) -> Result<Promotion, ClientError> {
+        self.answer(Call::get(&["v1", "projects", project, "promotions", id])).await
+    }
+
+    /// Reads one page of promotions, newest first, without patches.
+    ///
+    /// # Errors
+    ///
+    /// `not_found` if there is no such project or stage.
+    pub async fn list_promotions(
+        &self,
+        project: &str,
+        query: &PromotionQuery,
+    ) -> Result<Page<Promotion>, ClientError> {
+        self.answer(Call::get(&["v1", "projects", project, "promotions"]).query(query)).await
+    }
+
+    /// Asks for a promotion.
+    ///
+    /// # Errors
+    ///
+    /// `not_found`, `ambiguous_freight`, `freight_unavailable`, `forbidden` for a bypass that no
+    /// policy grants.
+    pub async fn promote(
+        &self,
+        project: &str,
+        promotion: &CreatePromotion,
+    ) -> Result<Promotion, ClientError> {
+        let path = ["v1", "projects", project, "promotions"];
+        self.answer(Call::post(&path).body(promotion)).await
+    }
+
+    /// Approves what a promotion will do.
+    ///
+    /// # Errors
+    ///
+    /// `not_found`, `digest_mismatch`, `wrong_phase`, `forbidden`.
+    pub async fn approve(
+        &self,
+        project: &str,
+        id: &str,
+        approval: &ApprovePromotion,
+    ) -> Result<Promotion, ClientError> {
+        let path = ["v1", "projects", project, "promotions", id, "approve"];
+        self.answer(Call::post(&path).body(approval)).await
+    }
+
+    /// Ends a promotion.
+    ///
+    /// # Errors
+    ///
+    /// `not_found`, `wrong_phase`.
+    pub async fn abort(
+        &self,
+        project: &str,
+        id: &str,
+        abort: &AbortPromotion,
+    ) -> Result<Promotion, ClientError> {
+        let path = ["v1", "projects", project, "promotions", id, "abort"];
+        self.answer(Call::post(&path).body(abort)).await
+    }
+
+    /// Reads what happened to a promotion, in order; waits for it if nothing did.
+    ///
+    /// # Errors
+    ///
+    /// `not_found`.
+    pub async fn promotion_events(
+        &self,
+        project: &str,
+        id: &str,
+        query: &EventsQuery,
+    ) -> Result<Vec<PromotionEvent>, ClientError> {
+        let path = ["v1", "projects", project, "promotions", id, "events"];
+        let wait = Duration::from_secs(query.wait.unwrap_or(0).into());
+        self.answer(Call::get(&path).query(query).waiting(wait)).await
+    }
+}
+
+/// Tokens and the daemon itself.
+impl Client {
+    /// Says who the bearer of the sent token is.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Unauthorized`] if the token is not accepted.
+    pub async fn whoami(&self) -> Result<Whoami, ClientError> {
+        self.answer(Call::get(&["v1", "whoami"])).await
+    }
+
+    /// Reads one page of tokens, without their secrets.
+    ///
+    /// # Errors
+    ///
+    /// `forbidden` without an admin token.
+    pub async fn list_tokens(&self, query: &ListQuery) -> Result<Page<AccessToken>, ClientError> {
+        self.answer(Call::get(&["v1", "tokens"]).query(query)).await
+    }
+
+    /// Creates a token; only this answer ever holds its secret.
+    ///
+    /// # Errors
+    ///
+    /// `forbidden` without an admin token, `invalid` for a bad name or an expiry in the past.
+    pub async fn create_token(
+        &self,
+        token: &CreateAccessToken,
+    ) -> Result<CreatedAccessToken, ClientError> {
+        self.answer(Call::post(&["v1", "tokens"]).body(token)).await
+    }
+
+    /// Makes a token stop working.
+    ///
+    /// # Errors
+    ///
+    /// `forbidden` without an admin token, `not_found`.
+    pub async fn revoke_token(&self, id: &str) -> Result<(), ClientError> {
+        self.no_answer(Call::delete(&["v1", "tokens", id])).await
+    }
+
+    /// Says which daemon answers. Needs no token.
+    ///
+    /// # Errors
+    ///
+    /// Only if none answers.
+    pub async fn version(&self) -> Result<ServerVersion, ClientError> {
+        self.answer(Call::get(&["v1", "version"])).await
+    }
+
+    /// Says whether the daemon can serve. Needs no token.
+    ///
+    /// # Errors
+    ///
+    /// Only if none answers, or it cannot.
+    pub async fn health(&self) -> Result<Health, ClientError> {
+        self.answer(Call::get(&["healthz"])).await
+    }
+}
