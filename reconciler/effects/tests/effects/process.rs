@@ -1,5 +1,4 @@
 //! Children: environment, limits, and that none outlives its run.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::path::Path;
 use std::time::Duration;

@@ -1,5 +1,4 @@
 //! The conformance data of what this crate decides: every case of every category, named when it fails.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::path::PathBuf;
 

@@ -1,0 +1,8 @@
+//! The primitives against real programs and servers, and against servers that misbehave.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod conformance;
+mod http;
+mod metrics;
+mod process;
+mod support;
