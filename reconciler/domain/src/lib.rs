@@ -1,1 +1,40 @@
-//! The nouns of promotion and every decision about them. No I/O, no async, no clock.
+//! The nouns of promotion and every decision about them.
+//!
+//! Nothing in this crate waits, reads a clock, draws a random number or touches a file, a socket or
+//! a database. What it needs to know comes in as plain data ([`snapshot`]), an instant included;
+//! what it decides goes out as plain data ([`plan`]). Shells carry it out.
+//!
+//! ```text
+//!  nouns                 id  artifact  freight  warehouse  stage  step  verification  policy
+//!  a promotion           promotion: the row, its log, the state that the log folds to
+//!  language              duration  version  filter  url  expression  template  infra
+//!  what decisions see    snapshot  scope
+//!  decisions             availability  gate  plan  check  preview
+//! ```
+//!
+//! To follow one promotion: [`plan::stage`] chooses freight, [`plan::promotion`] gives the next move
+//! until [`promotion::State::phase`] says that it ended.
+
+pub mod artifact;
+pub mod availability;
+pub mod check;
+pub mod duration;
+pub mod expression;
+pub mod filter;
+pub mod freight;
+pub mod gate;
+pub mod id;
+pub mod infra;
+pub mod plan;
+pub mod policy;
+pub mod preview;
+pub mod promotion;
+pub mod scope;
+pub mod snapshot;
+pub mod stage;
+pub mod step;
+pub mod template;
+pub mod url;
+pub mod verification;
+pub mod version;
+pub mod warehouse;

@@ -1,0 +1,69 @@
+//! The graph of stages: circles and what can be reached.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::id::StageName;
+use crate::stage::{Matching, Stage};
+
+/// A circle of stages that the stage closes, itself first and last; absent: there is none.
+///
+/// `others` may hold an older definition of the same stage; the given one counts.
+#[must_use]
+pub fn cycle_through<'a>(
+    stage: &'a Stage,
+    others: &BTreeMap<&'a StageName, &'a Stage>,
+) -> Option<Vec<&'a StageName>> {
+    let mut path = vec![&stage.name];
+    let mut visited = BTreeSet::new();
+    walk(stage, stage, others, &mut path, &mut visited).then_some(path)
+}
+
+fn walk<'a>(
+    start: &'a Stage,
+    at: &'a Stage,
+    others: &BTreeMap<&'a StageName, &'a Stage>,
+    path: &mut Vec<&'a StageName>,
+    visited: &mut BTreeSet<&'a StageName>,
+) -> bool {
+    for upstream in at.upstreams() {
+        path.push(upstream);
+        if *upstream == start.name {
+            return true;
+        }
+        if visited.insert(upstream)
+            && let Some(next) = others.get(upstream)
+            && walk(start, next, others, path, visited)
+        {
+            return true;
+        }
+        path.pop();
+    }
+    false
+}
+
+/// The stages that freight of some warehouse can ever get to.
+#[must_use]
+pub fn reachable<'a>(stages: &BTreeMap<&'a StageName, &'a Stage>) -> BTreeSet<&'a StageName> {
+    let mut reached: BTreeSet<&StageName> = BTreeSet::new();
+    loop {
+        let before = reached.len();
+        for (name, stage) in stages {
+            let comes = stage.requests.iter().any(|request| {
+                let verified = |from: &StageName| reached.contains(from);
+                request.direct
+                    || match request.matching {
+                        Matching::Any => request.from.iter().any(verified),
+                        Matching::All => {
+                            !request.from.is_empty() && request.from.iter().all(verified)
+                        }
+                    }
+            });
+            if comes {
+                reached.insert(*name);
+            }
+        }
+        if reached.len() == before {
+            return reached;
+        }
+    }
+}

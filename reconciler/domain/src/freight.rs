@@ -1,0 +1,116 @@
+//! Freight: an immutable bundle, exactly one artifact per subscription of one warehouse.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use indexmap::IndexMap;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use sha2::{Digest as _, Sha256};
+
+use crate::artifact::Artifact;
+use crate::id::{FreightId, StageName, SubscriptionName, WarehouseName};
+
+/// An immutable bundle of artifacts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Freight {
+    /// Hash of the content.
+    pub id: FreightId,
+    /// The warehouse it came from.
+    pub warehouse: WarehouseName,
+    /// One artifact per subscription, in the warehouse's order.
+    pub artifacts: IndexMap<SubscriptionName, Artifact>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// Order of making inside the project; larger is newer.
+    pub sequence: i64,
+}
+
+impl Freight {
+    /// The id that a bundle of these artifacts has, whatever their order.
+    #[must_use]
+    pub fn id_of(
+        warehouse: &WarehouseName,
+        artifacts: &IndexMap<SubscriptionName, Artifact>,
+    ) -> FreightId {
+        let parts: BTreeMap<&str, String> =
+            artifacts.iter().map(|(name, artifact)| (name.as_str(), artifact.identity())).collect();
+        let mut hash = Sha256::new();
+        hash.update(warehouse.as_str());
+        for (name, identity) in parts {
+            hash.update([0]);
+            hash.update(name);
+            hash.update([0]);
+            hash.update(identity);
+        }
+        let hex = hex(&hash.finalize());
+        hex[..FreightId::LENGTH].parse().expect("forty digits of a SHA-256 in hexadecimal")
+    }
+
+    /// The value that expressions see as `freight`.
+    #[must_use]
+    pub fn scope(&self) -> Value {
+        let mut scope = Map::new();
+        for (name, artifact) in &self.artifacts {
+            scope.insert(name.to_string(), artifact.scope());
+        }
+        Value::Object(scope)
+    }
+
+    /// A line for people: `api 1.4.2, infra main@1a2b3c4d5e`.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let parts: Vec<String> =
+            self.artifacts.iter().map(|(name, a)| format!("{name} {}", a.summary())).collect();
+        parts.join(", ")
+    }
+}
+
+/// One stay of freight in a stage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stay {
+    /// When the promotion that brought it succeeded.
+    pub entered_at: Timestamp,
+    /// When other freight took its place; absent while it is there.
+    pub left_at: Option<Timestamp>,
+}
+
+/// What happened to one freight so far: the facts from which availability follows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FreightFacts {
+    /// The freight.
+    pub freight: Freight,
+    /// Stages that a person opened for it past their upstream.
+    pub approved_for: BTreeSet<StageName>,
+    /// Stages that vouch for it, since when. Revoked verifications are absent.
+    pub verified_in: BTreeMap<StageName, Timestamp>,
+    /// Every stay in every stage, oldest first.
+    pub stays: BTreeMap<StageName, Vec<Stay>>,
+}
+
+impl FreightFacts {
+    /// Facts of freight to which nothing has happened.
+    #[must_use]
+    pub fn new(freight: Freight) -> Self {
+        Self {
+            freight,
+            approved_for: BTreeSet::new(),
+            verified_in: BTreeMap::new(),
+            stays: BTreeMap::new(),
+        }
+    }
+
+    /// Whether the freight is in the stage now.
+    #[must_use]
+    pub fn is_in(&self, stage: &StageName) -> bool {
+        self.stays.get(stage).is_some_and(|stays| stays.iter().any(|stay| stay.left_at.is_none()))
+    }
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("writing to a String cannot fail");
+        text
+    })
+}

@@ -1,0 +1,306 @@
+//! Gates: what a promotion must pass before it commits, and what each says.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+
+use crate::availability::{Availability, availability};
+use crate::duration;
+use crate::freight::FreightFacts;
+use crate::id::{PolicyName, Principal};
+use crate::infra::judge;
+use crate::policy::{Approvals, Excluded, GateKind, Joined, Mode, Policy};
+use crate::promotion::{Approval, ChangeSet, Promotion};
+use crate::snapshot::{Defined, Hold};
+use crate::stage::Stage;
+
+/// What a gate says. Unknown never promotes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Verdict {
+    /// The promotion may go on.
+    Pass,
+    /// It may not.
+    Fail,
+    /// What the gate needs to judge is missing.
+    Unknown,
+}
+
+/// A gate and what it says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gate {
+    /// Which.
+    pub kind: GateKind,
+    /// The policies that ask for it; empty: the stage itself.
+    pub policies: Vec<PolicyName>,
+    /// What it says.
+    pub verdict: Verdict,
+    /// Why, in one sentence.
+    pub message: String,
+    /// The earliest time at which it can say something else by itself.
+    pub until: Option<Timestamp>,
+    /// Whether the requester skips it by right.
+    pub bypassed: bool,
+}
+
+impl Gate {
+    /// Whether the promotion may go on as far as this gate is concerned.
+    #[must_use]
+    pub fn lets_pass(&self) -> bool {
+        self.verdict == Verdict::Pass || self.bypassed
+    }
+}
+
+/// What gates look at.
+#[derive(Debug, Clone, Copy)]
+pub struct Facts<'a> {
+    /// The stage.
+    pub stage: &'a Stage,
+    /// The policies that select it, joined.
+    pub joined: &'a Joined<'a>,
+    /// The project's policies with who changed them.
+    pub policies: &'a [Defined<Policy>],
+    /// The freight.
+    pub freight: &'a FreightFacts,
+    /// The promotion; absent: none exists yet, and automation would start it.
+    pub promotion: Option<&'a Promotion>,
+    /// What it will do, once known.
+    pub change_set: Option<&'a ChangeSet>,
+    /// Who agreed to what.
+    pub approvals: &'a [Approval],
+    /// What stops automation on the stage.
+    pub hold: Option<&'a Hold>,
+}
+
+/// Judges every gate, in the order in which they are shown.
+#[must_use]
+pub fn gates(facts: &Facts<'_>, now: Timestamp) -> Vec<Gate> {
+    let mut gates = vec![upstream(facts, now)];
+    gates.extend(soak(facts, now));
+    gates.extend(mode(facts));
+    gates.extend(hold(facts));
+    for asked in facts.joined.approvals.values() {
+        gates.push(approvals(facts, asked));
+    }
+    gates.extend(infra(facts));
+    apply_bypass(facts, &mut gates);
+    gates
+}
+
+fn upstream(facts: &Facts<'_>, now: Timestamp) -> Gate {
+    let zero = std::time::Duration::ZERO;
+    let found = availability(&facts.stage.name, &facts.stage.requests, facts.freight, zero, now);
+    let (verdict, message) = match found {
+        Availability::Available { because, .. } => {
+            (Verdict::Pass, format!("the freight is available: {}", because.describe()))
+        }
+        Availability::NotRequested => (
+            Verdict::Fail,
+            format!(
+                "the stage does not request freight of warehouse {}",
+                facts.freight.freight.warehouse
+            ),
+        ),
+        Availability::NotVerified { missing } => {
+            let names: Vec<String> = missing.iter().map(ToString::to_string).collect();
+            (Verdict::Fail, format!("not verified upstream in {}", names.join(", ")))
+        }
+        Availability::NotSoaked { .. } => {
+            (Verdict::Pass, "the freight is verified upstream".to_owned())
+        }
+    };
+    gate(GateKind::Upstream, Vec::new(), verdict, message)
+}
+
+fn soak(facts: &Facts<'_>, now: Timestamp) -> Option<Gate> {
+    let soak = facts.joined.soak;
+    if soak.is_zero() {
+        return None;
+    }
+    let asking = policies_where(facts.joined, |policy| policy.soak.is_some());
+    let found = availability(&facts.stage.name, &facts.stage.requests, facts.freight, soak, now);
+    let asked = duration::print(soak);
+    let mut gate = match found {
+        Availability::Available { .. } => {
+            gate(GateKind::Soak, asking, Verdict::Pass, format!("soaked for {asked}"))
+        }
+        Availability::NotSoaked { until, .. } => {
+            let message = match until {
+                Some(at) => format!("has to soak for {asked} upstream, until {at}"),
+                None => format!("has to soak for {asked} upstream, but is no longer there"),
+            };
+            Gate { until, ..gate(GateKind::Soak, asking, Verdict::Fail, message) }
+        }
+        Availability::NotRequested | Availability::NotVerified { .. } => {
+            let message = format!("has to soak for {asked} once it is verified upstream");
+            gate(GateKind::Soak, asking, Verdict::Unknown, message)
+        }
+    };
+    gate.policies.sort();
+    Some(gate)
+}
+
+/// A promotion that automation started waits when a policy turned manual meanwhile.
+fn mode(facts: &Facts<'_>) -> Option<Gate> {
+    let by_automation =
+        facts.promotion.is_none_or(|promotion| promotion.requester == Principal::Automation);
+    if !by_automation || facts.joined.mode != Mode::Manual {
+        return None;
+    }
+    let asking = policies_where(facts.joined, |policy| policy.mode == Mode::Manual);
+    let message = if facts.joined.policies.is_empty() {
+        "no policy selects the stage, so a person must start the promotion".to_owned()
+    } else {
+        "the stage is manual: a person must start the promotion".to_owned()
+    };
+    Some(gate(GateKind::Mode, asking, Verdict::Fail, message))
+}
+
+/// A hold stops automation, never a person.
+fn hold(facts: &Facts<'_>) -> Option<Gate> {
+    let by_automation =
+        facts.promotion.is_none_or(|promotion| promotion.requester == Principal::Automation);
+    let hold = facts.hold.filter(|_| by_automation)?;
+    let message = format!("held by {} since {}: {}", hold.by, hold.at, hold.reason);
+    Some(gate(GateKind::Hold, Vec::new(), Verdict::Fail, message))
+}
+
+fn approvals(facts: &Facts<'_>, asked: &Approvals) -> Gate {
+    let asking = policies_where(facts.joined, |policy| {
+        policy.approvals.iter().any(|approvals| approvals.group == asked.group)
+    });
+    let what = format!("{} of group {}", people(asked.count), asked.group);
+    let Some(change_set) = facts.change_set else {
+        let message = format!("needs {what}, once it is known what the promotion will do");
+        return gate(GateKind::Approvals, asking, Verdict::Unknown, message);
+    };
+    let mut given = BTreeSet::new();
+    let mut excluded = BTreeSet::new();
+    for approval in facts.approvals {
+        let counts = approval.digest == change_set.digest && approval.groups.contains(&asked.group);
+        if !counts {
+            continue;
+        }
+        if is_excluded(facts, asked, &approval.by, &asking) {
+            excluded.insert(approval.by.as_str());
+        } else {
+            given.insert(approval.by.as_str());
+        }
+    }
+    let enough = given.len() >= asked.count as usize;
+    let mut message = if enough {
+        format!("approved by {}", join(&given))
+    } else {
+        format!("needs {what}, has {}", given.len())
+    };
+    if !excluded.is_empty() {
+        message = format!("{message}; {} may not approve this promotion", join(&excluded));
+    }
+    let verdict = if enough { Verdict::Pass } else { Verdict::Fail };
+    gate(GateKind::Approvals, asking, verdict, message)
+}
+
+fn is_excluded(facts: &Facts<'_>, asked: &Approvals, who: &str, asking: &[PolicyName]) -> bool {
+    asked.exclude.iter().any(|excluded| match excluded {
+        Excluded::Requester => facts
+            .promotion
+            .is_some_and(|promotion| promotion.requester == Principal::Named(who.to_owned())),
+        Excluded::CommitAuthor => facts
+            .freight
+            .freight
+            .artifacts
+            .values()
+            .filter_map(crate::artifact::Artifact::author)
+            .any(|author| is_author(who, author)),
+        Excluded::PolicyAuthor => facts.policies.iter().any(|policy| {
+            asking.contains(&policy.spec.name)
+                && policy.changed_by == Principal::Named(who.to_owned())
+        }),
+    })
+}
+
+/// Whether a principal is the author `Name <mail>`: by name, by address, or by its local part.
+fn is_author(who: &str, author: &str) -> bool {
+    let (name, mail) = match author.split_once('<') {
+        Some((name, mail)) => (name.trim(), mail.trim_end_matches('>').trim()),
+        None => (author.trim(), ""),
+    };
+    let local = mail.split_once('@').map_or(mail, |(local, _)| local);
+    [name, mail, local].iter().any(|known| !known.is_empty() && known.eq_ignore_ascii_case(who))
+}
+
+fn infra(facts: &Facts<'_>) -> Option<Gate> {
+    let rules = &facts.joined.infra;
+    let asking = policies_where(facts.joined, |policy| policy.infra.is_some());
+    if asking.is_empty() {
+        return None;
+    }
+    let Some(change_set) = facts.change_set else {
+        let message = "judged once the infra plans are made".to_owned();
+        return Some(gate(GateKind::Infra, asking, Verdict::Unknown, message));
+    };
+    let violations: Vec<String> = change_set
+        .infra
+        .iter()
+        .flat_map(|change| {
+            let found = judge(&change.summary, rules);
+            found.into_iter().map(move |violation| format!("{}: {}", change.dir, violation.reason))
+        })
+        .collect();
+    let planned: u32 = change_set.infra.iter().map(|change| change.summary.total()).sum();
+    let deferred = change_set.steps.iter().find(|step| {
+        step.uses == crate::step::StepKind::TfPlan
+            && matches!(step.plan, crate::promotion::StepPlan::Deferred { .. })
+    });
+    if !violations.is_empty() {
+        return Some(gate(GateKind::Infra, asking, Verdict::Fail, violations.join("; ")));
+    }
+    if let Some(step) = deferred {
+        let message = format!(
+            "step {} can be planned only after an earlier effect; no rule can be judged before",
+            step.name
+        );
+        return Some(gate(GateKind::Infra, asking, Verdict::Unknown, message));
+    }
+    let message = format!("{planned} infra changes keep to the rules");
+    Some(gate(GateKind::Infra, asking, Verdict::Pass, message))
+}
+
+/// Marks the gates that the requester skips by right; the right is looked up again each time.
+fn apply_bypass(facts: &Facts<'_>, gates: &mut [Gate]) {
+    let Some(request) = facts.promotion.and_then(|promotion| promotion.bypass.as_ref()) else {
+        return;
+    };
+    for gate in gates.iter_mut().filter(|gate| request.gates.contains(&gate.kind)) {
+        let failing: BTreeSet<&PolicyName> = gate.policies.iter().collect();
+        gate.bypassed = gate.verdict != Verdict::Pass
+            && facts.joined.may_bypass(gate.kind, &failing, &request.groups);
+    }
+}
+
+fn policies_where(joined: &Joined<'_>, asks: impl Fn(&Policy) -> bool) -> Vec<PolicyName> {
+    joined.policies.iter().filter(|policy| asks(policy)).map(|policy| policy.name.clone()).collect()
+}
+
+fn gate(kind: GateKind, policies: Vec<PolicyName>, verdict: Verdict, message: String) -> Gate {
+    Gate { kind, policies, verdict, message, until: None, bypassed: false }
+}
+
+fn people(count: u32) -> String {
+    if count == 1 { "1 approval".to_owned() } else { format!("{count} approvals") }
+}
+
+fn join(names: &BTreeSet<&str>) -> String {
+    names.iter().copied().collect::<Vec<_>>().join(", ")
+}
+
+impl crate::availability::Because {
+    /// In words.
+    #[must_use]
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::Approved => "approved past its upstream",
+            Self::Direct => "straight from its warehouse",
+            Self::Verified => "verified upstream",
+        }
+    }
+}

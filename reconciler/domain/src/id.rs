@@ -1,0 +1,279 @@
+//! Names and ids. Each is its own type, parsed once, so that a stage can never be taken for a
+//! warehouse and a malformed name never reaches the store.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// Why a text is not a name or an id.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NameError {
+    /// The text is empty.
+    #[error("a {what} must not be empty")]
+    Empty {
+        /// What was being named.
+        what: &'static str,
+    },
+    /// The text is longer than allowed.
+    #[error("a {what} has at most {max} characters, this one has {found}")]
+    TooLong {
+        /// What was being named.
+        what: &'static str,
+        /// The limit.
+        max: usize,
+        /// The length found.
+        found: usize,
+    },
+    /// The text has a character, or an order of characters, that is not allowed.
+    #[error("{text:?} is not a {what}: use {rule}")]
+    Malformed {
+        /// What was being named.
+        what: &'static str,
+        /// The offending text.
+        text: String,
+        /// The rule in words.
+        rule: &'static str,
+    },
+}
+
+const NAME_LENGTH_MAX: usize = 63;
+
+fn check_name(what: &'static str, text: &str) -> Result<(), NameError> {
+    check_length(what, text)?;
+    let edge = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let well_formed =
+        text.chars().all(|c| edge(c) || c == '-') && text.starts_with(edge) && text.ends_with(edge);
+    if well_formed {
+        return Ok(());
+    }
+    let rule = "lower-case letters, digits and '-', with a letter or digit at both ends";
+    Err(NameError::Malformed { what, text: text.to_owned(), rule })
+}
+
+fn check_identifier(what: &'static str, text: &str) -> Result<(), NameError> {
+    check_length(what, text)?;
+    let well_formed = text.starts_with(|c: char| c.is_ascii_lowercase())
+        && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+    if well_formed {
+        return Ok(());
+    }
+    let rule = "a lower-case letter, then lower-case letters, digits and '_' \
+                (expressions address it as a field)";
+    Err(NameError::Malformed { what, text: text.to_owned(), rule })
+}
+
+fn check_length(what: &'static str, text: &str) -> Result<(), NameError> {
+    if text.is_empty() {
+        return Err(NameError::Empty { what });
+    }
+    if text.len() > NAME_LENGTH_MAX {
+        return Err(NameError::TooLong { what, max: NAME_LENGTH_MAX, found: text.len() });
+    }
+    Ok(())
+}
+
+fn check_freight_id(what: &'static str, text: &str) -> Result<(), NameError> {
+    let well_formed = text.len() == FreightId::LENGTH
+        && text.chars().all(|c| c.is_ascii_digit() || ('a'..='f').contains(&c));
+    if well_formed {
+        return Ok(());
+    }
+    let rule = "40 lower-case hexadecimal digits";
+    Err(NameError::Malformed { what, text: text.to_owned(), rule })
+}
+
+fn check_promotion_id(what: &'static str, text: &str) -> Result<(), NameError> {
+    let well_formed = text.rsplit_once('.').is_some_and(|(stage, number)| {
+        check_name(what, stage).is_ok() && number.parse::<u64>().is_ok_and(|n| n > 0)
+    });
+    if well_formed {
+        return Ok(());
+    }
+    let rule = "STAGE.NUMBER, for example prod.12";
+    Err(NameError::Malformed { what, text: text.to_owned(), rule })
+}
+
+macro_rules! name_type {
+    ($(#[$doc:meta])* $name:ident, $what:literal, $check:path) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(String);
+
+        impl $name {
+            /// The name as text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = NameError;
+            fn from_str(text: &str) -> Result<Self, NameError> {
+                $check($what, text)?;
+                Ok(Self(text.to_owned()))
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = NameError;
+            fn try_from(text: String) -> Result<Self, NameError> {
+                text.parse()
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(name: $name) -> Self {
+                name.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl Borrow<str> for $name {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+    };
+}
+
+name_type!(
+    /// A tenant; owns everything below.
+    ProjectName, "project name", check_name
+);
+name_type!(
+    /// A warehouse, unique in its project.
+    WarehouseName, "warehouse name", check_name
+);
+name_type!(
+    /// A subscription, unique in its warehouse; a field of `freight` in expressions.
+    SubscriptionName, "subscription name", check_identifier
+);
+name_type!(
+    /// A stage, unique in its project.
+    StageName, "stage name", check_name
+);
+name_type!(
+    /// A step, unique in its stage; a field of `steps` in expressions.
+    StepName, "step name", check_identifier
+);
+name_type!(
+    /// A promotion policy, unique in its project.
+    PolicyName, "policy name", check_name
+);
+name_type!(
+    /// A verification template, unique in its project.
+    VerificationName, "verification name", check_name
+);
+name_type!(
+    /// Freight: the hash of its content, 40 hexadecimal digits.
+    FreightId, "freight id", check_freight_id
+);
+name_type!(
+    /// A promotion: its stage and a number that rises in the stage, as in `prod.12`.
+    PromotionId, "promotion id", check_promotion_id
+);
+
+impl FreightId {
+    /// Digits of an id.
+    pub const LENGTH: usize = 40;
+
+    /// The form shown to people: the first ten digits.
+    #[must_use]
+    pub fn short(&self) -> &str {
+        &self.0[..10]
+    }
+}
+
+impl PromotionId {
+    /// The id of the `number`-th promotion of `stage`.
+    #[must_use]
+    pub fn new(stage: &StageName, number: u64) -> Self {
+        Self(format!("{stage}.{number}"))
+    }
+
+    /// The number inside the stage; a later promotion has a larger one.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        let digits = self.0.rsplit_once('.').map_or("", |(_, number)| number);
+        digits.parse().expect("checked when the id was parsed")
+    }
+}
+
+/// Who did something: a person's token name, or the automation itself.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind", content = "name")]
+pub enum Principal {
+    /// A policy of mode automatic or gated.
+    Automation,
+    /// A person or machine, by the name of its token.
+    Named(String),
+}
+
+impl fmt::Display for Principal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Automation => f.write_str("automation"),
+            Self::Named(name) => f.write_str(name),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check<T: FromStr<Err = NameError>>(text: &str, expect: &str) {
+        let found = match text.parse::<T>() {
+            Ok(_) => "ok".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        assert_eq!(found, expect, "for {text:?}");
+    }
+
+    #[test]
+    fn names_are_dns_labels() {
+        check::<StageName>("prod-eu1", "ok");
+        check::<StageName>("", "a stage name must not be empty");
+        check::<StageName>(
+            "Prod",
+            "\"Prod\" is not a stage name: use lower-case letters, digits and '-', \
+             with a letter or digit at both ends",
+        );
+        check::<StageName>(
+            &"a".repeat(64),
+            "a stage name has at most 63 characters, this one has 64",
+        );
+    }
+
+    #[test]
+    fn subscriptions_and_steps_are_identifiers() {
+        check::<SubscriptionName>("api_v2", "ok");
+        check::<StepName>(
+            "git-push",
+            "\"git-push\" is not a step name: use a lower-case letter, then lower-case letters, \
+             digits and '_' (expressions address it as a field)",
+        );
+    }
+
+    #[test]
+    fn promotions_name_their_stage_and_number() {
+        check::<PromotionId>("prod.12", "ok");
+        for bad in ["prod", "prod.0", "prod.x", ".1", "PROD.1"] {
+            check::<PromotionId>(
+                bad,
+                &format!("{bad:?} is not a promotion id: use STAGE.NUMBER, for example prod.12"),
+            );
+        }
+        let id: PromotionId = "prod-eu.7".parse().expect("well formed");
+        assert_eq!(id.number(), 7);
+    }
+}

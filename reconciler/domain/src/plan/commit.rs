@@ -1,0 +1,401 @@
+//! Committing: the effects of a promotion, in order, then its verification.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::Waiting;
+use super::promotion::{Act, Move};
+use crate::policy::{Joined, RollbackOn};
+use crate::promotion::{Ending, Event, Finish, Frozen, Node, NodeRun, State};
+use crate::scope::scope;
+use crate::snapshot::PromotionSnapshot;
+use crate::step::{Call, Record, Step, StepOutcome, WorkdirContext};
+use crate::template::{Template, render_json};
+use crate::verification::{
+    Check, CheckState, FrozenCheck, HttpCheck, Measurement, PrometheusCheck, check_state,
+};
+
+/// Runs of one node after which a failure that may pass is taken as final.
+const ATTEMPTS_MAX: u32 = 4;
+/// Wait after a node's first failure; doubled after each further one.
+const RETRY_MIN: Duration = Duration::from_secs(5);
+
+pub(super) fn next(snapshot: &PromotionSnapshot, now: Timestamp) -> Move {
+    let Some(frozen) = &snapshot.state.frozen else { return Move::default() };
+    for step in &frozen.stage.steps {
+        let node = Node::Step(step.name.clone());
+        match snapshot.state.nodes.get(&node) {
+            Some(run) => match advance(snapshot, &node, run, now) {
+                Advance::Done => {}
+                Advance::Move(next) => return *next,
+                Advance::Failed(message) => {
+                    let cause = format!("step {} failed: {message}", step.name);
+                    return failed(snapshot, RollbackOn::PromotionFailed, cause);
+                }
+            },
+            None if is_complete(&snapshot.state, step) => {}
+            None => return start(snapshot, frozen, step),
+        }
+    }
+    match freeze_checks(snapshot, frozen) {
+        Ok(checks) => Move::append(Event::Verifying { checks }),
+        Err(message) => Move::append(Event::Finished(Finish {
+            ending: Ending::Inconclusive,
+            message: format!("verification could not begin: {message}"),
+            remaining: Vec::new(),
+        })),
+    }
+}
+
+/// Where a node that started once stands.
+pub(super) enum Advance {
+    /// It is done.
+    Done,
+    /// It needs this.
+    Move(Box<Move>),
+    /// It failed for good.
+    Failed(String),
+}
+
+/// Decides about a node that started: resume, retry, give up.
+pub(super) fn advance(
+    snapshot: &PromotionSnapshot,
+    node: &Node,
+    run: &NodeRun,
+    now: Timestamp,
+) -> Advance {
+    let again = |resumed| {
+        Advance::Move(Box::new(Move::act(Act::Run {
+            node: node.clone(),
+            call: Box::new(run.call.clone()),
+            rebuild: rebuild_for(snapshot, node),
+            resumed,
+        })))
+    };
+    let Some((at, outcome)) = &run.outcome else {
+        return match unrepeatable(&run.call) {
+            Some(message) => Advance::Move(Box::new(Move::append(Event::Outcome {
+                node: node.clone(),
+                outcome: Box::new(StepOutcome::Uncertain { message }),
+            }))),
+            None => again(true),
+        };
+    };
+    match outcome {
+        StepOutcome::Done { .. } => Advance::Done,
+        StepOutcome::Uncertain { message } => {
+            let message = format!("{}: {message}", describe(node));
+            Advance::Move(Box::new(stuck(snapshot, message)))
+        }
+        StepOutcome::Failed { message, retry, .. } => {
+            let aborted = snapshot.state.abort.is_some();
+            if !retry || aborted || run.attempts >= ATTEMPTS_MAX {
+                return Advance::Failed(message.clone());
+            }
+            let pause = RETRY_MIN.saturating_mul(1 << run.attempts.saturating_sub(1).min(8));
+            let due = at.checked_add(pause).unwrap_or(Timestamp::MAX);
+            if due <= now {
+                return again(false);
+            }
+            Advance::Move(Box::new(Move::wait(Waiting {
+                subject: format!("promotion {}", snapshot.promotion.id),
+                reason: "StepFailed",
+                message: format!("{} failed and runs again at {due}: {message}", describe(node)),
+                until: Some(due),
+            })))
+        }
+    }
+}
+
+/// A call that must not be repeated when it is not known whether it was carried out.
+fn unrepeatable(call: &Call) -> Option<String> {
+    match call {
+        Call::Http(http) if http.at_most_once => Some(format!(
+            "the daemon stopped while {} {} was being sent; it is not known whether the receiver \
+             saw it, and the step is marked to be sent at most once",
+            http.method, http.url,
+        )),
+        Call::GitClone(_)
+        | Call::YamlUpdate(_)
+        | Call::GitCommit(_)
+        | Call::GitPush(_)
+        | Call::GitRevert(_)
+        | Call::TfPlan(_)
+        | Call::TfApply(_)
+        | Call::TfOutput(_)
+        | Call::Http(_) => None,
+    }
+}
+
+fn rebuild_for(snapshot: &PromotionSnapshot, node: &Node) -> Vec<(crate::id::StepName, Call)> {
+    match node {
+        Node::Step(_) => snapshot.state.rebuild(),
+        Node::UndoPlan(step) | Node::Undo(step) => super::undo::rebuild(snapshot, step),
+    }
+}
+
+/// Whether a step needs nothing more after the preparation. One whose outputs were taken from a
+/// plan runs again, against the applied state.
+fn is_complete(state: &State, step: &Step) -> bool {
+    state.prepared.get(&step.name).is_some_and(|prepared| prepared.call.is_some())
+}
+
+fn start(snapshot: &PromotionSnapshot, frozen: &Frozen, step: &Step) -> Move {
+    if let Some((by, reason)) = &snapshot.state.abort {
+        return Move::append(Event::Finished(Finish {
+            ending: Ending::Aborted,
+            message: format!("aborted by {by} before step {}: {reason}", step.name),
+            remaining: effects_done(snapshot),
+        }));
+    }
+    match call_of(snapshot, frozen, step) {
+        Ok(call) => Move::act(Act::Run {
+            node: Node::Step(step.name.clone()),
+            call: Box::new(call),
+            rebuild: snapshot.state.rebuild(),
+            resumed: false,
+        }),
+        Err(message) => {
+            let cause = format!("step {} cannot run: {message}", step.name);
+            failed(snapshot, RollbackOn::PromotionFailed, cause)
+        }
+    }
+}
+
+/// The call of a step after the commit, inside what was approved.
+fn call_of(snapshot: &PromotionSnapshot, frozen: &Frozen, step: &Step) -> Result<Call, String> {
+    let state = &snapshot.state;
+    let scope = scope(&snapshot.promotion, frozen, state);
+    let config = render_json(&step.config, &scope).map_err(|error| error.to_string())?;
+    let approved = state.change_set.iter().flat_map(|set| &set.steps).find(|s| s.name == step.name);
+    if let Some(approved) = approved
+        && let Some(path) = leaves_envelope(&approved.config, &config, String::new())
+    {
+        return Err(format!("its argument {path} is not what was approved"));
+    }
+    let records = state.records();
+    let context = WorkdirContext {
+        promotion: &snapshot.promotion.id,
+        step: &step.name,
+        started_at: snapshot.promotion.created_at,
+        records: &records,
+    };
+    Call::new(step.uses, &config, &context).map_err(|error| error.to_string())
+}
+
+/// The first place where rendered arguments differ from the approved ones other than by a value
+/// that was marked as deferred.
+fn leaves_envelope(approved: &Value, rendered: &Value, path: String) -> Option<String> {
+    if approved.get("$deferred").is_some() {
+        let is_scalar = !matches!(rendered, Value::Array(_) | Value::Object(_));
+        return (!is_scalar).then_some(path);
+    }
+    match (approved, rendered) {
+        (Value::Object(approved), Value::Object(rendered)) => {
+            if let Some(extra) = rendered.keys().find(|key| !approved.contains_key(*key)) {
+                return Some(format!("{path}.{extra}"));
+            }
+            approved.iter().find_map(|(key, value)| {
+                let found = rendered.get(key).unwrap_or(&Value::Null);
+                leaves_envelope(value, found, format!("{path}.{key}"))
+            })
+        }
+        (Value::Array(approved), Value::Array(rendered)) if approved.len() == rendered.len() => {
+            approved
+                .iter()
+                .zip(rendered)
+                .enumerate()
+                .find_map(|(at, (a, r))| leaves_envelope(a, r, format!("{path}[{at}]")))
+        }
+        (approved, rendered) => (approved != rendered).then_some(path),
+    }
+}
+
+/// A failure after the commit: undone where the policies say so, else left as it is.
+pub(super) fn failed(snapshot: &PromotionSnapshot, trigger: RollbackOn, cause: String) -> Move {
+    let policies: Vec<_> = snapshot.policies.iter().map(|p| p.spec.clone()).collect();
+    let undo = Joined::of(&policies, &snapshot.promotion.stage).rollback.contains(&trigger);
+    if undo {
+        return Move::append(Event::Unwinding { cause });
+    }
+    Move::append(Event::Finished(Finish {
+        ending: Ending::Failed,
+        message: cause,
+        remaining: effects_done(snapshot),
+    }))
+}
+
+/// What this promotion changed and what stays changed when it ends here.
+pub(super) fn effects_done(snapshot: &PromotionSnapshot) -> Vec<String> {
+    let nodes = &snapshot.state.nodes;
+    nodes
+        .iter()
+        .filter_map(|(node, run)| {
+            let Node::Step(step) = node else { return None };
+            let undone = nodes
+                .get(&Node::Undo(step.clone()))
+                .is_some_and(|undo| matches!(undo.outcome, Some((_, StepOutcome::Done { .. }))));
+            if undone {
+                return None;
+            }
+            let record = match run.outcome.as_ref().map(|(_, outcome)| outcome) {
+                Some(StepOutcome::Done { record, .. } | StepOutcome::Failed { record, .. }) => {
+                    record
+                }
+                Some(StepOutcome::Uncertain { message }) => {
+                    return Some(format!("step {step}: {message}"));
+                }
+                None => return Some(format!("step {step} was started; its end is not known")),
+            };
+            remains(record).map(|what| format!("step {step}: {what}"))
+        })
+        .collect()
+}
+
+fn remains(record: &Record) -> Option<String> {
+    match record {
+        Record::Push(push) => push
+            .commit
+            .as_ref()
+            .map(|commit| format!("commit {commit} is on branch {} of {}", push.branch, push.repo)),
+        Record::Applied(applied) if applied.created.is_empty() => {
+            Some("its plan is applied".to_owned())
+        }
+        Record::Applied(applied) => Some(format!("created {}", applied.created.join(", "))),
+        Record::None | Record::Clone(_) | Record::Commit(_) | Record::Plan(_) => None,
+    }
+}
+
+pub(super) fn stuck(snapshot: &PromotionSnapshot, message: String) -> Move {
+    let remaining = effects_done(snapshot);
+    Move::append(Event::Finished(Finish { ending: Ending::Stuck, message, remaining }))
+}
+
+pub(super) fn describe(node: &Node) -> String {
+    match node {
+        Node::Step(step) => format!("step {step}"),
+        Node::UndoPlan(step) => format!("the plan that undoes step {step}"),
+        Node::Undo(step) => format!("the undo of step {step}"),
+    }
+}
+
+/// The checks of a stage with their templates rendered.
+fn freeze_checks(
+    snapshot: &PromotionSnapshot,
+    frozen: &Frozen,
+) -> Result<Vec<FrozenCheck>, String> {
+    let mut checks = Vec::new();
+    for used in &frozen.stage.verifications {
+        let template = frozen
+            .templates
+            .iter()
+            .find(|template| template.name == used.template)
+            .ok_or_else(|| format!("there is no verification {}", used.template))?;
+        let mut scope = scope(&snapshot.promotion, frozen, &snapshot.state);
+        let arguments = serde_json::json!(used.args);
+        let arguments = render_json(&arguments, &scope).map_err(|error| error.to_string())?;
+        scope.set("args", arguments);
+        for (name, check) in &template.checks {
+            let render = |text: &str| -> Result<String, String> {
+                let place = |error: String| format!("check {}/{name}: {error}", used.name);
+                let template = Template::parse(text).map_err(|e| place(e.to_string()))?;
+                let value = template.render(&scope).map_err(|e| place(e.to_string()))?;
+                Ok(value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+            };
+            checks.push(FrozenCheck {
+                name: format!("{}/{name}", used.name),
+                check: render_check(check, &render)?,
+                initial_delay: template.initial_delay,
+                interval: template.interval,
+                count: template.count,
+                failure_limit: template.failure_limit,
+                deadline: template.deadline,
+            });
+        }
+    }
+    Ok(checks)
+}
+
+fn render_check(
+    check: &Check,
+    render: &dyn Fn(&str) -> Result<String, String>,
+) -> Result<Check, String> {
+    Ok(match check {
+        Check::Http(http) => Check::Http(HttpCheck {
+            url: render(&http.url)?,
+            headers: http
+                .headers
+                .iter()
+                .map(|(name, value)| Ok((name.clone(), render(value)?)))
+                .collect::<Result<_, String>>()?,
+            body: http.body.as_deref().map(render).transpose()?,
+            ..http.clone()
+        }),
+        Check::Prometheus(query) => Check::Prometheus(PrometheusCheck {
+            address: render(&query.address)?,
+            query: render(&query.query)?,
+            ..query.clone()
+        }),
+    })
+}
+
+/// Verification: measure what is due, and end when the checks are decided.
+pub(super) fn verify(snapshot: &PromotionSnapshot, now: Timestamp) -> Move {
+    let state = &snapshot.state;
+    let Some((started_at, checks)) = &state.verifying else { return Move::default() };
+    if let Some((by, reason)) = &state.abort {
+        return Move::append(Event::Finished(Finish {
+            ending: Ending::Aborted,
+            message: format!("aborted by {by} during verification: {reason}"),
+            remaining: effects_done(snapshot),
+        }));
+    }
+    let of = |check: &FrozenCheck| -> Vec<&Measurement> {
+        state.measurements.iter().filter(|m| m.check == check.name).collect()
+    };
+    let states: Vec<(&FrozenCheck, CheckState)> = checks
+        .iter()
+        .map(|check| (check, check_state(check, *started_at, &of(check), now)))
+        .collect();
+    if let Some((check, _)) = states.iter().find(|(_, state)| *state == CheckState::Failed) {
+        let last = of(check).last().map_or_else(String::new, |m| format!(": {}", m.detail));
+        let cause = format!("verification {} failed{last}", check.name);
+        return failed(snapshot, RollbackOn::VerificationFailed, cause);
+    }
+    let due = |state: &CheckState| match state {
+        CheckState::Due(at) => Some(*at),
+        CheckState::Passed | CheckState::Failed | CheckState::Unknown => None,
+    };
+    let next = states.iter().filter_map(|(check, s)| due(s).map(|at| (at, *check)));
+    if let Some((at, check)) = next.min_by_key(|(at, _)| *at) {
+        if at <= now {
+            return Move::act(Act::Measure(Box::new(check.clone())));
+        }
+        return Move::wait(Waiting {
+            subject: format!("promotion {}", snapshot.promotion.id),
+            reason: "Verifying",
+            message: format!("verification {} measures again at {at}", check.name),
+            until: Some(at),
+        });
+    }
+    let undecided = states.iter().find(|(_, state)| *state == CheckState::Unknown);
+    Move::append(Event::Finished(match undecided {
+        Some((check, _)) => Finish {
+            ending: Ending::Inconclusive,
+            message: inconclusive(check, &of(check)),
+            remaining: Vec::new(),
+        },
+        None => Finish {
+            ending: Ending::Succeeded,
+            message: "every step is done and every check passed".to_owned(),
+            remaining: Vec::new(),
+        },
+    }))
+}
+
+fn inconclusive(check: &FrozenCheck, measurements: &[&Measurement]) -> String {
+    let last = measurements.last().map_or("nothing was measured", |m| m.detail.as_str());
+    format!("verification {} found no evidence before its deadline: {last}", check.name)
+}

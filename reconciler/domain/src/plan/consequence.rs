@@ -1,0 +1,82 @@
+//! What an event of a promotion means for the world around it. The store writes the event and its
+//! consequences in one transaction.
+
+use crate::id::FreightId;
+use crate::promotion::{Ending, Event, Phase, Promotion, State};
+
+/// What follows from an event.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Consequences {
+    /// The stage now holds exactly this freight; absent: as before. Stays that go on are not
+    /// interrupted.
+    pub enter: Option<Vec<FreightId>>,
+    /// The stage vouches for this freight from now on.
+    pub verify: Vec<FreightId>,
+    /// The slot of the stage is taken (`true`) or given back (`false`); absent: as before.
+    pub slot: Option<bool>,
+    /// Automation on the stage stops, for this reason.
+    pub hold: Option<String>,
+    /// The promotion is over: the stage, its other promotions and the stages downstream look again.
+    pub over: Option<Ending>,
+}
+
+/// What follows from appending an event to a promotion in this state.
+#[must_use]
+pub fn consequences(promotion: &Promotion, before: &State, event: &Event) -> Consequences {
+    let mut after = Consequences::default();
+    match event {
+        Event::Committed => after.slot = Some(true),
+        Event::Verifying { .. } => after.enter = Some(collection(before)),
+        Event::Finished(finish) => {
+            finished(before, finish.ending, &mut after);
+            if finish.ending == Ending::Stuck {
+                let id = &promotion.id;
+                after.hold = Some(format!("promotion {id} is stuck: {}", finish.message));
+            }
+        }
+        Event::PrepareStarted(_)
+        | Event::StepPrepared(_)
+        | Event::PrepareFailed { .. }
+        | Event::Prepared(_)
+        | Event::Approved(_)
+        | Event::Probed { .. }
+        | Event::Intent { .. }
+        | Event::Outcome { .. }
+        | Event::Measured(_)
+        | Event::Unwinding { .. }
+        | Event::AbortRequested { .. } => {}
+    }
+    after
+}
+
+fn finished(before: &State, ending: Ending, after: &mut Consequences) {
+    after.over = Some(ending);
+    if before.phase().holds_slot() {
+        after.slot = Some(false);
+    }
+    match ending {
+        Ending::Succeeded => after.verify = collection(before),
+        Ending::Inconclusive if before.phase() == Phase::Committing => {
+            after.enter = Some(collection(before));
+        }
+        Ending::RolledBack if before.verifying.is_some() => {
+            after.enter = Some(previous(before));
+        }
+        Ending::Failed
+        | Ending::RolledBack
+        | Ending::Stuck
+        | Ending::Aborted
+        | Ending::Superseded
+        | Ending::Inconclusive => {}
+    }
+}
+
+fn collection(state: &State) -> Vec<FreightId> {
+    let frozen = state.frozen.iter();
+    frozen.flat_map(|frozen| frozen.collection.values()).map(|freight| freight.id.clone()).collect()
+}
+
+fn previous(state: &State) -> Vec<FreightId> {
+    let previous = state.frozen.iter().filter_map(|frozen| frozen.previous.as_ref());
+    previous.flat_map(|previous| previous.collection.values()).cloned().collect()
+}

@@ -1,0 +1,320 @@
+//! The decision about a stage: what automation promotes to it.
+
+use jiff::Timestamp;
+
+use super::{Waiting, earlier};
+use crate::availability::{Availability, availability};
+use crate::duration;
+use crate::freight::FreightFacts;
+use crate::id::{FreightId, PromotionId, WarehouseName};
+use crate::policy::{Joined, Mode};
+use crate::promotion::Ending;
+use crate::snapshot::{RunningPromotion, StageSnapshot};
+use crate::stage::Choose;
+
+/// What to do for a stage.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StagePlan {
+    /// What to do now, in order.
+    pub acts: Vec<StageAct>,
+    /// What does not move, and why.
+    pub waiting: Vec<Waiting>,
+    /// When to look again; absent: when something else changes.
+    pub wake_at: Option<Timestamp>,
+}
+
+/// One thing to do for a stage.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StageAct {
+    /// Start a promotion for automation; it takes the place of those named.
+    Promote {
+        /// What to promote.
+        freight: FreightId,
+        /// Promotions that have not committed and are now pointless.
+        supersedes: Vec<PromotionId>,
+    },
+    /// Vouch for freight in a control-flow stage.
+    Pass {
+        /// The freight.
+        freight: FreightId,
+    },
+}
+
+/// Freight that a stage could take, and how automation sees it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Candidate {
+    /// The freight.
+    pub freight: FreightId,
+    /// Its warehouse.
+    pub warehouse: WarehouseName,
+    /// Whether it may go there, the soak of the policies held.
+    pub availability: Availability,
+    /// Why automation does not take it although it is available; absent: it does.
+    pub passed_over: Option<String>,
+}
+
+/// Decides about a stage.
+#[must_use]
+pub fn stage(snapshot: &StageSnapshot, now: Timestamp) -> StagePlan {
+    let mut plan = StagePlan { acts: Vec::new(), waiting: Vec::new(), wake_at: None };
+    if snapshot.stage.spec.is_control_flow() {
+        pass_on(snapshot, now, &mut plan);
+        return plan;
+    }
+    let joined = Joined::of(&snapshot.policies, &snapshot.stage.spec.name);
+    if stops_automation(snapshot, &joined, now, &mut plan) {
+        return plan;
+    }
+    for request in &snapshot.stage.spec.requests {
+        choose(snapshot, &joined, &request.warehouse, now, &mut plan);
+    }
+    plan
+}
+
+/// Every freight that the stage could take, newest first, with automation's view of it.
+#[must_use]
+pub fn candidates(snapshot: &StageSnapshot, joined: &Joined<'_>, now: Timestamp) -> Vec<Candidate> {
+    snapshot
+        .freight
+        .iter()
+        .rev()
+        .map(|facts| Candidate {
+            freight: facts.freight.id.clone(),
+            warehouse: facts.freight.warehouse.clone(),
+            availability: available(snapshot, facts, joined, now),
+            passed_over: passed_over(snapshot, facts),
+        })
+        .collect()
+}
+
+fn pass_on(snapshot: &StageSnapshot, now: Timestamp, plan: &mut StagePlan) {
+    let stage = &snapshot.stage.spec;
+    for facts in &snapshot.freight {
+        let zero = std::time::Duration::ZERO;
+        let found = availability(&stage.name, &stage.requests, facts, zero, now);
+        if found.is_available() && !facts.verified_in.contains_key(&stage.name) {
+            plan.acts.push(StageAct::Pass { freight: facts.freight.id.clone() });
+        }
+    }
+}
+
+/// Mode, hold and settle; each says why.
+fn stops_automation(
+    snapshot: &StageSnapshot,
+    joined: &Joined<'_>,
+    now: Timestamp,
+    plan: &mut StagePlan,
+) -> bool {
+    let subject = format!("stage {}", snapshot.stage.spec.name);
+    if joined.mode == Mode::Manual {
+        let message = if joined.policies.is_empty() {
+            "no policy selects the stage; a person starts its promotions".to_owned()
+        } else {
+            "the stage is manual; a person starts its promotions".to_owned()
+        };
+        plan.waiting.push(Waiting { subject, reason: "Manual", message, until: None });
+        return true;
+    }
+    if let Some(hold) = &snapshot.hold {
+        let message = format!("held by {}: {}", hold.by, hold.reason);
+        plan.waiting.push(Waiting { subject, reason: "Held", message, until: None });
+        return true;
+    }
+    let settled = snapshot.definitions_changed_at.checked_add(joined.settle);
+    let settled = settled.unwrap_or(Timestamp::MAX);
+    if settled > now {
+        let message = format!(
+            "definitions changed at {}; automation waits {} for the rest of them",
+            snapshot.definitions_changed_at,
+            duration::print(joined.settle),
+        );
+        let until = Some(settled);
+        plan.waiting.push(Waiting { subject, reason: "Settling", message, until });
+        plan.wake_at = earlier(plan.wake_at, until);
+        return true;
+    }
+    false
+}
+
+fn choose(
+    snapshot: &StageSnapshot,
+    joined: &Joined<'_>,
+    warehouse: &WarehouseName,
+    now: Timestamp,
+    plan: &mut StagePlan,
+) {
+    let of_warehouse = |facts: &&FreightFacts| facts.freight.warehouse == *warehouse;
+    let mut chosen: Option<&FreightFacts> = None;
+    for facts in snapshot.freight.iter().filter(of_warehouse).rev() {
+        if passed_over(snapshot, facts).is_some() {
+            continue;
+        }
+        match available(snapshot, facts, joined, now) {
+            Availability::Available { .. } => match snapshot.stage.spec.choose {
+                Choose::Latest | Choose::MatchUpstream => {
+                    chosen = Some(facts);
+                    break;
+                }
+                // The oldest that is left: go on to the end.
+                Choose::Queue => chosen = Some(facts),
+            },
+            other => {
+                let until = plan_wake(plan, &other);
+                plan.waiting.extend(not_yet(facts, &other, until));
+            }
+        }
+    }
+    let Some(chosen) = chosen else { return };
+    let competing: Vec<&RunningPromotion> = snapshot
+        .running
+        .iter()
+        .filter(|running| running.promotion.warehouse == *warehouse)
+        .collect();
+    if let Some(act) = promote(snapshot, chosen, &competing, plan) {
+        plan.acts.push(act);
+    }
+}
+
+/// The act that brings the chosen freight on its way, or a reason for waiting.
+fn promote(
+    snapshot: &StageSnapshot,
+    chosen: &FreightFacts,
+    competing: &[&RunningPromotion],
+    plan: &mut StagePlan,
+) -> Option<StageAct> {
+    let id = &chosen.freight.id;
+    let waits_for = match snapshot.stage.spec.choose {
+        Choose::Queue => competing.first(),
+        // What a person started is not superseded by automation.
+        Choose::Latest | Choose::MatchUpstream => competing.iter().find(|running| {
+            running.promotion.requester != crate::id::Principal::Automation
+                && !running.phase.holds_slot()
+        }),
+    };
+    if let Some(running) = waits_for {
+        plan.waiting.push(Waiting {
+            subject: format!("freight {}", id.short()),
+            reason: "PromotionRunning",
+            message: format!("waits for promotion {} to end", running.promotion.id),
+            until: None,
+        });
+        return None;
+    }
+    let supersedes = competing
+        .iter()
+        .filter(|running| !running.phase.holds_slot())
+        .map(|running| running.promotion.id.clone())
+        .collect();
+    Some(StageAct::Promote { freight: id.clone(), supersedes })
+}
+
+fn available(
+    snapshot: &StageSnapshot,
+    facts: &FreightFacts,
+    joined: &Joined<'_>,
+    now: Timestamp,
+) -> Availability {
+    let stage = &snapshot.stage.spec;
+    availability(&stage.name, &stage.requests, facts, joined.soak, now)
+}
+
+/// Why automation does not take this freight, whatever its availability.
+fn passed_over(snapshot: &StageSnapshot, facts: &FreightFacts) -> Option<String> {
+    let freight = &facts.freight;
+    let stage = &snapshot.stage.spec;
+    if snapshot.current.get(&freight.warehouse) == Some(&freight.id) {
+        return Some("it is in the stage".to_owned());
+    }
+    let running = snapshot.running.iter().find(|running| running.promotion.freight == freight.id);
+    if let Some(running) = running {
+        return Some(format!("promotion {} is bringing it", running.promotion.id));
+    }
+    if let Some(ending) = snapshot.ended.get(&freight.id) {
+        let again = match ending {
+            Ending::Succeeded => "it was in the stage before",
+            Ending::Superseded => {
+                return superseded_by_newer(snapshot, facts);
+            }
+            Ending::Failed
+            | Ending::RolledBack
+            | Ending::Stuck
+            | Ending::Aborted
+            | Ending::Inconclusive => "its last promotion here did not succeed",
+        };
+        return Some(format!("{again}; a person can promote it"));
+    }
+    if is_older_than_current(snapshot, facts) {
+        return Some("newer freight is in the stage".to_owned());
+    }
+    let in_upstream = || {
+        let request = stage.request(&freight.warehouse);
+        request.is_some_and(|r| r.direct || r.from.iter().any(|upstream| facts.is_in(upstream)))
+    };
+    if stage.choose == Choose::MatchUpstream && !in_upstream() {
+        return Some("it is in no upstream stage now".to_owned());
+    }
+    None
+}
+
+/// Freight that was superseded is taken again only once nothing newer stands in its way.
+fn superseded_by_newer(snapshot: &StageSnapshot, facts: &FreightFacts) -> Option<String> {
+    is_older_than_current(snapshot, facts).then(|| "newer freight took its place".to_owned())
+}
+
+fn is_older_than_current(snapshot: &StageSnapshot, facts: &FreightFacts) -> bool {
+    let current = snapshot.current.get(&facts.freight.warehouse);
+    let moving = snapshot
+        .running
+        .iter()
+        .filter(|running| running.promotion.warehouse == facts.freight.warehouse)
+        .map(|running| &running.promotion.freight);
+    let reference = snapshot
+        .freight
+        .iter()
+        .filter(|other| {
+            Some(&other.freight.id) == current || moving.clone().any(|m| *m == other.freight.id)
+        })
+        .map(|other| other.freight.sequence)
+        .max();
+    reference.is_some_and(|sequence| facts.freight.sequence < sequence)
+}
+
+fn plan_wake(plan: &mut StagePlan, found: &Availability) -> Option<Timestamp> {
+    let until = match found {
+        Availability::NotSoaked { until, .. } => *until,
+        Availability::Available { .. }
+        | Availability::NotRequested
+        | Availability::NotVerified { .. } => None,
+    };
+    plan.wake_at = earlier(plan.wake_at, until);
+    until
+}
+
+fn not_yet(
+    facts: &FreightFacts,
+    found: &Availability,
+    until: Option<Timestamp>,
+) -> Option<Waiting> {
+    let subject = format!("freight {}", facts.freight.id.short());
+    match found {
+        Availability::Available { .. } | Availability::NotRequested => None,
+        Availability::NotVerified { missing } => {
+            let names: Vec<String> = missing.iter().map(ToString::to_string).collect();
+            Some(Waiting {
+                subject,
+                reason: "NotVerifiedUpstream",
+                message: format!("not verified upstream in {}", names.join(", ")),
+                until,
+            })
+        }
+        Availability::NotSoaked { .. } => Some(Waiting {
+            subject,
+            reason: "Soaking",
+            message: match until {
+                Some(at) => format!("soaks upstream until {at}"),
+                None => "did not soak upstream for long enough and is no longer there".to_owned(),
+            },
+            until,
+        }),
+    }
+}

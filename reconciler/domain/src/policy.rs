@@ -1,0 +1,225 @@
+//! Promotion policies: whether and when freight may be promoted, and how several policies that
+//! select one stage join into one.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use globset::Glob;
+use serde::{Deserialize, Serialize};
+
+use crate::id::{PolicyName, StageName};
+use crate::infra::InfraRules;
+
+/// Whether and when freight may be promoted to the stages it selects.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Policy {
+    /// Unique in the project.
+    pub name: PolicyName,
+    /// Who starts promotions.
+    pub mode: Mode,
+    /// Globs over stage names.
+    pub stages: Vec<String>,
+    /// Time that freight must have been in its upstream stages since it was verified there.
+    pub soak: Option<Duration>,
+    /// Quiet time after a change of definitions before automation acts.
+    pub settle: Option<Duration>,
+    /// Who must agree.
+    pub approvals: Vec<Approvals>,
+    /// What infra plans may do.
+    pub infra: Option<InfraRules>,
+    /// When a promotion is undone.
+    pub rollback: BTreeSet<RollbackOn>,
+    /// Who may skip which gates, with a reason.
+    pub bypass: Vec<Bypass>,
+}
+
+/// Who starts promotions. Later is stricter; the strictest of several policies counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// Automation, as soon as freight is available. Has no gates.
+    Automatic,
+    /// Automation, once every gate passes.
+    Gated,
+    /// A person; the gates still hold.
+    Manual,
+}
+
+/// A number of distinct people of a group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Approvals {
+    /// The group.
+    pub group: String,
+    /// How many of them; at least one.
+    pub count: u32,
+    /// Who does not count.
+    pub exclude: BTreeSet<Excluded>,
+}
+
+/// People whose approval does not count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Excluded {
+    /// Who asked for the promotion.
+    Requester,
+    /// Who wrote a commit of the freight.
+    CommitAuthor,
+    /// Who changed the policy last.
+    PolicyAuthor,
+}
+
+/// What sets off an undo.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RollbackOn {
+    /// A step failed.
+    PromotionFailed,
+    /// Verification failed.
+    VerificationFailed,
+}
+
+/// A right to skip gates.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bypass {
+    /// Unique in the policy.
+    pub name: String,
+    /// Members of any of these groups have it.
+    pub groups: BTreeSet<String>,
+    /// The gates that may be skipped.
+    pub gates: BTreeSet<GateKind>,
+}
+
+/// A kind of gate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GateKind {
+    /// The freight is available: verified upstream, direct, or approved past it.
+    Upstream,
+    /// It has been upstream for long enough.
+    Soak,
+    /// Enough people agree to the change set.
+    Approvals,
+    /// The infra plans keep to the rules.
+    Infra,
+    /// The policy lets automation act.
+    Mode,
+    /// Nothing holds the stage.
+    Hold,
+}
+
+impl GateKind {
+    /// The word for it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Upstream => "upstream",
+            Self::Soak => "soak",
+            Self::Approvals => "approvals",
+            Self::Infra => "infra",
+            Self::Mode => "mode",
+            Self::Hold => "hold",
+        }
+    }
+
+    /// The gate with this name, if it is one that a bypass may name.
+    #[must_use]
+    pub fn bypassable(name: &str) -> Option<Self> {
+        [Self::Upstream, Self::Soak, Self::Approvals, Self::Infra]
+            .into_iter()
+            .find(|gate| gate.name() == name)
+    }
+}
+
+/// Quiet time after a change where no policy names one.
+pub const SETTLE_DEFAULT: Duration = Duration::from_secs(30);
+
+impl Policy {
+    /// Whether the policy selects the stage. A malformed glob selects nothing; definitions are
+    /// checked before they are stored.
+    #[must_use]
+    pub fn selects(&self, stage: &StageName) -> bool {
+        self.stages.iter().any(|pattern| {
+            Glob::new(pattern).is_ok_and(|glob| glob.compile_matcher().is_match(stage.as_str()))
+        })
+    }
+
+    /// Whether the policy has a gate; one of mode automatic must not.
+    #[must_use]
+    pub fn has_gates(&self) -> bool {
+        self.soak.is_some()
+            || !self.approvals.is_empty()
+            || self.infra.as_ref().is_some_and(|rules| *rules != InfraRules::default())
+    }
+}
+
+/// Several policies as one.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Joined<'a> {
+    /// The policies that select the stage, by name.
+    pub policies: Vec<&'a Policy>,
+    /// The strictest mode; without a policy a stage is manual.
+    pub mode: Mode,
+    /// The longest soak.
+    pub soak: Duration,
+    /// The longest settle.
+    pub settle: Duration,
+    /// Per group: the larger count, all exclusions.
+    pub approvals: BTreeMap<String, Approvals>,
+    /// All rules.
+    pub infra: InfraRules,
+    /// All triggers.
+    pub rollback: BTreeSet<RollbackOn>,
+}
+
+impl<'a> Joined<'a> {
+    /// Joins the policies that select the stage.
+    #[must_use]
+    pub fn of(policies: &'a [Policy], stage: &StageName) -> Self {
+        let mut selecting: Vec<&Policy> =
+            policies.iter().filter(|policy| policy.selects(stage)).collect();
+        selecting.sort_by(|a, b| a.name.cmp(&b.name));
+        let mut approvals: BTreeMap<String, Approvals> = BTreeMap::new();
+        for asked in selecting.iter().flat_map(|policy| &policy.approvals) {
+            let joined = approvals.entry(asked.group.clone()).or_insert_with(|| asked.clone());
+            joined.count = joined.count.max(asked.count);
+            joined.exclude.extend(&asked.exclude);
+        }
+        let longest = |of: fn(&Policy) -> Option<Duration>| {
+            selecting.iter().filter_map(|policy| of(policy)).max()
+        };
+        Self {
+            mode: selecting.iter().map(|policy| policy.mode).max().unwrap_or(Mode::Manual),
+            soak: longest(|policy| policy.soak).unwrap_or(Duration::ZERO),
+            settle: longest(|policy| policy.settle).unwrap_or(SETTLE_DEFAULT),
+            infra: selecting
+                .iter()
+                .filter_map(|policy| policy.infra.as_ref())
+                .fold(InfraRules::default(), |joined, rules| joined.join(rules)),
+            rollback: selecting.iter().flat_map(|policy| policy.rollback.iter().copied()).collect(),
+            approvals,
+            policies: selecting,
+        }
+    }
+
+    /// Whether every one of these policies lets a member of the groups skip the gate.
+    ///
+    /// `failing` are the names of the policies whose gate does not pass; the upstream gate belongs
+    /// to the stage and needs the right from each policy.
+    #[must_use]
+    pub fn may_bypass(
+        &self,
+        gate: GateKind,
+        failing: &BTreeSet<&PolicyName>,
+        groups: &BTreeSet<String>,
+    ) -> bool {
+        let grants = |policy: &&&Policy| {
+            policy
+                .bypass
+                .iter()
+                .any(|right| right.gates.contains(&gate) && !right.groups.is_disjoint(groups))
+        };
+        let concerned = |policy: &&&Policy| failing.is_empty() || failing.contains(&policy.name);
+        let mut concerned = self.policies.iter().filter(concerned).peekable();
+        concerned.peek().is_some() && concerned.all(|policy| grants(&policy))
+    }
+}

@@ -1,0 +1,432 @@
+//! Preview: what a change of one definition would do to live freight. It runs the same functions
+//! as the reconciler, once with the definitions as they are and once as they would be, and tells the
+//! difference. Instants are absolute, so that the answer stays true while it is read.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+use crate::availability::Availability;
+use crate::check::reachable;
+use crate::duration;
+use crate::gate::{Facts, Gate, gates};
+use crate::id::{FreightId, PolicyName, PromotionId, StageName};
+use crate::plan::{Candidate, StageAct, candidates, stage};
+use crate::policy::{GateKind, Joined, Mode, Policy};
+use crate::snapshot::{Defined, Definitions, PromotionSnapshot, StageSnapshot};
+use crate::stage::Stage;
+
+/// A definition as it would be.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Change {
+    /// A policy; absent: removed.
+    Policy(PolicyName, Option<Policy>),
+    /// A stage; absent: removed.
+    Stage(StageName, Option<Stage>),
+}
+
+/// The live world, as far as the change may reach.
+#[derive(Debug, Clone)]
+pub struct World {
+    /// Every definition.
+    pub definitions: Definitions,
+    /// The stages that the change may reach.
+    pub stages: Vec<StageSnapshot>,
+    /// Their promotions that wait at gates.
+    pub waiting: Vec<PromotionSnapshot>,
+}
+
+/// What a change would do.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Preview {
+    /// What would happen, sorted.
+    pub effects: Vec<Effect>,
+    /// What the author should know.
+    pub warnings: Vec<Warning>,
+}
+
+/// One thing that would happen.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Effect {
+    /// The stage.
+    pub stage: StageName,
+    /// The freight, if one.
+    pub freight: Option<FreightId>,
+    /// The promotion, if one.
+    pub promotion: Option<PromotionId>,
+    /// What.
+    pub kind: EffectKind,
+    /// Why, in one sentence.
+    pub reason: String,
+    /// When it ends or begins by time alone, if it does.
+    pub until: Option<Timestamp>,
+}
+
+/// A kind of effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum EffectKind {
+    /// A promotion would start, or commit, by itself.
+    WouldPromote,
+    /// Freight that could not be promoted could be.
+    BecomesPromotable,
+    /// Freight that could be promoted could not be.
+    BecomesBlocked,
+    /// A gate that did not pass would.
+    GatePasses,
+    /// A gate that passed would not.
+    GateBlocks,
+    /// A waiting promotion would be superseded.
+    Supersedes,
+    /// No freight could ever reach the stage.
+    Unreachable,
+    /// Approvals that were given would not be enough any more.
+    NeedsApprovalAgain,
+}
+
+/// Something that the author of a change should know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Warning {
+    /// The field that causes it.
+    pub path: String,
+    /// What, in a few words.
+    pub summary: String,
+    /// What and why.
+    pub detail: String,
+}
+
+/// Tells what the change would do to the world at this instant.
+#[must_use]
+pub fn preview(world: &World, change: &Change, now: Timestamp) -> Preview {
+    let mut preview = Preview::default();
+    for before in &world.stages {
+        let Some(after) = changed(before, change) else { continue };
+        compare_stage(before, &after, now, &mut preview.effects);
+    }
+    if let Change::Policy(name, new) = change {
+        for waiting in &world.waiting {
+            compare_gates(waiting, name, new.as_ref(), now, &mut preview.effects);
+        }
+        let old = world.definitions.policies.iter().find(|policy| policy.spec.name == *name);
+        preview.warnings.extend(policy_warnings(old.map(|old| &old.spec), new.as_ref()));
+    }
+    if let Change::Stage(name, new) = change {
+        lost_stages(&world.definitions, name, new.as_ref(), &mut preview.effects);
+    }
+    preview.effects.sort();
+    preview.effects.dedup();
+    let warnings = effect_warnings(&preview.effects, change, &world.definitions);
+    preview.warnings.extend(warnings);
+    preview
+}
+
+/// The snapshot as it would be; absent: the change does not concern the stage.
+fn changed(before: &StageSnapshot, change: &Change) -> Option<StageSnapshot> {
+    let mut after = before.clone();
+    match change {
+        Change::Policy(name, new) => {
+            let selected = |policy: &Policy| policy.selects(&before.stage.spec.name);
+            let was = before.policies.iter().any(|p| p.name == *name && selected(p));
+            if !was && !new.as_ref().is_some_and(selected) {
+                return None;
+            }
+            after.policies.retain(|policy| policy.name != *name);
+            after.policies.extend(new.clone());
+        }
+        Change::Stage(name, new) => {
+            if before.stage.spec.name != *name {
+                return None;
+            }
+            after.stage.spec = new.clone()?;
+        }
+    }
+    Some(after)
+}
+
+fn compare_stage(
+    before: &StageSnapshot,
+    after: &StageSnapshot,
+    now: Timestamp,
+    effects: &mut Vec<Effect>,
+) {
+    let name = &after.stage.spec.name;
+    let (old_joined, new_joined) =
+        (Joined::of(&before.policies, name), Joined::of(&after.policies, name));
+    let old: BTreeMap<FreightId, Candidate> = candidates(before, &old_joined, now)
+        .into_iter()
+        .map(|candidate| (candidate.freight.clone(), candidate))
+        .collect();
+    for candidate in candidates(after, &new_joined, now) {
+        let was = old.get(&candidate.freight).is_some_and(|c| c.availability.is_available());
+        let is = candidate.availability.is_available();
+        let kind = match (was, is) {
+            (false, true) => EffectKind::BecomesPromotable,
+            (true, false) => EffectKind::BecomesBlocked,
+            (true, true) | (false, false) => continue,
+        };
+        effects.push(Effect {
+            stage: name.clone(),
+            freight: Some(candidate.freight),
+            promotion: None,
+            kind,
+            reason: availability_reason(&candidate.availability, &new_joined),
+            until: match candidate.availability {
+                Availability::NotSoaked { until, .. } => until,
+                Availability::Available { .. }
+                | Availability::NotRequested
+                | Availability::NotVerified { .. } => None,
+            },
+        });
+    }
+    compare_automation(before, after, &new_joined, now, effects);
+}
+
+fn availability_reason(availability: &Availability, joined: &Joined<'_>) -> String {
+    match availability {
+        Availability::Available { because, .. } => because.describe().to_owned(),
+        Availability::NotRequested => "the stage no longer requests its warehouse".to_owned(),
+        Availability::NotVerified { missing } => {
+            let names: Vec<String> = missing.iter().map(ToString::to_string).collect();
+            format!("not verified upstream in {}", names.join(", "))
+        }
+        Availability::NotSoaked { .. } => {
+            format!("has to soak for {} upstream", duration::print(joined.soak))
+        }
+    }
+}
+
+/// What automation would start that it does not start now. The change itself makes automation wait
+/// for the settle time, so both sides are looked at as if that were over.
+fn compare_automation(
+    before: &StageSnapshot,
+    after: &StageSnapshot,
+    joined: &Joined<'_>,
+    now: Timestamp,
+    effects: &mut Vec<Effect>,
+) {
+    let settled = |snapshot: &StageSnapshot| StageSnapshot {
+        definitions_changed_at: Timestamp::MIN,
+        ..snapshot.clone()
+    };
+    let old: Vec<StageAct> = stage(&settled(before), now).acts;
+    for act in stage(&settled(after), now).acts {
+        if old.contains(&act) {
+            continue;
+        }
+        let StageAct::Promote { freight, supersedes } = act else { continue };
+        let name = &after.stage.spec.name;
+        let gated = match joined.mode {
+            Mode::Automatic => "at once",
+            Mode::Gated | Mode::Manual => "once every gate passes",
+        };
+        effects.push(Effect {
+            stage: name.clone(),
+            freight: Some(freight),
+            promotion: None,
+            kind: EffectKind::WouldPromote,
+            reason: format!(
+                "automation would start a promotion {} after the change; it commits {gated}",
+                duration::print(joined.settle)
+            ),
+            until: None,
+        });
+        effects.extend(supersedes.into_iter().map(|promotion| Effect {
+            stage: name.clone(),
+            freight: None,
+            promotion: Some(promotion),
+            kind: EffectKind::Supersedes,
+            reason: "newer freight would take its place".to_owned(),
+            until: None,
+        }));
+    }
+}
+
+/// How the gates of a waiting promotion would change.
+fn compare_gates(
+    waiting: &PromotionSnapshot,
+    name: &PolicyName,
+    new: Option<&Policy>,
+    now: Timestamp,
+    effects: &mut Vec<Effect>,
+) {
+    let Some(stage) = &waiting.stage else { return };
+    let mut policies = waiting.policies.clone();
+    let old = policies.iter().find(|policy| policy.spec.name == *name).cloned();
+    policies.retain(|policy| policy.spec.name != *name);
+    policies.extend(new.map(|spec| match &old {
+        Some(old) => Defined { spec: spec.clone(), ..old.clone() },
+        None => Defined {
+            spec: spec.clone(),
+            generation: 0,
+            changed_at: now,
+            changed_by: waiting.promotion.requester.clone(),
+        },
+    }));
+    let before = gates_with(waiting, &stage.spec, &waiting.policies, now);
+    let after = gates_with(waiting, &stage.spec, &policies, now);
+    let effect = |kind, reason: String, until| Effect {
+        stage: stage.spec.name.clone(),
+        freight: Some(waiting.promotion.freight.clone()),
+        promotion: Some(waiting.promotion.id.clone()),
+        kind,
+        reason,
+        until,
+    };
+    let kinds: BTreeSet<GateKind> = before.iter().chain(&after).map(|gate| gate.kind).collect();
+    for kind in kinds {
+        let (was, is) = (passes(&before, kind), passes(&after, kind));
+        if was == is {
+            continue;
+        }
+        let blocked = after.iter().find(|gate| gate.kind == kind && !gate.lets_pass());
+        effects.push(match blocked {
+            Some(gate) if kind == GateKind::Approvals && !waiting.state.approvals.is_empty() => {
+                effect(EffectKind::NeedsApprovalAgain, gate.message.clone(), gate.until)
+            }
+            Some(gate) => effect(EffectKind::GateBlocks, gate.message.clone(), gate.until),
+            None => {
+                effect(EffectKind::GatePasses, format!("gate {} would pass", kind.name()), None)
+            }
+        });
+    }
+    let all = |gates: &[Gate]| gates.iter().all(Gate::lets_pass);
+    if !all(&before) && all(&after) {
+        let reason = format!("promotion {} would commit: every gate passes", waiting.promotion.id);
+        effects.push(effect(EffectKind::WouldPromote, reason, None));
+    }
+}
+
+fn passes(gates: &[Gate], kind: GateKind) -> bool {
+    gates.iter().filter(|gate| gate.kind == kind).all(Gate::lets_pass)
+}
+
+fn gates_with(
+    waiting: &PromotionSnapshot,
+    stage: &Stage,
+    policies: &[Defined<Policy>],
+    now: Timestamp,
+) -> Vec<Gate> {
+    let specs: Vec<Policy> = policies.iter().map(|policy| policy.spec.clone()).collect();
+    let joined = Joined::of(&specs, &stage.name);
+    let facts = Facts {
+        stage,
+        joined: &joined,
+        policies,
+        freight: &waiting.facts,
+        promotion: Some(&waiting.promotion),
+        change_set: waiting.state.change_set.as_ref(),
+        approvals: &waiting.state.approvals,
+        hold: None,
+    };
+    gates(&facts, now)
+}
+
+/// Stages that freight can reach now and could not reach any more.
+fn lost_stages(
+    definitions: &Definitions,
+    name: &StageName,
+    new: Option<&Stage>,
+    effects: &mut Vec<Effect>,
+) {
+    let before: BTreeMap<&StageName, &Stage> =
+        definitions.stages.iter().map(|(name, stage)| (name, &stage.spec)).collect();
+    let mut after = before.clone();
+    after.remove(name);
+    after.extend(new.map(|new| (name, new)));
+    let still = reachable(&after);
+    for lost in reachable(&before).into_iter().filter(|s| *s != name && !still.contains(s)) {
+        effects.push(Effect {
+            stage: lost.clone(),
+            freight: None,
+            promotion: None,
+            kind: EffectKind::Unreachable,
+            reason: format!("no freight could reach it once stage {name} is changed"),
+            until: None,
+        });
+    }
+}
+
+/// What a change of a policy gives up, whatever freight there is.
+fn policy_warnings(old: Option<&Policy>, new: Option<&Policy>) -> Vec<Warning> {
+    let Some(old) = old else { return Vec::new() };
+    let mut warnings = Vec::new();
+    let mut dropped = |path: &str, what: String| {
+        warnings.push(Warning {
+            path: path.to_owned(),
+            summary: "A gate is dropped".to_owned(),
+            detail: format!("Policy {} would no longer ask for {what}.", old.name),
+        });
+    };
+    if let Some(soak) = old.soak
+        && new.and_then(|new| new.soak).is_none()
+    {
+        dropped("soak", format!("a soak of {}", duration::print(soak)));
+    }
+    for asked in &old.approvals {
+        let kept = new.is_some_and(|new| new.approvals.iter().any(|a| a.group == asked.group));
+        if !kept {
+            dropped("approvals", format!("approval by group {}", asked.group));
+        }
+    }
+    if old.infra.is_some() && new.is_none_or(|new| new.infra.is_none()) {
+        dropped("infra", "its infra rules".to_owned());
+    }
+    if !old.rollback.is_empty() && new.is_none_or(|new| new.rollback.is_empty()) {
+        warnings.push(Warning {
+            path: "rollback".to_owned(),
+            summary: "Failed promotions stay".to_owned(),
+            detail: format!("Policy {} would no longer undo promotions that fail.", old.name),
+        });
+    }
+    warnings
+}
+
+/// Warnings for what would happen by itself, at the field that causes it.
+fn effect_warnings(effects: &[Effect], change: &Change, definitions: &Definitions) -> Vec<Warning> {
+    let path = cause(change, definitions);
+    effects
+        .iter()
+        .filter_map(|effect| {
+            let subject = match (&effect.promotion, &effect.freight) {
+                (Some(promotion), _) => format!("Promotion {promotion}"),
+                (None, Some(freight)) => format!("Freight {}", freight.short()),
+                (None, None) => format!("Stage {}", effect.stage),
+            };
+            let (summary, what) = match effect.kind {
+                EffectKind::WouldPromote => ("This change promotes freight", "to stage"),
+                EffectKind::Supersedes => ("This change supersedes a promotion", "to stage"),
+                EffectKind::Unreachable => ("This change cuts off a stage", "in the pipeline:"),
+                EffectKind::BecomesPromotable
+                | EffectKind::BecomesBlocked
+                | EffectKind::GatePasses
+                | EffectKind::GateBlocks
+                | EffectKind::NeedsApprovalAgain => return None,
+            };
+            Some(Warning {
+                path: path.clone(),
+                summary: summary.to_owned(),
+                detail: format!("{subject} {what} {}: {}.", effect.stage, effect.reason),
+            })
+        })
+        .collect()
+}
+
+/// The field of the changed definition that most likely causes its effects.
+fn cause(change: &Change, definitions: &Definitions) -> String {
+    let field = match change {
+        Change::Policy(name, Some(new)) => {
+            let old = definitions.policies.iter().find(|policy| policy.spec.name == *name);
+            match old.map(|old| &old.spec) {
+                None => "mode",
+                Some(old) if old.mode != new.mode => "mode",
+                Some(old) if old.soak != new.soak => "soak",
+                Some(old) if old.approvals != new.approvals => "approvals",
+                Some(old) if old.infra != new.infra => "infra",
+                Some(old) if old.stages != new.stages => "stages",
+                Some(_) => "",
+            }
+        }
+        Change::Stage(_, Some(_)) => "requests",
+        Change::Policy(_, None) | Change::Stage(_, None) => "",
+    };
+    field.to_owned()
+}

@@ -1,0 +1,251 @@
+//! Promotions: the saga of one freight into one stage.
+//!
+//! A promotion is a row that never changes ([`Promotion`]) and an append-only log of [`Event`]s.
+//! Everything else about it is derived by folding the log ([`State`]): phase, what is approved,
+//! which steps ran, what remains. [`crate::plan`] decides the next move from the state;
+//! nobody else does.
+
+mod change_set;
+mod state;
+
+use std::collections::BTreeSet;
+
+use indexmap::IndexMap;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+pub use change_set::{ChangeSet, FilesOf, InfraChange, PlannedStep, StepPlan, UndoPlan};
+pub use state::{IllegalEvent, NodeRun, Phase, PrepareFailure, Prepared, Probe, State};
+
+use crate::freight::Freight;
+use crate::id::{
+    FreightId, Principal, ProjectName, PromotionId, StageName, StepName, WarehouseName,
+};
+use crate::policy::GateKind;
+use crate::stage::Stage;
+use crate::step::{Call, Record, StepOutcome};
+use crate::verification::{FrozenCheck, Measurement, Verification};
+
+/// What a promotion is from its first moment on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Promotion {
+    /// Stage and number.
+    pub id: PromotionId,
+    /// Where to.
+    pub stage: StageName,
+    /// What.
+    pub freight: FreightId,
+    /// The freight's warehouse.
+    pub warehouse: WarehouseName,
+    /// Who asked for it.
+    pub requester: Principal,
+    /// Why, in their words.
+    pub reason: Option<String>,
+    /// Gates that the requester skips by right.
+    pub bypass: Option<BypassRequest>,
+    /// When it was asked for; also the date of its commits.
+    pub created_at: Timestamp,
+}
+
+/// Gates to skip.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BypassRequest {
+    /// Which.
+    pub gates: BTreeSet<GateKind>,
+    /// Groups of the requester when they asked.
+    pub groups: BTreeSet<String>,
+    /// Why; mandatory.
+    pub reason: String,
+}
+
+/// One entry of a promotion's log.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Position, from 1.
+    pub seq: u64,
+    /// When it was appended.
+    pub at: Timestamp,
+    /// What happened.
+    pub event: Event,
+}
+
+/// What can happen to a promotion.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "event")]
+pub enum Event {
+    /// Preparation begins, for the first time or anew.
+    PrepareStarted(Box<Frozen>),
+    /// A local step ran, or its outputs follow from a plan.
+    StepPrepared(Box<StepPrepared>),
+    /// Preparation failed.
+    PrepareFailed {
+        /// The step; absent: the promotion as a whole.
+        step: Option<StepName>,
+        /// What happened, where, and what to do.
+        message: String,
+        /// Whether trying again may help.
+        retry: bool,
+    },
+    /// The change set is known.
+    Prepared(Box<ChangeSet>),
+    /// A person agreed to a change set.
+    Approved(Approval),
+    /// What the change set was made against was looked at again.
+    Probed {
+        /// What moved since; empty: nothing.
+        moved: Vec<String>,
+    },
+    /// The slot is taken; steps and variables are fixed.
+    Committed,
+    /// A node is about to run.
+    Intent {
+        /// Which.
+        node: Node,
+        /// What it will do.
+        call: Box<Call>,
+    },
+    /// A node ran.
+    Outcome {
+        /// Which.
+        node: Node,
+        /// How it ended.
+        outcome: Box<StepOutcome>,
+    },
+    /// Every step is done; verification begins.
+    Verifying {
+        /// The checks with their templates rendered.
+        checks: Vec<FrozenCheck>,
+    },
+    /// A measurement was taken.
+    Measured(Measurement),
+    /// The undo begins.
+    Unwinding {
+        /// Why.
+        cause: String,
+    },
+    /// A person asked to stop.
+    AbortRequested {
+        /// Who.
+        by: Principal,
+        /// Why.
+        reason: String,
+    },
+    /// It is over.
+    Finished(Finish),
+}
+
+/// What a preparation is made from; no later edit of the stage reaches it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Frozen {
+    /// Which preparation, from 1.
+    pub attempt: u32,
+    /// The project.
+    pub project: ProjectName,
+    /// Generation of the stage that was read.
+    pub generation: u64,
+    /// The stage as it was.
+    pub stage: Stage,
+    /// The verification templates that the stage uses, as they were.
+    pub templates: Vec<Verification>,
+    /// Freight by warehouse: the promoted one, and of every other requested warehouse that of the
+    /// last succeeded promotion.
+    pub collection: IndexMap<WarehouseName, Freight>,
+    /// How the infra of the last succeeded promotion is made again, for the undo.
+    pub previous: Option<Previous>,
+}
+
+/// The last succeeded promotion of the stage, as far as an undo needs it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Previous {
+    /// Its id.
+    pub promotion: PromotionId,
+    /// Its freight.
+    pub collection: IndexMap<WarehouseName, FreightId>,
+    /// Its local calls up to and including each plan, in order.
+    pub calls: Vec<(StepName, Call)>,
+}
+
+/// A local step that ran while preparing.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StepPrepared {
+    /// Which.
+    pub step: StepName,
+    /// What ran; absent: nothing did, the outputs follow from a plan.
+    pub call: Option<Call>,
+    /// Outputs that are known.
+    pub outputs: Map<String, Value>,
+    /// Outputs that exist only after a later effect.
+    pub unknown: BTreeSet<String>,
+    /// What it left behind.
+    pub record: Record,
+}
+
+/// One person's agreement to one change set.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Approval {
+    /// Who.
+    pub by: String,
+    /// Their groups at that time.
+    pub groups: BTreeSet<String>,
+    /// Digest of the change set that they saw.
+    pub digest: String,
+    /// What they had to say.
+    pub comment: Option<String>,
+}
+
+/// Something that runs between an intent and an outcome.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "node", content = "step")]
+pub enum Node {
+    /// A step.
+    Step(StepName),
+    /// The plan that undoes an infra step.
+    UndoPlan(StepName),
+    /// The undo of a step.
+    Undo(StepName),
+}
+
+/// How a promotion ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finish {
+    /// How.
+    pub ending: Ending,
+    /// One sentence for people.
+    pub message: String,
+    /// What is left undone, if anything.
+    pub remaining: Vec<String>,
+}
+
+/// The ways in which a promotion ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ending {
+    /// The freight is in the stage and the stage vouches for it.
+    Succeeded,
+    /// It failed; what was done stays.
+    Failed,
+    /// It failed and was undone, all of it.
+    RolledBack,
+    /// It could not be undone, or it cannot be known what was done: a person must look.
+    Stuck,
+    /// A person stopped it.
+    Aborted,
+    /// Newer freight took its place before it committed.
+    Superseded,
+    /// The freight is in the stage, but verification found no evidence either way.
+    Inconclusive,
+}
+
+impl Ending {
+    /// Every ending.
+    pub const ALL: [Self; 7] = [
+        Self::Succeeded,
+        Self::Failed,
+        Self::RolledBack,
+        Self::Stuck,
+        Self::Aborted,
+        Self::Superseded,
+        Self::Inconclusive,
+    ];
+}

@@ -1,0 +1,403 @@
+//! What a promotion's log amounts to.
+//!
+//! [`State::fold`] is the only reader of events. An event that cannot happen in the present phase
+//! is refused as [`IllegalEvent`]: a log that does not fold is a bug or a damaged store, and is
+//! reported as such instead of being acted upon.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use indexmap::IndexMap;
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+
+use super::{
+    Approval, ChangeSet, Ending, Entry, Event, Finish, Frozen, Node, Previous, StepPrepared,
+};
+use crate::id::{Principal, StepName};
+use crate::step::{Call, CheckoutAt, Record, StepOutcome};
+use crate::verification::{FrozenCheck, Measurement};
+
+/// Where a promotion is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Phase {
+    /// Finding out what it will do.
+    Preparing,
+    /// The change set is known; gates decide.
+    Waiting,
+    /// Its effects are being carried out.
+    Committing,
+    /// Every step is done; measurements decide.
+    Verifying,
+    /// It is being undone.
+    Unwinding,
+    /// It is over.
+    Ended(Ending),
+}
+
+/// A promotion's log, folded.
+#[derive(Debug, Clone, Default)]
+pub struct State {
+    /// What the present preparation is made from.
+    pub frozen: Option<Frozen>,
+    /// Steps that ran in the present preparation, in order.
+    pub prepared: Prepared,
+    /// The last failure of the present preparation.
+    pub prepare_failure: Option<PrepareFailure>,
+    /// Failures of preparation in a row.
+    pub prepare_failures: u32,
+    /// What it will do, once known.
+    pub change_set: Option<ChangeSet>,
+    /// Who agreed to what, over all preparations.
+    pub approvals: Vec<Approval>,
+    /// The last look at what the change set was made against.
+    pub probe: Option<Probe>,
+    /// When the slot was taken.
+    pub committed_at: Option<Timestamp>,
+    /// Nodes that started, in order.
+    pub nodes: IndexMap<Node, NodeRun>,
+    /// When verification began, and its checks.
+    pub verifying: Option<(Timestamp, Vec<FrozenCheck>)>,
+    /// Measurements, oldest first.
+    pub measurements: Vec<Measurement>,
+    /// Why it is being undone.
+    pub unwinding: Option<String>,
+    /// Who asked to stop, and why.
+    pub abort: Option<(Principal, String)>,
+    /// How it ended, and when.
+    pub finish: Option<(Timestamp, Finish)>,
+}
+
+/// The local steps that ran in one preparation.
+pub type Prepared = IndexMap<StepName, StepPrepared>;
+
+/// A failed preparation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PrepareFailure {
+    /// The step; absent: the promotion as a whole.
+    pub step: Option<StepName>,
+    /// What happened.
+    pub message: String,
+    /// Whether trying again may help.
+    pub retry: bool,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// A look at what the change set was made against.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Probe {
+    /// When.
+    pub at: Timestamp,
+    /// What moved.
+    pub moved: Vec<String>,
+}
+
+/// The runs of one node.
+#[derive(Debug, Clone)]
+pub struct NodeRun {
+    /// How often it started.
+    pub attempts: u32,
+    /// When it last started.
+    pub started_at: Timestamp,
+    /// What it does.
+    pub call: Call,
+    /// How the last run ended; absent: it runs, or whoever ran it is gone.
+    pub outcome: Option<(Timestamp, StepOutcome)>,
+}
+
+/// A log entry that cannot follow those before it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("entry {seq} ({event}) cannot happen while the promotion is {phase}")]
+pub struct IllegalEvent {
+    /// The entry.
+    pub seq: u64,
+    /// Its event.
+    pub event: &'static str,
+    /// The phase that the entries before it led to.
+    pub phase: &'static str,
+}
+
+impl State {
+    /// Folds a log.
+    ///
+    /// # Errors
+    /// An entry that cannot follow those before it.
+    pub fn fold<'a>(log: impl IntoIterator<Item = &'a Entry>) -> Result<Self, IllegalEvent> {
+        let mut state = Self::default();
+        for entry in log {
+            state.apply(entry)?;
+        }
+        Ok(state)
+    }
+
+    /// Where the promotion is.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        if let Some((_, finish)) = &self.finish {
+            return Phase::Ended(finish.ending);
+        }
+        if self.unwinding.is_some() {
+            return Phase::Unwinding;
+        }
+        if self.verifying.is_some() {
+            return Phase::Verifying;
+        }
+        if self.committed_at.is_some() {
+            return Phase::Committing;
+        }
+        if self.change_set.is_some() { Phase::Waiting } else { Phase::Preparing }
+    }
+
+    /// Appends one entry.
+    ///
+    /// # Errors
+    /// The entry cannot follow those before it.
+    pub fn apply(&mut self, entry: &Entry) -> Result<(), IllegalEvent> {
+        let phase = self.phase();
+        if !may_follow(phase, &entry.event) {
+            let (event, phase) = (entry.event.label(), phase.label());
+            return Err(IllegalEvent { seq: entry.seq, event, phase });
+        }
+        let at = entry.at;
+        match entry.event.clone() {
+            Event::PrepareStarted(frozen) => self.start_prepare(*frozen),
+            Event::StepPrepared(done) => {
+                self.prepared.insert(done.step.clone(), *done);
+            }
+            Event::PrepareFailed { step, message, retry } => {
+                self.prepare_failures += 1;
+                self.prepare_failure = Some(PrepareFailure { step, message, retry, at });
+            }
+            Event::Prepared(change_set) => {
+                self.prepare_failures = 0;
+                self.change_set = Some(*change_set);
+            }
+            Event::Approved(approval) => self.approvals.push(approval),
+            Event::Probed { moved } => self.probe = Some(Probe { at, moved }),
+            Event::Committed => self.committed_at = Some(at),
+            Event::Intent { node, call } => self.intent(node, *call, at),
+            Event::Outcome { node, outcome } => {
+                if let Some(run) = self.nodes.get_mut(&node) {
+                    run.outcome = Some((at, *outcome));
+                }
+            }
+            Event::Verifying { checks } => self.verifying = Some((at, checks)),
+            Event::Measured(measurement) => self.measurements.push(measurement),
+            Event::Unwinding { cause } => self.unwinding = Some(cause),
+            Event::AbortRequested { by, reason } => self.abort = Some((by, reason)),
+            Event::Finished(finish) => self.finish = Some((at, finish)),
+        }
+        Ok(())
+    }
+
+    fn start_prepare(&mut self, frozen: Frozen) {
+        self.frozen = Some(frozen);
+        self.prepared.clear();
+        self.prepare_failure = None;
+        self.change_set = None;
+        self.probe = None;
+    }
+
+    fn intent(&mut self, node: Node, call: Call, at: Timestamp) {
+        let attempts = self.nodes.get(&node).map_or(0, |run| run.attempts) + 1;
+        self.nodes.insert(node, NodeRun { attempts, started_at: at, call, outcome: None });
+    }
+
+    /// Records of steps, in the order of the stage: a commit-time run replaces a prepared one.
+    #[must_use]
+    pub fn records(&self) -> IndexMap<StepName, Record> {
+        let mut records = IndexMap::new();
+        for step in self.steps() {
+            if let Some((_, record)) = self.done(&step.name) {
+                records.insert(step.name.clone(), record.clone());
+            }
+        }
+        records
+    }
+
+    /// The value that expressions see as `steps`.
+    #[must_use]
+    pub fn outputs(&self) -> Value {
+        let mut steps = Map::new();
+        for step in self.steps() {
+            if let Some((outputs, _)) = self.done(&step.name) {
+                steps.insert(step.name.to_string(), Value::Object(outputs.clone()));
+            }
+        }
+        Value::Object(steps)
+    }
+
+    /// Outputs and record of a step that is done.
+    #[must_use]
+    pub fn done(&self, step: &StepName) -> Option<(&Map<String, Value>, &Record)> {
+        let run = self.nodes.get(&Node::Step(step.clone()));
+        if let Some((_, StepOutcome::Done { outputs, record })) =
+            run.and_then(|run| run.outcome.as_ref())
+        {
+            return Some((outputs, record));
+        }
+        self.prepared.get(step).map(|prepared| (&prepared.outputs, &prepared.record))
+    }
+
+    fn steps(&self) -> &[crate::step::Step] {
+        self.frozen.as_ref().map_or(&[], |frozen| &frozen.stage.steps)
+    }
+
+    /// Outputs that exist only after a later effect, by step.
+    #[must_use]
+    pub fn unknown_outputs(&self) -> BTreeMap<&StepName, &BTreeSet<String>> {
+        self.prepared.iter().map(|(name, prepared)| (name, &prepared.unknown)).collect()
+    }
+
+    /// The local calls that fill a lost working directory again, in order, with every branch
+    /// pinned to the commit that it meant when it was first looked up.
+    #[must_use]
+    pub fn rebuild(&self) -> Vec<(StepName, Call)> {
+        let mut calls = Vec::new();
+        for step in self.steps() {
+            let run = self.nodes.get(&Node::Step(step.name.clone()));
+            let committed =
+                run.filter(|run| matches!(run.outcome, Some((_, StepOutcome::Done { .. }))));
+            let call = committed
+                .map(|run| &run.call)
+                .or_else(|| self.prepared.get(&step.name).and_then(|done| done.call.as_ref()));
+            let record = self.done(&step.name).map(|(_, record)| record);
+            match (call, record) {
+                (Some(Call::GitClone(clone)), Some(Record::Clone(record))) => {
+                    let mut clone = clone.clone();
+                    for checkout in &mut clone.checkouts {
+                        pin(&mut checkout.at, record.commits.get(&checkout.dir));
+                    }
+                    calls.push((step.name.clone(), Call::GitClone(clone)));
+                }
+                (Some(call @ Call::YamlUpdate(_)), _) => {
+                    calls.push((step.name.clone(), call.clone()));
+                }
+                (Some(_) | None, _) => {}
+            }
+        }
+        calls
+    }
+
+    /// How the infra of this promotion is made again, if it succeeded and had any.
+    #[must_use]
+    pub fn as_previous(&self, promotion: &super::Promotion) -> Option<Previous> {
+        let frozen = self.frozen.as_ref()?;
+        let mut calls = self.rebuild();
+        for step in &frozen.stage.steps {
+            if let Some((_, Record::Plan(plan))) = self.done(&step.name) {
+                calls.push((step.name.clone(), Call::TfPlan(plan.call.clone())));
+            }
+        }
+        Some(Previous {
+            promotion: promotion.id.clone(),
+            collection: frozen
+                .collection
+                .iter()
+                .map(|(warehouse, freight)| (warehouse.clone(), freight.id.clone()))
+                .collect(),
+            calls,
+        })
+    }
+}
+
+fn pin(at: &mut CheckoutAt, commit: Option<&String>) {
+    if let (CheckoutAt::Branch(branch), Some(commit)) = (&*at, commit) {
+        *at = CheckoutAt::Pinned { branch: branch.clone(), commit: commit.clone() };
+    }
+}
+
+/// Which events can happen in which phase.
+fn may_follow(phase: Phase, event: &Event) -> bool {
+    let before_commit = matches!(phase, Phase::Preparing | Phase::Waiting);
+    match event {
+        Event::PrepareStarted(_) | Event::AbortRequested { .. } if before_commit => true,
+        Event::PrepareStarted(_) => false,
+        Event::StepPrepared(_) | Event::PrepareFailed { .. } | Event::Prepared(_) => {
+            phase == Phase::Preparing
+        }
+        Event::Approved(_) | Event::Probed { .. } | Event::Committed => phase == Phase::Waiting,
+        Event::Intent { node: Node::Step(_), .. } | Event::Verifying { .. } => {
+            phase == Phase::Committing
+        }
+        Event::Intent { node: Node::Undo(_) | Node::UndoPlan(_), .. } => phase == Phase::Unwinding,
+        Event::Outcome { node: Node::Step(_), .. } => phase == Phase::Committing,
+        Event::Outcome { node: Node::Undo(_) | Node::UndoPlan(_), .. } => phase == Phase::Unwinding,
+        Event::Measured(_) => phase == Phase::Verifying,
+        Event::Unwinding { .. } => matches!(phase, Phase::Committing | Phase::Verifying),
+        Event::AbortRequested { .. } | Event::Finished(_) => !matches!(phase, Phase::Ended(_)),
+    }
+}
+
+impl Phase {
+    /// The word for it.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Preparing => "preparing",
+            Self::Waiting => "waiting",
+            Self::Committing => "committing",
+            Self::Verifying => "verifying",
+            Self::Unwinding => "unwinding",
+            Self::Ended(ending) => ending.label(),
+        }
+    }
+
+    /// Whether the promotion holds its stage's slot.
+    #[must_use]
+    pub fn holds_slot(self) -> bool {
+        match self {
+            Self::Committing | Self::Verifying | Self::Unwinding => true,
+            Self::Preparing | Self::Waiting | Self::Ended(_) => false,
+        }
+    }
+}
+
+impl Ending {
+    /// The word for it.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::RolledBack => "rolled_back",
+            Self::Stuck => "stuck",
+            Self::Aborted => "aborted",
+            Self::Superseded => "superseded",
+            Self::Inconclusive => "inconclusive",
+        }
+    }
+}
+
+impl Event {
+    /// The word for it.
+    #[must_use]
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::PrepareStarted(_) => "prepare_started",
+            Self::StepPrepared(_) => "step_prepared",
+            Self::PrepareFailed { .. } => "prepare_failed",
+            Self::Prepared(_) => "prepared",
+            Self::Approved(_) => "approved",
+            Self::Probed { .. } => "probed",
+            Self::Committed => "committed",
+            Self::Intent { .. } => "intent",
+            Self::Outcome { .. } => "outcome",
+            Self::Verifying { .. } => "verifying",
+            Self::Measured(_) => "measured",
+            Self::Unwinding { .. } => "unwinding",
+            Self::AbortRequested { .. } => "abort_requested",
+            Self::Finished(_) => "finished",
+        }
+    }
+}
+
+impl Node {
+    /// The step that it belongs to.
+    #[must_use]
+    pub fn step(&self) -> &StepName {
+        match self {
+            Self::Step(step) | Self::UndoPlan(step) | Self::Undo(step) => step,
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! What expressions of a stage may name ([`names`]) and what they see ([`scope`]).
+
+use std::collections::BTreeMap;
+
+use indexmap::IndexMap;
+use serde_json::{Map, Value, json};
+
+use crate::expression::{Function, Names, Scope, Shape};
+use crate::freight::Freight;
+use crate::id::WarehouseName;
+use crate::promotion::{Frozen, Promotion, State};
+use crate::stage::Stage;
+use crate::step::Step;
+use crate::warehouse::{Source, Warehouse};
+
+/// Fields of `freight` for the subscriptions of one warehouse.
+#[must_use]
+pub fn freight_shape(warehouse: &Warehouse) -> Shape {
+    let fields = warehouse.subscriptions.iter().map(|(name, source)| {
+        let texts: &[&str] = match source {
+            Source::Git(_) => &["repo", "branch", "commit", "subject", "author", "committed_at"],
+            Source::Image(_) => &["repo", "tag", "digest", "ref", "pinned", "created_at"],
+        };
+        let mut shape: BTreeMap<String, Shape> =
+            texts.iter().map(|text| ((*text).to_owned(), Shape::Scalar)).collect();
+        shape.insert("version".to_owned(), Shape::version());
+        (name.to_string(), Shape::Object(shape))
+    });
+    Shape::Object(fields.collect())
+}
+
+/// Names that a warehouse's `require` may use.
+#[must_use]
+pub fn warehouse_names(warehouse: &Warehouse) -> Names {
+    Names::new().name("freight", freight_shape(warehouse))
+}
+
+/// Names that the step at `position` of a stage may use: outputs of the steps before it only.
+#[must_use]
+pub fn step_names(
+    stage: &Stage,
+    position: usize,
+    warehouses: &BTreeMap<&WarehouseName, &Warehouse>,
+) -> Names {
+    let steps = stage.steps[..position].iter().map(|step| (step.name.to_string(), outputs(step)));
+    base_names(stage, warehouses).name("steps", Shape::Object(steps.collect()))
+}
+
+/// Names that verification templates may use when this stage uses them.
+#[must_use]
+pub fn verification_names(
+    stage: &Stage,
+    arguments: Shape,
+    warehouses: &BTreeMap<&WarehouseName, &Warehouse>,
+) -> Names {
+    let steps = stage.steps.iter().map(|step| (step.name.to_string(), outputs(step)));
+    base_names(stage, warehouses)
+        .name("steps", Shape::Object(steps.collect()))
+        .name("args", arguments)
+}
+
+fn outputs(step: &Step) -> Shape {
+    match step.uses.outputs() {
+        None => Shape::Open(BTreeMap::new()),
+        Some(names) => {
+            Shape::Object(names.iter().map(|name| ((*name).to_owned(), Shape::Any)).collect())
+        }
+    }
+}
+
+fn base_names(stage: &Stage, warehouses: &BTreeMap<&WarehouseName, &Warehouse>) -> Names {
+    let shapes: BTreeMap<String, Shape> = stage
+        .requests
+        .iter()
+        .filter_map(|request| {
+            let warehouse = warehouses.get(&request.warehouse)?;
+            Some((request.warehouse.to_string(), freight_shape(warehouse)))
+        })
+        .collect();
+    let vars = stage.vars.keys().map(|name| (name.clone(), Shape::Scalar)).collect();
+    let mut names = Names::new()
+        .name("vars", Shape::Object(vars))
+        .name("stage", Shape::object([("name", Shape::Scalar)]))
+        .name("project", Shape::object([("name", Shape::Scalar)]))
+        .name(
+            "promotion",
+            Shape::object([
+                ("id", Shape::Scalar),
+                ("requester", Shape::Scalar),
+                ("created_at", Shape::Scalar),
+            ]),
+        );
+    if let [request] = stage.requests.as_slice() {
+        let shape = shapes.get(request.warehouse.as_str()).cloned().unwrap_or(Shape::Any);
+        names = names.name("freight", shape);
+    }
+    names.function("freight_from", Function::by_name(shapes))
+}
+
+/// What expressions of a promotion see, with the outputs of the steps that are done.
+#[must_use]
+pub fn scope(promotion: &Promotion, frozen: &Frozen, state: &State) -> Scope {
+    let mut scope = collection_scope(&frozen.collection);
+    let vars: Map<String, Value> = frozen
+        .stage
+        .vars
+        .iter()
+        .map(|(name, value)| (name.clone(), Value::String(value.clone())))
+        .collect();
+    scope.set("vars", Value::Object(vars));
+    scope.set("stage", json!({ "name": frozen.stage.name }));
+    scope.set("project", json!({ "name": frozen.project }));
+    scope.set(
+        "promotion",
+        json!({
+            "id": promotion.id,
+            "requester": promotion.requester.to_string(),
+            "created_at": promotion.created_at.to_string(),
+        }),
+    );
+    scope.set("steps", state.outputs());
+    scope
+}
+
+/// `freight` (where one warehouse is requested) and `freight_from`.
+fn collection_scope(collection: &IndexMap<WarehouseName, Freight>) -> Scope {
+    let mut scope = Scope::new();
+    if let [freight] = collection.values().collect::<Vec<_>>().as_slice() {
+        scope.set("freight", freight.scope());
+    }
+    let by_warehouse: BTreeMap<String, Value> = collection
+        .iter()
+        .map(|(warehouse, freight)| (warehouse.to_string(), freight.scope()))
+        .collect();
+    scope.define("freight_from", move |arguments| match arguments {
+        [Value::String(name)] => by_warehouse
+            .get(name)
+            .cloned()
+            .ok_or_else(|| format!("the stage requests no warehouse {name:?}")),
+        _ => Err("freight_from takes the name of one warehouse".to_owned()),
+    });
+    scope
+}

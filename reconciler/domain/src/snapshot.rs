@@ -1,0 +1,137 @@
+//! What a decision may look at. The store fills these from one read transaction; the functions of
+//! [`crate::plan`] look at nothing else.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use indexmap::IndexMap;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::freight::{Freight, FreightFacts};
+use crate::id::{
+    FreightId, Principal, ProjectName, PromotionId, StageName, SubscriptionName, VerificationName,
+    WarehouseName,
+};
+use crate::policy::Policy;
+use crate::promotion::{Ending, Phase, Previous, Promotion, State};
+use crate::stage::Stage;
+use crate::verification::Verification;
+use crate::warehouse::{Discovery, Warehouse};
+
+/// A stored definition and its generation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Defined<T> {
+    /// The definition.
+    pub spec: T,
+    /// Rises with every change.
+    pub generation: u64,
+    /// When it last changed.
+    pub changed_at: Timestamp,
+    /// Who changed it last.
+    pub changed_by: Principal,
+}
+
+/// Every definition of a project.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Definitions {
+    /// Warehouses by name.
+    pub warehouses: BTreeMap<WarehouseName, Defined<Warehouse>>,
+    /// Stages by name.
+    pub stages: BTreeMap<StageName, Defined<Stage>>,
+    /// Verification templates by name.
+    pub verifications: BTreeMap<VerificationName, Defined<Verification>>,
+    /// Policies.
+    pub policies: Vec<Defined<Policy>>,
+}
+
+impl Definitions {
+    /// The policies without their generations.
+    #[must_use]
+    pub fn policy_specs(&self) -> Vec<Policy> {
+        self.policies.iter().map(|policy| policy.spec.clone()).collect()
+    }
+}
+
+/// What the decision about a warehouse looks at.
+#[derive(Debug, Clone)]
+pub struct WarehouseSnapshot {
+    /// The project.
+    pub project: ProjectName,
+    /// The warehouse.
+    pub warehouse: Defined<Warehouse>,
+    /// What its subscriptions found.
+    pub discovered: IndexMap<SubscriptionName, Discovery>,
+    /// When someone asked for a look at the sources that has not happened yet.
+    pub refresh_asked_at: Option<Timestamp>,
+    /// Freight that exists already, of this warehouse.
+    pub freight: BTreeSet<FreightId>,
+}
+
+/// What the decision about a stage looks at.
+#[derive(Debug, Clone)]
+pub struct StageSnapshot {
+    /// The project.
+    pub project: ProjectName,
+    /// The stage.
+    pub stage: Defined<Stage>,
+    /// Every policy of the project.
+    pub policies: Vec<Policy>,
+    /// The latest change of a definition that selects or feeds the stage.
+    pub definitions_changed_at: Timestamp,
+    /// Freight of the requested warehouses that may matter: the newest ones, and what is in the
+    /// stage or promoted to it. Oldest first.
+    pub freight: Vec<FreightFacts>,
+    /// Freight that is in the stage now, by warehouse.
+    pub current: BTreeMap<WarehouseName, FreightId>,
+    /// Promotions to the stage that are not over.
+    pub running: Vec<RunningPromotion>,
+    /// How the last promotion of a freight to this stage ended.
+    pub ended: BTreeMap<FreightId, Ending>,
+    /// What stops automation here.
+    pub hold: Option<Hold>,
+}
+
+/// A promotion that is not over, as its stage sees it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunningPromotion {
+    /// The promotion.
+    pub promotion: Promotion,
+    /// Where it is.
+    pub phase: Phase,
+}
+
+/// A durable stop of automation on a stage.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    /// Why.
+    pub reason: String,
+    /// Who put it there.
+    pub by: Principal,
+    /// Since when.
+    pub at: Timestamp,
+}
+
+/// What the decision about a promotion looks at.
+#[derive(Debug, Clone)]
+pub struct PromotionSnapshot {
+    /// The project.
+    pub project: ProjectName,
+    /// The promotion.
+    pub promotion: Promotion,
+    /// Its log, folded.
+    pub state: State,
+    /// The stage as it is now; absent: it was deleted.
+    pub stage: Option<Defined<Stage>>,
+    /// Every policy of the project, with who changed it last.
+    pub policies: Vec<Defined<Policy>>,
+    /// The verification templates that the stage uses.
+    pub templates: Vec<Verification>,
+    /// The promoted freight and what happened to it.
+    pub facts: FreightFacts,
+    /// Freight of the last succeeded promotion, by warehouse.
+    pub current: BTreeMap<WarehouseName, Freight>,
+    /// How the last succeeded promotion made its infra.
+    pub previous: Option<Previous>,
+    /// The promotion that holds the stage's slot.
+    pub slot: Option<PromotionId>,
+}

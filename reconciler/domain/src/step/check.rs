@@ -1,0 +1,276 @@
+//! Strict checking of a step's arguments against the table of its kind.
+
+use serde_json::Value;
+
+use super::StepKind;
+use super::fields::{Field, FieldType, fields};
+use crate::duration;
+use crate::expression::Expression;
+use crate::template::Template;
+
+/// One thing wrong with a step's arguments.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{path}: {message}")]
+pub struct StepProblem {
+    /// Where in the arguments: `checkout.infra.commit`; empty for the arguments as a whole.
+    pub path: String,
+    /// What is wrong and what is expected.
+    pub message: String,
+}
+
+/// Checks the arguments of a step: names, types, what is required, syntax of templates and CEL.
+///
+/// Returns every problem, in the order of the arguments. References inside expressions are checked
+/// with the whole stage at hand, by [`crate::check`].
+#[must_use]
+pub fn check_config(kind: StepKind, config: &Value) -> Vec<StepProblem> {
+    let mut problems = Vec::new();
+    object(fields(kind), config, "", &mut problems);
+    if problems.is_empty() && kind == StepKind::GitClone {
+        one_of_commit_and_branch(config, &mut problems);
+    }
+    problems
+}
+
+fn one_of_commit_and_branch(config: &Value, problems: &mut Vec<StepProblem>) {
+    for (dir, checkout) in config["checkout"].as_object().into_iter().flatten() {
+        let given = |name| checkout.get(name).is_some_and(|value: &Value| !value.is_null());
+        if given("commit") == given("branch") {
+            problems.push(StepProblem {
+                path: format!("checkout.{dir}"),
+                message: "give either commit or branch".to_owned(),
+            });
+        }
+    }
+}
+
+fn object(table: &[Field], value: &Value, path: &str, problems: &mut Vec<StepProblem>) {
+    let Some(given) = value.as_object() else {
+        problems.push(unexpected(path, "an object", value));
+        return;
+    };
+    for name in given.keys() {
+        if !table.iter().any(|field| field.name == name) {
+            let names: Vec<&str> = table.iter().map(|field| field.name).collect();
+            let message = format!("there is no argument {name:?}; {}", did_you_mean(name, &names));
+            problems.push(StepProblem { path: join(path, name), message });
+        }
+    }
+    for field in table {
+        let at = join(path, field.name);
+        match given.get(field.name) {
+            None | Some(Value::Null) if field.required => {
+                problems.push(StepProblem { path: at, message: "is required".to_owned() });
+            }
+            None | Some(Value::Null) => {}
+            Some(value) => typed(&field.holds, value, &at, problems),
+        }
+    }
+}
+
+fn typed(holds: &FieldType, value: &Value, path: &str, problems: &mut Vec<StepProblem>) {
+    if let Value::String(text) = value {
+        let is_condition = matches!(holds, FieldType::Condition);
+        if !is_condition && text.contains("{{") {
+            syntax(Template::parse(text).map(drop), path, problems);
+            let takes_template =
+                !matches!(holds, FieldType::List(_) | FieldType::Map(_) | FieldType::Object(_));
+            if !takes_template {
+                problems.push(unexpected(path, expected(holds), value));
+            }
+            return;
+        }
+    }
+    match holds {
+        FieldType::Text if value.is_string() => {}
+        FieldType::Bool if value.is_boolean() => {}
+        FieldType::Integer if value.is_i64() || value.is_u64() => {}
+        FieldType::Any => any(value, path, problems),
+        FieldType::Duration => match value.as_str() {
+            Some(text) => syntax(duration::parse(text).map(drop), path, problems),
+            None => problems.push(unexpected(path, expected(holds), value)),
+        },
+        FieldType::Condition => match value.as_str() {
+            Some(text) => syntax(Expression::parse(text).map(drop), path, problems),
+            None => problems.push(unexpected(path, expected(holds), value)),
+        },
+        FieldType::OneOf(words) => match value.as_str() {
+            Some(word) if words.contains(&word) => {}
+            Some(word) => problems.push(StepProblem {
+                path: path.to_owned(),
+                message: format!("{word:?} is not allowed; {}", did_you_mean(word, words)),
+            }),
+            None => problems.push(unexpected(path, expected(holds), value)),
+        },
+        FieldType::List(inner) => match value.as_array() {
+            Some(items) => {
+                for (at, item) in items.iter().enumerate() {
+                    typed(inner, item, &format!("{path}[{at}]"), problems);
+                }
+            }
+            None => problems.push(unexpected(path, expected(holds), value)),
+        },
+        FieldType::Map(inner) => match value.as_object() {
+            Some(entries) => {
+                for (name, entry) in entries {
+                    typed(inner, entry, &join(path, name), problems);
+                }
+            }
+            None => problems.push(unexpected(path, expected(holds), value)),
+        },
+        FieldType::Object(table) => object(table, value, path, problems),
+        FieldType::Text | FieldType::Bool | FieldType::Integer => {
+            problems.push(unexpected(path, expected(holds), value));
+        }
+    }
+}
+
+/// Any value is fine; the templates inside must be well formed.
+fn any(value: &Value, path: &str, problems: &mut Vec<StepProblem>) {
+    match value {
+        Value::String(text) if text.contains("{{") => {
+            syntax(Template::parse(text).map(drop), path, problems);
+        }
+        Value::Array(items) => {
+            for (at, item) in items.iter().enumerate() {
+                any(item, &format!("{path}[{at}]"), problems);
+            }
+        }
+        Value::Object(entries) => {
+            for (name, entry) in entries {
+                any(entry, &join(path, name), problems);
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+fn syntax<E: std::fmt::Display>(
+    parsed: Result<(), E>,
+    path: &str,
+    problems: &mut Vec<StepProblem>,
+) {
+    if let Err(error) = parsed {
+        problems.push(StepProblem { path: path.to_owned(), message: error.to_string() });
+    }
+}
+
+fn unexpected(path: &str, expected: &str, found: &Value) -> StepProblem {
+    let found = match found {
+        Value::Null => "null".to_owned(),
+        Value::Bool(value) => value.to_string(),
+        Value::Number(value) => value.to_string(),
+        Value::String(value) => format!("the text {value:?}"),
+        Value::Array(_) => "a list".to_owned(),
+        Value::Object(_) => "an object".to_owned(),
+    };
+    StepProblem { path: path.to_owned(), message: format!("expected {expected}, found {found}") }
+}
+
+fn expected(holds: &FieldType) -> &'static str {
+    match holds {
+        FieldType::Text => "text",
+        FieldType::Bool => "true or false",
+        FieldType::Integer => "a whole number",
+        FieldType::Duration => "a duration such as \"30s\"",
+        FieldType::OneOf(_) => "one of the allowed words",
+        FieldType::Condition => "a CEL expression as text",
+        FieldType::Any => "any value",
+        FieldType::List(_) => "a list",
+        FieldType::Map(_) => "a map",
+        FieldType::Object(_) => "an object",
+    }
+}
+
+fn join(path: &str, name: &str) -> String {
+    if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
+}
+
+/// `did you mean "branch"?` where a known name is near, else the list of them.
+pub(crate) fn did_you_mean(name: &str, known: &[&str]) -> String {
+    let nearest = known
+        .iter()
+        .map(|candidate| (strsim::osa_distance(name, candidate), candidate))
+        .min()
+        .filter(|(distance, candidate)| *distance <= candidate.len().max(3) / 3);
+    match nearest {
+        Some((_, candidate)) => format!("did you mean {candidate:?}?"),
+        None => format!("known: {}", known.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn check(kind: StepKind, config: &Value, expect: &[&str]) {
+        let found: Vec<String> =
+            check_config(kind, config).iter().map(ToString::to_string).collect();
+        assert_eq!(found, expect, "for {} {config}", kind.name());
+    }
+
+    #[test]
+    fn well_formed_arguments_pass() {
+        check(
+            StepKind::GitClone,
+            &json!({ "repo": "https://git.example/infra", "checkout": {
+                "infra": { "commit": "{{ freight.infra.commit }}" },
+                "gitops": { "branch": "main", "commit": null },
+            }}),
+            &[],
+        );
+        check(
+            StepKind::Http,
+            &json!({ "url": "https://x.example", "body": { "a": ["{{ vars.x }}"] },
+                "success": "response.status == 200", "timeout": "5s" }),
+            &[],
+        );
+    }
+
+    #[test]
+    fn misspelt_missing_and_mistyped_arguments_are_named() {
+        check(
+            StepKind::GitClone,
+            &json!({ "rebo": "x", "checkout": { "infra": { "comit": "a" } } }),
+            &[
+                "rebo: there is no argument \"rebo\"; did you mean \"repo\"?",
+                "repo: is required",
+                "checkout.infra.comit: there is no argument \"comit\"; did you mean \"commit\"?",
+            ],
+        );
+        check(
+            StepKind::TfPlan,
+            &json!({ "dir": 7, "tool": "teraform", "timeout": "soon", "var_files": "a.tfvars" }),
+            &[
+                "dir: expected text, found 7",
+                "var_files: expected a list, found the text \"a.tfvars\"",
+                "tool: \"teraform\" is not allowed; did you mean \"terraform\"?",
+                &format!("timeout: {}", duration::parse("soon").expect_err("not a duration")),
+            ],
+        );
+        check(StepKind::TfApply, &json!([]), &[": expected an object, found a list"]);
+        check(
+            StepKind::GitClone,
+            &json!({ "repo": "x", "checkout": { "a": { "commit": "1", "branch": "main" } } }),
+            &["checkout.a: give either commit or branch"],
+        );
+    }
+
+    #[test]
+    fn a_template_stands_for_a_scalar_but_not_for_a_structure() {
+        check(
+            StepKind::TfPlan,
+            &json!({ "dir": "{{ vars.dir }}", "vars": "{{ vars.all }}" }),
+            &["vars: expected a map, found the text \"{{ vars.all }}\""],
+        );
+    }
+
+    #[test]
+    fn every_kind_has_a_table_and_a_name_of_its_own() {
+        for kind in StepKind::ALL {
+            assert!(!fields(kind).is_empty());
+            assert_eq!(StepKind::from_name(kind.name()), Some(kind));
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! Steps: what a stage's author may write, checked strictly, and the typed calls it becomes.
+//!
+//! A step is `{ name, uses, config }`. [`fields`] holds one table per kind: names, types, which
+//! strings are templates, which of those may wait for a later effect. The provider's functions,
+//! the daemon's validation and the generated documentation all read that one table. [`call`] has
+//! the typed form that a fully rendered step becomes, which is all that effects ever see.
+
+mod call;
+mod check;
+mod fields;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+pub use call::{
+    Applied, ApplyCall, Call, CallError, Checkout, CheckoutAt, CloneCall, CloneRecord, CommitCall,
+    CommitRecord, FileChange, HttpCall, OutputCall, PlanCall, PlanRecord, PlannedOutput, PushCall,
+    PushRecord, Record, RevertCall, StepOutcome, UpdateCall, WorkdirContext, mark,
+};
+pub(crate) use check::did_you_mean;
+pub use check::{StepProblem, check_config};
+pub use fields::{Field, FieldType, fields};
+
+use crate::id::StepName;
+
+/// One step of a stage as written: its config still has templates.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    /// Unique in the stage; later steps see its outputs as `steps.<name>`.
+    pub name: StepName,
+    /// What it does.
+    pub uses: StepKind,
+    /// Arguments, checked by [`check_config`].
+    pub config: Value,
+}
+
+/// What a step does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StepKind {
+    /// Puts trees of a git repository into the working directory.
+    GitClone,
+    /// Sets values in a YAML file, keeping comments and formatting.
+    YamlUpdate,
+    /// Makes a commit of what changed in a checkout.
+    GitCommit,
+    /// Pushes the commit of a checkout to its branch.
+    GitPush,
+    /// Plans an infra module.
+    TfPlan,
+    /// Applies exactly a stored plan.
+    TfApply,
+    /// Reads the outputs of an infra module.
+    TfOutput,
+    /// Sends an HTTP request.
+    Http,
+}
+
+/// Whether running a step changes anything outside the working directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Nature {
+    /// Only reads the outside and writes the working directory; may be repeated at will.
+    Local,
+    /// Changes the outside: runs once, between an intent and an outcome.
+    Effect,
+}
+
+impl StepKind {
+    /// Every kind, in the order of the documentation.
+    pub const ALL: [Self; 8] = [
+        Self::GitClone,
+        Self::YamlUpdate,
+        Self::GitCommit,
+        Self::GitPush,
+        Self::TfPlan,
+        Self::TfApply,
+        Self::TfOutput,
+        Self::Http,
+    ];
+
+    /// The word in `uses`, and the name of the provider function.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::GitClone => "git_clone",
+            Self::YamlUpdate => "yaml_update",
+            Self::GitCommit => "git_commit",
+            Self::GitPush => "git_push",
+            Self::TfPlan => "tf_plan",
+            Self::TfApply => "tf_apply",
+            Self::TfOutput => "tf_output",
+            Self::Http => "http",
+        }
+    }
+
+    /// The kind with this name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
+    /// Whether running it changes the outside.
+    #[must_use]
+    pub fn nature(self) -> Nature {
+        match self {
+            Self::GitClone | Self::YamlUpdate | Self::GitCommit | Self::TfPlan | Self::TfOutput => {
+                Nature::Local
+            }
+            Self::GitPush | Self::TfApply | Self::Http => Nature::Effect,
+        }
+    }
+
+    /// One sentence for documentation.
+    #[must_use]
+    pub fn summary(self) -> &'static str {
+        match self {
+            Self::GitClone => "Puts trees of a git repository into the working directory.",
+            Self::YamlUpdate => {
+                "Sets values in a YAML file; comments, order and formatting of everything else stay."
+            }
+            Self::GitCommit => "Makes one commit of what changed in a checkout.",
+            Self::GitPush => {
+                "Pushes the commit of a checkout to its branch, exactly once; undone by a revert."
+            }
+            Self::TfPlan => "Plans an OpenTofu or Terraform module and stores the plan.",
+            Self::TfApply => {
+                "Applies exactly a stored plan; undone by applying the previous freight's module."
+            }
+            Self::TfOutput => "Reads the outputs of an OpenTofu or Terraform module.",
+            Self::Http => "Sends an HTTP request with an idempotency key; has no undo.",
+        }
+    }
+
+    /// Names of the outputs that later steps can read; `None`: any name, known only at run time.
+    #[must_use]
+    pub fn outputs(self) -> Option<&'static [&'static str]> {
+        match self {
+            Self::GitClone => Some(&["commits"]),
+            Self::YamlUpdate => Some(&["changed"]),
+            Self::GitCommit => Some(&["changed", "commit"]),
+            Self::GitPush => Some(&["branch", "commit"]),
+            Self::TfPlan => {
+                Some(&["create", "delete", "digest", "has_changes", "replace", "update"])
+            }
+            Self::TfApply => Some(&["applied"]),
+            Self::TfOutput | Self::Http => None,
+        }
+    }
+}
