@@ -1,0 +1,342 @@
+//! What can go wrong, and whether asking again can help.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::id::CommitId;
+use super::url::RepoUrl;
+
+/// Whether the same request may succeed later without anybody changing anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// The network, the server or the machine: try again after a pause.
+    Retry,
+    /// A person has to change something first.
+    Never,
+}
+
+/// Why a git operation did not happen.
+///
+/// No variant carries a credential: texts that a server sent are cut, stripped of control
+/// characters and of the secret that was in use before they come here.
+#[derive(Debug, thiserror::Error)]
+pub enum GitError {
+    /// No connection, or it broke.
+    #[error("{repo}: cannot be reached: {why}")]
+    Unreachable {
+        /// The repository.
+        repo: RepoUrl,
+        /// What the connection said.
+        why: String,
+    },
+    /// A deadline passed.
+    #[error("{repo}: no answer within {} s while {phase}", after.as_secs_f64())]
+    Timeout {
+        /// The repository.
+        repo: RepoUrl,
+        /// What was waited for.
+        phase: &'static str,
+        /// The deadline.
+        after: Duration,
+    },
+    /// The server answered 429 or 5xx.
+    #[error("{repo}: the server answered HTTP {status}, which may pass")]
+    Server {
+        /// The repository.
+        repo: RepoUrl,
+        /// The HTTP status.
+        status: u16,
+    },
+    /// 401, 403, or ssh's equivalent.
+    #[error("{repo}: credentials refused ({why}); check the secret of this repository")]
+    CredentialsRefused {
+        /// The repository.
+        repo: RepoUrl,
+        /// The status, and whether any credentials were sent.
+        why: String,
+    },
+    /// The caller's source of credentials failed.
+    #[error("{repo}: no credentials: {why}")]
+    CredentialsMissing {
+        /// The repository.
+        repo: RepoUrl,
+        /// What the source said.
+        why: String,
+    },
+    /// The server knows no such repository.
+    #[error("{repo}: repository not found; check the URL, and that the credentials may see it")]
+    RepositoryNotFound {
+        /// The repository.
+        repo: RepoUrl,
+    },
+    /// Something answers there, but not git.
+    #[error("{repo}: not a git repository: {why}")]
+    NotGit {
+        /// The repository.
+        repo: RepoUrl,
+        /// What answered.
+        why: String,
+    },
+    /// The server sent us to another place.
+    #[error("{repo}: the server redirects to {to}; use that URL if it is the right one")]
+    Moved {
+        /// The repository.
+        repo: RepoUrl,
+        /// Origin of the new place.
+        to: String,
+    },
+    /// The answer breaks the git protocol.
+    #[error("{repo}: the answer is not understood: {why}")]
+    Protocol {
+        /// The repository.
+        repo: RepoUrl,
+        /// Which rule it breaks.
+        why: String,
+    },
+    /// The server said no, in words.
+    #[error("{repo}: the server says: {message}")]
+    Remote {
+        /// The repository.
+        repo: RepoUrl,
+        /// The server's words, cut.
+        message: String,
+    },
+    /// A limit of this process was reached.
+    #[error("{repo}: {what} is larger than the limit of {limit}")]
+    TooLarge {
+        /// The repository.
+        repo: RepoUrl,
+        /// What is too large.
+        what: String,
+        /// The limit, in bytes or entries.
+        limit: u64,
+    },
+    /// Paths and `file://` are off unless the configuration allows them.
+    #[error("{repo}: local repositories are not allowed here; use an http(s) or ssh URL")]
+    LocalNotAllowed {
+        /// The repository.
+        repo: RepoUrl,
+    },
+    /// A branch or tag name that git refuses.
+    #[error("{name:?} is not a valid branch or tag name")]
+    RefName {
+        /// The name as given.
+        name: String,
+    },
+    /// The branch does not exist.
+    #[error("{repo}: no branch {branch:?}; create it or correct the name")]
+    BranchNotFound {
+        /// The repository.
+        repo: RepoUrl,
+        /// The branch.
+        branch: String,
+    },
+    /// The tag does not exist, or does not lead to a commit.
+    #[error("{repo}: no tag {tag:?} that leads to a commit")]
+    TagNotFound {
+        /// The repository.
+        repo: RepoUrl,
+        /// The tag.
+        tag: String,
+    },
+    /// No branch of the repository contains the commit.
+    #[error("{repo}: no commit {commit} on any branch")]
+    CommitNotFound {
+        /// The repository.
+        repo: RepoUrl,
+        /// The commit.
+        commit: CommitId,
+    },
+    /// The commit has no such folder.
+    #[error("{repo}: commit {commit} has no folder {path:?}")]
+    FolderNotFound {
+        /// The repository.
+        repo: RepoUrl,
+        /// The commit.
+        commit: CommitId,
+        /// The folder.
+        path: String,
+    },
+    /// The commit to be undone is not part of the branch any more.
+    #[error(
+        "{repo}: commit {commit} is not on branch {branch:?} (tip {tip}); was its history rewritten?"
+    )]
+    NotOnBranch {
+        /// The repository.
+        repo: RepoUrl,
+        /// The branch.
+        branch: String,
+        /// The commit.
+        commit: CommitId,
+        /// The branch's tip.
+        tip: CommitId,
+    },
+    /// Our change and somebody else's touch the same lines.
+    #[error(
+        "{repo}: branch {branch:?} at {theirs} changed what {ours} changes too: {}",
+        files.join(", ")
+    )]
+    Conflict {
+        /// The repository.
+        repo: RepoUrl,
+        /// The branch.
+        branch: String,
+        /// The files, sorted.
+        files: Vec<String>,
+        /// Our commit.
+        ours: CommitId,
+        /// The branch's tip.
+        theirs: CommitId,
+    },
+    /// Others pushed at each of our attempts.
+    #[error("{repo}: branch {branch:?} moved at each of {attempts} attempts, now at {tip}")]
+    Contended {
+        /// The repository.
+        repo: RepoUrl,
+        /// The branch.
+        branch: String,
+        /// Attempts made.
+        attempts: u32,
+        /// The tip seen last, or `none`.
+        tip: String,
+    },
+    /// The server refused the update itself: a hook or a protected branch.
+    #[error("{repo}: the push to branch {branch:?} was refused: {reason}")]
+    Rejected {
+        /// The repository.
+        repo: RepoUrl,
+        /// The branch.
+        branch: String,
+        /// The server's words, cut.
+        reason: String,
+    },
+    /// A merge commit stands between the branch and what is pushed.
+    #[error("{repo}: commit {commit} is a merge and cannot be re-applied on a moved branch")]
+    MergeCommit {
+        /// The repository.
+        repo: RepoUrl,
+        /// The merge.
+        commit: CommitId,
+    },
+    /// A path that leads out of its checkout, or that git forbids.
+    #[error("{path:?}: {why}")]
+    UnsafePath {
+        /// The path in the repository.
+        path: String,
+        /// Why it is refused.
+        why: &'static str,
+    },
+    /// A name, an email or a trailer that a commit cannot carry.
+    #[error("{field} {value:?} cannot stand in a commit: {why}")]
+    CommitField {
+        /// Which field.
+        field: &'static str,
+        /// The value as given.
+        value: String,
+        /// What is wrong.
+        why: &'static str,
+    },
+    /// The local mirror was broken; it is gone and the next attempt makes it anew.
+    #[error("{repo}: the local mirror was damaged ({why}) and has been discarded; try again")]
+    DamagedMirror {
+        /// The repository.
+        repo: RepoUrl,
+        /// What was found.
+        why: String,
+    },
+    /// A local file operation failed.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// Where.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The program cannot be started, or its settings are not usable.
+    #[error("{what}: {why}")]
+    Setup {
+        /// Which part.
+        what: &'static str,
+        /// What is wrong.
+        why: String,
+    },
+    /// The caller went away or the process is stopping.
+    #[error("{repo}: cancelled")]
+    Cancelled {
+        /// The repository.
+        repo: RepoUrl,
+    },
+    /// libgit2 refused something that our checks let through.
+    #[error("{repo}: {what}: {message}")]
+    Internal {
+        /// The repository.
+        repo: RepoUrl,
+        /// What was being done.
+        what: &'static str,
+        /// The library's words.
+        message: String,
+    },
+}
+
+impl GitError {
+    /// Whether the same request may succeed later.
+    #[must_use]
+    pub fn class(&self) -> Class {
+        match self {
+            Self::Unreachable { .. }
+            | Self::Timeout { .. }
+            | Self::Server { .. }
+            | Self::Contended { .. }
+            | Self::DamagedMirror { .. }
+            | Self::Io { .. }
+            | Self::Cancelled { .. } => Class::Retry,
+            Self::CredentialsRefused { .. }
+            | Self::CredentialsMissing { .. }
+            | Self::RepositoryNotFound { .. }
+            | Self::NotGit { .. }
+            | Self::Moved { .. }
+            | Self::Protocol { .. }
+            | Self::Remote { .. }
+            | Self::TooLarge { .. }
+            | Self::LocalNotAllowed { .. }
+            | Self::RefName { .. }
+            | Self::BranchNotFound { .. }
+            | Self::TagNotFound { .. }
+            | Self::CommitNotFound { .. }
+            | Self::FolderNotFound { .. }
+            | Self::NotOnBranch { .. }
+            | Self::Conflict { .. }
+            | Self::Rejected { .. }
+            | Self::MergeCommit { .. }
+            | Self::UnsafePath { .. }
+            | Self::CommitField { .. }
+            | Self::Setup { .. }
+            | Self::Internal { .. } => Class::Never,
+        }
+    }
+
+    /// An error of libgit2 while working on the mirror of `repo`.
+    pub(super) fn library(repo: &RepoUrl, what: &'static str, error: &git2::Error) -> Self {
+        use git2::{ErrorClass, ErrorCode};
+        let repo = repo.clone();
+        let message = error.message().to_owned();
+        if error.code() == ErrorCode::User {
+            return Self::Cancelled { repo };
+        }
+        match error.class() {
+            ErrorClass::Odb
+            | ErrorClass::Zlib
+            | ErrorClass::Object
+            | ErrorClass::Tree
+            | ErrorClass::Repository => Self::DamagedMirror { repo, why: message },
+            ErrorClass::Net if message.starts_with("remote error: ") => {
+                let message = message.trim_start_matches("remote error: ").to_owned();
+                Self::Remote { repo, message }
+            }
+            ErrorClass::Net | ErrorClass::Indexer | ErrorClass::Os => {
+                Self::Unreachable { repo, why: message }
+            }
+            _ => Self::Internal { repo, what, message },
+        }
+    }
+}

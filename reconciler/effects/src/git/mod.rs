@@ -1,0 +1,237 @@
+//! Git: finding commits, checking out, committing, pushing and undoing.
+//!
+//! ```text
+//! Git ─ engine ─┬─ ls_refs ─ pktline ─┐
+//!               ├─ transport ─────────┴─ http (reqwest), ssh (a program)
+//!               └─ mirror: one bare repository per remote, worked on with libgit2
+//!                    ├─ history, diff            what happened
+//!                    ├─ checkout, scan, tree     files in and out
+//!                    ├─ commit, merge            new commits
+//!                    └─ publish: push, revert    onto a branch, exactly once
+//! ```
+//!
+//! Everything blocking runs on a bounded set of threads. Dropping a future cancels its work.
+//! An effect is found again by its commit id or its trailer, so `push` and `revert` may be called
+//! again after any crash. No credential is ever part of an error, a log line or a debug print.
+//!
+//! Does not run the `git` program, hooks or filters, does not read git configuration outside its
+//! mirrors, and retries nothing except a push whose branch moved.
+
+mod checkout;
+mod commit;
+mod config;
+mod credentials;
+mod diff;
+mod engine;
+mod error;
+mod folder;
+mod history;
+mod http;
+mod id;
+mod ls_refs;
+mod merge;
+mod mirror;
+mod pktline;
+mod publish;
+mod push;
+mod revert;
+mod scan;
+mod transport;
+mod tree;
+mod url;
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+pub use commit::{CommitOutcome, CommitRequest, FileEdit, NewCommit, Signature, Source, Trailer};
+pub use config::{Caps, GitConfig, HostKeys, SshConfig, Timeouts};
+pub use credentials::{Anonymous, CredentialSource, Credentials, Secret};
+pub use diff::{Change, FileChange, FileDiff};
+pub use error::{Class, GitError};
+pub use history::{CommitInfo, Discovery, HistoryLimit};
+pub use id::{CommitId, CommitIdError, Revision};
+pub use push::{Mark, PushOutcome, PushRequest};
+pub use revert::{RevertConflict, RevertOutcome, RevertRequest};
+pub use url::{RepoUrl, RepoUrlError};
+
+use engine::{Engine, Remote};
+
+/// The git room. Clones share everything.
+#[derive(Clone)]
+pub struct Git {
+    engine: Arc<Engine>,
+    scope: Arc<str>,
+    credentials: Arc<dyn CredentialSource>,
+}
+
+impl Git {
+    /// Opens the mirrors. Must be called inside a tokio runtime, and before any other code of the
+    /// process uses libgit2.
+    ///
+    /// # Errors
+    /// [`GitError::Setup`] or [`GitError::Io`].
+    pub fn open(config: GitConfig) -> Result<Self, GitError> {
+        let credentials = Arc::clone(&config.credentials);
+        Ok(Self { engine: Arc::new(Engine::new(config)?), scope: "".into(), credentials })
+    }
+
+    /// The same threads and connections with other credentials and mirrors of its own: what one
+    /// scope (a project, say) fetched, another cannot read.
+    #[must_use]
+    pub fn scoped(&self, scope: &str, credentials: Arc<dyn CredentialSource>) -> Self {
+        Self { engine: Arc::clone(&self.engine), scope: scope.into(), credentials }
+    }
+
+    /// The commit that `branch` is at, asked from the server; `None` if there is no such branch.
+    ///
+    /// # Errors
+    /// Whatever the network or the server says.
+    pub async fn remote_tip(
+        &self,
+        repo: &RepoUrl,
+        branch: &str,
+    ) -> Result<Option<CommitId>, GitError> {
+        self.remote(repo).await?.tip(branch).await
+    }
+
+    /// Brings a revision into the mirror, which costs only what is new.
+    ///
+    /// # Errors
+    /// Among others [`GitError::BranchNotFound`], [`GitError::TagNotFound`] and
+    /// [`GitError::CommitNotFound`].
+    pub async fn fetch(&self, repo: &RepoUrl, revision: &Revision) -> Result<CommitId, GitError> {
+        self.remote(repo).await?.fetch(revision).await
+    }
+
+    /// Fetches `branch` and lists the commits of its first-parent history, newest first, whose
+    /// changed paths `filter` accepts.
+    ///
+    /// # Errors
+    /// As [`Git::fetch`].
+    pub async fn discover<F>(
+        &self,
+        repo: &RepoUrl,
+        branch: &str,
+        filter: F,
+        limit: HistoryLimit,
+    ) -> Result<Discovery, GitError>
+    where
+        F: Fn(&[String]) -> bool + Send + 'static,
+    {
+        let remote = self.remote(repo).await?;
+        let tip = remote.fetch(&Revision::Branch(branch.to_owned())).await?;
+        remote.run(move |job| history::walk(job, &tip, &filter, limit)).await
+    }
+
+    /// Makes the directory `dest` exactly the tree of `revision`, or of its folder `subpath`;
+    /// what was in `dest` before is removed. Its parent must exist.
+    ///
+    /// # Errors
+    /// [`GitError::UnsafePath`] if a name or link could lead out of `dest`, which then holds a
+    /// part of the files; and those of [`Git::fetch`].
+    pub async fn checkout(
+        &self,
+        repo: &RepoUrl,
+        revision: &Revision,
+        subpath: Option<&str>,
+        dest: &Path,
+    ) -> Result<CommitId, GitError> {
+        let remote = self.remote(repo).await?;
+        let commit = remote.fetch(revision).await?;
+        let (id, subpath, dest) = (commit.clone(), subpath.map(str::to_owned), dest.to_owned());
+        remote.run(move |job| checkout::checkout(job, &id, subpath.as_deref(), &dest)).await?;
+        Ok(commit)
+    }
+
+    /// Makes a commit in the mirror. The same request gives the same commit id, always.
+    ///
+    /// # Errors
+    /// [`GitError::CommitField`], [`GitError::UnsafePath`], [`GitError::TooLarge`], and those of
+    /// fetching the base.
+    pub async fn commit(&self, request: CommitRequest) -> Result<CommitOutcome, GitError> {
+        let remote = self.remote(&request.repo).await?;
+        remote.ensure(&request.base).await?;
+        remote.run(move |job| commit::commit(job, &request)).await
+    }
+
+    /// Brings a commit onto a branch exactly once: finds it there, or pushes it, or re-applies it
+    /// on a branch that moved.
+    ///
+    /// # Errors
+    /// [`GitError::Conflict`], [`GitError::Contended`], [`GitError::Rejected`],
+    /// [`GitError::CommitNotFound`] if the mirror was lost since (make the commit again), and the
+    /// network's. After any error the push may have happened: call again, or [`Git::observe`].
+    pub async fn push(&self, request: PushRequest) -> Result<PushOutcome, GitError> {
+        let remote = self.remote(&request.repo).await?;
+        push::push(&remote, request).await
+    }
+
+    /// Whether an effect is on the branch: the commit by which it is there.
+    ///
+    /// # Errors
+    /// The network's.
+    pub async fn observe(
+        &self,
+        repo: &RepoUrl,
+        branch: &str,
+        mark: &Mark,
+    ) -> Result<Option<CommitId>, GitError> {
+        push::observe(&self.remote(repo).await?, branch, mark).await
+    }
+
+    /// Undoes a pushed commit by a new one. A conflict is an outcome, not an error.
+    ///
+    /// # Errors
+    /// [`GitError::NotOnBranch`], [`GitError::BranchNotFound`], and those of [`Git::push`].
+    pub async fn revert(&self, request: RevertRequest) -> Result<RevertOutcome, GitError> {
+        let remote = self.remote(&request.repo).await?;
+        revert::revert(&remote, request).await
+    }
+
+    /// The content of a file; `None` if the commit has no file at `path`.
+    ///
+    /// # Errors
+    /// [`GitError::TooLarge`], and those of fetching the commit.
+    pub async fn file_at(
+        &self,
+        repo: &RepoUrl,
+        commit: &CommitId,
+        path: &str,
+    ) -> Result<Option<Vec<u8>>, GitError> {
+        tree::components(path)?;
+        let remote = self.remote(repo).await?;
+        remote.ensure(commit).await?;
+        let (commit, path) = (commit.clone(), path.to_owned());
+        remote.run(move |job| checkout::file_at(job, &commit, &path)).await
+    }
+
+    /// The files that differ between two commits, with their patches.
+    ///
+    /// # Errors
+    /// Those of fetching the commits.
+    pub async fn diff(
+        &self,
+        repo: &RepoUrl,
+        old: &CommitId,
+        new: &CommitId,
+    ) -> Result<Vec<FileDiff>, GitError> {
+        let remote = self.remote(repo).await?;
+        remote.ensure(old).await?;
+        remote.ensure(new).await?;
+        let (old, new) = (old.clone(), new.clone());
+        remote.run(move |job| diff::patches(job, &old, &new)).await
+    }
+
+    async fn remote(&self, repo: &RepoUrl) -> Result<Remote, GitError> {
+        let asked = self.credentials.credentials(repo).await;
+        let missing = |why| GitError::CredentialsMissing { repo: repo.clone(), why };
+        Remote::new(&self.engine, &self.scope, repo, asked.map_err(missing)?)
+    }
+}
+
+impl fmt::Debug for Git {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Git").field("scope", &self.scope).finish_non_exhaustive()
+    }
+}

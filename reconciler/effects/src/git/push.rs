@@ -1,0 +1,168 @@
+//! Pushing a commit so that it lands exactly once, whatever crashed or raced before.
+
+use git2::{Oid, Sort};
+use serde::{Deserialize, Serialize};
+
+use super::commit::{Trailer, transplant};
+use super::engine::Remote;
+use super::error::GitError;
+use super::history;
+use super::id::{CommitId, Revision};
+use super::merge::{self, Merged};
+use super::mirror::Job;
+use super::publish::{Published, Step, Target, publish};
+use super::url::RepoUrl;
+
+/// Commits that are searched for a trailer.
+pub(super) const SEARCH: usize = 20_000;
+/// Commits that one push may re-apply.
+const CHAIN: usize = 256;
+
+/// A commit to be pushed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PushRequest {
+    /// The repository.
+    pub repo: RepoUrl,
+    /// The branch.
+    pub branch: String,
+    /// The commit, as `commit` made it. Its ancestors that the branch lacks go with it.
+    pub commit: CommitId,
+    /// The trailer that the commit carries and no other effect does.
+    pub trailer: Trailer,
+    /// Whether a missing branch may be made.
+    pub create: bool,
+    /// Attempts before a branch that keeps moving is given up; 10 is usual.
+    pub max_attempts: u32,
+}
+
+/// Where the effect is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PushOutcome {
+    /// It was pushed now.
+    Pushed {
+        /// The commit on the branch: another than asked for if the branch had moved.
+        commit: CommitId,
+        /// The tip before; `None` if the branch is new.
+        previous_tip: Option<CommitId>,
+        /// Attempts made.
+        attempts: u32,
+    },
+    /// It was there before.
+    AlreadyThere {
+        /// The commit on the branch.
+        commit: CommitId,
+    },
+}
+
+/// How an effect is recognised.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mark {
+    /// The commit, if its id is known.
+    pub commit: Option<CommitId>,
+    /// The trailer, which also stands on a re-applied commit.
+    pub trailer: Trailer,
+    /// The search ends at commits that this one reaches: the tip before the effect, say.
+    pub since: Option<CommitId>,
+}
+
+pub(super) async fn push(remote: &Remote, request: PushRequest) -> Result<PushOutcome, GitError> {
+    let wanted = request.commit.clone();
+    remote.run(move |job| job.commit(&wanted).map(|_| ())).await?;
+    let target = Target {
+        branch: request.branch.clone(),
+        create: request.create,
+        max_attempts: request.max_attempts,
+    };
+    let built = publish(remote, &target, move |job, tip| plan(job, tip, &request)).await?;
+    Ok(match built {
+        Published::Done(commit) => PushOutcome::AlreadyThere { commit },
+        Published::Sent { commit, previous_tip, attempts } => {
+            PushOutcome::Pushed { commit, previous_tip, attempts }
+        }
+    })
+}
+
+pub(super) async fn observe(
+    remote: &Remote,
+    branch: &str,
+    mark: &Mark,
+) -> Result<Option<CommitId>, GitError> {
+    let tip = match remote.fetch(&Revision::Branch(branch.to_owned())).await {
+        Ok(tip) => tip,
+        Err(GitError::BranchNotFound { .. }) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mark = mark.clone();
+    remote
+        .run(move |job| {
+            if let Some(commit) = &mark.commit
+                && job.contains(commit)
+                && job.is_ancestor(commit.oid(), tip.oid())?
+            {
+                return Ok(Some(commit.clone()));
+            }
+            let since = mark.since.filter(|since| job.contains(since));
+            let since = since.map(|since| since.oid());
+            history::find(job, tip.oid(), since, SEARCH, |commit| mark.trailer.is_on(commit))
+        })
+        .await
+}
+
+/// `Done` with the commit that is there already, or the commit to send.
+fn plan(
+    job: &Job,
+    tip: Option<&CommitId>,
+    request: &PushRequest,
+) -> Result<Step<CommitId>, GitError> {
+    let ours = request.commit.oid();
+    let Some(tip) = tip else { return Ok(Step::Send(ours)) };
+    if job.is_ancestor(ours, tip.oid())? {
+        return Ok(Step::Done(request.commit.clone()));
+    }
+    let landed = |commit: &git2::Commit<'_>| request.trailer.is_on(commit);
+    if let Some(found) = history::find(job, tip.oid(), Some(ours), SEARCH, landed)? {
+        return Ok(Step::Done(found));
+    }
+    if job.is_ancestor(tip.oid(), ours)? {
+        return Ok(Step::Send(ours));
+    }
+    reapply(job, ours, tip, &request.branch).map(Step::Send)
+}
+
+/// Puts our commits, oldest first, on top of `tip`. A commit whose change is there already stays,
+/// empty: it marks the effect, and undoing it undoes nothing of other people's.
+fn reapply(job: &Job, ours: Oid, tip: &CommitId, branch: &str) -> Result<Oid, GitError> {
+    let fail = job.fail("re-applying commits");
+    let mut walk = job.repository.revwalk().map_err(&fail)?;
+    walk.set_sorting(Sort::TOPOLOGICAL | Sort::REVERSE).map_err(&fail)?;
+    walk.push(ours).map_err(&fail)?;
+    walk.hide(tip.oid()).map_err(&fail)?;
+    let chain = walk.take(CHAIN + 1).collect::<Result<Vec<Oid>, _>>().map_err(&fail)?;
+    if chain.len() > CHAIN {
+        return Err(job.too_large("the number of commits to re-apply", CHAIN as u64));
+    }
+    let mut onto = job.commit(tip)?;
+    for id in chain {
+        let commit = job.repository.find_commit(id).map_err(&fail)?;
+        if commit.parent_count() > 1 {
+            return Err(GitError::MergeCommit { repo: job.repo.clone(), commit: id.into() });
+        }
+        let base = job.parent_tree(&commit)?;
+        let (mine, there) = (commit.tree().map_err(&fail)?, onto.tree().map_err(&fail)?);
+        let tree = match merge::three_way(job, &base, &there, &mine)? {
+            Merged::Tree(tree) => job.repository.find_tree(tree).map_err(&fail)?,
+            Merged::Conflicts(overlaps) => {
+                return Err(GitError::Conflict {
+                    repo: job.repo.clone(),
+                    branch: branch.to_owned(),
+                    files: overlaps.into_iter().map(|overlap| overlap.path).collect(),
+                    ours: id.into(),
+                    theirs: tip.clone(),
+                });
+            }
+        };
+        let id = transplant(job, &commit, &tree, &onto)?;
+        onto = job.repository.find_commit(id).map_err(&fail)?;
+    }
+    Ok(onto.id())
+}

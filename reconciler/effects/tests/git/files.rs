@@ -1,0 +1,199 @@
+//! Checkouts and commits.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+
+use reconciler_effects::git::{CommitOutcome, FileEdit, GitError, NewCommit, Revision, Source};
+
+use crate::fixture::{Fixture, VALUES, commit_request};
+
+fn main_branch() -> Revision {
+    Revision::Branch("main".into())
+}
+
+fn tree_of(folder: &Path) -> Source {
+    Source::WorkingTree { dir: folder.to_owned(), subpath: None }
+}
+
+fn changed(made: &NewCommit) -> Vec<String> {
+    let line = |file: &reconciler_effects::git::FileChange| {
+        let sign = match (&file.old_blob, &file.new_blob) {
+            (None, _) => '+',
+            (_, None) => '-',
+            (Some(_), Some(_)) => '~',
+        };
+        format!("{sign}{}", file.path)
+    };
+    made.changed.iter().map(line).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_checkout_is_exactly_the_tree() {
+    let fixture = Fixture::new().await;
+    let people = &fixture.people;
+    people.write("bin/run", "#!/bin/sh\n");
+    fs::set_permissions(people.path("bin/run"), fs::Permissions::from_mode(0o755)).unwrap();
+    symlink("bin/run", people.path("run")).unwrap();
+    symlink("../values.yaml", people.path("bin/values")).unwrap();
+    people.commit("files");
+    people.git(&["push", "--quiet", "origin", "HEAD:main"]);
+
+    let dest = fixture.folder.path().join("work");
+    fs::create_dir(&dest).unwrap();
+    fs::write(dest.join("left-over"), "x").unwrap();
+    symlink("/etc", dest.join("bin")).unwrap();
+    let id = fixture.git.checkout(&fixture.repo, &main_branch(), None, &dest).await.unwrap();
+    assert_eq!(id, fixture.tip().await);
+    assert!(!dest.join("left-over").exists());
+    assert_eq!(fs::read_to_string(dest.join("run")).unwrap(), "#!/bin/sh\n");
+    assert_eq!(fs::read_to_string(dest.join("bin/values")).unwrap(), VALUES);
+    assert_eq!(fs::metadata(dest.join("bin/run")).unwrap().permissions().mode() & 0o111, 0o111);
+    assert_eq!(fs::metadata(dest.join("values.yaml")).unwrap().permissions().mode() & 0o111, 0);
+
+    let below = fixture.folder.path().join("below");
+    let sub = fixture.git.checkout(&fixture.repo, &main_branch(), Some("bin"), &below).await;
+    insta::assert_snapshot!(sub.unwrap_err(), @r#""values": the link leads out of the checkout"#);
+    let none = fixture.git.checkout(&fixture.repo, &main_branch(), Some("nope"), &below).await;
+    assert!(matches!(none, Err(GitError::FolderNotFound { .. })), "{none:?}");
+
+    let link = fixture.folder.path().join("link");
+    symlink(&dest, &link).unwrap();
+    let through = fixture.git.checkout(&fixture.repo, &main_branch(), None, &link).await;
+    assert!(matches!(through, Err(GitError::Io { .. })), "{through:?}");
+    assert!(dest.join("values.yaml").exists(), "what a link points to is not emptied");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn links_that_lead_out_are_refused_in_both_directions() {
+    for (at, target) in [("out", "/etc"), ("a/out", "../../x"), ("out", "a/../..")] {
+        let fixture = Fixture::new().await;
+        let dest = fixture.folder.path().join("work");
+        let base = fixture.git.checkout(&fixture.repo, &main_branch(), None, &dest).await.unwrap();
+        fs::create_dir(dest.join("a")).unwrap();
+        symlink(target, dest.join(at)).unwrap();
+        let request = commit_request(&fixture.repo, &base, "dev.1/1", tree_of(&dest));
+        let made = fixture.git.commit(request).await;
+        assert!(matches!(made, Err(GitError::UnsafePath { .. })), "{target}: {made:?}");
+
+        fs::create_dir_all(fixture.people.path("a")).unwrap();
+        symlink(target, fixture.people.path(at)).unwrap();
+        fixture.people.commit("link");
+        fixture.people.git(&["push", "--quiet", "origin", "HEAD:main"]);
+        let out = fixture.git.checkout(&fixture.repo, &main_branch(), None, &dest).await;
+        assert!(matches!(out, Err(GitError::UnsafePath { .. })), "{target}: {out:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_working_tree_becomes_the_same_commit_each_time() {
+    let fixture = Fixture::new().await;
+    let people = &fixture.people;
+    people.write(".gitignore", ".terraform/\n*.log\n");
+    people.write("deep/er/a.txt", "a\n");
+    people.write("deep/er/b.txt", "b\n");
+    people.write("gone/only.txt", "x\n");
+    people.write("file-then-folder", "x\n");
+    people.write("folder-then-file/x", "x\n");
+    people.write("kept.log", "known\n");
+    people.git(&["add", "--force", "kept.log"]);
+    people.commit("files");
+    people.git(&["push", "--quiet", "origin", "HEAD:main"]);
+
+    let dest = fixture.folder.path().join("work");
+    let base = fixture.git.checkout(&fixture.repo, &main_branch(), None, &dest).await.unwrap();
+    let request = || commit_request(&fixture.repo, &base, "dev.1/1", tree_of(&dest));
+    let unchanged = fixture.git.commit(request()).await.unwrap();
+    assert_eq!(unchanged, CommitOutcome::Unchanged { base: base.clone() });
+
+    fs::write(dest.join("deep/er/a.txt"), "changed\n").unwrap();
+    fs::write(dest.join("deep/new.txt"), "new\n").unwrap();
+    fs::write(dest.join("kept.log"), "known, and changed\n").unwrap();
+    fs::write(dest.join("new.log"), "ignored\n").unwrap();
+    fs::create_dir_all(dest.join(".terraform/providers")).unwrap();
+    fs::write(dest.join(".terraform/providers/big"), "ignored\n").unwrap();
+    fs::create_dir_all(dest.join("deep/.git")).unwrap();
+    fs::write(dest.join("deep/.git/config"), "not ours\n").unwrap();
+    fs::remove_dir_all(dest.join("gone")).unwrap();
+    fs::remove_file(dest.join("file-then-folder")).unwrap();
+    fs::create_dir(dest.join("file-then-folder")).unwrap();
+    fs::write(dest.join("file-then-folder/y"), "y\n").unwrap();
+    fs::remove_dir_all(dest.join("folder-then-file")).unwrap();
+    fs::write(dest.join("folder-then-file"), "z\n").unwrap();
+    fs::set_permissions(dest.join("values.yaml"), fs::Permissions::from_mode(0o755)).unwrap();
+
+    let CommitOutcome::Committed(made) = fixture.git.commit(request()).await.unwrap() else {
+        panic!("there are changes");
+    };
+    insta::assert_debug_snapshot!(changed(&made), @r#"
+    [
+        "~deep/er/a.txt",
+        "+deep/new.txt",
+        "-file-then-folder",
+        "+file-then-folder/y",
+        "+folder-then-file",
+        "-folder-then-file/x",
+        "-gone/only.txt",
+        "~kept.log",
+        "~values.yaml",
+    ]
+    "#);
+    let again = fixture.git.commit(request()).await.unwrap();
+    assert_eq!(again, CommitOutcome::Committed(made.clone()));
+    let elsewhere = fixture.another_git("elsewhere").commit(request()).await.unwrap();
+    assert_eq!(elsewhere, CommitOutcome::Committed(made.clone()), "another mirror, the same id");
+
+    let push = fixture.push_request(&made.commit, "dev.1/1");
+    fixture.git.push(push).await.unwrap();
+    fixture.people.git(&["fetch", "--quiet", "origin"]);
+    fixture.people.git(&["fsck", "--strict", "--no-dangling"]);
+    let message = fixture.people.git(&["log", "-1", "--format=%an <%ae> %at%n%B", "origin/main"]);
+    insta::assert_snapshot!(message, @r"
+    Lockstep <lockstep@example.com> 1795262400
+    Promote dev.1/1
+
+    Lockstep-Promotion: dev.1/1
+    ");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_of_the_repository_can_be_worked_on_alone() {
+    let fixture = Fixture::new().await;
+    fixture.people.change("env/dev/app.yaml", "tag: 1\n", "env");
+    let dest = fixture.folder.path().join("work");
+    let folder = Some("env/dev");
+    let base = fixture.git.checkout(&fixture.repo, &main_branch(), folder, &dest).await.unwrap();
+    fs::write(dest.join("app.yaml"), "tag: 2\n").unwrap();
+    let source =
+        |subpath: &str| Source::WorkingTree { dir: dest.clone(), subpath: Some(subpath.into()) };
+    let commit = async |subpath: &str| {
+        let request = commit_request(&fixture.repo, &base, "dev.1/1", source(subpath));
+        match fixture.git.commit(request).await.unwrap() {
+            CommitOutcome::Committed(made) => changed(&made),
+            CommitOutcome::Unchanged { .. } => Vec::new(),
+        }
+    };
+    assert_eq!(commit("env/dev").await, ["~env/dev/app.yaml"]);
+    assert_eq!(commit("env/new").await, ["+env/new/app.yaml"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn single_edits_need_no_checkout() {
+    let fixture = Fixture::new().await;
+    let base = fixture.tip().await;
+    let edit = |path: &str, content: Option<&str>| FileEdit {
+        path: path.into(),
+        content: content.map(|text| text.as_bytes().to_vec()),
+    };
+    let commit = async |edits: Vec<FileEdit>| {
+        let request = commit_request(&fixture.repo, &base, "dev.1/1", Source::Edits(edits));
+        fixture.git.commit(request).await
+    };
+    let made = commit(vec![edit("a/b.txt", Some("b\n")), edit("values.yaml", None)]).await.unwrap();
+    let CommitOutcome::Committed(made) = made else { panic!("there are changes") };
+    assert_eq!(changed(&made), ["+a/b.txt", "-values.yaml"]);
+    let same = commit(vec![edit("values.yaml", Some(VALUES)), edit("no", None)]).await.unwrap();
+    assert_eq!(same, CommitOutcome::Unchanged { base: base.clone() });
+    let bad = commit(vec![edit(".git/hooks/x", Some("x"))]).await;
+    assert!(matches!(bad, Err(GitError::UnsafePath { .. })), "{bad:?}");
+}
