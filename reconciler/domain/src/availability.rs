@@ -70,7 +70,7 @@ pub fn availability(
     let asked = requests.iter().find(|request| request.warehouse == facts.freight.warehouse);
     let Some(request) = asked else { return Availability::NotRequested };
     let soaked = soak_by_upstream(request, facts, now);
-    if facts.approved_for.contains(stage) {
+    if facts.approved_for.contains_key(stage) {
         return Availability::Available { because: Because::Approved, soak: soaked };
     }
     if request.direct {

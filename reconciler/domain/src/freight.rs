@@ -1,6 +1,6 @@
 //! Freight: an immutable bundle, exactly one artifact per subscription of one warehouse.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use indexmap::IndexMap;
 use jiff::Timestamp;
@@ -80,8 +80,8 @@ pub struct Stay {
 pub struct FreightFacts {
     /// The freight.
     pub freight: Freight,
-    /// Stages that a person opened for it past their upstream.
-    pub approved_for: BTreeSet<StageName>,
+    /// Stages that a person opened for it past their upstream, since when.
+    pub approved_for: BTreeMap<StageName, Timestamp>,
     /// Stages that vouch for it, since when. Revoked verifications are absent.
     pub verified_in: BTreeMap<StageName, Timestamp>,
     /// Every stay in every stage, oldest first.
@@ -94,7 +94,7 @@ impl FreightFacts {
     pub fn new(freight: Freight) -> Self {
         Self {
             freight,
-            approved_for: BTreeSet::new(),
+            approved_for: BTreeMap::new(),
             verified_in: BTreeMap::new(),
             stays: BTreeMap::new(),
         }

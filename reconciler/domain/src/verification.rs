@@ -16,6 +16,8 @@ use crate::id::VerificationName;
 pub struct Verification {
     /// Unique in the project.
     pub name: VerificationName,
+    /// What it is for.
+    pub description: String,
     /// Wait before the first measurement.
     pub initial_delay: Duration,
     /// Time between two measurements of one check.

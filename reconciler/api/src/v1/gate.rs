@@ -27,8 +27,8 @@ wire_enum! {
         Approvals = "approvals",
         /// The infra plans keep the policy's rules.
         Infra = "infra",
-        /// No definition around the stage changed just now.
-        Settle = "settle",
+        /// The policies let automation start promotions.
+        Mode = "mode",
         /// Nothing holds the stage or the freight.
         Hold = "hold",
     }

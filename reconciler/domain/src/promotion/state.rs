@@ -270,7 +270,7 @@ impl State {
                     }
                     calls.push((step.name.clone(), Call::GitClone(clone)));
                 }
-                (Some(call @ Call::YamlUpdate(_)), _) => {
+                (Some(call @ (Call::YamlUpdate(_) | Call::GitCommit(_))), _) => {
                     calls.push((step.name.clone(), call.clone()));
                 }
                 (Some(_) | None, _) => {}
