@@ -1,4 +1,4 @@
-//! Infrastructure plans: what a Terraform or OpenTofu plan would do, and whether rules allow it.
+//! Infrastructure plans: what a Terraform or `OpenTofu` plan would do, and whether rules allow it.
 //!
 //! A [`Plan`] is read from the JSON form of a saved plan (`show -json`, format version 1.x,
 //! <https://developer.hashicorp.com/terraform/internals/json-format>). From it come
@@ -20,3 +20,6 @@ pub use digest::{PlanDigest, PlanDigestError};
 pub use plan::{Action, Plan, PlanError, PlannedOutput};
 pub use rules::{ForbiddenAction, InfraRules, Rule, Violation, judge, judge_undo};
 pub use summary::{AttributeChange, Drift, OutputChange, PlanSummary, PlannedChange};
+
+#[cfg(test)]
+mod tests;

@@ -72,6 +72,9 @@ fn scp(url: &str) -> Option<String> {
     let (authority, path) = url.split_once(':').unwrap_or((url, ""));
     let (user, host) = authority.rsplit_once('@').map_or((None, authority), |(u, h)| (Some(u), h));
     let host = host_and_port(host)?;
+    if user.is_some_and(|user| user.is_empty() || user.contains('/')) {
+        return None;
+    }
     let user = user.map(|user| format!("{user}@")).unwrap_or_default();
     let path = git_path(path.trim_start_matches('/'));
     let slash = if path.is_empty() { "" } else { "/" };
@@ -156,6 +159,7 @@ mod tests {
         git("file:///srv/git/shop.git", "file:///srv/git/shop.git");
         git("https://host/a?ref=main", "https://host/a?ref=main");
         git("https://host:port/a", "https://host:port/a");
+        git("A/@B", "A/@B");
         git("", "");
     }
 

@@ -3,11 +3,16 @@
 //! The language's own functions come from the library; those over texts and versions are written
 //! here, because the library's text functions can make texts of any size.
 
-use std::{ops::RangeInclusive, sync::Arc};
+use std::{
+    collections::HashMap,
+    ops::RangeInclusive,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use cel::{
     Context, DeclarationError, ExecutionError, FunctionContext, Value, common::value::CowVal,
 };
+use regex::{Regex, RegexBuilder};
 
 use super::guard::Budget;
 use crate::version::{Constraint, Version};
@@ -50,6 +55,16 @@ const FUNCTIONS: &[(&str, usize, usize)] = &[
     ("upperAscii", 1, 1),
 ];
 
+/// What a call of `matches` is rewritten to: the library's own compiles its pattern at every call
+/// and lets it grow to megabytes.
+pub(super) const MATCHES: &str = "@matches";
+
+/// The largest compiled size of a pattern, in bytes.
+const PATTERN_SIZE: usize = 1 << 18;
+
+/// The work of compiling a pattern.
+const PATTERN_FEE: usize = 1 << 15;
+
 /// The functions that are expanded when an expression is parsed; known for hints.
 const MACROS: [&str; 7] = ["all", "exists", "exists_one", "existsOne", "filter", "has", "map"];
 
@@ -85,7 +100,7 @@ pub(super) fn install(
     context: &mut Context<'_, '_>,
     budget: &Budget,
 ) -> Result<(), DeclarationError> {
-    let table: [(&str, fn(&[Value], &Budget) -> Outcome); 9] = [
+    let table: [(&str, Plain); 9] = [
         ("join", join),
         ("lowerAscii", |args, _| Ok(text(args, 0)?.to_ascii_lowercase().into())),
         ("replace", replace),
@@ -98,15 +113,18 @@ pub(super) fn install(
     ];
     for (name, function) in table {
         let arity = arity(name).unwrap_or(0..=0);
-        add(context, name, arity, budget, move |args, budget| function(args, budget))?;
+        add(context, name, arity, budget, function)?;
     }
-    Ok(())
+    add(context, MATCHES, 2..=2, budget, matcher())
 }
 
 /// What a function yields: a value, or why it cannot.
 pub(super) type Outcome = Result<Value, String>;
 
-type Native = Box<
+type Plain = fn(&[Value], &Budget) -> Outcome;
+
+/// A function as the library calls it.
+pub(super) type Native = Box<
     dyn for<'c, 'k> Fn(&mut FunctionContext<'c, 'k>) -> Result<CowVal<'c, 'k>, ExecutionError>
         + Send
         + Sync,
@@ -159,6 +177,24 @@ fn replace(args: &[Value], budget: &Budget) -> Outcome {
     let (whole, from, to) = (text(args, 0)?, text(args, 1)?, text(args, 2)?);
     reserve(budget, whole.matches(from).count().saturating_mul(to.len()))?;
     Ok(whole.replace(from, to).into())
+}
+
+/// `matches` with bounded patterns, each compiled once for an evaluation.
+fn matcher() -> impl Fn(&[Value], &Budget) -> Outcome + Send + Sync {
+    let compiled: Mutex<HashMap<String, Regex>> = Mutex::default();
+    move |args, budget| {
+        let (whole, pattern) = (text(args, 0)?, text(args, 1)?);
+        let mut compiled = compiled.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(regex) = compiled.get(pattern) {
+            return Ok(Value::Bool(regex.is_match(whole)));
+        }
+        reserve(budget, PATTERN_FEE)?;
+        let regex = RegexBuilder::new(pattern).size_limit(PATTERN_SIZE).build();
+        let regex = regex.map_err(|_| "takes a regular expression of moderate size".to_owned())?;
+        let matches = regex.is_match(whole);
+        compiled.insert(pattern.to_owned(), regex);
+        Ok(Value::Bool(matches))
+    }
 }
 
 fn split(args: &[Value], budget: &Budget) -> Outcome {

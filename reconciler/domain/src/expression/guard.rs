@@ -11,16 +11,18 @@ use std::sync::{
 };
 
 use cel::{
-    Context, DeclarationError, ExecutionError, FunctionContext, IdedExpr,
+    Context, DeclarationError, ExecutionError, IdedExpr,
     common::{
         ast::{
             CallExpr, ComprehensionExpr, EntryExpr, Expr, IdedEntryExpr, ListExpr, MapEntryExpr,
             MapExpr, SelectExpr, operators,
         },
         types::{CelBytes, CelList, CelMap, CelString},
-        value::{CowVal, Val},
+        value::Val,
     },
 };
+
+use super::functions::{MATCHES, Native};
 
 /// Charges the size of a value that is passed on.
 const PASS: &str = "@pass";
@@ -89,13 +91,7 @@ pub(super) fn install(
     context.add_function(STEP, charging(budget.clone(), STEP_FEE))
 }
 
-type Charging = Box<
-    dyn for<'c, 'k> Fn(&mut FunctionContext<'c, 'k>) -> Result<CowVal<'c, 'k>, ExecutionError>
-        + Send
-        + Sync,
->;
-
-fn charging(budget: Budget, fee: u64) -> Charging {
+fn charging(budget: Budget, fee: u64) -> Native {
     Box::new(move |call| {
         let value = call.args.pop().ok_or_else(ExecutionError::missing_argument_or_target)?;
         budget.charge(fee)?;
@@ -143,8 +139,9 @@ fn charge_call(call: &CallExpr) -> CallExpr {
             | operators::INDEX
     );
     let argument = if free { charge } else { passed };
+    let func_name = if call.func_name == "matches" { MATCHES } else { &call.func_name };
     CallExpr {
-        func_name: call.func_name.clone(),
+        func_name: func_name.to_owned(),
         target: call.target.as_deref().map(|target| Box::new(argument(target))),
         args: call.args.iter().map(argument).collect(),
     }

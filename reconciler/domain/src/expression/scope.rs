@@ -271,7 +271,9 @@ fn phrase(error: &ExecutionError) -> String {
         ExecutionError::IndexOutOfBounds(Cel::Int(index)) => {
             format!("there is no element {index}")
         }
-        ExecutionError::FunctionError { function, message } => format!("{function}: {message}"),
+        ExecutionError::FunctionError { function, message } => {
+            format!("{}: {message}", sign(function))
+        }
         ExecutionError::InvalidArgumentCount { expected, actual } => {
             format!("a function takes {expected} arguments, not {actual}")
         }

@@ -76,6 +76,8 @@ fn evaluates() {
     value("list.map(x, x > 1, x * 2)", &json!([6, 4]));
     value("list.exists_one(x, x == 3)", &json!(true));
     value("big", &json!(u64::MAX));
+    value("freight.api.tag.matches('^v[0-9]') && matches('a', 'a')", &json!(true));
+    value("thousand.filter(x, string(x).matches('^9+$')).size()", &json!(3));
     value("{'b': 1, 'a': [2.5, null]}", &json!({"a": [2.5, null], "b": 1}));
     value("type(1) == int && has(freight.api.tag) && !has(freight.api.digest)", &json!(true));
     value("timestamp('2026-01-02T03:04:05Z')", &json!("2026-01-02T03:04:05+00:00"));
@@ -99,16 +101,18 @@ fn fails(text: &str) -> String {
 fn failures_say_what_and_print_no_values() {
     assert_snapshot!(fails("nope.a"), @"unknown name `nope`");
     assert_snapshot!(fails("freight.web"), @"there is no `web`");
-    assert_snapshot!(fails("freight.api.tag + 1"), @"`add` does not take string and int");
+    assert_snapshot!(fails("freight.api.tag + 1"), @"`+` does not take string and int");
     assert_snapshot!(fails("freight.api.version >= freight.infra.version"), @"`>=` does not take map and map");
     assert_snapshot!(fails("list[3]"), @"there is no element 3");
     assert_snapshot!(fails("1 / (list[1] - 1)"), @"division by zero");
-    assert_snapshot!(fails("9223372036854775807 + list[0]"), @"overflow in `add`");
+    assert_snapshot!(fails("9223372036854775807 + list[0]"), @"overflow in `+`");
     assert_snapshot!(fails("semver_match('2', '=~1')"), @"semver_match: `=~1` is not a version range: expected one of `= != > < >= <= ~ ^` at position 0, found `=`");
     assert_snapshot!(fails("semver_compare('two', '2')"), @"semver_compare: `two` is not a semantic version: expected a number at position 0");
     assert_snapshot!(fails("secret(1, 2)"), @"secret: takes two texts");
     assert_snapshot!(fails("int(secret('a', 'b'))"), @"int: string parse error: invalid digit found in string");
     assert_snapshot!(fails("'abc'.substring(2, 1)"), @"substring: the end 1 is before the start 2");
+    assert_snapshot!(fails("'a'.matches('(')"), @"matches: takes a regular expression of moderate size");
+    assert_snapshot!(fails("'a'.matches(1)"), @"matches: takes a text, not int");
     assert_snapshot!(fails("b'abc'"), @"the result is a bytes, which has no text form: convert it with string()");
     assert_snapshot!(fails("0.0 / 0.0"), @"the result is a float, which has no text form: convert it with string()");
     assert_snapshot!(Expression::parse("1 + 1").unwrap().holds(&scope()).unwrap_err(), @"`1 + 1`: a condition must be true or false, this is a number");
@@ -130,6 +134,7 @@ fn work_is_bounded() {
         "thousand.all(x, thousand.all(y, x + y >= 0))",
         "thousand.map(x, thousand.map(y, [x, y]))",
         "thousand.exists(x, thousand.exists(y, x * y < 0)) || true",
+        "thousand.all(x, 'a'.matches('a' + string(x)) || true)",
     ] {
         let error = Expression::parse(text).unwrap().evaluate(&scope()).unwrap_err();
         assert_eq!(error.failure, EvaluationFailure::Exhausted, "{text}");
@@ -147,18 +152,18 @@ fn refused(text: &str) -> String {
 
 #[test]
 fn limits_of_the_text() {
-    assert_snapshot!(refused(""), @"the expression is empty at offset 0");
-    assert_snapshot!(refused("a +"), @"mismatched input '<EOF>' expecting expression at offset 3");
-    assert_snapshot!(refused("a\n  + ]"), @"unexpected token at offset 6");
-    assert_snapshot!(refused("a b"), @"mismatched input 'b' expecting <EOF> at offset 2");
-    assert_snapshot!(refused("'abc"), @"unterminated string literal at offset 0");
-    assert_snapshot!(refused(&"[".repeat(4000)), @"expression recursion limit exceeded: 64 at offset 0");
-    assert_snapshot!(refused(&"(".repeat(5000)), @"the expression is longer than 4096 bytes at offset 4096");
-    assert_snapshot!(refused(&format!("1{}", " + 1".repeat(900))), @"the expression is nested more than 24 levels deep at offset 0");
-    assert_snapshot!(refused(&format!("[{}]", "1, ".repeat(1100))), @"the expression has more than 1000 parts at offset 0");
-    assert_snapshot!(refused("l.all(a, l.all(b, l.all(c, a)))"), @"more than 2 loops stand inside each other at offset 0");
-    assert_snapshot!(refused("a.b{c: 1}"), @"messages are not supported: `a.b{…}` at offset 0");
-    assert_snapshot!(refused("a.?b"), @"unsupported syntax '.?' at offset 1");
+    assert_snapshot!(refused(""), @"the expression is empty (offset 0)");
+    assert_snapshot!(refused("a +"), @"mismatched input '<EOF>' expecting expression (offset 3)");
+    assert_snapshot!(refused("a\n  + ]"), @"unexpected token (offset 6)");
+    assert_snapshot!(refused("a b"), @"mismatched input 'b' expecting <EOF> (offset 2)");
+    assert_snapshot!(refused("'abc"), @"unterminated string literal (offset 0)");
+    assert_snapshot!(refused(&"[".repeat(4000)), @"expression recursion limit exceeded: 64 (offset 0)");
+    assert_snapshot!(refused(&"(".repeat(5000)), @"the expression is longer than 4096 bytes (offset 4096)");
+    assert_snapshot!(refused(&format!("1{}", " + 1".repeat(900))), @"the expression is nested more than 24 levels deep (offset 0)");
+    assert_snapshot!(refused(&format!("[{}]", "1, ".repeat(1100))), @"the expression has more than 1000 parts (offset 0)");
+    assert_snapshot!(refused("l.all(a, l.all(b, l.all(c, a)))"), @"more than 2 loops stand inside each other (offset 0)");
+    assert_snapshot!(refused("a.b{c: 1}"), @"messages are not supported: `a.b{…}` (offset 0)");
+    assert_snapshot!(refused("a.?b"), @"unsupported syntax '.?' (offset 1)");
 }
 
 #[test]
@@ -191,28 +196,28 @@ fn mistakes(text: &str) -> String {
 
 #[test]
 fn unknown_names_are_mistakes() {
-    assert_snapshot!(mistakes("frieght.api.tag"), @"unknown name `frieght`, did you mean `freight`? at offset 0");
-    assert_snapshot!(mistakes("1 + freight.apj.tag"), @"`freight` has no field `apj`, did you mean `api`? at offset 12");
-    assert_snapshot!(mistakes("freight['web'].tag"), @"`freight` has no field `web`, there are: api, infra at offset 8");
+    assert_snapshot!(mistakes("frieght.api.tag"), @"unknown name `frieght`, did you mean `freight`? (offset 0)");
+    assert_snapshot!(mistakes("1 + freight.apj.tag"), @"`freight` has no field `apj`, did you mean `api`? (offset 12)");
+    assert_snapshot!(mistakes("freight['web'].tag"), @"`freight` has no field `web`, there are: api, infra (offset 8)");
     assert_snapshot!(mistakes("freight.api.version.majr > 1 && stag == 'x'"), @r#"
-    `freight.api.version` has no field `majr`, did you mean `major`? at offset 20
-    unknown name `stag`, did you mean `stage`? at offset 32
+    `freight.api.version` has no field `majr`, did you mean `major`? (offset 20)
+    unknown name `stag`, did you mean `stage`? (offset 32)
     "#);
-    assert_snapshot!(mistakes("stage.name"), @"`stage` has no fields at offset 6");
-    assert_snapshot!(mistakes("vars.zones.tag"), @"`vars.zones` is a list, use an index or a loop at offset 11");
+    assert_snapshot!(mistakes("stage.name"), @"`stage` has no fields (offset 6)");
+    assert_snapshot!(mistakes("vars.zones.tag"), @"`vars.zones` is a list, use an index or a loop (offset 11)");
     assert_snapshot!(mistakes("vars.zones.all(z, z.tagg != '' && x)"), @r#"
-    `z` has no field `tagg`, did you mean `tag`? at offset 20
-    unknown name `x`, did you mean `z`? at offset 34
+    `z` has no field `tagg`, did you mean `tag`? (offset 20)
+    unknown name `x`, there are: freight, stage, steps, vars, z (offset 34)
     "#);
-    assert_snapshot!(mistakes("has(freight.api.digest)"), @"`freight.api` has no field `digest`, there are: commit, tag, version at offset 16");
-    assert_snapshot!(mistakes("steps.uot.url"), @"`steps` has no field `uot`, did you mean `out`? at offset 6");
-    assert_snapshot!(mistakes("secrt('a', 'b')"), @"unknown function `secrt`, did you mean `secret`? at offset 0");
-    assert_snapshot!(mistakes("secret('a')"), @"`secret` takes 2 arguments, not 1 at offset 0");
-    assert_snapshot!(mistakes("stage.startWith('p')"), @"unknown function `startWith`, did you mean `startsWith`? at offset 6");
-    assert_snapshot!(mistakes("freight_from('shoop').api.tag"), @r#"`freight_from` knows no "shoop", did you mean `shop`? at offset 0"#);
-    assert_snapshot!(mistakes("freight_from(stage).api.tag"), @"`freight_from` takes a literal text, not a computed one at offset 0");
-    assert_snapshot!(mistakes("freight_from('shop').web.tag"), @"`freight_from(…)` has no field `web`, there are: api at offset 21");
-    assert_snapshot!(mistakes("freight.api.version == '1.2.3'"), @"`freight.api.version` never equals a literal: compare its `.text`, its numbers, or use semver_match and semver_compare at offset 12");
+    assert_snapshot!(mistakes("has(freight.api.digest)"), @"`freight.api` has no field `digest`, there are: commit, tag, version (offset 16)");
+    assert_snapshot!(mistakes("steps.uot.url"), @"`steps` has no field `uot`, did you mean `out`? (offset 6)");
+    assert_snapshot!(mistakes("secrt('a', 'b')"), @"unknown function `secrt`, did you mean `secret`? (offset 0)");
+    assert_snapshot!(mistakes("secret('a')"), @"`secret` takes 2 arguments, not 1 (offset 0)");
+    assert_snapshot!(mistakes("stage.startWith('p')"), @"unknown function `startWith`, did you mean `startsWith`? (offset 6)");
+    assert_snapshot!(mistakes("freight_from('shoop').api.tag"), @r#"`freight_from` knows no "shoop", did you mean `shop`? (offset 0)"#);
+    assert_snapshot!(mistakes("freight_from(stage).api.tag"), @"`freight_from` takes a literal text, not a computed one (offset 0)");
+    assert_snapshot!(mistakes("freight_from('shop').web.tag"), @"`freight_from(…)` has no field `web`, there are: api (offset 21)");
+    assert_snapshot!(mistakes("freight.api.version == '1.2.3'"), @"`freight.api.version` never equals a literal: compare its `.text`, its numbers, or use semver_match and semver_compare (offset 12)");
 }
 
 #[test]

@@ -265,26 +265,26 @@ fn attribute(change: &Change, name: &str) -> Option<AttributeChange> {
     if before == after && !mask::any(unknown) {
         return None;
     }
-    let sensitive = mask::field(&change.before_sensitive, name);
-    let before = shown(before, sensitive, &Value::Null);
-    // What was sensitive before stays masked, even if the new value is not marked.
-    let sensitive_after = mask::field(&change.after_sensitive, name);
-    let after = if mask::whole(sensitive) {
-        shown(after, sensitive, unknown)
-    } else {
-        shown(after, sensitive_after, unknown)
-    };
-    Some(AttributeChange { name: name.to_owned(), before, after })
+    // What is sensitive on one side stays masked on the other.
+    let sensitive = [&change.before_sensitive, &change.after_sensitive];
+    let sensitive = sensitive.map(|marks| mask::field(marks, name));
+    Some(AttributeChange {
+        name: name.to_owned(),
+        before: shown(before, sensitive, &Value::Null),
+        after: shown(after, sensitive, unknown),
+    })
 }
 
-fn shown(value: &Value, sensitive: &Value, unknown: &Value) -> String {
+fn shown(value: &Value, sensitive: [&Value; 2], unknown: &Value) -> String {
     if mask::whole(unknown) {
         return "(known after apply)".to_owned();
     }
-    if mask::whole(sensitive) {
+    if sensitive.into_iter().any(mask::whole) {
         return "(sensitive)".to_owned();
     }
-    let text = mask::masked(value, sensitive, unknown).to_string();
+    let [before, after] = sensitive;
+    let masked = mask::masked(&mask::masked(value, before, unknown), after, &Value::Null);
+    let text = masked.to_string();
     match text.char_indices().nth(MAX_VALUE) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text,
