@@ -1,0 +1,160 @@
+//! The conformance vectors that this crate's language half answers for, one check per category.
+//!
+//! A runner over all categories includes this file by its path and asks each such file in turn.
+
+use reconciler_domain::{
+    expression::Scope,
+    filter::{PathFilter, TagFilter},
+    infra::Plan,
+    template::Template,
+    url::{RepositoryKind, normalize},
+    version::{Constraint, SelectOptions, Version, select, select_lexical},
+};
+use serde_json::{Value, json};
+
+/// The categories of this file.
+pub(crate) const CATEGORIES: [&str; 8] = [
+    "lexical_select",
+    "path_filter",
+    "plan_summary",
+    "semver_parse",
+    "semver_select",
+    "tag_filter",
+    "template",
+    "url_normalize",
+];
+
+/// Runs one case: `None` if the category is not one of this file's, otherwise what differs.
+pub(crate) fn run(category: &str, input: &Value, expect: &Value) -> Option<Result<(), String>> {
+    let got = match category {
+        "lexical_select" => lexical_select(input),
+        "path_filter" => path_filter(input),
+        "plan_summary" => plan_summary(input),
+        "semver_parse" => semver_parse(input),
+        "semver_select" => semver_select(input),
+        "tag_filter" => tag_filter(input),
+        "template" => template(input),
+        "url_normalize" => url_normalize(input),
+        _ => return None,
+    };
+    Some(if got == *expect { Ok(()) } else { Err(format!("expected {expect}, got {got}")) })
+}
+
+fn text<'v>(input: &'v Value, name: &str) -> &'v str {
+    input[name].as_str().unwrap_or_else(|| panic!("`{name}` is a text in {input}"))
+}
+
+fn texts(input: &Value, name: &str) -> Vec<String> {
+    let items = input[name].as_array().unwrap_or_else(|| panic!("`{name}` is a list in {input}"));
+    items.iter().map(|item| item.as_str().expect("a list of texts").to_owned()).collect()
+}
+
+fn limit(input: &Value) -> usize {
+    let limit = input["limit"].as_u64().expect("`limit` is a number");
+    usize::try_from(limit).expect("a small limit")
+}
+
+fn refused() -> Value {
+    json!({"error": true})
+}
+
+fn tags_filter(input: &Value) -> TagFilter {
+    TagFilter::new(&texts(input, "allow"), &texts(input, "ignore")).expect("valid patterns")
+}
+
+fn semver_parse(input: &Value) -> Value {
+    let strict = input["strict"].as_bool().expect("`strict` is a truth value");
+    let read = if strict { Version::strict } else { Version::loose };
+    match read(text(input, "tag")) {
+        Ok(version) => json!({"ok": true, "canonical": version.canonical()}),
+        Err(_) => json!({"ok": false}),
+    }
+}
+
+fn semver_select(input: &Value) -> Value {
+    let constraint = match input.get("constraint").and_then(Value::as_str) {
+        Some(range) => match range.parse::<Constraint>() {
+            Ok(constraint) => Some(constraint),
+            Err(_) => return refused(),
+        },
+        None => None,
+    };
+    let filter = tags_filter(input);
+    let options = SelectOptions {
+        strict: input["strict"].as_bool().expect("`strict` is a truth value"),
+        filter: &filter,
+        constraint: constraint.as_ref(),
+        limit: limit(input),
+    };
+    let tags = texts(input, "tags");
+    let selected = select(tags.iter().map(String::as_str), &options);
+    json!({"selected": selected.iter().map(Version::tag).collect::<Vec<_>>()})
+}
+
+fn tag_filter(input: &Value) -> Value {
+    let filter = tags_filter(input);
+    let tags = texts(input, "tags");
+    json!({"kept": tags.iter().filter(|tag| filter.keeps(tag)).collect::<Vec<_>>()})
+}
+
+fn lexical_select(input: &Value) -> Value {
+    let tags = texts(input, "tags");
+    let tags = tags.iter().map(String::as_str);
+    json!({"selected": select_lexical(tags, &tags_filter(input), limit(input))})
+}
+
+fn path_filter(input: &Value) -> Value {
+    match PathFilter::new(&texts(input, "include"), &texts(input, "exclude")) {
+        Ok(filter) => {
+            let changed = texts(input, "changed");
+            json!({"matches": filter.matches(changed.iter().map(String::as_str))})
+        }
+        Err(_) => refused(),
+    }
+}
+
+fn url_normalize(input: &Value) -> Value {
+    let kind = match text(input, "kind") {
+        "git" => RepositoryKind::Git,
+        "image" => RepositoryKind::Image,
+        "chart" => RepositoryKind::Chart,
+        other => panic!("unknown kind {other}"),
+    };
+    json!({"normalized": normalize(kind, text(input, "url"))})
+}
+
+fn plan_summary(input: &Value) -> Value {
+    let summary = Plan::from_value(&input["plan_json"]).expect("a readable plan").summary();
+    json!({
+        "create": summary.create,
+        "update": summary.update,
+        "replace": summary.replace,
+        "delete": summary.delete,
+        "no_op": summary.no_op,
+        "addresses": summary.addresses,
+        "has_changes": summary.has_changes,
+    })
+}
+
+fn template(input: &Value) -> Value {
+    let mut scope = Scope::new();
+    for (name, value) in input["vars"].as_object().expect("`vars` is an object") {
+        scope.set(name, value.clone());
+    }
+    match Template::parse(text(input, "text")).and_then(|template| template.render(&scope)) {
+        Ok(value) => json!({"type": type_name(&value), "value": value}),
+        Err(_) => refused(),
+    }
+}
+
+fn type_name(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Number(number) if number.is_f64() => "double",
+        Value::Number(_) => "int",
+        Value::String(_) => "string",
+        Value::Array(_) => "list",
+        Value::Object(_) => "map",
+    }
+}
