@@ -94,7 +94,7 @@ impl<'s> Page<'s> {
         if let Some(default) = &attribute.default {
             let default = crate::cty::json::to_plain(default);
             let separator = if description.is_empty() { "" } else { " " };
-            description.push_str(&format!("{separator}Default: `{default}`."));
+            description = format!("{description}{separator}Default: `{default}`.");
         }
         let mut kind = attribute_kind(attribute);
         for (is, note) in [
@@ -200,6 +200,33 @@ mod tests {
                 .attribute("id", Attribute::string().computed())
                 .block("git", NestedBlock::list(git).min(1).max(5)),
         );
-        insta::assert_snapshot!(render(&schema), @"");
+        insta::assert_snapshot!(render(&schema), @r##"
+        ## Schema
+
+        ### Required
+
+        - `name` (String, Forces replacement) Its name.
+        - `git` (Block List, Min: 1, Max: 5) Commits of a repository. (see [below for nested schema](#nestedschema--git))
+
+        ### Optional
+
+        - `old` (Boolean) **Deprecated:** Use `token`.
+        - `token` (String, Sensitive, Write-only)
+
+        ### Read-Only
+
+        - `id` (String)
+
+        <a id="nestedschema--git"></a>
+        ### Nested Schema for `git`
+
+        ### Required
+
+        - `name` (String) Key of the subscription.
+
+        ### Optional
+
+        - `branch` (String) Branch. Default: `"main"`.
+        "##);
     }
 }

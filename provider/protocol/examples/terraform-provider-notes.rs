@@ -1,0 +1,346 @@
+//! A small provider that keeps notes as files in a directory: one resource with everything a
+//! resource can do, a data source and a function. The tests of this crate run it under a real
+//! client.
+//!
+//! A note misbehaves on request, by its body: `panic` panics when it is created, `half` is
+//! created but reports an error, `lie` comes back changed.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use provider_protocol::cty::{Path, Type, Value, json};
+use provider_protocol::provider::{
+    Change, Configure, Context, DataSource, Destroy, Field, Function, FunctionError, Parameter,
+    Plan, Provider, Reader, Resource, Signature, State, duplicates,
+};
+use provider_protocol::schema::{Attribute, Block, NestedBlock, Schema};
+use provider_protocol::{Diagnostics, serve};
+
+fn main() -> ExitCode {
+    serve(Notes)
+}
+
+struct Notes;
+
+/// Where the notes are.
+struct Shelf {
+    directory: PathBuf,
+}
+
+#[async_trait]
+impl Provider for Notes {
+    type Client = Shelf;
+
+    fn address(&self) -> &'static str {
+        "acme/notes"
+    }
+
+    fn schema(&self) -> Schema {
+        let directory = "Directory of the notes. Environment: `NOTES_DIRECTORY`.";
+        Schema::new(Block::new().attribute("directory", Attribute::string().describe(directory)))
+    }
+
+    async fn configure(
+        &self,
+        request: Configure<'_>,
+        diags: &mut Diagnostics,
+    ) -> Option<Arc<Shelf>> {
+        let directory = match Reader::root(request.config).string("directory") {
+            Field::Unknown => {
+                diags.warning_at(
+                    Path::attribute("directory"),
+                    "Directory is not known yet",
+                    "Notes are planned without a look at those that are there.",
+                );
+                return None;
+            }
+            Field::Known(directory) => PathBuf::from(directory),
+            Field::Null => {
+                let Some(directory) = std::env::var_os("NOTES_DIRECTORY") else {
+                    diags.error_at(
+                        Path::attribute("directory"),
+                        "No directory",
+                        "Set directory in the provider block, or NOTES_DIRECTORY.",
+                    );
+                    return None;
+                };
+                PathBuf::from(directory)
+            }
+        };
+        Some(Arc::new(Shelf { directory }))
+    }
+
+    fn resources(&self) -> Vec<Arc<dyn Resource<Shelf>>> {
+        vec![Arc::new(Note)]
+    }
+
+    fn data_sources(&self) -> Vec<Arc<dyn DataSource<Shelf>>> {
+        vec![Arc::new(Count)]
+    }
+
+    fn functions(&self) -> Vec<Arc<dyn Function>> {
+        vec![Arc::new(Step)]
+    }
+}
+
+impl Shelf {
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.join(format!("{name}.json"))
+    }
+
+    fn load(&self, name: &str, diags: &mut Diagnostics) -> Option<serde_json::Value> {
+        let text = match std::fs::read_to_string(self.path(name)) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return None,
+            read => diags.take(Path::root(), "Cannot read the note", read)?,
+        };
+        diags.take(Path::root(), "Cannot read the note", serde_json::from_str(&text))
+    }
+
+    fn store(&self, name: &str, note: &serde_json::Value, diags: &mut Diagnostics) -> Option<()> {
+        let written = std::fs::write(self.path(name), note.to_string());
+        diags.take(Path::root(), "Cannot write the note", written)
+    }
+}
+
+struct Note;
+
+impl Note {
+    /// What is in the file: all that the user configured, and how often it was written.
+    fn file(planned: &Value, revision: i64) -> serde_json::Value {
+        let mut file = json::to_plain(planned);
+        file["revision"] = revision.into();
+        file
+    }
+
+    fn state(file: &serde_json::Value) -> State {
+        let fields = file.as_object().into_iter().flatten();
+        let value = Value::object(fields.map(|(name, value)| (name, Value::from(value))));
+        State::new(value).private(format!("revision {}", file["revision"]))
+    }
+}
+
+fn name_of(value: &Value) -> &str {
+    Reader::root(value).string("name").unwrap_or_default()
+}
+
+fn same_json(left: &Value, right: &Value) -> bool {
+    let parse = |value: &Value| {
+        value.as_str().and_then(|text| serde_json::from_str::<serde_json::Value>(text).ok())
+    };
+    parse(left).is_some_and(|json| Some(json) == parse(right))
+}
+
+fn is_json(value: &Value) -> Result<(), String> {
+    let text = value.as_str().unwrap_or_default();
+    serde_json::from_str::<serde::de::IgnoredAny>(text)
+        .map(|_| ())
+        .map_err(|error| format!("Not JSON: {error}."))
+}
+
+#[async_trait]
+impl Resource<Shelf> for Note {
+    fn type_name(&self) -> &'static str {
+        "notes_note"
+    }
+
+    fn schema(&self) -> Schema {
+        let tag = Block::new()
+            .describe("A tag of the note.")
+            .attribute("name", Attribute::string().required().describe("Its name."))
+            .attribute("color", Attribute::string().default("gray").describe("Its color."));
+        let step = Type::object([
+            ("name", Type::String),
+            ("uses", Type::String),
+            ("config", Type::String),
+        ]);
+        Schema::new(
+            Block::new()
+                .describe("A note.")
+                .attribute("name", Attribute::string().required().force_new().describe("Its name."))
+                .attribute("body", Attribute::string().describe("Its text."))
+                .attribute("weight", Attribute::number().describe("How much it weighs."))
+                .attribute(
+                    "meta",
+                    Attribute::string().validate(is_json).equal(same_json).describe("JSON."),
+                )
+                .attribute("labels", Attribute::map(Type::String).describe("Any labels."))
+                .attribute("steps", Attribute::list(step).describe("What to do."))
+                .attribute("protected", Attribute::bool().default(false).describe("Keep it."))
+                .attribute("secret", Attribute::string().write_only().describe("Never kept."))
+                .attribute("id", Attribute::string().computed().stable().describe("Its name."))
+                .attribute("revision", Attribute::number().computed().describe("Writes so far."))
+                .block("tag", NestedBlock::list(tag).max(5)),
+        )
+    }
+
+    async fn validate(&self, _: &Context<Shelf>, config: &Value, diags: &mut Diagnostics) {
+        duplicates(&Reader::root(config).blocks("tag"), "name", diags);
+    }
+
+    async fn plan(&self, _: &Context<Shelf>, plan: &mut Plan<'_>, _: &mut Diagnostics) {
+        if plan.is_create() {
+            plan.set("revision", 1);
+            if let Field::Known(name) = Reader::root(plan.config).string("name") {
+                plan.set("id", name);
+            }
+        }
+    }
+
+    async fn plan_destroy(
+        &self,
+        _: &Context<Shelf>,
+        destroy: Destroy<'_>,
+        diags: &mut Diagnostics,
+    ) {
+        if Reader::root(destroy.state).bool("protected") == Field::Known(true) {
+            diags.error_at(
+                Path::attribute("protected"),
+                "Note is protected",
+                "Set protected = false and apply, then destroy it.",
+            );
+        }
+    }
+
+    async fn create(
+        &self,
+        cx: &Context<Shelf>,
+        change: Change<'_>,
+        diags: &mut Diagnostics,
+    ) -> Option<State> {
+        let shelf = cx.client(diags)?;
+        let planned = change.planned.clone().with("id", name_of(change.planned));
+        let body = Reader::root(&planned).string("body").unwrap_or_default().to_owned();
+        assert_ne!(body, "panic", "asked to");
+        if shelf.path(name_of(&planned)).exists() {
+            let name = name_of(&planned);
+            diags.error_at(
+                Path::attribute("name"),
+                "Note exists",
+                format!("Import it: import {{ to = notes_note.{name}, id = {name:?} }}."),
+            );
+            return None;
+        }
+        let file = Self::file(&planned, 1);
+        shelf.store(name_of(&planned), &file, diags)?;
+        let mut state = Self::state(&file);
+        match body.as_str() {
+            "half" => diags.error("Note is half done", "It is there, but not as it should be."),
+            "lie" => state.value.set("body", "truth"),
+            _ => {}
+        }
+        Some(state)
+    }
+
+    async fn read(
+        &self,
+        cx: &Context<Shelf>,
+        state: &State,
+        diags: &mut Diagnostics,
+    ) -> Option<State> {
+        let id = Reader::root(&state.value).string("id").unwrap_or_default();
+        cx.client(diags)?.load(id, diags).map(|file| Self::state(&file))
+    }
+
+    async fn update(
+        &self,
+        cx: &Context<Shelf>,
+        change: Change<'_>,
+        diags: &mut Diagnostics,
+    ) -> Option<State> {
+        let shelf = cx.client(diags)?;
+        let name = name_of(change.planned);
+        let before = shelf.load(name, diags)?;
+        let revision = before["revision"].as_i64().unwrap_or_default() + 1;
+        let file = Self::file(change.planned, revision);
+        shelf.store(name, &file, diags)?;
+        Some(Self::state(&file))
+    }
+
+    async fn delete(&self, cx: &Context<Shelf>, destroy: Destroy<'_>, diags: &mut Diagnostics) {
+        let Some(shelf) = cx.client(diags) else { return };
+        match std::fs::remove_file(shelf.path(name_of(destroy.state))) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                diags.error("Cannot remove the note", error.to_string());
+            }
+            Ok(()) | Err(_) => {}
+        }
+    }
+
+    async fn import(&self, _: &Context<Shelf>, id: &str, _: &mut Diagnostics) -> Option<State> {
+        Some(State::new(Value::object([("id", Value::from(id))])))
+    }
+}
+
+struct Count;
+
+#[async_trait]
+impl DataSource<Shelf> for Count {
+    fn type_name(&self) -> &'static str {
+        "notes_count"
+    }
+
+    fn schema(&self) -> Schema {
+        Schema::new(
+            Block::new()
+                .attribute("prefix", Attribute::string().describe("Only names that begin so."))
+                .attribute("count_of", Attribute::number().computed().describe("How many.")),
+        )
+    }
+
+    async fn read(
+        &self,
+        cx: &Context<Shelf>,
+        config: &Value,
+        diags: &mut Diagnostics,
+    ) -> Option<Value> {
+        let shelf = cx.client(diags)?;
+        let prefix = Reader::root(config).string("prefix").unwrap_or_default();
+        let entries = std::fs::read_dir(&shelf.directory);
+        let entries = diags.take(Path::root(), "Cannot list the notes", entries)?;
+        let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        Some(config.clone().with("count_of", names.filter(|name| name.starts_with(prefix)).count()))
+    }
+}
+
+/// Makes a step of any configuration.
+struct Step;
+
+impl Function for Step {
+    fn name(&self) -> &'static str {
+        "step"
+    }
+
+    fn signature(&self) -> Signature {
+        let step = Type::object([
+            ("name", Type::String),
+            ("uses", Type::String),
+            ("config", Type::String),
+        ]);
+        Signature::new(
+            [
+                Parameter::new("name", Type::String).describe("Its name."),
+                Parameter::new("config", Type::Dynamic).describe("An object with `run`."),
+            ],
+            step,
+        )
+        .describe("Makes a step.", "Makes a step that runs a command.")
+    }
+
+    fn call(&self, arguments: &[Value]) -> Result<Value, FunctionError> {
+        let [name, config] = arguments else {
+            return Err(FunctionError::new("a name and a configuration are needed"));
+        };
+        let fields = config.as_map().ok_or_else(|| FunctionError::argument(1, "not an object"))?;
+        if let Some(other) = fields.keys().find(|key| *key != "run") {
+            let text = format!("no field {other:?}; did you mean \"run\"?");
+            return Err(FunctionError::argument(1, text));
+        }
+        Ok(Value::object([
+            ("name", name.clone()),
+            ("uses", "run".into()),
+            ("config", json::to_plain(config).to_string().into()),
+        ]))
+    }
+}

@@ -1,0 +1,44 @@
+//! Taking the configuration into use, and being told to stop.
+
+use std::sync::PoisonError;
+
+use tokio_util::sync::CancellationToken;
+
+use super::Server;
+use crate::diagnostic::Diagnostics;
+use crate::provider::{Configure, Context, Provider};
+use crate::wire::tfplugin6::{configure_provider, stop_provider};
+
+impl<P: Provider> Server<P> {
+    pub(super) async fn configure(
+        &self,
+        request: configure_provider::Request,
+        _: &Context<P::Client>,
+        diags: &mut Diagnostics,
+    ) -> Option<configure_provider::Response> {
+        self.forget_stop();
+        let config = self.offer().provider.decode(request.config.as_ref(), diags)?;
+        let configure = Configure { config: &config, tool_version: &request.terraform_version };
+        let client = self.provider.configure(configure, diags).await;
+        *self.client.write().unwrap_or_else(PoisonError::into_inner) = client;
+        Some(configure_provider::Response::default())
+    }
+
+    /// In one process that serves several runs, a stop is of the run that it came in.
+    fn forget_stop(&self) {
+        let mut stop = self.stop.lock().unwrap_or_else(PoisonError::into_inner);
+        if stop.is_cancelled() {
+            *stop = CancellationToken::new();
+        }
+    }
+
+    pub(super) async fn stop(
+        &self,
+        _: stop_provider::Request,
+        cx: &Context<P::Client>,
+        _: &mut Diagnostics,
+    ) -> Option<stop_provider::Response> {
+        cx.cancel.cancel();
+        Some(stop_provider::Response::default())
+    }
+}

@@ -1,0 +1,114 @@
+//! What the provider offers: schemas, functions, capabilities. The same in every process,
+//! configured or not.
+
+use std::collections::HashMap;
+
+use super::Server;
+use super::registry::Entry;
+use crate::diagnostic::Diagnostics;
+use crate::provider::{Context, Function, Parameter, Provider};
+use crate::wire::tfplugin6 as wire;
+use crate::wire::tfplugin6::get_metadata as metadata;
+
+impl<P: Provider> Server<P> {
+    pub(super) async fn metadata(
+        &self,
+        _: metadata::Request,
+        _: &Context<P::Client>,
+        _: &mut Diagnostics,
+    ) -> Option<metadata::Response> {
+        let offer = self.offer();
+        let resource = |name: &&str| metadata::ResourceMetadata { type_name: (*name).to_owned() };
+        let data = |name: &&str| metadata::DataSourceMetadata { type_name: (*name).to_owned() };
+        let function = |name: &&str| metadata::FunctionMetadata { name: (*name).to_owned() };
+        Some(metadata::Response {
+            server_capabilities: Some(capabilities()),
+            resources: offer.resources.keys().map(resource).collect(),
+            data_sources: offer.data_sources.keys().map(data).collect(),
+            functions: offer.functions.keys().map(function).collect(),
+            ..metadata::Response::default()
+        })
+    }
+
+    pub(super) async fn provider_schema(
+        &self,
+        _: wire::get_provider_schema::Request,
+        _: &Context<P::Client>,
+        _: &mut Diagnostics,
+    ) -> Option<wire::get_provider_schema::Response> {
+        let offer = self.offer();
+        Some(wire::get_provider_schema::Response {
+            provider: Some(offer.provider.schema.to_wire()),
+            resource_schemas: schemas(&offer.resources),
+            data_source_schemas: schemas(&offer.data_sources),
+            functions: self.wire_functions(),
+            server_capabilities: Some(capabilities()),
+            ..wire::get_provider_schema::Response::default()
+        })
+    }
+
+    pub(super) async fn identity_schemas(
+        &self,
+        _: wire::get_resource_identity_schemas::Request,
+        _: &Context<P::Client>,
+        _: &mut Diagnostics,
+    ) -> Option<wire::get_resource_identity_schemas::Response> {
+        Some(wire::get_resource_identity_schemas::Response::default())
+    }
+
+    pub(super) async fn functions(
+        &self,
+        _: wire::get_functions::Request,
+        _: &Context<P::Client>,
+        _: &mut Diagnostics,
+    ) -> Option<wire::get_functions::Response> {
+        let functions = self.wire_functions();
+        Some(wire::get_functions::Response { functions, diagnostics: Vec::new() })
+    }
+
+    fn wire_functions(&self) -> HashMap<String, wire::Function> {
+        let functions = self.offer().functions.iter();
+        functions.map(|(name, item)| ((*name).to_owned(), function(item.as_ref()))).collect()
+    }
+}
+
+/// A destroy is planned here too; one process may use the schema that another gave.
+fn capabilities() -> wire::ServerCapabilities {
+    wire::ServerCapabilities {
+        plan_destroy: true,
+        get_provider_schema_optional: true,
+        move_resource_state: true,
+        generate_resource_config: false,
+    }
+}
+
+fn schemas<T: ?Sized>(
+    entries: &std::collections::BTreeMap<&'static str, Entry<T>>,
+) -> HashMap<String, wire::Schema> {
+    let entries = entries.iter();
+    entries.map(|(name, entry)| ((*name).to_owned(), entry.typed.schema.to_wire())).collect()
+}
+
+fn function(function: &dyn Function) -> wire::Function {
+    let signature = function.signature();
+    wire::Function {
+        parameters: signature.parameters.iter().map(parameter).collect(),
+        variadic_parameter: signature.variadic.as_ref().map(parameter),
+        r#return: Some(wire::function::Return { r#type: signature.result.to_wire() }),
+        summary: signature.summary,
+        description: signature.description,
+        description_kind: wire::StringKind::Markdown.into(),
+        deprecation_message: String::new(),
+    }
+}
+
+fn parameter(parameter: &Parameter) -> wire::function::Parameter {
+    wire::function::Parameter {
+        name: parameter.name.clone(),
+        r#type: parameter.ty.to_wire(),
+        allow_null_value: parameter.allow_null,
+        allow_unknown_values: parameter.allow_unknown,
+        description: parameter.description.clone(),
+        description_kind: wire::StringKind::Markdown.into(),
+    }
+}

@@ -1,0 +1,345 @@
+//! The provider over the wire, from handshake to shutdown, with a host played by the test.
+
+mod host;
+
+use std::path::Path;
+use std::time::Duration;
+
+use host::{Identity, decode, encode, start};
+use provider_protocol::cty::{Type, Value};
+use provider_protocol::wire::health::HealthCheckRequest;
+use provider_protocol::wire::health::health_check_response::ServingStatus;
+use provider_protocol::wire::health::health_client::HealthClient;
+use provider_protocol::wire::plugin::Empty;
+use provider_protocol::wire::plugin::grpc_controller_client::GrpcControllerClient;
+use provider_protocol::wire::plugin::grpc_stdio_client::GrpcStdioClient;
+use provider_protocol::wire::tfplugin6::diagnostic::Severity;
+use provider_protocol::wire::tfplugin6::provider_client::ProviderClient;
+use provider_protocol::wire::tfplugin6::{self as wire, attribute_path};
+use tonic::Code;
+use tonic::transport::Channel;
+
+const NOTE: &str = "notes_note";
+/// Longer than any end may take, and shorter than the wait of a host that then kills.
+const END: Duration = Duration::from_millis(1500);
+
+/// The type of a note, from the schema as the provider sends it.
+fn type_of(schema: &wire::Schema) -> Type {
+    let block = schema.block.as_ref().expect("a block");
+    let attributes = block.attributes.iter().map(|attribute| {
+        (attribute.name.clone(), Type::from_wire(&attribute.r#type).expect("a type"))
+    });
+    let blocks = block.block_types.iter().map(|nested| {
+        let inner = wire::Schema { version: 0, block: nested.block.clone() };
+        (nested.type_name.clone(), Type::list(type_of(&inner)))
+    });
+    Type::object(attributes.chain(blocks))
+}
+
+struct Session {
+    client: ProviderClient<Channel>,
+    channel: Channel,
+    note: Type,
+}
+
+impl Session {
+    async fn open(started: &host::Started, identity: Option<&Identity>, notes: &Path) -> Self {
+        let channel = started.connect(identity).await.expect("a connection");
+        let mut client = ProviderClient::new(channel.clone());
+        let schemas = client.get_provider_schema(wire::get_provider_schema::Request {}).await;
+        let schemas = schemas.expect("an answer").into_inner();
+        let note = type_of(&schemas.resource_schemas[NOTE]);
+        let ty = type_of(schemas.provider.as_ref().expect("even an empty one"));
+        let config = Value::object([("directory", Value::from(notes.to_str().expect("UTF-8")))]);
+        let request = wire::configure_provider::Request {
+            terraform_version: "1.11.4".to_owned(),
+            config: encode(&config, &ty),
+            client_capabilities: None,
+        };
+        let configured = client.configure_provider(request).await.expect("an answer");
+        assert_eq!(configured.into_inner().diagnostics, []);
+        Self { client, channel, note }
+    }
+
+    async fn validate(&mut self, config: &Value) -> Vec<wire::Diagnostic> {
+        let request = wire::validate_resource_config::Request {
+            type_name: NOTE.to_owned(),
+            config: encode(config, &self.note),
+            client_capabilities: None,
+        };
+        let answer = self.client.validate_resource_config(request).await.expect("an answer");
+        answer.into_inner().diagnostics
+    }
+
+    async fn plan(
+        &mut self,
+        prior: &Value,
+        config: &Value,
+    ) -> wire::plan_resource_change::Response {
+        let mut proposed = config.clone();
+        if let (Some(_), Some(prior)) = (config.as_map(), prior.as_map()) {
+            for computed in ["id", "revision", "protected"] {
+                if config.get(computed).is_none_or(Value::is_null) {
+                    proposed.set(computed, prior[computed].clone());
+                }
+            }
+        }
+        let request = wire::plan_resource_change::Request {
+            type_name: NOTE.to_owned(),
+            prior_state: encode(prior, &self.note),
+            proposed_new_state: encode(&proposed, &self.note),
+            config: encode(config, &self.note),
+            prior_private: b"kept".to_vec(),
+            ..wire::plan_resource_change::Request::default()
+        };
+        self.client.plan_resource_change(request).await.expect("an answer").into_inner()
+    }
+
+    async fn apply(
+        &mut self,
+        prior: &Value,
+        plan: &wire::plan_resource_change::Response,
+        config: &Value,
+    ) -> wire::apply_resource_change::Response {
+        let request = wire::apply_resource_change::Request {
+            type_name: NOTE.to_owned(),
+            prior_state: encode(prior, &self.note),
+            planned_state: plan.planned_state.clone(),
+            config: encode(config, &self.note),
+            planned_private: plan.planned_private.clone(),
+            ..wire::apply_resource_change::Request::default()
+        };
+        self.client.apply_resource_change(request).await.expect("an answer").into_inner()
+    }
+
+    async fn read(&mut self, state: &Value) -> Value {
+        let request = wire::read_resource::Request {
+            type_name: NOTE.to_owned(),
+            current_state: encode(state, &self.note),
+            private: b"kept".to_vec(),
+            ..wire::read_resource::Request::default()
+        };
+        let answer = self.client.read_resource(request).await.expect("an answer").into_inner();
+        assert_eq!(answer.diagnostics, []);
+        decode(answer.new_state.as_ref(), &self.note)
+    }
+
+    async fn shut_down(self, started: host::Started) {
+        let mut controller = GrpcControllerClient::new(self.channel);
+        // The answer may be lost with the process.
+        drop(controller.shutdown(Empty {}).await);
+        let (stdout, stderr, code) =
+            tokio::time::timeout(END, started.end()).await.expect("an end in time");
+        assert_eq!((stdout.as_str(), stderr.as_str(), code), ("", "", Some(0)));
+    }
+}
+
+fn note(name: &str, body: &str) -> Value {
+    let tag = Value::object([("name", Value::from("a")), ("color", Value::Null)]);
+    Value::object([
+        ("name", Value::from(name)),
+        ("body", Value::from(body)),
+        ("tag", Value::List(vec![tag])),
+    ])
+}
+
+fn path(diagnostic: &wire::Diagnostic) -> Vec<String> {
+    use attribute_path::step::Selector;
+    let steps = diagnostic.attribute.iter().flat_map(|path| &path.steps);
+    steps
+        .map(|step| match step.selector.as_ref().expect("a selector") {
+            Selector::AttributeName(name) | Selector::ElementKeyString(name) => name.clone(),
+            Selector::ElementKeyInt(index) => index.to_string(),
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn a_note_lives_from_handshake_to_shutdown() {
+    let notes = tempfile::tempdir().expect("a directory");
+    let identity = Identity::new();
+    let started = start(Some(&identity), &[]).await;
+    assert_eq!(started.fields.len(), 6, "{:?}", started.fields);
+    assert_eq!(started.fields[..3], ["1", "6", "unix"]);
+    assert_eq!(started.fields[4], "grpc");
+    let socket = started.fields[3].clone();
+    let mut session = Session::open(&started, Some(&identity), notes.path()).await;
+
+    let config = note("shop", "text");
+    assert_eq!(session.validate(&config).await, []);
+    let planned = session.plan(&Value::Null, &config).await;
+    assert_eq!(planned.diagnostics, []);
+    let value = decode(planned.planned_state.as_ref(), &session.note);
+    assert_eq!(value.get("id"), Some(&Value::from("shop")));
+    assert_eq!(
+        value.get("tag").and_then(|tags| tags.as_list()?[0].get("color")?.as_str()),
+        Some("gray")
+    );
+
+    let applied = session.apply(&Value::Null, &planned, &config).await;
+    assert_eq!(applied.diagnostics, []);
+    assert_eq!(applied.private, b"revision 1");
+    let state = decode(applied.new_state.as_ref(), &session.note);
+    assert_eq!(session.read(&state).await, state);
+
+    let again = session.plan(&state, &config.clone().with("id", Value::Null)).await;
+    assert_eq!(decode(again.planned_state.as_ref(), &session.note), state);
+    assert_eq!(again.planned_private, b"kept");
+
+    let renamed = session.plan(&state, &note("store", "text")).await;
+    assert_eq!(renamed.requires_replace.len(), 1);
+
+    let request = wire::import_resource_state::Request {
+        type_name: NOTE.to_owned(),
+        id: "shop".to_owned(),
+        ..wire::import_resource_state::Request::default()
+    };
+    let imported = session.client.import_resource_state(request).await.expect("an answer");
+    let imported = imported.into_inner().imported_resources;
+    let partial = decode(imported[0].state.as_ref(), &session.note);
+    assert_eq!(session.read(&partial).await.get("body"), Some(&Value::from("text")));
+
+    let destroy = session.plan(&state, &Value::Null).await;
+    assert_eq!(destroy.diagnostics, []);
+    let gone = session.apply(&state, &destroy, &Value::Null).await;
+    assert!(decode(gone.new_state.as_ref(), &session.note).is_null());
+    assert!(session.read(&state).await.is_null());
+
+    session.shut_down(started).await;
+    assert!(!Path::new(&socket).exists());
+}
+
+#[tokio::test]
+async fn mistakes_are_told_at_their_place() {
+    let notes = tempfile::tempdir().expect("a directory");
+    let started = start(None, &[]).await;
+    let mut session = Session::open(&started, None, notes.path()).await;
+    let mut config = note("shop", "text").with("meta", "{").with("secret", "s3cret");
+    let tag = Value::object([("name", Value::from("a")), ("color", Value::from("red"))]);
+    config.set("tag", Value::List(vec![tag.clone(), tag]));
+    let told = session.validate(&config).await;
+    let told: Vec<_> =
+        told.iter().map(|diag| (path(diag).join("."), diag.summary.as_str())).collect();
+    assert_eq!(
+        told,
+        [
+            ("meta".to_owned(), "Invalid value"),
+            ("secret".to_owned(), "Invalid value"),
+            ("tag.1.name".to_owned(), "Duplicate name"),
+        ]
+    );
+    session.shut_down(started).await;
+}
+
+#[tokio::test]
+async fn bugs_of_the_provider_are_diagnostics() {
+    let notes = tempfile::tempdir().expect("a directory");
+    let started = start(None, &[]).await;
+    let mut session = Session::open(&started, None, notes.path()).await;
+
+    let config = note("one", "panic");
+    let planned = session.plan(&Value::Null, &config).await;
+    let applied = session.apply(&Value::Null, &planned, &config).await;
+    let [told] = applied.diagnostics.as_slice() else { panic!("{:?}", applied.diagnostics) };
+    assert_eq!(told.severity(), Severity::Error);
+    assert_eq!(told.summary, "Bug in the provider");
+    assert!(told.detail.contains("asked to"), "{}", told.detail);
+
+    let config = note("two", "lie");
+    let planned = session.plan(&Value::Null, &config).await;
+    let applied = session.apply(&Value::Null, &planned, &config).await;
+    assert_eq!(path(&applied.diagnostics[0]), ["body"]);
+    assert!(applied.new_state.is_some());
+
+    let config = note("three", "half");
+    let planned = session.plan(&Value::Null, &config).await;
+    let applied = session.apply(&Value::Null, &planned, &config).await;
+    assert_eq!(applied.diagnostics[0].summary, "Note is half done");
+    let kept = decode(applied.new_state.as_ref(), &session.note);
+    assert_eq!(kept.get("name"), Some(&Value::from("three")));
+
+    session.shut_down(started).await;
+}
+
+#[tokio::test]
+async fn nobody_else_gets_in() {
+    let identity = Identity::new();
+    let started = start(Some(&identity), &[]).await;
+    let other = Identity::new();
+    let refused = match started.connect(Some(&other)).await {
+        Err(_) => true,
+        // With TLS 1.3 the client hears of it only when it speaks.
+        Ok(channel) => {
+            ProviderClient::new(channel).get_metadata(wire::get_metadata::Request {}).await.is_err()
+        }
+    };
+    assert!(refused);
+    assert!(started.connect(Some(&identity)).await.is_ok());
+}
+
+#[tokio::test]
+async fn the_hosts_own_services_answer() {
+    let notes = tempfile::tempdir().expect("a directory");
+    let started = start(None, &[("PLUGIN_MULTIPLEX_GRPC", "true")]).await;
+    assert_eq!(started.fields[6], "false");
+    let session = Session::open(&started, None, notes.path()).await;
+    let mut health = HealthClient::new(session.channel.clone());
+    let request = HealthCheckRequest { service: "plugin".to_owned() };
+    let checked = health.check(request).await.expect("an answer").into_inner();
+    assert_eq!(checked.status(), ServingStatus::Serving);
+
+    let mut open = session.client.clone();
+    let request = wire::open_ephemeral_resource::Request::default();
+    let status = open.open_ephemeral_resource(request).await.expect_err("nothing of the kind");
+    assert_eq!(status.code(), Code::Unimplemented);
+
+    // An open stream does not keep the process from ending.
+    let mut stdio = GrpcStdioClient::new(session.channel.clone());
+    let _stream = stdio.stream_stdio(()).await.expect("a stream");
+    session.shut_down(started).await;
+}
+
+#[tokio::test]
+async fn an_interrupt_is_left_to_the_host() {
+    let notes = tempfile::tempdir().expect("a directory");
+    let started = start(None, &[]).await;
+    let id = started.child.id().expect("a process").to_string();
+    let signal = |name: &'static str| {
+        let sent = std::process::Command::new("kill").args([name, &id]).status();
+        assert!(sent.expect("kill").success());
+    };
+    signal("-INT");
+    let mut session = Session::open(&started, None, notes.path()).await;
+    assert_eq!(session.validate(&note("shop", "text")).await, []);
+    signal("-TERM");
+    let (_, _, code) = tokio::time::timeout(END, started.end()).await.expect("an end in time");
+    assert_eq!(code, Some(0));
+}
+
+#[tokio::test]
+async fn logs_are_lines_that_the_host_reads() {
+    let notes = tempfile::tempdir().expect("a directory");
+    let started = start(None, &[("TF_LOG", "debug")]).await;
+    let mut session = Session::open(&started, None, notes.path()).await;
+    session.validate(&note("shop", "text")).await;
+    drop(GrpcControllerClient::new(session.channel).shutdown(Empty {}).await);
+    let (_, stderr, _) = started.end().await;
+    let lines: Vec<serde_json::Value> =
+        stderr.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let served = lines.iter().find(|line| line["tf_rpc"] == "ValidateResourceConfig");
+    let served = served.expect("a line for the request");
+    assert_eq!(served["tf_resource_type"], NOTE);
+    assert!(lines.iter().all(|line| line["@message"].is_string()));
+}
+
+#[test]
+fn a_person_is_told_what_this_is() {
+    let output = std::process::Command::new(host::PROVIDER)
+        .env_remove(host::COOKIE.0)
+        .output()
+        .expect("the provider starts");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(output.stdout.is_empty());
+    let said = String::from_utf8(output.stderr).expect("UTF-8");
+    assert!(said.starts_with("This is the provider acme/notes"), "{said}");
+}
