@@ -19,7 +19,7 @@ use http::{HeaderMap, Method, StatusCode, header};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use self::egress::{Blocked, GuardedResolver};
+pub(crate) use self::egress::{Blocked, GuardedResolver};
 pub use self::egress::{EgressPolicy, HostRule, InvalidHostRule};
 pub use self::message::{Request, Response};
 

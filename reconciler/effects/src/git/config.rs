@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::credentials::{Anonymous, CredentialSource};
+use crate::http::EgressPolicy;
 
 /// Settings of [`Git::open`](super::Git::open).
 #[derive(Clone)]
@@ -25,6 +26,9 @@ pub struct GitConfig {
     pub timeouts: Timeouts,
     /// Limits of sizes.
     pub caps: Caps,
+    /// Which hosts http(s) may reach. Open to private addresses by default, because git servers
+    /// often have one; a daemon sets its own policy here. `ssh` is not judged by it.
+    pub egress: EgressPolicy,
     /// How `ssh` is run.
     pub ssh: SshConfig,
     /// Cancelling it ends all running operations.
@@ -94,6 +98,7 @@ impl GitConfig {
             workers: 2,
             timeouts: Timeouts::default(),
             caps: Caps::default(),
+            egress: EgressPolicy::with_private(),
             ssh: SshConfig::default(),
             shutdown: CancellationToken::new(),
         }
@@ -108,6 +113,7 @@ impl fmt::Debug for GitConfig {
             .field("workers", &self.workers)
             .field("timeouts", &self.timeouts)
             .field("caps", &self.caps)
+            .field("egress", &self.egress)
             .field("ssh", &self.ssh)
             .finish_non_exhaustive()
     }

@@ -67,7 +67,7 @@ impl Secret {
         Self(Zeroizing::new(text.into()))
     }
 
-    fn expose(&self) -> &str {
+    pub(crate) fn expose(&self) -> &str {
         &self.0
     }
 }

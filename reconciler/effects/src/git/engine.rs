@@ -20,11 +20,13 @@ use super::ls_refs;
 use super::mirror::{Job, Locks, Mirrors, tracking_ref};
 use super::transport::{self, Link, OpenSession, SshLink};
 use super::url::{Location, RepoUrl};
+use crate::http::EgressPolicy;
 
 /// Shared by all clones of a [`Git`](super::Git).
 pub(super) struct Engine {
     config: GitConfig,
     client: reqwest::Client,
+    egress: Arc<EgressPolicy>,
     runtime: Handle,
     pool: Arc<Semaphore>,
     mirrors: Mirrors,
@@ -68,8 +70,10 @@ impl Engine {
             what: "git",
             why: format!("it must be opened inside a tokio runtime: {error}"),
         })?;
+        let egress = Arc::new(config.egress.clone());
         Ok(Self {
-            client: http::client(config.timeouts)?,
+            client: http::client(config.timeouts, &egress)?,
+            egress,
             runtime,
             pool: Arc::new(Semaphore::new(config.workers.max(1))),
             mirrors: Mirrors::new(&config.mirrors)?,
@@ -300,7 +304,7 @@ impl Remote {
     }
 
     fn http_link(&self, base: &url::Url, cancel: CancellationToken) -> Result<HttpLink, GitError> {
-        let client = self.engine.client.clone();
+        let client = (self.engine.client.clone(), &*self.engine.egress);
         let timeouts = self.engine.config.timeouts;
         HttpLink::new(client, &self.repo, base, &self.credentials, timeouts, cancel)
     }
@@ -366,9 +370,7 @@ fn download(
         }
     }
     let mut callbacks = RemoteCallbacks::new();
-    callbacks.transfer_progress(|progress| {
-        !job.cancel.is_cancelled() && progress.received_bytes() as u64 <= job.caps.fetch
-    });
+    callbacks.transfer_progress(|_| !job.cancel.is_cancelled());
     let mut options = FetchOptions::new();
     options.remote_callbacks(callbacks).update_fetchhead(false);
     options.download_tags(AutotagOption::None);

@@ -29,6 +29,14 @@ pub enum GitError {
         /// What the connection said.
         why: String,
     },
+    /// The egress policy closes the host.
+    #[error("{repo}: {why}")]
+    Blocked {
+        /// The repository.
+        repo: RepoUrl,
+        /// Which host, and by which rule.
+        why: String,
+    },
     /// A deadline passed.
     #[error("{repo}: no answer within {} s while {phase}", after.as_secs_f64())]
     Timeout {
@@ -46,6 +54,8 @@ pub enum GitError {
         repo: RepoUrl,
         /// The HTTP status.
         status: u16,
+        /// How long the server wants to be left alone (`Retry-After`), an hour at most.
+        retry_after: Option<Duration>,
     },
     /// 401, 403, or ssh's equivalent.
     #[error("{repo}: credentials refused ({why}); check the secret of this repository")]
@@ -290,7 +300,8 @@ impl GitError {
             | Self::DamagedMirror { .. }
             | Self::Io { .. }
             | Self::Cancelled { .. } => Class::Retry,
-            Self::CredentialsRefused { .. }
+            Self::Blocked { .. }
+            | Self::CredentialsRefused { .. }
             | Self::CredentialsMissing { .. }
             | Self::RepositoryNotFound { .. }
             | Self::NotGit { .. }
@@ -313,6 +324,12 @@ impl GitError {
             | Self::Setup { .. }
             | Self::Internal { .. } => Class::Never,
         }
+    }
+
+    /// The pause that the server asked for.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        if let Self::Server { retry_after, .. } = self { *retry_after } else { None }
     }
 
     /// An error of libgit2 while working on the mirror of `repo`.

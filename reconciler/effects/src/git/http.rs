@@ -5,7 +5,7 @@
 //! credentials never travel to another one. Proxies of the environment are ignored.
 
 use std::future::Future;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,9 +19,10 @@ use super::config::Timeouts;
 use super::credentials::Credentials;
 use super::error::GitError;
 use super::url::RepoUrl;
+use crate::http::{Blocked, EgressPolicy, GuardedResolver};
 
 const MAX_REDIRECTS: usize = 5;
-const BACK_OFF_STATUS: u16 = 429;
+const MAX_PAUSE: Duration = Duration::from_secs(3600);
 
 /// The server programs of git.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,27 +66,30 @@ impl Program {
     }
 }
 
-/// The client that all repositories share: one connection pool.
-pub(super) fn client(timeouts: Timeouts) -> Result<Client, GitError> {
+/// The client that all repositories share: one connection pool, whose names resolve only to
+/// addresses that the policy opens.
+pub(super) fn client(timeouts: Timeouts, egress: &Arc<EgressPolicy>) -> Result<Client, GitError> {
     Client::builder()
         // Some servers speak the smart protocol only to clients that call themselves git.
         .user_agent(concat!("git/2.0 (lockstep ", env!("CARGO_PKG_VERSION"), ")"))
         .connect_timeout(timeouts.connect)
         .redirect(reqwest::redirect::Policy::none())
         .no_proxy()
+        .dns_resolver(GuardedResolver::new(Arc::clone(egress)))
         .build()
-        .map_err(|error| GitError::Setup { what: "HTTP client", why: chain(&error) })
+        .map_err(|error| GitError::Setup { what: "HTTP client", why: innermost(&error) })
 }
 
 impl HttpLink {
     pub(super) fn new(
-        client: Client,
+        (client, egress): (Client, &EgressPolicy),
         repo: &RepoUrl,
         base: &Url,
         credentials: &Credentials,
         timeouts: Timeouts,
         cancel: CancellationToken,
     ) -> Result<Self, GitError> {
+        check_host(repo, base, egress)?;
         let authorization = credentials
             .authorization()
             .map_err(|why| GitError::CredentialsMissing { repo: repo.clone(), why })?;
@@ -210,7 +214,7 @@ impl HttpLink {
         limit: u64,
         what: &'static str,
     ) -> Result<Body, GitError> {
-        self.check_status(response.status())?;
+        self.check_status(&response)?;
         let kind = response.headers().get(header::CONTENT_TYPE);
         let kind = kind.and_then(|value| value.to_str().ok()).unwrap_or("nothing");
         if kind != media {
@@ -221,8 +225,8 @@ impl HttpLink {
         Ok(Body { response, received: 0, limit, what })
     }
 
-    fn check_status(&self, status: StatusCode) -> Result<(), GitError> {
-        let repo = self.repo.clone();
+    fn check_status(&self, response: &Response) -> Result<(), GitError> {
+        let (repo, status) = (self.repo.clone(), response.status());
         match status.as_u16() {
             200 => Ok(()),
             code @ (401 | 403) => {
@@ -230,8 +234,10 @@ impl HttpLink {
                 Err(GitError::CredentialsRefused { repo, why: format!("HTTP {code}{sent}") })
             }
             404 | 410 => Err(GitError::RepositoryNotFound { repo }),
-            BACK_OFF_STATUS => Err(GitError::Server { repo, status: BACK_OFF_STATUS }),
-            code if status.is_server_error() => Err(GitError::Server { repo, status: code }),
+            code if status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error() => {
+                let retry_after = retry_after(response);
+                Err(GitError::Server { repo, status: code, retry_after })
+            }
             code => Err(GitError::NotGit { repo, why: format!("HTTP status {code}") }),
         }
     }
@@ -265,8 +271,17 @@ impl HttpLink {
         if error.is_timeout() {
             return GitError::Timeout { repo, phase: "connecting", after: self.timeouts.connect };
         }
-        GitError::Unreachable { repo, why: chain(error) }
+        if let Some(blocked) = causes(error).find_map(|cause| cause.downcast_ref::<Blocked>()) {
+            return GitError::Blocked { repo, why: blocked.to_string() };
+        }
+        GitError::Unreachable { repo, why: innermost(error) }
     }
+}
+
+/// Judges an address that stands in the URL itself; names are judged when they are resolved.
+fn check_host(repo: &RepoUrl, url: &Url, egress: &EgressPolicy) -> Result<(), GitError> {
+    let judged = url.host().map_or(Ok(()), |host| egress.check_host(&host));
+    judged.map_err(|blocked| GitError::Blocked { repo: repo.clone(), why: blocked.to_string() })
 }
 
 impl Protocol {
@@ -278,21 +293,22 @@ impl Protocol {
     }
 }
 
+/// `Retry-After` in seconds (RFC 9110, 10.2.3); the form with a date is rare and not read.
+fn retry_after(response: &Response) -> Option<Duration> {
+    let value = response.headers().get(header::RETRY_AFTER)?.to_str().ok()?;
+    Some(Duration::from_secs(value.trim().parse().ok()?).min(MAX_PAUSE))
+}
+
 fn location(asked: &Url, response: &Response) -> Option<Url> {
     let target = response.headers().get(header::LOCATION)?.to_str().ok()?;
     asked.join(target).ok()
 }
 
-/// The innermost causes of an error, without the URL that the library puts before them.
-fn chain(error: &reqwest::Error) -> String {
-    let mut causes = Vec::new();
-    let mut next = std::error::Error::source(error);
-    while let Some(cause) = next {
-        causes.push(cause.to_string());
-        next = cause.source();
-    }
-    match causes.as_slice() {
-        [] => "the request failed".to_owned(),
-        [.., last] => last.clone(),
-    }
+/// The innermost cause of an error, without the URL that the library puts before it.
+fn innermost(error: &reqwest::Error) -> String {
+    causes(error).last().map_or_else(|| "the request failed".to_owned(), ToString::to_string)
+}
+
+fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
+    std::iter::successors(std::error::Error::source(error), |cause| cause.source())
 }

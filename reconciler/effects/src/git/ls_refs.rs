@@ -79,10 +79,10 @@ impl Misread {
     }
 }
 
+/// Names no object format: SHA-1 is the default, and servers before git 2.28 refuse the word.
 fn request(reference: &str) -> Vec<u8> {
     let mut out = Vec::new();
     pktline::put(&mut out, "command=ls-refs\n");
-    pktline::put(&mut out, "object-format=sha1");
     pktline::put_delimiter(&mut out);
     pktline::put(&mut out, &format!("ref-prefix {reference}\n"));
     pktline::put_flush(&mut out);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use git2::{ObjectType, Oid, Tree};
+use git2::{ErrorClass, ObjectType, Oid, Tree};
 
 use super::error::GitError;
 use super::mirror::Job;
@@ -82,7 +82,11 @@ impl Edits {
                 }
             };
             if let Some((id, mode)) = put {
-                builder.insert(name.as_slice(), id, mode).map_err(&fail)?;
+                builder.insert(name.as_slice(), id, mode).map_err(|error| match error.class() {
+                    // More names than ours mean `.git` on some file system: `git~1`, say.
+                    ErrorClass::Tree => refuse(name, "git does not allow this name"),
+                    _ => fail(error),
+                })?;
             } else if builder.get(name.as_slice()).map_err(&fail)?.is_some() {
                 builder.remove(name.as_slice()).map_err(&fail)?;
             }

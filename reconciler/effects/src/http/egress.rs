@@ -51,9 +51,9 @@ pub struct InvalidHostRule {
 /// A host that the policy closes.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{host}` is blocked: {reason}")]
-pub(super) struct Blocked {
-    pub(super) host: String,
-    pub(super) reason: String,
+pub(crate) struct Blocked {
+    pub(crate) host: String,
+    pub(crate) reason: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,7 +113,7 @@ impl EgressPolicy {
     }
 
     /// Judges what can be judged before a name is resolved.
-    pub(super) fn check_host(&self, host: &Host<&str>) -> Result<(), Blocked> {
+    pub(crate) fn check_host(&self, host: &Host<&str>) -> Result<(), Blocked> {
         match host {
             Host::Domain(_) => Ok(()),
             Host::Ipv4(address) => self.check(None, IpAddr::V4(*address)),
@@ -149,12 +149,12 @@ impl EgressPolicy {
 }
 
 /// Resolves names and hands on only the addresses that the policy opens.
-pub(super) struct GuardedResolver {
+pub(crate) struct GuardedResolver {
     policy: Arc<EgressPolicy>,
 }
 
 impl GuardedResolver {
-    pub(super) fn new(policy: Arc<EgressPolicy>) -> Arc<Self> {
+    pub(crate) fn new(policy: Arc<EgressPolicy>) -> Arc<Self> {
         Arc::new(Self { policy })
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use reconciler_effects::git::{
     Class, CommitId, Credentials, Git, GitError, RepoUrl, Revision, Secret,
 };
+use reconciler_effects::http::EgressPolicy;
 use tokio::net::TcpListener;
 
 use crate::fixture::{Fixture, PASSWORD, basic, config};
@@ -60,6 +61,21 @@ async fn an_unreachable_host() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_egress_policy_is_asked() {
+    let fixture = Fixture::new().await;
+    let mut closed = config(&fixture.folder.path().join("closed"));
+    closed.egress = EgressPolicy::default();
+    let closed = Git::open(closed).unwrap();
+    let named: RepoUrl = fixture.repo.as_str().replace("127.0.0.1", "localhost").parse().unwrap();
+    for repo in [&fixture.repo, &named] {
+        let error = closed.remote_tip(repo, "main").await.unwrap_err();
+        assert!(matches!(error, GitError::Blocked { .. }), "{error:?}");
+        assert_eq!(error.class(), Class::Never);
+    }
+    assert_eq!(fixture.server.take_hits(), []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn something_else_answers() {
     let fixture = Fixture::new().await;
     let router = axum::Router::new().fallback(|| async { "hello" });
@@ -70,6 +86,22 @@ async fn something_else_answers() {
     let error = fixture.git.remote_tip(&repo, "main").await.unwrap_err();
     let text = error.to_string().replace(&address.to_string(), "HOST");
     insta::assert_snapshot!(text, @"http://HOST/app.git: not a git repository: the server answered with text/plain; charset=utf-8, not with application/x-git-upload-pack-advertisement");
+    server.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_busy_server_says_when_to_come_back() {
+    let fixture = Fixture::new().await;
+    let busy = axum::http::StatusCode::TOO_MANY_REQUESTS;
+    let router =
+        axum::Router::new().fallback(move || async move { (busy, [("retry-after", "7")]) });
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let repo: RepoUrl =
+        format!("http://{}/app.git", listener.local_addr().unwrap()).parse().unwrap();
+    let server = tokio::spawn(async move { axum::serve(listener, router).await });
+    let error = fixture.git.remote_tip(&repo, "main").await.unwrap_err();
+    assert!(matches!(error, GitError::Server { status: 429, .. }), "{error:?}");
+    assert_eq!((error.class(), error.retry_after()), (Class::Retry, Some(Duration::from_secs(7))));
     server.abort();
 }
 

@@ -194,6 +194,8 @@ async fn single_edits_need_no_checkout() {
     assert_eq!(changed(&made), ["+a/b.txt", "-values.yaml"]);
     let same = commit(vec![edit("values.yaml", Some(VALUES)), edit("no", None)]).await.unwrap();
     assert_eq!(same, CommitOutcome::Unchanged { base: base.clone() });
-    let bad = commit(vec![edit(".git/hooks/x", Some("x"))]).await;
-    assert!(matches!(bad, Err(GitError::UnsafePath { .. })), "{bad:?}");
+    for bad in [".git/hooks/x", "a/GIT~1/x"] {
+        let refused = commit(vec![edit(bad, Some("x"))]).await;
+        assert!(matches!(refused, Err(GitError::UnsafePath { .. })), "{refused:?}");
+    }
 }

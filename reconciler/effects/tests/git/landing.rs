@@ -100,9 +100,7 @@ async fn race(fixture: &Fixture, apart: bool) {
         tokio::spawn(async move {
             let (mark, file) = (format!("dev.{n}/1"), format!("writer-{n}.txt"));
             let made = commit_with(&git, &repo, &base, &mark, &[(&file, "x\n")]).await;
-            let mut request = push_request(&repo, &made.commit, &mark);
-            request.max_attempts = 40;
-            git.push(request).await.unwrap()
+            git.push(push_request(&repo, &made.commit, &mark)).await.unwrap()
         })
     });
     let mut commits = BTreeSet::new();
