@@ -1,6 +1,6 @@
 //! The JSON form of a plan, as far as it is used.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -62,16 +62,34 @@ pub enum PlanError {
 }
 
 /// A plan that was read and whose actions are all understood.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Plan(pub(super) Document);
 
-/// The value an output will have.
-#[derive(Clone, Debug, PartialEq, Eq)]
+impl fmt::Debug for Plan {
+    /// Addresses only: values may be secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let addresses = self.0.resource_changes.iter().map(|change| &change.address);
+        f.debug_tuple("Plan").field(&addresses.collect::<Vec<_>>()).finish()
+    }
+}
+
+/// The value an output will have. Printing it for debugging does not show a sensitive one.
+#[derive(Clone, PartialEq, Eq)]
 pub struct PlannedOutput {
     /// The value; `None` if it, or a part of it, is known only after the apply.
     pub value: Option<Value>,
     /// Whether the configuration marks it as sensitive.
     pub sensitive: bool,
+}
+
+impl fmt::Debug for PlannedOutput {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.value {
+            Some(_) if self.sensitive => f.write_str("PlannedOutput(sensitive)"),
+            Some(value) => write!(f, "PlannedOutput({value})"),
+            None => f.write_str("PlannedOutput(unknown)"),
+        }
+    }
 }
 
 impl Plan {
@@ -138,7 +156,7 @@ impl Plan {
 }
 
 /// A plan's JSON; fields that are not used are ignored, as the format demands.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Deserialize)]
 pub(super) struct Document {
     format_version: String,
     #[serde(default, deserialize_with = "or_default")]
@@ -161,7 +179,7 @@ pub(super) struct Document {
     errored: bool,
 }
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Deserialize)]
 pub(super) struct ResourceChange {
     pub(super) address: String,
     #[serde(default)]
@@ -187,7 +205,7 @@ pub(super) enum Mode {
     Other,
 }
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Deserialize)]
 pub(super) struct Change {
     pub(super) actions: Vec<String>,
     #[serde(default)]
@@ -208,13 +226,13 @@ pub(super) struct Change {
     pub(super) generated_config: Value,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Default, Deserialize)]
 struct PlannedValues {
     #[serde(default, deserialize_with = "or_default")]
     outputs: BTreeMap<String, PlannedValue>,
 }
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Deserialize)]
 struct PlannedValue {
     #[serde(default)]
     sensitive: bool,

@@ -87,6 +87,8 @@ fn outputs_are_known_or_not() {
     let outputs = plan(&rich()).outputs();
     assert_eq!(outputs["url"], PlannedOutput { value: None, sensitive: false });
     assert_eq!(outputs["token"], PlannedOutput { value: Some(json!("s3cret")), sensitive: true });
+    let printed = format!("{outputs:?} {:?}", plan(&rich()));
+    assert!(!printed.contains("s3cret") && !printed.contains("hunter"), "{printed}");
     assert_eq!(outputs["same"], PlannedOutput { value: Some(json!(1)), sensitive: false });
 }
 
