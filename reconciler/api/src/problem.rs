@@ -221,7 +221,8 @@ impl Problem {
     /// The promotion is not in a phase that allows this.
     #[must_use]
     pub fn wrong_phase(promotion: &str, phase: crate::v1::Phase, wish: &str) -> Self {
-        let detail = format!("promotion {promotion} is {phase} and can no longer be {wish}");
+        let phase = phase.as_str().replace('_', " ");
+        let detail = format!("promotion {promotion} is {phase} and cannot be {wish}");
         Self::new(ProblemCode::WrongPhase, detail)
     }
 

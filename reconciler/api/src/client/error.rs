@@ -114,10 +114,12 @@ impl ClientError {
         self.problem().map(|problem| problem.code)
     }
 
-    /// Whether the daemon could not be asked at all, so that nothing is known.
+    /// Whether the daemon could not be asked, or said that it cannot serve just now, so that
+    /// nothing is known.
     #[must_use]
-    pub const fn is_unreachable(&self) -> bool {
+    pub fn is_unreachable(&self) -> bool {
         matches!(self, Self::Unreachable { .. } | Self::Timeout { .. })
+            || self.code() == Some(ProblemCode::Unavailable)
     }
 
     /// What to do about it, in one sentence.
