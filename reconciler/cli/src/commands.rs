@@ -1,0 +1,67 @@
+//! One file per command.
+
+use clap::Subcommand;
+
+use crate::failure::Failure;
+use crate::session::Connection;
+
+mod abort;
+mod approve;
+mod completion;
+mod diff;
+mod explain;
+mod freight;
+mod get;
+mod promote;
+mod refresh;
+mod token;
+mod version;
+mod watch;
+
+/// What to do.
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Show objects
+    Get(get::Arguments),
+    /// Ask for a promotion
+    Promote(promote::Arguments),
+    /// Approve what a promotion will do
+    Approve(approve::Arguments),
+    /// Act on freight
+    Freight(freight::Arguments),
+    /// End a promotion
+    Abort(abort::Arguments),
+    /// Say why a stage does or does not get freight
+    Explain(explain::Arguments),
+    /// Follow a promotion until it ends
+    Watch(watch::Arguments),
+    /// Show what a promotion will do, or did
+    Diff(diff::Arguments),
+    /// Have the sources of a warehouse asked now
+    Refresh(refresh::Arguments),
+    /// Create, list and revoke tokens
+    Token(token::Arguments),
+    /// Show the versions of the command line and of lockstepd
+    Version,
+    /// Write a completion script for a shell
+    Completion(completion::Arguments),
+}
+
+impl Command {
+    pub(crate) async fn run(self, connection: &Connection) -> Result<(), Failure> {
+        match self {
+            Self::Get(arguments) => get::run(arguments, &connection.open()?).await,
+            Self::Promote(arguments) => promote::run(arguments, &connection.open()?).await,
+            Self::Approve(arguments) => approve::run(arguments, &connection.open()?).await,
+            Self::Freight(arguments) => freight::run(arguments, &connection.open()?).await,
+            Self::Abort(arguments) => abort::run(arguments, &connection.open()?).await,
+            Self::Explain(arguments) => explain::run(arguments, &connection.open()?).await,
+            Self::Watch(arguments) => watch::run(arguments, &connection.open()?).await,
+            Self::Diff(arguments) => diff::run(arguments, &connection.open()?).await,
+            Self::Refresh(arguments) => refresh::run(arguments, &connection.open()?).await,
+            Self::Token(arguments) => token::run(arguments, &connection.open()?).await,
+            Self::Version => version::run(&connection.open_public()?).await,
+            Self::Completion(arguments) => completion::run(&arguments),
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! Why a command failed, for people on stderr and for programs by exit code.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use reconciler_api::client::ClientError;
+use reconciler_api::v1::Phase;
+use reconciler_domain::duration;
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// The daemon refused, or could not be asked.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// No token was given.
+    #[error("no token was given")]
+    NoToken,
+    /// The token file cannot be read.
+    #[error("cannot read the token file {}: {error}", path.display())]
+    TokenFile {
+        /// Which file.
+        path: PathBuf,
+        /// Why not.
+        error: io::Error,
+    },
+    /// No project was named.
+    #[error("no project was named")]
+    NoProject,
+    /// A promotion has no change set yet.
+    #[error("promotion {promotion} is {phase}: what it will do is not known yet")]
+    NotPrepared {
+        /// Which promotion.
+        promotion: String,
+        /// How far it is.
+        phase: Phase,
+    },
+    /// The digest to approve is not the promotion's.
+    #[error("promotion {promotion} has the digest {current}, not {given}")]
+    OtherDigest {
+        /// Which promotion.
+        promotion: String,
+        /// The digest of its change set.
+        current: String,
+        /// The digest on the command line.
+        given: String,
+    },
+    /// The person at the terminal said no.
+    #[error("not approved")]
+    Declined,
+    /// A promotion ended otherwise than well.
+    #[error("promotion {promotion} did not succeed{}", cause(error.as_deref()))]
+    NotSucceeded {
+        /// Which promotion.
+        promotion: String,
+        /// What went wrong.
+        error: Option<String>,
+    },
+    /// A promotion did not end in time.
+    #[error("promotion {promotion} is still {phase} after {}", duration::print(*after))]
+    Unfinished {
+        /// Which promotion.
+        promotion: String,
+        /// How far it is.
+        phase: Phase,
+        /// How long it was watched.
+        after: Duration,
+    },
+    /// An expiry is too far in the future to be written.
+    #[error("{} from now is out of range", duration::print(*after))]
+    ExpiryOutOfRange {
+        /// How far.
+        after: Duration,
+    },
+    /// What was to be said could not be written.
+    #[error("cannot write the output: {0}")]
+    Output(#[from] io::Error),
+    /// An object cannot be shown as JSON.
+    #[error("cannot write JSON: {0}")]
+    Json(#[from] serde_json::Error),
+    /// The asynchronous runtime did not start.
+    #[error("cannot start: {0}")]
+    Runtime(io::Error),
+}
+
+fn cause(error: Option<&str>) -> String {
+    error.map(|it| format!(": {it}")).unwrap_or_default()
+}
+
+const REFUSED: u8 = 1;
+const USAGE: u8 = 2;
+const UNREACHABLE: u8 = 3;
+const UNFINISHED: u8 = 4;
+
+impl Failure {
+    /// Says it on stderr: one line what, one line for each field or obstacle, one line what to do.
+    /// Whoever closed the pipe that we write to has seen enough, and hears nothing.
+    pub(crate) fn report(&self) -> ExitCode {
+        if self.is_closed_pipe() {
+            return ExitCode::SUCCESS;
+        }
+        let mut lines = vec![format!("error: {}", self.headline())];
+        lines.extend(self.particulars().iter().map(|it| format!("  - {it}")));
+        lines.extend(self.hint().map(|it| format!("hint: {it}")));
+        // There is nowhere left to say that stderr is gone; the exit code still speaks.
+        drop(writeln!(io::stderr(), "{}", lines.join("\n")));
+        ExitCode::from(self.exit_code())
+    }
+
+    fn is_closed_pipe(&self) -> bool {
+        matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
+    }
+
+    fn exit_code(&self) -> u8 {
+        match self {
+            Self::NoToken | Self::TokenFile { .. } | Self::NoProject => USAGE,
+            Self::ExpiryOutOfRange { .. } => USAGE,
+            Self::Client(error) => client_exit_code(error),
+            Self::Unfinished { .. } => UNFINISHED,
+            Self::NotPrepared { .. }
+            | Self::OtherDigest { .. }
+            | Self::Declined
+            | Self::NotSucceeded { .. }
+            | Self::Output(_)
+            | Self::Json(_)
+            | Self::Runtime(_) => REFUSED,
+        }
+    }
+
+    /// The message without the particulars that follow on lines of their own.
+    fn headline(&self) -> String {
+        match self {
+            Self::Client(ClientError::Problem(problem)) => {
+                problem.detail.clone().unwrap_or_else(|| problem.title.clone())
+            }
+            other => other.to_string(),
+        }
+    }
+
+    fn particulars(&self) -> Vec<String> {
+        let Self::Client(ClientError::Problem(problem)) = self else { return Vec::new() };
+        let fields = problem.errors.iter().map(|error| match &error.hint {
+            Some(hint) => format!("{error} ({hint})"),
+            None => error.to_string(),
+        });
+        fields.chain(problem.blockers.iter().cloned()).collect()
+    }
+
+    fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::Client(error) => return error.hint(),
+            Self::NoToken => "set LOCKSTEP_TOKEN, or LOCKSTEP_TOKEN_FILE, or give --token-file",
+            Self::TokenFile { .. } => "name a file that you may read and that holds only the token",
+            Self::NoProject => "give --project, or set LOCKSTEP_PROJECT",
+            Self::NotPrepared { promotion, .. } => {
+                return Some(format!("see how far it gets: lockstep watch {promotion}"));
+            }
+            Self::OtherDigest { promotion, .. } => {
+                return Some(format!("look at what it does now: lockstep diff {promotion}"));
+            }
+            Self::NotSucceeded { promotion, .. } => {
+                return Some(format!(
+                    "see what became of each step: lockstep get promotions {promotion}"
+                ));
+            }
+            Self::Unfinished { promotion, .. } => {
+                return Some(format!("it goes on by itself; watch on: lockstep watch {promotion}"));
+            }
+            Self::ExpiryOutOfRange { .. } => "leave --expires out for a token that does not expire",
+            Self::Declined | Self::Output(_) | Self::Json(_) | Self::Runtime(_) => return None,
+        };
+        Some(hint.to_owned())
+    }
+}
+
+fn client_exit_code(error: &ClientError) -> u8 {
+    if error.is_unreachable() {
+        return UNREACHABLE;
+    }
+    match error {
+        ClientError::InvalidEndpoint { .. }
+        | ClientError::InvalidToken
+        | ClientError::InvalidUserAgent { .. }
+        | ClientError::InvalidName { .. } => USAGE,
+        ClientError::Unreachable { .. }
+        | ClientError::Timeout { .. }
+        | ClientError::NotLockstep { .. } => UNREACHABLE,
+        ClientError::Unauthorized { .. }
+        | ClientError::Problem(_)
+        | ClientError::VersionMismatch { .. }
+        | ClientError::Unreadable { .. } => REFUSED,
+    }
+}

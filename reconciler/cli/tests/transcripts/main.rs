@@ -1,0 +1,681 @@
+//! Runs the binary as people do, against a stand-in for the daemon, and keeps what it says.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod objects;
+mod server;
+
+use std::fs;
+use std::process::{Command, Stdio};
+
+use server::{Server, TOKEN};
+
+/// Runs `lockstep ARGUMENTS` against a stand-in of its own; answers stdout, stderr and exit code.
+fn lockstep(arguments: &str) -> String {
+    let server = Server::start();
+    let mut command = command(arguments);
+    command.env("LOCKSTEP_ENDPOINT", &server.endpoint);
+    command.env("LOCKSTEP_TOKEN", TOKEN).env("LOCKSTEP_PROJECT", "shop");
+    let next_wake = objects::World { now: server.now }.ahead(3);
+    transcript(command)
+        .replace(&server.endpoint, "ENDPOINT")
+        .replace(&next_wake.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(), "NEXT-WAKE")
+}
+
+fn without_project(arguments: &str) -> String {
+    let mut command = command(arguments);
+    command.env("LOCKSTEP_TOKEN", TOKEN).env("LOCKSTEP_PROJECT", "");
+    transcript(command)
+}
+
+fn command(arguments: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lockstep"));
+    command.args(split(arguments)).stdin(Stdio::null()).env_clear();
+    command
+}
+
+/// Splits at spaces, except within single quotes.
+fn split(arguments: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    for (index, part) in arguments.split('\'').enumerate() {
+        let quoted = index % 2 == 1;
+        let mut pieces = if quoted { vec![part] } else { part.split(' ').collect() }.into_iter();
+        words.last_mut().unwrap().push_str(pieces.next().unwrap());
+        words.extend(pieces.map(str::to_owned));
+    }
+    words.retain(|it| !it.is_empty());
+    words
+}
+
+fn transcript(mut command: Command) -> String {
+    let output = command.output().unwrap();
+    let mut text = String::new();
+    for line in String::from_utf8(output.stdout).unwrap().lines() {
+        text.push_str(&format!("{}\n", line.trim_end()));
+    }
+    for line in String::from_utf8(output.stderr).unwrap().lines() {
+        text.push_str(&format!("{}\n", format!("! {line}").trim_end()));
+    }
+    match output.status.code() {
+        Some(0) => text,
+        code => format!("{text}[exit {}]\n", code.unwrap()),
+    }
+}
+
+#[test]
+fn get_shows_tables() {
+    insta::assert_snapshot!(lockstep("get projects"), @r"
+    NAME   READY   DESCRIPTION   AGE
+    shop   -       The shop      3d
+    ");
+    insta::assert_snapshot!(lockstep("get warehouses"), @r"
+    NAME   READY             SUBSCRIPTIONS              NEWEST       CHECKED   AGE
+    main   no: Unreachable   infra (git), api (image)   3f2a1b9c0d   30s       3d
+    ");
+    insta::assert_snapshot!(lockstep("get stages"), @r"
+    NAME   READY   FREIGHT      PROMOTION         WAITS FOR   AGE
+    dev    yes     3f2a1b9c0d   -                 -           3d
+    prod   yes     3fd00dfeed   prod.12 waiting   Approvals   3d
+    ");
+    insta::assert_snapshot!(lockstep("get freight"), @r"
+    FREIGHT      WAREHOUSE   ARTIFACTS                          STAGES                            AGE
+    3f2a1b9c0d   main        api 1.4.2, infra main@8c1f5e0b7a   dev (verified), prod (approved)   2h
+    3fd00dfeed   main        api 1.4.1, infra main@8c1f5e0b7a   dev (verified), prod (approved)   3d
+    ");
+    insta::assert_snapshot!(lockstep("get freight --stage prod"), @r"
+    FREIGHT      WAREHOUSE   ARTIFACTS                          STAGES                            AGE
+    3f2a1b9c0d   main        api 1.4.2, infra main@8c1f5e0b7a   dev (verified), prod (approved)   2h
+    ");
+    insta::assert_snapshot!(lockstep("get promotions"), @r"
+    PROMOTION   STAGE   FREIGHT      PHASE     REQUESTER   AGE   MESSAGE
+    prod.12     prod    3f2a1b9c0d   waiting   ben         3h    1 of 2 people of sre approved
+    ");
+    insta::assert_snapshot!(lockstep("get policies"), @r"
+    NAME   READY   MODE    STAGES   GATES                       AGE
+    prod   -       gated   prod*    soak 24h, 2 of sre, infra   3d
+    ");
+    insta::assert_snapshot!(lockstep("get verifications"), @r"
+    NAME     READY   CHECKS                            COUNT   INTERVAL   AGE
+    errors   -       alive (http), rate (prometheus)   3       30s        3d
+    ");
+}
+
+#[test]
+fn get_shows_one_object_in_full() {
+    insta::assert_snapshot!(lockstep("get project shop"), @r"
+    NAME   READY   DESCRIPTION   AGE
+    shop   -       The shop      3d
+
+    generation 3, changed by ana 5h ago
+    ");
+    insta::assert_snapshot!(lockstep("get warehouse main"), @r"
+    NAME   READY             SUBSCRIPTIONS              NEWEST       CHECKED   AGE
+    main   no: Unreachable   infra (git), api (image)   3f2a1b9c0d   30s       3d
+
+    subscriptions
+      NAME    KIND    SOURCE                              WANTED
+      infra   git     https://git.example.com/infra.git   main
+      api     image   registry.example.com/shop/api       ^1.4
+
+    requires freight.api.version.major == 1
+
+    generation 3, changed by ana 5h ago
+
+    conditions
+      TYPE         STATUS   REASON        MESSAGE
+      Discovered   false    Unreachable   registry.example.com refuses the connection
+    ");
+    insta::assert_snapshot!(lockstep("get stage prod"), @r"
+    NAME   READY   FREIGHT      PROMOTION         WAITS FOR   AGE
+    prod   yes     3fd00dfeed   prod.12 waiting   Approvals   3d
+
+    requests
+      WAREHOUSE   FROM
+      main        dev and qa
+
+    steps
+      NAME    USES
+      plan    tf_plan
+      apply   tf_apply
+
+    holds
+      WAREHOUSE   FREIGHT      HERE FOR   VERIFIED FOR   PROMOTION
+      main        3fd00dfeed   30h        29h            prod.11
+
+    held by ana since 2020-01-01T00:00:00Z: ana promoted older freight
+
+    waits
+      WHAT                FOR         UNTIL   WHY
+      promotion/prod.12   Approvals   -       1 of 2 people of sre approved
+
+    generation 3, changed by ana 5h ago
+
+    conditions
+      TYPE    STATUS   REASON    MESSAGE
+      Ready   true     Defined   the definition stands
+    ");
+    insta::assert_snapshot!(lockstep("get freight 3f2a"), @r"
+    FREIGHT      WAREHOUSE   ARTIFACTS                          STAGES                            AGE
+    3f2a1b9c0d   main        api 1.4.2, infra main@8c1f5e0b7a   dev (verified), prod (approved)   2h
+
+    id 3f2a1b9c0d3f2a1b9c0d3f2a1b9c0d3f2a1b9c0d
+
+    artifacts
+      NAME    KIND    VERSION           SOURCE                              WHAT
+      api     image   1.4.2             registry.example.com/shop/api       sha256:abababababababababababababababababababababababababababababababab
+      infra   git     main@8c1f5e0b7a   https://git.example.com/infra.git   widen the pool (Ben <ben@example.com>)
+
+    stages
+      STAGE   CAME   LEFT   VERIFIED   APPROVED
+      dev     2h     -      60m        -
+      prod    -      -      -          60m
+    ");
+    insta::assert_snapshot!(lockstep("get promotion prod.12"), @r"
+    PROMOTION   STAGE   FREIGHT      PHASE     REQUESTER   AGE   MESSAGE
+    prod.12     prod    3f2a1b9c0d   waiting   ben         3h    1 of 2 people of sre approved
+
+    reason: the campaign begins
+
+    digest: sha256:d16e57
+
+    gates
+      GATE        POLICY   VERDICT         UNTIL                  WHY
+      upstream    -        pass            -                      verified in dev
+      soak        prod     fail, skipped   2099-01-01T00:00:00Z   verified 20h ago, not 24h
+      approvals   prod     fail            -                      1 of 2 people of sre approved
+      infra       prod     unknown         -                      the plan is not made yet
+
+    approvals
+      BY     GROUPS   DIGEST          AGE   COMMENT
+      cleo   sre      sha256:d16e57   2h    looks right
+
+    steps
+      STEP    USES       STATE      ENDED   ERROR
+      plan    tf_plan    prepared   -       -
+      apply   tf_apply   pending    -       -
+
+    waits
+      WHAT                FOR         UNTIL   WHY
+      promotion/prod.12   Approvals   -       1 of 2 people of sre approved
+    ");
+    insta::assert_snapshot!(lockstep("get promotion prod.16"), @r"
+    PROMOTION   STAGE   FREIGHT      PHASE   REQUESTER   AGE   MESSAGE
+    prod.16     prod    3f2a1b9c0d   stuck   ben         3h    the undo of apply was refused
+
+    reason: the campaign begins
+
+    digest: sha256:d16e57
+
+    gates
+      GATE        POLICY   VERDICT         UNTIL                  WHY
+      upstream    -        pass            -                      verified in dev
+      soak        prod     fail, skipped   2099-01-01T00:00:00Z   verified 20h ago, not 24h
+      approvals   prod     fail            -                      1 of 2 people of sre approved
+      infra       prod     unknown         -                      the plan is not made yet
+
+    approvals
+      BY     GROUPS   DIGEST          AGE   COMMENT
+      cleo   sre      sha256:d16e57   2h    looks right
+
+    steps
+      STEP    USES       STATE         ENDED   ERROR
+      plan    tf_plan    prepared      -       -
+      apply   tf_apply   undo_failed   2h      protected address
+
+    measurements
+      CHECK         VERDICT   VALUE   AGE   WHY
+      errors.rate   fail      0.2     2h    result[0].value < 0.01 does not hold
+
+    differences that remain
+      terraform_data.app is at 1.4.2, not at 1.4.1
+    ");
+    insta::assert_snapshot!(lockstep("get policy prod"), @r"
+    NAME   READY   MODE    STAGES   GATES                       AGE
+    prod   -       gated   prod*    soak 24h, 2 of sre, infra   3d
+
+    infrastructure
+      never delete, replace
+      keeps aws_db_instance.*
+      changes at most 20 resources
+
+    bypass
+      emergency: oncall may skip soak, upstream
+
+    generation 3, changed by ana 5h ago
+    ");
+    insta::assert_snapshot!(lockstep("get verification errors"), @r"
+    NAME     READY   CHECKS                            COUNT   INTERVAL   AGE
+    errors   -       alive (http), rate (prometheus)   3       30s        3d
+
+    checks
+      NAME    ASKS                               SUCCESS
+      alive   https://shop.example.com/healthz   response.status == 200
+      rate    sum(rate(errors[5m]))              result[0].value < 0.01
+
+    generation 3, changed by ana 5h ago
+    ");
+}
+
+#[test]
+fn json_is_the_api() {
+    let ids = |arguments: &str| -> Vec<String> {
+        let list: serde_json::Value = serde_json::from_str(&lockstep(arguments)).unwrap();
+        list.as_array().unwrap().iter().map(|it| it["id"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(ids("get projects -o json"), ["shop"]);
+    assert_eq!(ids("get stages -o json"), ["shop/dev", "shop/prod"]);
+    assert_eq!(ids("-o json get promotions"), ["prod.12"]);
+    let one: serde_json::Value = serde_json::from_str(&lockstep("get stage dev -o json")).unwrap();
+    assert_eq!(one["spec"]["requests"][0]["warehouse"], "main");
+}
+
+#[test]
+fn promote_asks_for_a_promotion() {
+    insta::assert_snapshot!(lockstep("promote prod --newest --reason 'the campaign begins'"), @r"
+    promotion prod.13: freight 3f2a1b9c0d to prod, waiting
+    ! follow it: lockstep watch prod.13
+    ");
+    insta::assert_snapshot!(lockstep("promote prod --freight 3f2a --bypass soak,upstream --reason outage"), @r"
+    promotion prod.13: freight 3f2a1b9c0d to prod, waiting
+    ! follow it: lockstep watch prod.13
+    ");
+    insta::assert_snapshot!(lockstep("promote prod --freight 3f"), @r"
+    ! error: 2 freights begin with 3f
+    !   - 3f2a1b9c0d3f2a1b9c0d3f2a1b9c0d3f2a1b9c0d
+    !   - 3fd00dfeed3fd00dfeed3fd00dfeed3fd00dfeed
+    ! hint: write more of the id
+    [exit 1]
+    ");
+    insta::assert_snapshot!(lockstep("promote prot --newest"), @r"
+    ! error: stage prot has 1 error
+    !   - stage: no such stage (did you mean prod?)
+    [exit 1]
+    ");
+}
+
+#[test]
+fn approve_shows_what_it_approves() {
+    insta::assert_snapshot!(lockstep("approve prod.12"), @r"
+    approved promotion prod.12 with digest sha256:d16e57, waiting
+    ! promotion prod.12: freight 3f2a1b9c0d to prod, asked for by ben
+    !
+    ! files
+    !   changed apps/prod/values.yaml on main of https://git.example.com/gitops.git
+    ! infrastructure
+    !   plan in infra/live/prod: 1 to create, 1 to update, 0 to replace, 0 to delete
+    !     + terraform_data.cache
+    !     ~ terraform_data.app
+    ! calls
+    !   tell: POST https://chat.example.com/hook
+    ! known only while it happens
+    !   values: steps.out.url
+    ! undo would
+    !   tell: cannot be undone: a sent message stays sent
+    !   apply: apply the infra of freight 3fd00dfeed
+    ! digest sha256:d16e57
+    ");
+    insta::assert_snapshot!(lockstep("approve prod.12 --digest sha256:other"), @r"
+    ! error: promotion prod.12 has the digest sha256:d16e57, not sha256:other
+    ! hint: look at what it does now: lockstep diff prod.12
+    [exit 1]
+    ");
+    insta::assert_snapshot!(lockstep("approve prod.10"), @r"
+    ! error: promotion prod.10 is preparing: what it will do is not known yet
+    ! hint: see how far it gets: lockstep watch prod.10
+    [exit 1]
+    ");
+}
+
+#[test]
+fn freight_is_approved_past_its_upstream() {
+    insta::assert_snapshot!(lockstep("freight approve 3f2a --stage prod --reason 'fixes the outage'"), @"freight 3f2a1b9c0d is available to stage prod");
+    insta::assert_snapshot!(lockstep("freight approve 3f2a --stage prod"), @r"
+    ! error: the following required arguments were not provided:
+    !   --reason <TEXT>
+    !
+    ! Usage: lockstep freight approve --stage <STAGE> --reason <TEXT> --endpoint <URL> --project <NAME> <FREIGHT>
+    !
+    ! For more information, try '--help'.
+    [exit 2]
+    ");
+}
+
+#[test]
+fn abort_ends_a_promotion() {
+    insta::assert_snapshot!(lockstep("abort prod.12 --reason 'wrong freight'"), @"promotion prod.12 is aborted");
+    insta::assert_snapshot!(lockstep("abort prod.14 --reason 'wrong freight'"), @r"
+    ! error: promotion prod.14 is rolled back and cannot be aborted
+    [exit 1]
+    ");
+}
+
+#[test]
+fn explain_says_why_nothing_moves() {
+    insta::assert_snapshot!(lockstep("explain prod"), @r"
+    stage prod is gated
+
+    policies
+      NAME   MODE    VERDICT
+      prod   gated   fail
+
+    holds
+      WAREHOUSE   FREIGHT      HERE FOR   VERIFIED FOR   PROMOTION
+      main        3fd00dfeed   30h        29h            prod.11
+
+    held by ana since 2020-01-01T00:00:00Z: ana promoted older freight
+
+    promotion prod.12 brings freight 3f2a1b9c0d: waiting
+
+    freight 3f2a1b9c0d of main is available, in promotion prod.12
+      GATE        POLICY   VERDICT         UNTIL                  WHY
+      upstream    -        pass            -                      verified in dev
+      soak        prod     fail, skipped   2099-01-01T00:00:00Z   verified 20h ago, not 24h
+      approvals   prod     fail            -                      1 of 2 people of sre approved
+      infra       prod     unknown         -                      the plan is not made yet
+
+    waits
+      WHAT                FOR         UNTIL   WHY
+      promotion/prod.12   Approvals   -       1 of 2 people of sre approved
+
+    lockstepd looks again at NEXT-WAKE (in 3h)
+    ");
+}
+
+#[test]
+fn diff_shows_what_a_promotion_does() {
+    insta::assert_snapshot!(lockstep("diff prod.12"), @r"
+    files
+      changed apps/prod/values.yaml on main of https://git.example.com/gitops.git
+        @@ -1 +1 @@
+        -tag: 1.4.1
+        +tag: 1.4.2
+    infrastructure
+      plan in infra/live/prod: 1 to create, 1 to update, 0 to replace, 0 to delete
+        + terraform_data.cache
+        ~ terraform_data.app
+    calls
+      tell: POST https://chat.example.com/hook
+    known only while it happens
+      values: steps.out.url
+    undo would
+      tell: cannot be undone: a sent message stays sent
+      apply: apply the infra of freight 3fd00dfeed
+    digest sha256:d16e57
+    ");
+}
+
+#[test]
+fn watch_follows_a_promotion_to_its_end() {
+    insta::assert_snapshot!(lockstep("watch prod.13"), @r"
+    03:04:05Z  took the slot of prod
+    03:04:05Z  apply: applied 2 changes
+    promotion prod.13 succeeded: prod holds freight 3f2a1b9c0d
+    ! waiting: 1 of 2 people of sre approved
+    ");
+    insta::assert_snapshot!(lockstep("promote prod --newest --watch"), @r"
+    promotion prod.13: freight 3f2a1b9c0d to prod, waiting
+    03:04:05Z  took the slot of prod
+    03:04:05Z  apply: applied 2 changes
+    promotion prod.13 succeeded: prod holds freight 3f2a1b9c0d
+    ! waiting: 1 of 2 people of sre approved
+    ");
+    insta::assert_snapshot!(lockstep("watch prod.14"), @r"
+    03:04:05Z  took the slot of prod
+    03:04:05Z  apply: applied 2 changes
+    promotion prod.14 rolled back: all that freight 3f2a1b9c0d did to prod is undone
+    ! error: promotion prod.14 did not succeed: verification errors failed
+    ! hint: see what became of each step: lockstep get promotions prod.14
+    [exit 1]
+    ");
+    insta::assert_snapshot!(lockstep("watch prod.16"), @r"
+    03:04:05Z  took the slot of prod
+    03:04:05Z  apply: applied 2 changes
+    promotion prod.16 is stuck: prod needs a person
+    ! error: promotion prod.16 did not succeed: the undo of apply was refused
+    ! hint: see what became of each step: lockstep get promotions prod.16
+    [exit 1]
+    ");
+    insta::assert_snapshot!(lockstep("watch prod.15 --timeout 0s"), @r"
+    ! error: promotion prod.15 is still committing after 0s
+    ! hint: it goes on by itself; watch on: lockstep watch prod.15
+    [exit 4]
+    ");
+}
+
+#[test]
+fn watch_writes_json_lines() {
+    let text = lockstep("watch prod.13 -o json");
+    let lines: Vec<serde_json::Value> =
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let [first, second, last] = lines.as_slice() else { panic!("{text}") };
+    assert_eq!((&first["seq"], &second["seq"]), (&1.into(), &4.into()));
+    assert_eq!(last["phase"], "succeeded");
+}
+
+#[test]
+fn watch_waits_for_a_daemon_that_restarts() {
+    insta::assert_snapshot!(lockstep("watch prod.17"), @r"
+    03:04:05Z  took the slot of prod
+    03:04:05Z  apply: applied 2 changes
+    promotion prod.17 succeeded: prod holds freight 3f2a1b9c0d
+    ! lockstepd is about to stop; waiting for it
+    ");
+}
+
+#[test]
+fn refresh_asks_the_sources() {
+    insta::assert_snapshot!(lockstep("refresh main"), @"the sources of warehouse main are being asked");
+}
+
+#[test]
+fn tokens_are_created_listed_and_revoked() {
+    insta::assert_snapshot!(lockstep("token create --as ben --group sre --group dev --expires 30d"), @r"
+    lst_new
+    ! token t2 for ben; its secret is shown only now
+    ");
+    insta::assert_snapshot!(lockstep("token list"), @r"
+    ID   NAME   GROUPS     ADMIN   EXPIRES   AGE
+    t0   root   -          yes     never     2d
+    t1   ana    sre, dev   no      in 30d    2d
+    ");
+    insta::assert_snapshot!(lockstep("token revoke t1"), @"! token t1 works no longer");
+    insta::assert_snapshot!(lockstep("token revoke t9"), @r"
+    ! error: there is no token t9
+    [exit 1]
+    ");
+}
+
+#[test]
+fn version_names_both_halves() {
+    insta::assert_snapshot!(lockstep("version"), @r"
+    lockstepd 0.1.0 at ENDPOINT
+    ! lockstep 0.1.0
+    ");
+}
+
+#[test]
+fn help_documents_environment_and_exit_codes() {
+    insta::assert_snapshot!(transcript(command("--help")), @r"
+    Promotes infrastructure and application as one unit
+
+    Usage: lockstep [OPTIONS] <COMMAND>
+
+    Commands:
+      get         Show objects
+      promote     Ask for a promotion
+      approve     Approve what a promotion will do
+      freight     Act on freight
+      abort       End a promotion
+      explain     Say why a stage does or does not get freight
+      watch       Follow a promotion until it ends
+      diff        Show what a promotion will do, or did
+      refresh     Have the sources of a warehouse asked now
+      token       Create, list and revoke tokens
+      version     Show the versions of the command line and of lockstepd
+      completion  Write a completion script for a shell
+
+    Options:
+          --endpoint <URL>
+              Where lockstepd is
+
+              [default: http://127.0.0.1:7480]
+
+          --token-file <FILE>
+              A file that holds the token, instead of the one in the environment
+
+      -p, --project <NAME>
+              The project
+
+      -o, --output <FORMAT>
+              How answers are written
+
+              Possible values:
+              - table: For people
+              - json:  For programs: the objects as the API answers them
+
+              [default: table]
+
+      -h, --help
+              Print help (see a summary with '-h')
+
+      -V, --version
+              Print version
+
+    Environment:
+      LOCKSTEP_ENDPOINT    where lockstepd is
+      LOCKSTEP_TOKEN       the token to send
+      LOCKSTEP_TOKEN_FILE  a file that holds the token
+      LOCKSTEP_PROJECT     the project
+
+    Exit codes:
+      0  done
+      1  refused, or the promotion did not succeed
+      2  the command line is wrong
+      3  lockstepd cannot be reached
+      4  not finished in time
+    ");
+    insta::assert_snapshot!(transcript(command("promote --help")), @r"
+    Ask for a promotion
+
+    Usage: lockstep promote [OPTIONS] <STAGE>
+
+    Arguments:
+      <STAGE>
+              The stage to promote to
+
+    Options:
+          --endpoint <URL>
+              Where lockstepd is
+
+              [default: http://127.0.0.1:7480]
+
+          --freight <FREIGHT>
+              The freight to promote; a unique beginning of its id is enough
+
+          --newest
+              Promote the newest freight that is available to the stage
+
+          --token-file <FILE>
+              A file that holds the token, instead of the one in the environment
+
+      -p, --project <NAME>
+              The project
+
+          --reason <TEXT>
+              Why; it is recorded
+
+          --bypass <GATE,…>
+              Gates to skip, where a policy grants it: soak, approvals, infra, upstream
+
+      -o, --output <FORMAT>
+              How answers are written
+
+              Possible values:
+              - table: For people
+              - json:  For programs: the objects as the API answers them
+
+              [default: table]
+
+          --watch
+              Follow the promotion until it ends
+
+          --timeout <DURATION>
+              How long to follow the promotion, such as 30m; it goes on after that
+
+      -h, --help
+              Print help (see a summary with '-h')
+    ");
+}
+
+#[test]
+fn what_is_missing_is_said() {
+    insta::assert_snapshot!(lockstep("get stage nope"), @r"
+    ! error: there is no stage nope
+    [exit 1]
+    ");
+    insta::assert_snapshot!(transcript(command("get stages")), @r"
+    ! error: no token was given
+    ! hint: set LOCKSTEP_TOKEN, or LOCKSTEP_TOKEN_FILE, or give --token-file
+    [exit 2]
+    ");
+    insta::assert_snapshot!(lockstep("get stages --token-file /nowhere/token"), @r"
+    ! error: cannot read the token file /nowhere/token: No such file or directory (os error 2)
+    ! hint: name a file that you may read and that holds only the token
+    [exit 2]
+    ");
+    insta::assert_snapshot!(without_project("get stages"), @r"
+    ! error: no project was named
+    ! hint: give --project, or set LOCKSTEP_PROJECT
+    [exit 2]
+    ");
+    insta::assert_snapshot!(lockstep("promote prod --newest --reason x --bypass sok"), @r#"
+    ! error: invalid value 'sok' for '--bypass <GATE,…>': "sok" is none of soak, approvals, infra, upstream
+    !
+    ! For more information, try '--help'.
+    [exit 2]
+    "#);
+    insta::assert_snapshot!(lockstep("promote prod"), @r"
+    ! error: the following required arguments were not provided:
+    !   --freight <FREIGHT>
+    !
+    ! Usage: lockstep promote --endpoint <URL> --project <NAME> --freight <FREIGHT> <STAGE>
+    !
+    ! For more information, try '--help'.
+    [exit 2]
+    ");
+}
+
+#[test]
+fn a_daemon_that_is_not_there_is_said() {
+    let mut command = command("get projects --endpoint http://127.0.0.1:1");
+    command.env("LOCKSTEP_TOKEN", TOKEN);
+    insta::assert_snapshot!(transcript(command), @r"
+    ! error: cannot reach lockstepd at http://127.0.0.1:1: Connection refused (os error 111)
+    ! hint: is lockstepd running there, and does a firewall let through?
+    [exit 3]
+    ");
+}
+
+#[test]
+fn the_token_file_goes_before_the_environment() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("token");
+    let run = |token: &str| {
+        fs::write(&path, format!("{token}\n")).unwrap();
+        lockstep(&format!("get projects -o json --token-file {}", path.display()))
+    };
+    assert!(run(TOKEN).contains("\"shop\""));
+    insta::assert_snapshot!(run("lst_bad"), @r"
+    ! error: lockstepd at ENDPOINT does not accept the token: the token is not known
+    ! hint: use a token of this daemon that is neither revoked nor expired; the first is in the file that lockstepd names at its start
+    [exit 1]
+    ");
+}
+
+#[test]
+fn completion_knows_the_commands() {
+    let script = transcript(command("completion bash"));
+    for word in ["promote", "--freight", "explain", "--bypass"] {
+        assert!(script.contains(word), "{word}");
+    }
+}

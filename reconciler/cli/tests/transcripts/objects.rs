@@ -1,0 +1,474 @@
+//! The canned world: a shop with one warehouse, two stages, one policy.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+use reconciler_api::v1::{
+    AccessToken, ActivePromotion, ApprovalRule, Artifact, BypassGate, BypassRule, Candidate,
+    ChangeSet, Choose, Condition, ConditionStatus, CurrentFreight, DeferredStep, Exclusion,
+    Explain, ExplainedPolicy, FileChange, Freight, FreightStage, Gate, GateKind, GitArtifact,
+    GitSubscription, Hold, HttpCheck, ImageArtifact, ImageSubscription, InfraAction, InfraPlan,
+    InfraRules, Measurement, Meta, Mode, Phase, PlannedCall, Policy, PolicySpec, Project,
+    ProjectSpec, PrometheusCheck, Promotion, PromotionApproval, PromotionEvent, Request,
+    RequestMatch, Stage, StageSelector, StageSpec, StageStatus, Step, StepRun, StepState,
+    UndoDescription, Verdict, Verification, VerificationSpec, Waiting, Warehouse, WarehouseSpec,
+    WarehouseStatus, WorldToken,
+};
+
+const NEW: &str = "3f2a1b9c0d3f2a1b9c0d3f2a1b9c0d3f2a1b9c0d";
+const OLD: &str = "3fd00dfeed3fd00dfeed3fd00dfeed3fd00dfeed";
+
+/// Makes the objects, their instants counted from `now`.
+#[derive(Clone, Copy)]
+pub(crate) struct World {
+    pub(crate) now: Timestamp,
+}
+
+pub(crate) fn access(
+    world: World,
+    id: &str,
+    name: &str,
+    groups: Vec<String>,
+    admin: bool,
+    expires_at: Option<Timestamp>,
+) -> AccessToken {
+    let (id, name, created_at) = (id.to_owned(), name.to_owned(), world.ago(50));
+    AccessToken { id, name, groups, admin, created_at, expires_at }
+}
+
+impl World {
+    /// So many hours ago, with half a minute to spare for a slow test.
+    pub(crate) fn ago(self, hours: i64) -> Timestamp {
+        self.now - SignedDuration::from_hours(hours) - SignedDuration::from_secs(30)
+    }
+
+    pub(crate) fn ahead(self, hours: i64) -> Timestamp {
+        self.now + SignedDuration::from_hours(hours) + SignedDuration::from_secs(30)
+    }
+
+    fn meta(self, project: &str, name: &str, conditions: Vec<Condition>) -> Meta {
+        let id = if project == name { name.to_owned() } else { format!("{project}/{name}") };
+        Meta {
+            project: project.to_owned(),
+            name: name.to_owned(),
+            id,
+            generation: 3,
+            token: WorldToken(17),
+            conditions,
+            created_at: self.ago(72),
+            changed_at: self.ago(5),
+            changed_by: "ana".to_owned(),
+        }
+    }
+
+    pub(crate) fn tokens(self) -> Vec<AccessToken> {
+        let groups = vec!["sre".to_owned(), "dev".to_owned()];
+        vec![
+            access(self, "t0", "root", Vec::new(), true, None),
+            access(self, "t1", "ana", groups, false, Some(self.ahead(30 * 24))),
+        ]
+    }
+
+    pub(crate) fn project(self) -> Project {
+        let spec = ProjectSpec { description: "The shop".to_owned(), ..ProjectSpec::default() };
+        Project { meta: self.meta("shop", "shop", Vec::new()), spec }
+    }
+
+    pub(crate) fn warehouse(self) -> Warehouse {
+        let git = GitSubscription {
+            name: "infra".to_owned(),
+            repo: "https://git.example.com/infra.git".to_owned(),
+            branch: "main".to_owned(),
+            include_paths: vec!["modules/shop/".to_owned()],
+            exclude_paths: Vec::new(),
+            discovery_limit: 20,
+        };
+        let image = ImageSubscription {
+            name: "api".to_owned(),
+            repo: "registry.example.com/shop/api".to_owned(),
+            constraint: Some("^1.4".to_owned()),
+            strict_semver: true,
+            allow_tags: Vec::new(),
+            ignore_tags: Vec::new(),
+            platform: None,
+            insecure: false,
+            discovery_limit: 20,
+        };
+        let message = "registry.example.com refuses the connection";
+        let failed = condition("Discovered", ConditionStatus::False, "Unreachable", message);
+        let status = WarehouseStatus {
+            checked_at: Some(self.ago(0)),
+            next_check_at: Some(self.ahead(0)),
+            newest_freight: Some(NEW.to_owned()),
+        };
+        let require = Some("freight.api.version.major == 1".to_owned());
+        let (git, image) = (vec![git], vec![image]);
+        Warehouse {
+            meta: self.meta("shop", "main", vec![failed]),
+            spec: WarehouseSpec { git, image, require, ..WarehouseSpec::default() },
+            status,
+        }
+    }
+
+    pub(crate) fn stages(self) -> Vec<Stage> {
+        ["dev", "prod"].into_iter().filter_map(|name| self.stage(name)).collect()
+    }
+
+    pub(crate) fn stage(self, name: &str) -> Option<Stage> {
+        let (from, current, promotion, waiting, hold) = match name {
+            "dev" => (Vec::new(), NEW, None, Vec::new(), None),
+            "prod" => (
+                vec!["dev".to_owned(), "qa".to_owned()],
+                OLD,
+                Some(active(Phase::Waiting)),
+                self.waiting(),
+                Some(self.hold()),
+            ),
+            _ => return None,
+        };
+        let request = Request { warehouse: "main".to_owned(), from, matching: RequestMatch::All };
+        let ready = condition("Ready", ConditionStatus::True, "Defined", "the definition stands");
+        Some(Stage {
+            meta: self.meta("shop", name, vec![ready]),
+            spec: StageSpec {
+                requests: vec![request],
+                steps: vec![step("plan", "tf_plan"), step("apply", "tf_apply")],
+                choose: Choose::Latest,
+                ..StageSpec::default()
+            },
+            status: StageStatus {
+                current: self.current(current),
+                promotion,
+                hold,
+                waiting,
+                downstream: Vec::new(),
+            },
+        })
+    }
+
+    fn current(self, freight: &str) -> BTreeMap<String, CurrentFreight> {
+        let current = CurrentFreight {
+            freight: freight.to_owned(),
+            promotion: Some("prod.11".to_owned()),
+            entered_at: self.ago(30),
+            verified_at: Some(self.ago(29)),
+        };
+        BTreeMap::from([("main".to_owned(), current)])
+    }
+
+    fn hold(self) -> Hold {
+        Hold {
+            reason: "ana promoted older freight".to_owned(),
+            author: "ana".to_owned(),
+            since: far("2020-01-01T00:00:00Z"),
+            until: None,
+        }
+    }
+
+    fn waiting(self) -> Vec<Waiting> {
+        vec![Waiting {
+            subject: "promotion/prod.12".to_owned(),
+            reason: "Approvals".to_owned(),
+            message: "1 of 2 people of sre approved".to_owned(),
+            until: None,
+        }]
+    }
+
+    pub(crate) fn verification(self) -> Verification {
+        let http = HttpCheck {
+            name: "alive".to_owned(),
+            url: "https://shop.example.com/healthz".to_owned(),
+            method: HttpCheck::METHOD_DEFAULT.to_owned(),
+            headers: BTreeMap::new(),
+            body: None,
+            timeout: HttpCheck::TIMEOUT_DEFAULT.to_owned(),
+            success: "response.status == 200".to_owned(),
+        };
+        let prometheus = PrometheusCheck {
+            name: "rate".to_owned(),
+            address: "http://prometheus.example.com".to_owned(),
+            query: "sum(rate(errors[5m]))".to_owned(),
+            success: "result[0].value < 0.01".to_owned(),
+        };
+        let (http, prometheus) = (vec![http], vec![prometheus]);
+        let spec = VerificationSpec { count: 3, http, prometheus, ..VerificationSpec::default() };
+        Verification { meta: self.meta("shop", "errors", Vec::new()), spec }
+    }
+
+    pub(crate) fn policy(self) -> Policy {
+        let approval =
+            ApprovalRule { group: "sre".to_owned(), count: 2, exclude: vec![Exclusion::Requester] };
+        let infra = InfraRules {
+            forbid: vec![InfraAction::Delete, InfraAction::Replace],
+            protect: vec!["aws_db_instance.*".to_owned()],
+            max_changes: Some(20),
+        };
+        let bypass = BypassRule {
+            name: "emergency".to_owned(),
+            groups: vec!["oncall".to_owned()],
+            gates: vec![BypassGate::Soak, BypassGate::Upstream],
+        };
+        let spec = PolicySpec {
+            mode: Mode::Gated,
+            stages: StageSelector { names: vec!["prod*".to_owned()] },
+            soak: Some("24h".to_owned()),
+            settle: None,
+            approvals: vec![approval],
+            infra: Some(infra),
+            rollback: None,
+            bypass: vec![bypass],
+        };
+        Policy { meta: self.meta("shop", "prod", Vec::new()), spec }
+    }
+
+    pub(crate) fn explain(self) -> Explain {
+        let candidate = Candidate {
+            freight: NEW.to_owned(),
+            warehouse: "main".to_owned(),
+            available: true,
+            gates: self.gates(),
+            promotion: Some("prod.12".to_owned()),
+        };
+        let policy =
+            ExplainedPolicy { name: "prod".to_owned(), mode: Mode::Gated, verdict: Verdict::Fail };
+        Explain {
+            stage: "prod".to_owned(),
+            policies: vec![policy],
+            mode: Mode::Gated,
+            current: self.current(OLD),
+            hold: Some(self.hold()),
+            promotion: Some(active(Phase::Waiting)),
+            candidates: vec![candidate],
+            waiting: self.waiting(),
+            next_wake: Some(self.ahead(3)),
+        }
+    }
+
+    fn gates(self) -> Vec<Gate> {
+        let gate = |gate, verdict, message: &str, until| Gate {
+            gate,
+            policy: Some("prod".to_owned()),
+            verdict,
+            message: message.to_owned(),
+            until,
+            bypassed: false,
+        };
+        let soak_ends = Some(far("2099-01-01T00:00:00Z"));
+        vec![
+            Gate {
+                policy: None,
+                ..gate(GateKind::Upstream, Verdict::Pass, "verified in dev", None)
+            },
+            Gate {
+                bypassed: true,
+                ..gate(GateKind::Soak, Verdict::Fail, "verified 20h ago, not 24h", soak_ends)
+            },
+            gate(GateKind::Approvals, Verdict::Fail, "1 of 2 people of sre approved", None),
+            gate(GateKind::Infra, Verdict::Unknown, "the plan is not made yet", None),
+        ]
+    }
+
+    pub(crate) fn freight(self) -> Vec<Freight> {
+        vec![self.one_freight(NEW, "1.4.2", 2), self.one_freight(OLD, "1.4.1", 80)]
+    }
+
+    pub(crate) fn freight_matching(self, query: &str) -> Vec<Freight> {
+        assert!(query.contains("limit="), "{query}");
+        let mut freight = self.freight();
+        if query.contains("stage=prod") {
+            freight.truncate(1);
+        }
+        freight
+    }
+
+    fn one_freight(self, id: &str, tag: &str, hours: i64) -> Freight {
+        let git = Artifact::Git(GitArtifact {
+            repo: "https://git.example.com/infra.git".to_owned(),
+            branch: "main".to_owned(),
+            commit: "8c1f5e0b7a8c1f5e0b7a8c1f5e0b7a8c1f5e0b7a".to_owned(),
+            subject: "widen the pool".to_owned(),
+            author: "Ben <ben@example.com>".to_owned(),
+            committed_at: self.ago(hours + 1),
+        });
+        let image = Artifact::Image(ImageArtifact {
+            repo: "registry.example.com/shop/api".to_owned(),
+            tag: tag.to_owned(),
+            digest: format!("sha256:{}", "ab".repeat(32)),
+            created_at: None,
+        });
+        let dev = FreightStage {
+            entered_at: Some(self.ago(hours)),
+            verified_at: Some(self.ago(hours - 1)),
+            ..FreightStage::default()
+        };
+        let prod = FreightStage { approved_at: Some(self.ago(1)), ..FreightStage::default() };
+        Freight {
+            id: id.to_owned(),
+            short_id: id[..10].to_owned(),
+            project: "shop".to_owned(),
+            warehouse: "main".to_owned(),
+            artifacts: BTreeMap::from([("api".to_owned(), image), ("infra".to_owned(), git)]),
+            created_at: self.ago(hours),
+            stages: BTreeMap::from([("dev".to_owned(), dev), ("prod".to_owned(), prod)]),
+        }
+    }
+
+    pub(crate) fn promotion(self, id: &str) -> Promotion {
+        let (phase, error) = match id {
+            "prod.10" => (Phase::Preparing, None),
+            "prod.14" => (Phase::RolledBack, Some("verification errors failed".to_owned())),
+            "prod.15" => (Phase::Committing, None),
+            "prod.16" => (Phase::Stuck, Some("the undo of apply was refused".to_owned())),
+            _ => (Phase::Waiting, None),
+        };
+        let waiting = if phase == Phase::Waiting { self.waiting() } else { Vec::new() };
+        let remaining = match phase {
+            Phase::Stuck => vec!["terraform_data.app is at 1.4.2, not at 1.4.1".to_owned()],
+            _ => Vec::new(),
+        };
+        Promotion {
+            id: id.to_owned(),
+            project: "shop".to_owned(),
+            stage: "prod".to_owned(),
+            freight: NEW.to_owned(),
+            collection: BTreeMap::from([("main".to_owned(), NEW.to_owned())]),
+            phase,
+            requester: "ben".to_owned(),
+            reason: Some("the campaign begins".to_owned()),
+            bypass: None,
+            change_set: (phase != Phase::Preparing).then(change_set),
+            gates: self.gates(),
+            approvals: vec![self.approval()],
+            steps: self.steps(phase),
+            measurements: self.measurements(phase),
+            waiting,
+            error,
+            remaining,
+            token: WorldToken(17),
+            created_at: self.ago(3),
+            committed_at: None,
+            finished_at: None,
+        }
+    }
+
+    fn approval(self) -> PromotionApproval {
+        PromotionApproval {
+            by: "cleo".to_owned(),
+            groups: vec!["sre".to_owned()],
+            digest: "sha256:d16e57".to_owned(),
+            comment: Some("looks right".to_owned()),
+            at: self.ago(2),
+            void: false,
+        }
+    }
+
+    fn steps(self, phase: Phase) -> Vec<StepRun> {
+        let run = |name: &str, state, error: Option<&str>| StepRun {
+            name: name.to_owned(),
+            uses: format!("tf_{name}"),
+            state,
+            started_at: Some(self.ago(3)),
+            finished_at: error.map(|_| self.ago(2)),
+            outputs: BTreeMap::new(),
+            error: error.map(str::to_owned),
+        };
+        let apply = match phase {
+            Phase::Stuck => run("apply", StepState::UndoFailed, Some("protected address")),
+            _ => run("apply", StepState::Pending, None),
+        };
+        vec![run("plan", StepState::Prepared, None), apply]
+    }
+
+    fn measurements(self, phase: Phase) -> Vec<Measurement> {
+        if phase != Phase::Stuck {
+            return Vec::new();
+        }
+        vec![Measurement {
+            verification: "errors".to_owned(),
+            check: "rate".to_owned(),
+            at: self.ago(2),
+            verdict: Verdict::Fail,
+            value: Some("0.2".to_owned()),
+            message: "result[0].value < 0.01 does not hold".to_owned(),
+        }]
+    }
+
+    /// The events after the one that the query names.
+    pub(crate) fn events(self, query: &str) -> Vec<PromotionEvent> {
+        let after = query.split('&').find_map(|it| it.strip_prefix("after="));
+        let after: u64 = after.map_or(0, |it| it.parse().unwrap());
+        let event = |(seq, step, message): (u64, Option<&str>, &str)| PromotionEvent {
+            seq,
+            at: far("2026-01-02T03:04:05Z"),
+            kind: "step_finished".to_owned(),
+            step: step.map(str::to_owned),
+            message: message.to_owned(),
+        };
+        [(1, None, "took the slot of prod"), (4, Some("apply"), "applied 2 changes")]
+            .into_iter()
+            .filter(|(seq, ..)| *seq > after)
+            .map(event)
+            .collect()
+    }
+}
+
+fn condition(kind: &str, status: ConditionStatus, reason: &str, message: &str) -> Condition {
+    let (kind, reason, message) = (kind.to_owned(), reason.to_owned(), message.to_owned());
+    Condition { kind, status, reason, message }
+}
+
+fn step(name: &str, uses: &str) -> Step {
+    Step { name: name.to_owned(), uses: uses.to_owned(), config: serde_json::json!({}) }
+}
+
+fn active(phase: Phase) -> ActivePromotion {
+    ActivePromotion { id: "prod.12".to_owned(), freight: NEW.to_owned(), phase }
+}
+
+fn far(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+fn change_set() -> ChangeSet {
+    let file = FileChange {
+        repo: "https://git.example.com/gitops.git".to_owned(),
+        branch: "main".to_owned(),
+        path: "apps/prod/values.yaml".to_owned(),
+        old_blob: Some("a1".to_owned()),
+        new_blob: Some("b2".to_owned()),
+        patch: Some("@@ -1 +1 @@\n-tag: 1.4.1\n+tag: 1.4.2\n".to_owned()),
+    };
+    let infra = InfraPlan {
+        step: "plan".to_owned(),
+        dir: "infra/live/prod".to_owned(),
+        create: 1,
+        update: 1,
+        replace: 0,
+        delete: 0,
+        lines: vec!["+ terraform_data.cache".to_owned(), "~ terraform_data.app".to_owned()],
+        digest: "sha256:9e9e".to_owned(),
+    };
+    let undo = |step: &str, description: &str, possible| UndoDescription {
+        step: step.to_owned(),
+        description: description.to_owned(),
+        possible,
+    };
+    ChangeSet {
+        digest: "sha256:d16e57".to_owned(),
+        files: vec![file],
+        infra: vec![infra],
+        calls: vec![PlannedCall {
+            step: "tell".to_owned(),
+            method: "POST".to_owned(),
+            url: "https://chat.example.com/hook".to_owned(),
+        }],
+        deferred: vec![DeferredStep {
+            step: "values".to_owned(),
+            expressions: vec!["steps.out.url".to_owned()],
+        }],
+        undo: vec![
+            undo("tell", "a sent message stays sent", false),
+            undo("apply", "apply the infra of freight 3fd00dfeed", true),
+        ],
+    }
+}

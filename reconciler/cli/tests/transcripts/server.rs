@@ -1,0 +1,240 @@
+//! A stand-in for lockstepd at the level of the wire: it takes exactly the operations of the
+//! contract, reads requests as the contract's types, and answers canned objects.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{RawPathParams, State};
+use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodFilter, on};
+use jiff::Timestamp;
+use reconciler_api::operation::{Auth, Method, OPERATIONS, Operation};
+use reconciler_api::problem::{FieldCode, FieldProblem, PROBLEM_MEDIA_TYPE, Problem};
+use reconciler_api::v1::{
+    AbortPromotion, ApprovePromotion, CreateAccessToken, CreatePromotion, CreatedAccessToken,
+    FreightApproval, FreightSelector, Kind, Page, Phase, Secret, ServerVersion,
+};
+use reconciler_api::{VERSION, VERSION_HEADER};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::objects::{self, World};
+
+/// The token that the stand-in accepts.
+pub(crate) const TOKEN: &str = "lst_good";
+
+/// A running stand-in; it ends with the test process.
+pub(crate) struct Server {
+    pub(crate) endpoint: String,
+    pub(crate) now: Timestamp,
+}
+
+impl Server {
+    pub(crate) fn start() -> Self {
+        let now = Timestamp::now();
+        let (sender, receiver) = mpsc::channel();
+        thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.unwrap().block_on(async move {
+                let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+                sender.send(listener.local_addr().unwrap()).unwrap();
+                axum::serve(listener, router(World { now })).await.unwrap();
+            });
+        });
+        Self { endpoint: format!("http://{}", receiver.recv().unwrap()), now }
+    }
+}
+
+/// What every handler sees.
+#[derive(Clone)]
+struct Canned {
+    operation: &'static Operation,
+    world: World,
+    /// How often the promotion that moves was looked at.
+    looks: Arc<AtomicUsize>,
+}
+
+fn router(world: World) -> Router {
+    let looks = Arc::new(AtomicUsize::new(0));
+    OPERATIONS.iter().fold(Router::new(), |router, operation| {
+        let canned = Canned { operation, world, looks: Arc::clone(&looks) };
+        let filter = match operation.method {
+            Method::Get => MethodFilter::GET,
+            Method::Put => MethodFilter::PUT,
+            Method::Post => MethodFilter::POST,
+            Method::Delete => MethodFilter::DELETE,
+        };
+        router.route(operation.path, on(filter, handle).with_state(canned))
+    })
+}
+
+async fn handle(
+    State(canned): State<Canned>,
+    path: RawPathParams,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let path: Vec<String> = path.iter().map(|(_, value)| value.to_owned()).collect();
+    let path: Vec<&str> = path.iter().map(String::as_str).collect();
+    let answer = authorize(canned.operation, &headers)
+        .and_then(|()| canned.answer(&path, uri.query().unwrap_or(""), &body));
+    let (status, media_type, text) = match answer {
+        Ok(Value::Null) => (canned.operation.status, "text/plain", String::new()),
+        Ok(value) => (canned.operation.status, "application/json", value.to_string()),
+        Err(problem) => (problem.status, PROBLEM_MEDIA_TYPE, json(&problem).to_string()),
+    };
+    let headers = [(header::CONTENT_TYPE.as_str(), media_type), (VERSION_HEADER, VERSION)];
+    (StatusCode::from_u16(status).unwrap(), headers, text).into_response()
+}
+
+type Answer = Result<Value, Box<Problem>>;
+
+fn authorize(operation: &Operation, headers: &HeaderMap) -> Result<(), Box<Problem>> {
+    let token = headers.get(header::AUTHORIZATION).and_then(|it| it.to_str().ok());
+    match operation.auth {
+        Auth::Public => Ok(()),
+        Auth::Bearer | Auth::Admin if token == Some(&format!("Bearer {TOKEN}")) => Ok(()),
+        Auth::Bearer | Auth::Admin => {
+            Err(Box::new(Problem::unauthenticated("the token is not known")))
+        }
+    }
+}
+
+fn json(value: &impl Serialize) -> Value {
+    serde_json::to_value(value).unwrap()
+}
+
+fn page<T: Serialize>(items: Vec<T>) -> Answer {
+    Ok(json(&Page { items, next: None }))
+}
+
+fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, Box<Problem>> {
+    serde_json::from_slice(body).map_err(|error| Box::new(Problem::malformed(error.to_string())))
+}
+
+impl Canned {
+    fn answer(&self, path: &[&str], query: &str, body: &Bytes) -> Answer {
+        let world = self.world;
+        match (self.operation.id, path) {
+            ("version", []) => {
+                Ok(json(&ServerVersion { version: "0.1.0".into(), api: vec!["v1".into()] }))
+            }
+            ("listTokens", []) => page(world.tokens()),
+            ("createToken", []) => self.create_token(body),
+            ("revokeToken", ["t1"]) => Ok(Value::Null),
+            ("revokeToken", [id]) => Err(Box::new(Problem::not_found("token", id))),
+            ("listProjects", []) => page(vec![world.project()]),
+            ("getProject", ["shop"]) => Ok(json(&world.project())),
+            ("listWarehouses", ["shop"]) => page(vec![world.warehouse()]),
+            ("getWarehouse" | "refreshWarehouse", ["shop", "main"]) => Ok(json(&world.warehouse())),
+            ("listStages", ["shop"]) => page(world.stages()),
+            ("getStage", ["shop", name]) => found("stage", name, world.stage(name)),
+            ("listVerifications", ["shop"]) => page(vec![world.verification()]),
+            ("getVerification", ["shop", "errors"]) => Ok(json(&world.verification())),
+            ("listPolicies", ["shop"]) => page(vec![world.policy()]),
+            ("getPolicy", ["shop", "prod"]) => Ok(json(&world.policy())),
+            ("explainStage", ["shop", "prod"]) => Ok(json(&world.explain())),
+            ("listFreight", ["shop"]) => page(world.freight_matching(query)),
+            ("getFreight", ["shop", prefix]) => self.one_freight(prefix),
+            ("approveFreight", ["shop", prefix]) => self.approve_freight(prefix, body),
+            ("listPromotions", ["shop"]) => page(vec![world.promotion("prod.12")]),
+            ("createPromotion", ["shop"]) => self.create_promotion(body),
+            ("getPromotion", ["shop", id]) => self.promotion(id),
+            ("approvePromotion", ["shop", id]) => self.approve_promotion(id, body),
+            ("abortPromotion", ["shop", id]) => self.abort_promotion(id, body),
+            ("listPromotionEvents", ["shop", _]) => Ok(json(&world.events(query))),
+            (id, path) => Err(Box::new(Problem::not_found(id, &path.join("/")))),
+        }
+    }
+
+    fn create_token(&self, body: &Bytes) -> Answer {
+        let CreateAccessToken { name, groups, admin, expires_at } = read(body)?;
+        let access = objects::access(self.world, "t2", &name, groups, admin, expires_at);
+        Ok(json(&CreatedAccessToken { access, token: Secret::new("lst_new") }))
+    }
+
+    fn one_freight(&self, prefix: &str) -> Answer {
+        let freight: Vec<_> =
+            self.world.freight().into_iter().filter(|it| it.id.starts_with(prefix)).collect();
+        match freight.as_slice() {
+            [] => Err(Box::new(Problem::not_found("freight", prefix))),
+            [one] => Ok(json(one)),
+            several => {
+                let ids = several.iter().map(|it| it.id.clone()).collect();
+                Err(Box::new(Problem::ambiguous_freight(prefix, ids)))
+            }
+        }
+    }
+
+    fn approve_freight(&self, prefix: &str, body: &Bytes) -> Answer {
+        let FreightApproval { reason, .. } = read(body)?;
+        assert_eq!(reason, "fixes the outage");
+        self.one_freight(prefix)
+    }
+
+    fn create_promotion(&self, body: &Bytes) -> Answer {
+        let CreatePromotion { stage, freight, reason, bypass } = read(body)?;
+        if let FreightSelector::Id(prefix) = freight {
+            self.one_freight(&prefix)?;
+        }
+        if stage != "prod" {
+            let problem = FieldProblem::new("stage", FieldCode::Invalid, "no such stage")
+                .with_hint("did you mean prod?");
+            return Err(Box::new(Problem::invalid(Kind::Stage, &stage, vec![problem])));
+        }
+        let mut promotion = self.world.promotion("prod.13");
+        (promotion.reason, promotion.bypass) = (reason, bypass);
+        Ok(json(&promotion))
+    }
+
+    /// Two promotions move with every look, one of them through an outage; the others stand still.
+    fn promotion(&self, id: &str) -> Answer {
+        let look = self.looks.fetch_add(1, Ordering::SeqCst);
+        let phase = match (id, look) {
+            ("prod.13", 0) => Phase::Waiting,
+            ("prod.13", 1) | ("prod.17", 0) => Phase::Verifying,
+            ("prod.17", 1..=4) => {
+                return Err(Box::new(Problem::unavailable("lockstepd is about to stop")));
+            }
+            ("prod.13" | "prod.17", _) => Phase::Succeeded,
+            _ => return Ok(json(&self.world.promotion(id))),
+        };
+        let mut promotion = self.world.promotion(id);
+        promotion.phase = phase;
+        if phase != Phase::Waiting {
+            promotion.waiting.clear();
+        }
+        Ok(json(&promotion))
+    }
+
+    fn approve_promotion(&self, id: &str, body: &Bytes) -> Answer {
+        let ApprovePromotion { digest, .. } = read(body)?;
+        let promotion = self.world.promotion(id);
+        let current = promotion.change_set.as_ref().map_or("", |it| it.digest.as_str());
+        if digest != current {
+            return Err(Box::new(Problem::digest_mismatch(id, current)));
+        }
+        Ok(json(&promotion))
+    }
+
+    fn abort_promotion(&self, id: &str, body: &Bytes) -> Answer {
+        let AbortPromotion { reason } = read(body)?;
+        assert_eq!(reason, "wrong freight");
+        let mut promotion = self.world.promotion(id);
+        if promotion.phase.is_finished() {
+            return Err(Box::new(Problem::wrong_phase(id, promotion.phase, "aborted")));
+        }
+        promotion.phase = Phase::Aborted;
+        Ok(json(&promotion))
+    }
+}
+
+fn found<T: Serialize>(what: &str, id: &str, object: Option<T>) -> Answer {
+    object.map(|it| json(&it)).ok_or_else(|| Box::new(Problem::not_found(what, id)))
+}
