@@ -35,7 +35,7 @@ pub struct Signature {
 ///
 /// The value names one effect: the step of the promotion, not only the promotion. Two steps that
 /// push to the same branch with the same trailer would be taken for one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trailer {
     key: String,
     value: String,

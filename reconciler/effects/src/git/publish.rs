@@ -63,12 +63,14 @@ where
         };
         match remote.send(&target.branch, commit, tip.as_ref()).await? {
             Sent::Accepted => {
-                let commit = commit.into();
+                let commit = CommitId::from(commit);
+                tracing::info!(repo = %remote.repo, branch = target.branch, %commit, attempts, "pushed");
                 return Ok(Published::Sent { commit, previous_tip: tip, attempts });
             }
             Sent::Moved => {}
             Sent::Refused(reason) => judge(remote, target, tip.as_ref(), reason).await?,
         }
+        tracing::debug!(repo = %remote.repo, branch = target.branch, attempts, "the branch moved");
         last = tip;
     }
     Err(GitError::Contended {

@@ -34,6 +34,21 @@ async fn a_push_lands_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_push_to_a_branch_at_rest_is_three_requests() {
+    let fixture = Fixture::new().await;
+    let base = fixture.tip().await;
+    let made = fixture.commit(&base, "dev.1/1", &[("app.yaml", "tag: 1\n")]).await;
+    fixture.server.take_hits();
+    fixture.git.push(fixture.push_request(&made.commit, "dev.1/1")).await.unwrap();
+    let requests = fixture.server.take_hits().into_iter().map(|hit| hit.request);
+    insta::assert_snapshot!(requests.collect::<Vec<_>>().join("\n"), @r"
+    POST /app.git/git-upload-pack
+    GET /app.git/info/refs?service=git-receive-pack
+    POST /app.git/git-receive-pack
+    ");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_lost_reply_does_not_land_twice() {
     let fixture = Fixture::new().await;
     let made = fixture.commit(&fixture.tip().await, "dev.1/1", &[("app.yaml", "tag: 1\n")]).await;
