@@ -11,23 +11,27 @@
 //! It never goes through a shell and never retries. What a non-zero exit means is the caller's business.
 
 mod child;
+mod pidfd;
 mod preexec;
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio_util::sync::CancellationToken;
 
 use self::child::Child;
-pub(crate) use self::preexec::Isolation;
+pub(crate) use self::pidfd::PidFd;
+use self::preexec::Isolation;
+pub(crate) use self::preexec::ignore_polite_signals;
 
 /// Output kept per stream unless [`Command::output_limit`] says otherwise.
 const OUTPUT_LIMIT_DEFAULT: usize = 4 << 20;
 /// Time a command may take unless [`Command::deadline`] says otherwise.
-const DEADLINE_DEFAULT: Duration = Duration::from_mins(5);
+const DEADLINE_DEFAULT: Duration = Duration::from_secs(5 * 60);
 /// Time between two steps of stopping unless [`Command::grace`] says otherwise.
 const GRACE_DEFAULT: Duration = Duration::from_secs(10);
 /// How long the pipes may stay open after the group is gone: only a process that left the group holds them.
@@ -270,6 +274,31 @@ impl Command {
     /// spawns it must outlive it: the parent-death signal is bound to that thread.
     #[must_use]
     pub fn to_std(&self) -> std::process::Command {
+        self.std_with(Isolation::DiesWithParent)
+    }
+
+    /// Another program with the same environment and directory.
+    pub(crate) fn re_executed(
+        mut self,
+        program: impl Into<OsString>,
+        args: impl IntoIterator<Item = OsString>,
+    ) -> Self {
+        self.program = program.into();
+        self.args = args.into_iter().collect();
+        self
+    }
+
+    /// Starts a child that leads its own session and outlives this process. Standard output is piped, standard
+    /// error goes to `log`.
+    pub(crate) fn spawn_detached(
+        &self,
+        log: std::fs::File,
+    ) -> std::io::Result<tokio::process::Child> {
+        let mut command = tokio::process::Command::from(self.std_with(Isolation::OwnSession));
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).spawn()
+    }
+
+    fn std_with(&self, isolation: Isolation) -> std::process::Command {
         let mut std = std::process::Command::new(&self.program);
         std.args(&self.args).env_clear();
         for name in &self.inherit {
@@ -281,7 +310,7 @@ impl Command {
         if let Some(dir) = &self.dir {
             std.current_dir(dir);
         }
-        preexec::isolate(&mut std, Isolation::DiesWithParent);
+        preexec::isolate(&mut std, isolation);
         std
     }
 

@@ -608,7 +608,7 @@ mod tests {
         dir.remove(&rel("a/b")).unwrap();
         assert!(!dir.exists(&rel("a")).unwrap());
         let key: WorkKey = "k1".parse().unwrap();
-        assert_eq!(root.keys().unwrap(), [key.clone()]);
+        assert_eq!(root.keys().unwrap(), std::slice::from_ref(&key));
         root.remove(&key).unwrap();
         root.remove(&key).unwrap();
         assert_eq!(root.keys().unwrap(), []);

@@ -244,11 +244,11 @@ fn reach_v4(v4: Ipv4Addr) -> Reach {
     }
 }
 
-/// The IANA special-purpose registry for IPv6: only 2000::/3 is global unicast, without Teredo, ORCHID,
+/// The IANA special-purpose registry for IPv6: only `2000::/3` is global unicast, without Teredo, ORCHID,
 /// benchmarking and documentation.
 fn reach_v6(v6: Ipv6Addr) -> Reach {
     let s = v6.segments();
-    let carved_out = (s[0] == 0x2001 && s[1] < 0x200) || (s[0] == 0x2001 && s[1] == 0xdb8);
+    let carved_out = s[0] == 0x2001 && (s[1] < 0x200 || s[1] == 0xdb8);
     if v6.is_loopback() || s[0] & 0xfe00 == 0xfc00 {
         Reach::Private
     } else if s[0] & 0xe000 == 0x2000 && !carved_out && s[0] != 0x3fff {

@@ -3,6 +3,7 @@
 
 mod conformance;
 mod http;
+mod infra;
 mod metrics;
 mod process;
 mod support;

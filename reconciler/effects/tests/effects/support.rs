@@ -12,7 +12,7 @@ use url::Url;
 pub(crate) struct Server {
     child: Child,
     pub(crate) url: Url,
-    pub(crate) dir: tempfile::TempDir,
+    _dir: tempfile::TempDir,
 }
 
 impl Drop for Server {
@@ -44,7 +44,7 @@ pub(crate) async fn serve(dir: tempfile::TempDir, port: u16, command: &mut Comma
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    Server { child, url: format!("http://127.0.0.1:{port}").parse().unwrap(), dir }
+    Server { child, url: format!("http://127.0.0.1:{port}").parse().unwrap(), _dir: dir }
 }
 
 /// Serves a router on a free loopback port for as long as the test's run time lives.

@@ -341,6 +341,6 @@ fn invalid(error: &ScanError) -> YamlEditError {
     YamlEditError::InvalidYaml {
         line: error.marker().line(),
         column: error.marker().col() + 1,
-        reason: error.info().to_owned(),
+        reason: error.info().clone(),
     }
 }

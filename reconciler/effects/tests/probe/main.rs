@@ -1,0 +1,47 @@
+//! The other process of the tests that kill one: the infra shim, and a starter of applies.
+
+use std::process::ExitCode;
+
+use reconciler_effects::infra::run::ApplySpec;
+use reconciler_effects::infra::shim::{self, Shim, shim_main};
+use reconciler_effects::infra::{Module, State, Tool, ToolPreference};
+use serde_json::Map;
+use tokio_util::sync::CancellationToken;
+
+fn main() -> ExitCode {
+    let mut args = std::env::args_os().skip(1);
+    match args.next() {
+        Some(first) if first == shim::ARGUMENT => shim_main(args),
+        Some(first) if first == "start-apply" => {
+            start_apply(args.filter_map(|arg| arg.into_string().ok()).collect())
+        }
+        _ => ExitCode::from(2),
+    }
+}
+
+/// Starts an apply as a daemon would, and then only waits to be killed.
+fn start_apply(args: Vec<String>) -> ExitCode {
+    let Ok([dir, scratch, state, plan, digest, run_dir]) = <[String; 6]>::try_from(args) else {
+        return ExitCode::from(2);
+    };
+    let Ok(runtime) = tokio::runtime::Runtime::new() else { return ExitCode::FAILURE };
+    let started = runtime.block_on(async {
+        let tool = Tool::detect(&ToolPreference::Auto, &CancellationToken::new()).await.ok()?;
+        let mut module = Module::new(tool, dir, scratch);
+        module.state = State::Embedded(state.into());
+        let spec = ApplySpec {
+            plan: plan.into(),
+            digest,
+            run_dir: run_dir.into(),
+            ephemeral: Map::new(),
+            shim: Shim::current(),
+        };
+        module.start_apply(&spec).await.ok()
+    });
+    if started.is_none() {
+        return ExitCode::FAILURE;
+    }
+    loop {
+        std::thread::park();
+    }
+}
