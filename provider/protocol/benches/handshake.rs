@@ -3,6 +3,8 @@
 //! A plan starts the provider three to five times, so this is paid as often. The argument after
 //! `--` names a provider's binary; without one the example of this crate is started.
 
+#![expect(clippy::print_stdout, reason = "the table is the result")]
+
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};

@@ -3,7 +3,7 @@
 //! client.
 //!
 //! A note misbehaves on request, by its body: `panic` panics when it is created, `half` is
-//! created but reports an error, `lie` comes back changed.
+//! created but reports an error, `lie` comes back changed, `wait` waits to be interrupted.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -227,6 +227,10 @@ impl Resource<Shelf> for Note {
         let mut state = Self::state(&file);
         match body.as_str() {
             "half" => diags.error("Note is half done", "It is there, but not as it should be."),
+            "wait" => {
+                cx.cancel.cancelled().await;
+                diags.error("Interrupted", "The note is there, but it was not waited for.");
+            }
             "lie" => state.value.set("body", "truth"),
             _ => {}
         }

@@ -5,6 +5,7 @@
 
 #![expect(
     missing_docs,
+    clippy::allow_attributes,
     clippy::doc_markdown,
     reason = "generated; the names are the documentation"
 )]

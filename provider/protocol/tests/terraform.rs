@@ -1,7 +1,8 @@
 //! The example provider under a real client: Terraform, or OpenTofu where that is what there is.
 
+use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::Value as Json;
 
@@ -64,17 +65,22 @@ impl Workspace {
     }
 
     fn run(&self, arguments: &[&str]) -> Run {
-        let Output { status, stdout, stderr } = Command::new(tool())
+        let Output { status, stdout, stderr } =
+            self.command(arguments).output().expect("the client runs");
+        let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+        Run { code: status.code().expect("an end"), stdout: text(stdout), stderr: text(stderr) }
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(tool());
+        command
             .args(arguments)
             .current_dir(self.at("work"))
             .env("TF_CLI_CONFIG_FILE", self.at("cli.rc"))
             .envs([("CHECKPOINT_DISABLE", "1"), ("TF_INPUT", "0"), ("TF_IN_AUTOMATION", "1")])
             .env("NO_COLOR", "1")
-            .env("TF_CLI_ARGS", "-no-color")
-            .output()
-            .expect("the client runs");
-        let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
-        Run { code: status.code().expect("an end"), stdout: text(stdout), stderr: text(stderr) }
+            .env("TF_CLI_ARGS", "-no-color");
+        command
     }
 
     fn ok(&self, arguments: &[&str]) -> Run {
@@ -316,4 +322,45 @@ fn the_schema_is_one_that_the_client_shows() {
     assert_eq!(note["block_types"]["tag"]["max_items"], 5);
     assert_eq!(note["description_kind"], "markdown");
     assert!(provider["functions"]["step"]["return_type"].is_array());
+}
+
+#[test]
+fn an_interrupt_keeps_what_is_there() {
+    let workspace = Workspace::new();
+    workspace.configure(&note("  name = \"n\"\n  body = \"wait\""));
+    let mut command = workspace.command(&["apply", "-auto-approve"]);
+    let mut client = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("a run");
+    let mut lines = BufReader::new(client.stdout.take().expect("a pipe")).lines();
+    let creating = lines.find(|line| line.as_ref().is_ok_and(|line| line.contains("Creating...")));
+    assert!(creating.is_some());
+    let id = client.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &id]).status().expect("kill").success());
+    let rest: Vec<String> = lines.map_while(Result::ok).collect();
+    let output = client.wait_with_output().expect("an end");
+    assert_eq!(output.status.code(), Some(1), "{rest:?}");
+    let said = String::from_utf8(output.stderr).expect("UTF-8");
+    assert!(said.contains("Error: Interrupted"), "{said}");
+    assert_eq!(workspace.state()["tainted"], true);
+}
+
+#[test]
+fn a_provider_in_a_debugger_is_attached_to() {
+    let workspace = Workspace::new();
+    workspace.configure(&note(FULL));
+    let mut provider = Command::new(env!("CARGO_BIN_EXE_terraform-provider-notes"));
+    let mut provider = provider.arg("-debug").stdout(Stdio::piped()).spawn().expect("a provider");
+    let mut line = String::new();
+    let mut stdout = BufReader::new(provider.stdout.take().expect("a pipe"));
+    stdout.read_line(&mut line).expect("readable");
+    let (name, quoted) = line.trim().split_once('=').expect("a variable");
+    let value = quoted.trim_matches('\'');
+    std::fs::write(workspace.at("cli.rc"), "").expect("writable");
+    for arguments in [["init", "-input=false"].as_slice(), &["apply", "-auto-approve"], &["plan"]] {
+        let run = workspace.command(arguments).env(name, value).output().expect("a run");
+        let said = String::from_utf8_lossy(&run.stderr);
+        assert!(run.status.success(), "{arguments:?}\n{said}");
+    }
+    let id = provider.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &id]).status().expect("kill").success());
+    assert!(provider.wait().expect("an end").success());
 }

@@ -3,7 +3,7 @@
 //! A provider may choose only what is computed and not configured. A configured value is
 //! planned as it is, or as it was before if that means the same.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use indexmap::IndexMap;
 
@@ -242,5 +242,5 @@ impl Check {
 }
 
 fn length(value: &Value) -> usize {
-    value.as_list().map(<[Value]>::len).or_else(|| value.as_map().map(|map| map.len())).unwrap_or(0)
+    value.as_list().map(<[Value]>::len).or_else(|| value.as_map().map(BTreeMap::len)).unwrap_or(0)
 }

@@ -10,7 +10,7 @@ use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::{Context, SubscriberExt as _};
-use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::registry::{LookupSpan, Scope};
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::handshake::Launch;
@@ -71,7 +71,7 @@ where
 
     fn on_event(&self, event: &Event<'_>, cx: Context<'_, S>) {
         let mut line = Map::new();
-        for span in cx.event_scope(event).into_iter().flat_map(|scope| scope.from_root()) {
+        for span in cx.event_scope(event).into_iter().flat_map(Scope::from_root) {
             if let Some(Fields { fields, .. }) = span.extensions().get() {
                 line.extend(fields.clone());
             }

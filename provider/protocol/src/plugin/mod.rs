@@ -81,6 +81,7 @@ enum ServeError {
 async fn run<P: Provider>(provider: P, launch: &Launch) -> Result<(), ServeError> {
     let end = CancellationToken::new();
     shutdown::on_signals(launch.mode, &end).map_err(ServeError::Signals)?;
+    shutdown::with_parent(launch.mode, &end);
     let tls = launch.client_certificate.as_deref().map(tls::mutual).transpose()?;
     let listener = Listener::bind(&launch.socket).await?;
     let line = match launch.mode {

@@ -6,7 +6,7 @@ use std::backtrace::Backtrace;
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::future::poll_fn;
-use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind, set_hook};
+use std::panic::{AssertUnwindSafe, catch_unwind, set_hook};
 use std::pin::pin;
 use std::task::Poll;
 
@@ -42,13 +42,10 @@ pub(super) fn install() {
             let backtrace = Backtrace::force_capture().to_string();
             LAST.set(Some((place, backtrace)));
         } else {
-            eprintln!("panic: {} at {place}\n\n{}", hook_message(info), Backtrace::force_capture());
+            let message = message(info.payload());
+            eprintln!("panic: {message} at {place}\n\n{}", Backtrace::force_capture());
         }
     }));
-}
-
-fn hook_message<'i>(info: &'i PanicHookInfo<'_>) -> &'i str {
-    info.payload_as_str().unwrap_or("without a message")
 }
 
 /// Runs a future to its end, or to its panic.
@@ -69,11 +66,15 @@ pub(crate) async fn catch<T>(future: impl Future<Output = T>) -> Result<T, Panic
 }
 
 fn panic(payload: &(dyn Any + Send)) -> Panic {
-    let text = payload.downcast_ref::<&str>().copied();
-    let message = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
     let (place, backtrace) =
         LAST.take().unwrap_or_else(|| ("an unknown place".to_owned(), String::new()));
-    Panic { message: message.unwrap_or("a panic without a message").to_owned(), place, backtrace }
+    Panic { message: message(payload).to_owned(), place, backtrace }
+}
+
+fn message(payload: &(dyn Any + Send)) -> &str {
+    let text = payload.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("without a message")
 }
 
 #[cfg(test)]

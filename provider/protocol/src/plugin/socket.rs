@@ -1,8 +1,8 @@
 //! Where the host connects to.
 //!
 //! A unix socket in a private place. Its path has room for about a hundred bytes, so a long
-//! temporary directory is left for `/tmp`; and where there are no unix sockets, or no place for
-//! one, the loopback interface serves.
+//! temporary directory is left for `/tmp`; and where there is no place for one, the loopback
+//! interface serves. Only unix is served here.
 
 use std::fmt;
 use std::io;
@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{self, Poll};
+use std::time::Duration;
 
 use futures::Stream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -26,6 +27,8 @@ use tonic::transport::server::Connected;
 const MAX_PATH: usize = 104;
 /// Connections that are open but not yet taken up.
 const BACKLOG: usize = 16;
+/// Before another try when none could be accepted: there may be too many files open.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// What the host says about where to listen.
 #[derive(Clone, Debug)]
@@ -153,15 +156,13 @@ impl Listener {
         tokio::spawn(async move {
             let accepting = async {
                 loop {
-                    let accepted = bound.accept().await;
-                    let (tls, connections) = (tls.clone(), connections.clone());
-                    tokio::spawn(async move {
-                        match secure(accepted, tls).await {
-                            // Nobody takes connections any more: the server is ending.
-                            Ok(connection) => drop(connections.send(Ok(connection)).await),
-                            Err(error) => tracing::warn!(%error, "connection refused"),
+                    match bound.accept().await {
+                        Ok(stream) => take_up(stream, tls.clone(), connections.clone()),
+                        Err(error) => {
+                            tracing::warn!(%error, "no connection accepted");
+                            tokio::time::sleep(PAUSE).await;
                         }
-                    });
+                    }
                 }
             };
             end.run_until_cancelled(accepting).await;
@@ -179,22 +180,27 @@ impl Bound {
     }
 }
 
-async fn secure(
-    accepted: io::Result<Box<dyn Io>>,
+/// Does the TLS of one connection, in a task of its own.
+fn take_up(
+    stream: Box<dyn Io>,
     tls: Option<TlsAcceptor>,
-) -> io::Result<Connection> {
-    let stream = accepted?;
-    Ok(Connection(match tls {
-        Some(tls) => Box::new(tls.accept(stream).await?),
-        None => stream,
-    }))
+    connections: mpsc::Sender<io::Result<Connection>>,
+) {
+    tokio::spawn(async move {
+        let stream = match tls {
+            None => stream,
+            Some(tls) => match tls.accept(stream).await {
+                Ok(stream) => Box::new(stream),
+                Err(error) => return tracing::warn!(%error, "connection refused"),
+            },
+        };
+        // When nobody takes connections any more the server is ending.
+        drop(connections.send(Ok(Connection(stream))).await);
+    });
 }
 
 /// A path for the socket that is new, fits, and does not break the handshake line.
 fn socket_path(directory: Option<&Path>, temporary: &Path) -> Option<PathBuf> {
-    if !cfg!(unix) {
-        return None;
-    }
     let nanos = jiff::Timestamp::now().subsec_nanosecond();
     let name = format!("plugin{}-{nanos}", std::process::id());
     let fits = |path: &PathBuf| {

@@ -300,7 +300,7 @@ mod tests {
         let reader = Reader::root(&config);
         let mut diags = Diagnostics::new();
         assert_eq!(reader.integer("size", &mut diags), Field::Null);
-        let read = reader.parse("name", "Invalid name", &mut diags, |text| text.parse::<u8>());
+        let read = reader.parse("name", "Invalid name", &mut diags, str::parse::<u8>);
         assert_eq!(read, Field::Null);
         duplicates(&reader.blocks("git"), "name", &mut diags);
         let told: Vec<String> =

@@ -79,7 +79,7 @@ impl<'s> Page<'s> {
             let kind = block_kind(nested);
             self.line(
                 name,
-                kind,
+                &kind,
                 &nested.block.description,
                 nested.block.deprecated.as_deref(),
                 Some(&path),
@@ -107,9 +107,9 @@ impl<'s> Page<'s> {
             }
         }
         match &attribute.ty {
-            AttributeType::Value(_) => self.line(name, kind, &description, deprecated, None),
+            AttributeType::Value(_) => self.line(name, &kind, &description, deprecated, None),
             AttributeType::Nested(nested) => {
-                self.line(name, kind, &description, deprecated, Some(path));
+                self.line(name, &kind, &description, deprecated, Some(path));
                 let attributes = nested.attributes.iter().collect();
                 self.nested.push((path.clone(), Body { attributes, blocks: Vec::new() }));
             }
@@ -119,7 +119,7 @@ impl<'s> Page<'s> {
     fn line(
         &mut self,
         name: &str,
-        kind: String,
+        kind: &str,
         description: &str,
         deprecated: Option<&str>,
         nested: Option<&Path>,
@@ -145,7 +145,7 @@ fn block_kind(nested: &NestedBlock) -> String {
         BlockNesting::Set => "Block Set",
         BlockNesting::Map => "Block Map",
     };
-    let min = (nested.min > 0).then(|| format!(", Min: {}", nested.min)).unwrap_or_default();
+    let min = if nested.min > 0 { format!(", Min: {}", nested.min) } else { String::new() };
     let max = nested.max.map(|max| format!(", Max: {max}")).unwrap_or_default();
     format!("{kind}{min}{max}")
 }

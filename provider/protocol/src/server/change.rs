@@ -25,7 +25,7 @@ impl<P: Provider> Server<P> {
         if proposed.is_null() {
             let destroy = Destroy { state: &prior, private: &private };
             entry.item.plan_destroy(cx, destroy, diags).await;
-            return planned(entry, &Value::Null, Vec::new(), private, diags);
+            return planned(entry, &Value::Null, &[], private, diags);
         }
         let cx = Context {
             client: cx.client.clone(),
@@ -50,7 +50,7 @@ impl<P: Provider> Server<P> {
         let found = plan::plan_violations(&entry.typed.schema.block, &prior, &config, &value);
         broken("Bug in the provider: invalid plan", found, diags);
         let paths = replaced(entry, &value, &prior, requires_replace);
-        planned(entry, &value, paths, private, diags)
+        planned(entry, &value, &paths, private, diags)
     }
 
     pub(super) async fn apply_change(
@@ -96,7 +96,7 @@ impl<P: Provider> Server<P> {
 fn planned<C>(
     entry: &Entry<dyn Resource<C>>,
     value: &Value,
-    paths: Vec<Path>,
+    paths: &[Path],
     private: Vec<u8>,
     diags: &mut Diagnostics,
 ) -> Option<plan_resource_change::Response> {

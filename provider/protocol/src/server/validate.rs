@@ -36,13 +36,7 @@ impl<P: Provider> Server<P> {
         let config = entry.typed.decode(request.config.as_ref(), diags)?;
         let allowed = write_only_allowed(request.client_capabilities.as_ref());
         by_schema(&entry.typed.schema, &config, allowed, diags);
-        let cx = Context {
-            client: None,
-            cancel: cx.cancel.clone(),
-            request_id: cx.request_id.clone(),
-            write_only_allowed: allowed,
-        };
-        entry.item.validate(&cx, &config, diags).await;
+        entry.item.validate(&offline(cx, allowed), &config, diags).await;
         Some(validate_resource_config::Response::default())
     }
 
@@ -55,13 +49,23 @@ impl<P: Provider> Server<P> {
         let entry = self.data_source(&request.type_name, diags)?;
         let config = entry.typed.decode(request.config.as_ref(), diags)?;
         by_schema(&entry.typed.schema, &config, true, diags);
-        entry.item.validate(cx, &config, diags).await;
+        entry.item.validate(&offline(cx, true), &config, diags).await;
         Some(validate_data_resource_config::Response::default())
     }
 }
 
 pub(super) fn write_only_allowed(capabilities: Option<&ClientCapabilities>) -> bool {
     capabilities.is_some_and(|client| client.write_only_attributes_allowed)
+}
+
+/// Without the client, so that a check cannot come to depend on it.
+fn offline<C>(cx: &Context<C>, write_only_allowed: bool) -> Context<C> {
+    Context {
+        client: None,
+        cancel: cx.cancel.clone(),
+        request_id: cx.request_id.clone(),
+        write_only_allowed,
+    }
 }
 
 fn by_schema(schema: &Schema, config: &Value, write_only_allowed: bool, diags: &mut Diagnostics) {

@@ -22,6 +22,7 @@ pub enum EncodeError {
 }
 
 impl EncodeError {
+    #[expect(clippy::needless_pass_by_value, reason = "a function for map_err")]
     pub(super) fn write(error: impl ToString) -> Self {
         Self::Write(error.to_string())
     }
