@@ -332,6 +332,94 @@ async fn logs_are_lines_that_the_host_reads() {
     assert!(lines.iter().all(|line| line["@message"].is_string()));
 }
 
+#[tokio::test]
+async fn states_of_before_are_brought_up() {
+    let notes = tempfile::tempdir().expect("a directory");
+    let started = start(None, &[]).await;
+    let mut session = Session::open(&started, None, notes.path()).await;
+    let upgrade = |version, json: &str| wire::upgrade_resource_state::Request {
+        type_name: NOTE.to_owned(),
+        version,
+        raw_state: Some(wire::RawState { json: json.into(), ..wire::RawState::default() }),
+    };
+    let json = r#"{"name":"a","weight":12345678901234567890.5,"gone":[1],"secret":"s"}"#;
+    let answer = session.client.upgrade_resource_state(upgrade(0, json)).await.expect("an answer");
+    let answer = answer.into_inner();
+    assert_eq!(answer.diagnostics, []);
+    let state = decode(answer.upgraded_state.as_ref(), &session.note);
+    let weight = state.get("weight").and_then(Value::as_number).expect("a number").to_string();
+    assert_eq!(weight, "12345678901234567890.5");
+    assert_eq!(state.get("tag"), Some(&Value::List(vec![])));
+    assert_eq!(state.get("secret"), Some(&Value::Null));
+
+    for (version, json, told) in [
+        (-1, r#"{"name":"a"}"#, "State is of an older version"),
+        (0, "{", "Cannot read the state"),
+        (0, "", "State is too old"),
+    ] {
+        let answer = session.client.upgrade_resource_state(upgrade(version, json)).await;
+        assert_eq!(answer.expect("an answer").into_inner().diagnostics[0].summary, told);
+    }
+
+    let request = wire::move_resource_state::Request {
+        source_provider_address: "registry.terraform.io/acme/other".to_owned(),
+        source_type_name: "other_note".to_owned(),
+        source_state: Some(wire::RawState { json: b"{}".to_vec(), ..wire::RawState::default() }),
+        target_type_name: NOTE.to_owned(),
+        ..wire::move_resource_state::Request::default()
+    };
+    let answer = session.client.move_resource_state(request).await.expect("an answer");
+    assert_eq!(answer.into_inner().diagnostics[0].summary, "Cannot move from this type");
+    session.shut_down(started).await;
+}
+
+#[tokio::test]
+async fn functions_take_arguments_of_any_shape() {
+    let started = start(None, &[]).await;
+    let channel = started.connect(None).await.expect("a connection");
+    let mut client = ProviderClient::new(channel);
+    let mut call = async |name: &str, arguments: Vec<Option<wire::DynamicValue>>| {
+        let arguments = arguments.into_iter().flatten().collect();
+        let request = wire::call_function::Request { name: name.to_owned(), arguments };
+        client.call_function(request).await.expect("an answer").into_inner()
+    };
+    let name = || encode(&Value::from("build"), &Type::String);
+    let config =
+        |key: &str| encode(&Value::object([(key, Value::list(["make", "all"]))]), &Type::Dynamic);
+    let answer = call("step", vec![name(), config("run")]).await;
+    let ty = Type::object(["name", "uses", "config"].map(|name| (name, Type::String)));
+    let step = decode(answer.result.as_ref(), &ty);
+    assert_eq!(step.get("config"), Some(&Value::from(r#"{"run":["make","all"]}"#)));
+
+    let wrong = call("step", vec![name(), config("rnu")]).await.error.expect("an error");
+    assert_eq!(wrong.function_argument, Some(1));
+    let few = call("step", vec![name()]).await.error.expect("an error");
+    assert_eq!(few.text, "1 arguments, where 2 belong");
+    let odd =
+        call("step", vec![name(), Some(wire::DynamicValue { msgpack: vec![0xc1], json: vec![] })]);
+    assert!(odd.await.error.expect("an error").text.starts_with("Cannot read a value"));
+    assert!(call("nothing", vec![]).await.error.is_some());
+}
+
+#[tokio::test]
+async fn a_provider_whose_host_was_killed_ends() {
+    use tokio::io::AsyncReadExt as _;
+    // The shell is the host; what it started must not outlive it.
+    let mut shell = tokio::process::Command::new("sh")
+        .args(["-c", "\"$0\" & wait", host::PROVIDER])
+        .env(host::COOKIE.0, host::COOKIE.1)
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("a shell");
+    let mut stdout = shell.stdout.take().expect("a pipe");
+    let mut first = [0];
+    stdout.read_exact(&mut first).await.expect("a handshake");
+    shell.kill().await.expect("running");
+    let mut rest = Vec::new();
+    let ended = tokio::time::timeout(Duration::from_secs(20), stdout.read_to_end(&mut rest)).await;
+    ended.expect("an end").expect("readable");
+}
+
 #[test]
 fn a_person_is_told_what_this_is() {
     let output = std::process::Command::new(host::PROVIDER)

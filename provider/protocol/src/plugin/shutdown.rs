@@ -18,7 +18,7 @@ use super::handshake::Mode;
 /// it kills.
 const GRACE: Duration = Duration::from_millis(300);
 /// How often to look whether the host is still there.
-const PARENT_CHECK: Duration = Duration::from_secs(2);
+const PARENT_CHECK: Duration = Duration::from_secs(1);
 
 /// Takes over the signals: termination ends, an interrupt does not, unless there is no host.
 pub(super) fn on_signals(mode: Mode, end: &CancellationToken) -> io::Result<()> {

@@ -5,9 +5,11 @@
 //! interface serves. Only unix is served here.
 
 use std::fmt;
+use std::fs::Permissions;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
+use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -111,12 +113,14 @@ impl Listener {
         let listener = UnixListener::bind(&path)
             .map_err(|source| SocketError::Unix { path: path.clone(), source })?;
         let unlink = Unlink(path.clone());
-        if let Some(group) = group {
-            share(&path, group).map_err(|source| SocketError::Group {
+        match group {
+            None => std::fs::set_permissions(&path, Permissions::from_mode(0o600))
+                .map_err(|source| SocketError::Unix { path: path.clone(), source })?,
+            Some(group) => share(&path, group).map_err(|source| SocketError::Group {
                 group: group.to_owned(),
                 path: path.clone(),
                 source,
-            })?;
+            })?,
         }
         let bound = Arc::new(Bound::Unix(listener));
         Ok(Self { bound, address: Address::Unix(path), _unlink: Some(unlink) })
@@ -216,14 +220,13 @@ fn socket_path(directory: Option<&Path>, temporary: &Path) -> Option<PathBuf> {
 
 /// Lets a group connect, given by number or by name.
 fn share(path: &Path, group: &str) -> io::Result<()> {
-    use std::os::unix::fs::{PermissionsExt, chown};
     let id = match group.parse() {
         Ok(id) => id,
         Err(_) => group_id(&std::fs::read_to_string("/etc/group")?, group)
             .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "no such group"))?,
     };
     chown(path, None, Some(id))?;
-    std::fs::set_permissions(path, PermissionsExt::from_mode(0o660))
+    std::fs::set_permissions(path, Permissions::from_mode(0o660))
 }
 
 fn group_id(groups: &str, name: &str) -> Option<u32> {
