@@ -20,6 +20,7 @@ pub mod git;
 pub mod http;
 pub mod infra;
 pub mod metrics;
+pub mod oci;
 pub mod process;
 pub mod workdir;
 

@@ -1,0 +1,209 @@
+//! The door: what the daemon calls.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use reconciler_domain::id::{ProjectName, PromotionId, StepName};
+use reconciler_domain::plan::Base;
+use reconciler_domain::step::{Call, StepOutcome};
+use reconciler_domain::verification::{FrozenCheck, Measurement};
+use reconciler_domain::warehouse::{Discovery, Source};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{EffectsConfig, Logins};
+use crate::git::{Git, GitConfig, GitError};
+use crate::http::{HttpClient, HttpError};
+use crate::infra::shim::Shim;
+use crate::infra::{Tool, ToolError, ToolKind, ToolPreference};
+use crate::layout::Layout;
+use crate::sources::{self, Registries, Tips};
+use crate::steps::{self, RunContext, Stopping};
+use crate::{checks, clean};
+
+/// Carries out what was decided. Cheap to clone; clones share everything.
+#[derive(Clone)]
+pub struct Effects(Arc<Inner>);
+
+struct Inner {
+    config: EffectsConfig,
+    layout: Layout,
+    logins: Arc<Logins>,
+    git: Git,
+    http: HttpClient,
+    registries: Registries,
+    tips: Tips,
+    tools: tokio::sync::Mutex<HashMap<Option<String>, Tool>>,
+}
+
+/// Why the effects cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The data directory cannot be used.
+    #[error("data directory `{path}` cannot be used")]
+    DataDir {
+        /// The directory.
+        path: PathBuf,
+        /// The reason.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Git cannot be set up.
+    #[error("git cannot be set up")]
+    Git(#[from] GitError),
+    /// The HTTP client cannot be set up.
+    #[error("the HTTP client cannot be set up")]
+    Http(#[from] HttpError),
+}
+
+impl Effects {
+    /// Opens the data directory and the clients. Must be called inside a tokio runtime.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn open(config: EffectsConfig) -> Result<Self, OpenError> {
+        let layout = Layout::open(&config.data_dir)
+            .map_err(|source| OpenError::DataDir { path: config.data_dir.clone(), source })?;
+        let logins = Arc::new(Logins::new(config.credentials.clone()));
+        let git = Git::open(GitConfig {
+            credentials: logins.clone(),
+            allow_local: config.allow_local_git,
+            egress: config.egress.clone(),
+            shutdown: config.shutdown.clone(),
+            ..GitConfig::new(layout.mirrors())
+        })?;
+        let http = HttpClient::new(config.egress.clone())?;
+        let registries = Registries::new(&config, logins.registries())?;
+        let (tips, tools) = (Tips::default(), tokio::sync::Mutex::default());
+        Ok(Self(Arc::new(Inner { config, layout, logins, git, http, registries, tips, tools })))
+    }
+
+    /// Carries out one call of a promotion. `rebuild` are the local calls, in order, that fill its
+    /// working directory; they are carried out again if it does not hold exactly their results.
+    ///
+    /// The call may be repeated after a crash at any point: it has its effect once. Dropping the
+    /// future breaks it off like a crash; an apply goes on and is found by the next call.
+    ///
+    /// One call at a time for one promotion; promotions are independent of each other.
+    ///
+    /// # Errors
+    /// [`Stopping`]: append nothing.
+    pub async fn run(
+        &self,
+        cx: &RunContext,
+        step: &StepName,
+        call: &Call,
+        rebuild: &[(StepName, Call)],
+    ) -> Result<StepOutcome, Stopping> {
+        steps::run(self, cx, step, call, rebuild).await
+    }
+
+    /// Says of each base that moved how it did.
+    ///
+    /// # Errors
+    /// A base could not be looked at: what happened, where, and what to do.
+    pub async fn probe(&self, cx: &RunContext, bases: &[Base]) -> Result<Vec<String>, String> {
+        steps::probe(self, cx, bases).await
+    }
+
+    /// Looks at a source. When that fails the versions of `previous` stay and the error is inside.
+    pub async fn discover(
+        &self,
+        source: &Source,
+        previous: &Discovery,
+        now: Timestamp,
+    ) -> Discovery {
+        sources::discover(self, source, previous, now).await
+    }
+
+    /// Takes one measurement. Where nothing can be said it is unknown, with the reason.
+    pub async fn measure(&self, check: &FrozenCheck, now: Timestamp) -> Measurement {
+        checks::measure(self, check, now).await
+    }
+
+    /// Removes working directories and stored plans of a promotion that has ended, and what is
+    /// known of applies that ended long ago. May be repeated.
+    ///
+    /// # Errors
+    /// Something could not be removed.
+    pub async fn clean(
+        &self,
+        project: &ProjectName,
+        promotion: &PromotionId,
+        now: Timestamp,
+    ) -> Result<(), String> {
+        clean::clean(self, project, promotion, now).await
+    }
+
+    pub(crate) fn layout(&self) -> &Layout {
+        &self.0.layout
+    }
+
+    pub(crate) fn logins(&self) -> &Logins {
+        &self.0.logins
+    }
+
+    pub(crate) fn git(&self) -> &Git {
+        &self.0.git
+    }
+
+    pub(crate) fn http(&self) -> &HttpClient {
+        &self.0.http
+    }
+
+    pub(crate) fn registries(&self) -> &Registries {
+        &self.0.registries
+    }
+
+    pub(crate) fn tips(&self) -> &Tips {
+        &self.0.tips
+    }
+
+    pub(crate) fn shutdown(&self) -> &CancellationToken {
+        &self.0.config.shutdown
+    }
+
+    pub(crate) fn hash_key(&self) -> &[u8] {
+        &self.0.config.hash_key
+    }
+
+    pub(crate) fn shim(&self) -> &Shim {
+        &self.0.config.shim
+    }
+
+    pub(crate) fn plugin_cache(&self) -> Option<&PathBuf> {
+        self.0.config.plugin_cache.as_ref()
+    }
+
+    pub(crate) fn infra_env(&self) -> &BTreeMap<String, String> {
+        &self.0.config.infra_env
+    }
+
+    /// The infra tool that a call asks for by name, or the configured one. Found once.
+    pub(crate) async fn tool(&self, name: Option<&str>) -> Result<Tool, ToolError> {
+        let preference = match name {
+            None => self.0.config.tool.clone(),
+            Some("tofu") => ToolPreference::Kind(ToolKind::OpenTofu),
+            Some("terraform") => ToolPreference::Kind(ToolKind::Terraform),
+            Some(other) => {
+                return Err(ToolError::InvalidPreference { preference: other.to_owned() });
+            }
+        };
+        let mut tools = self.0.tools.lock().await;
+        let known = name.map(str::to_owned);
+        if let Some(tool) = tools.get(&known).filter(|tool| tool.path.exists()) {
+            return Ok(tool.clone());
+        }
+        let tool = Tool::detect(&preference, self.shutdown()).await?;
+        tools.insert(known, tool.clone());
+        Ok(tool)
+    }
+}
+
+impl fmt::Debug for Effects {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Effects").field("config", &self.0.config).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,104 @@
+//! Where things are kept below the data directory.
+//!
+//! ```text
+//! mirrors/                               git mirrors; may be lost
+//! work/PROJECT/PROMOTION/                working directories, their markers, scratch; may be lost
+//! states/PROJECT/STAGE/NAME/             embedded states: the only copy
+//! plans/PROJECT/PROMOTION/               stored plans, until the promotion has ended
+//! runs/PROJECT/RUN/                      what is known of an apply, and its log
+//! ```
+
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use reconciler_domain::id::{ProjectName, PromotionId, StageName};
+
+const STATE_FILE: &str = "terraform.tfstate";
+/// File systems take 255 bytes for one name.
+const NAME_MAX: usize = 200;
+
+/// The data directory.
+#[derive(Debug, Clone)]
+pub(crate) struct Layout(PathBuf);
+
+impl Layout {
+    /// Opens the directory, making it (mode 0700) if it is missing.
+    pub(crate) fn open(data_dir: &Path) -> std::io::Result<Self> {
+        make_private_dir(data_dir)?;
+        // Absolute, so that it holds for children whatever their working directory.
+        Ok(Self(data_dir.canonicalize()?))
+    }
+
+    pub(crate) fn mirrors(&self) -> PathBuf {
+        self.0.join("mirrors")
+    }
+
+    pub(crate) fn work(&self, project: &ProjectName, promotion: &PromotionId) -> PathBuf {
+        self.0.join("work").join(project.as_str()).join(promotion.as_str())
+    }
+
+    /// The embedded state `name` of a stage; absent: the name is too long to be one.
+    pub(crate) fn state(
+        &self,
+        project: &ProjectName,
+        stage: &StageName,
+        name: &str,
+    ) -> Option<PathBuf> {
+        let stage = self.0.join("states").join(project.as_str()).join(stage.as_str());
+        Some(stage.join(plain(name)?).join(STATE_FILE))
+    }
+
+    pub(crate) fn all_plans(&self) -> PathBuf {
+        self.0.join("plans")
+    }
+
+    pub(crate) fn plans(&self, project: &ProjectName, promotion: &PromotionId) -> PathBuf {
+        self.all_plans().join(project.as_str()).join(promotion.as_str())
+    }
+
+    pub(crate) fn runs(&self, project: &ProjectName) -> PathBuf {
+        self.0.join("runs").join(project.as_str())
+    }
+}
+
+/// Makes a directory with its parents, each for this user only.
+pub(crate) fn make_private_dir(path: &Path) -> std::io::Result<()> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// The text as one file name, different for different texts: what is not a letter, a digit, `-`,
+/// `_` or an inner `.` becomes `%` and two hexadecimal digits.
+pub(crate) fn plain(text: &str) -> Option<String> {
+    use std::fmt::Write as _;
+    let mut name = String::new();
+    for (at, byte) in text.bytes().enumerate() {
+        let keeps = byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        if keeps || (byte == b'.' && at > 0) {
+            name.push(char::from(byte));
+        } else {
+            write!(name, "%{byte:02x}").expect("writing to a string does not fail");
+        }
+    }
+    (!name.is_empty() && name.len() <= NAME_MAX).then_some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, expect: Option<&str>) {
+        assert_eq!(plain(text).as_deref(), expect, "{text:?}");
+    }
+
+    #[test]
+    fn names_are_one_component_each() {
+        check("network", Some("network"));
+        check("src/modules/db.v2", Some("src%2fmodules%2fdb.v2"));
+        check(".", Some("%2e"));
+        check("..", Some("%2e."));
+        check("100%", Some("100%25"));
+        check("größe", Some("gr%c3%b6%c3%9fe"));
+        check("", None);
+        check(&"x".repeat(201), None);
+    }
+}

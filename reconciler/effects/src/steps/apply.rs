@@ -1,0 +1,298 @@
+//! The one run of a stored plan.
+//!
+//! A run belongs to its step and to the digest of its plan, and is known by its directory. It
+//! outlives this process, so the first thing is always to look whether it is there: it is waited
+//! for, or its end is taken. It is started again only where nothing was begun.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use reconciler_domain::infra::Action;
+use reconciler_domain::step::{Applied, ApplyCall, PlanRecord, Record};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::workspace::Workspace;
+use super::{Done, Halt, RunContext, infra, vault};
+use crate::Effects;
+use crate::infra::log::ApplyLog;
+use crate::infra::run::{self, ApplyError, ApplySpec, RunError, RunStatus};
+use crate::layout::{make_private_dir, plain};
+
+/// Beside the records of the shim: when the run began, and where.
+const BEGAN: &str = "began.json";
+/// Time that the tool gets to end after each of two interrupts.
+const GRACE: Duration = Duration::from_secs(600);
+/// Where the tool leaves a state that it could not write.
+const ERRORED_STATE: &str = "errored.tfstate";
+
+pub(super) async fn apply(
+    effects: &Effects,
+    cx: &RunContext,
+    workspace: &Workspace<'_>,
+    call: &ApplyCall,
+) -> Result<Done, Halt> {
+    if !call.plan.summary.has_changes {
+        return Ok(applied(Vec::new()));
+    }
+    let mut run = Run::last(effects, cx, call)?;
+    let begun = match run.status()? {
+        RunStatus::NotStarted => false,
+        RunStatus::Running { .. } => true,
+        RunStatus::Exited { .. } => !run.was_harmless(),
+        RunStatus::Dead { survivors } => {
+            untouched(effects, cx, workspace, call, &run, &survivors).await?;
+            false
+        }
+    };
+    if !begun {
+        run = run.next_free()?;
+        start(effects, cx, workspace, call, &run).await?;
+    }
+    wait(effects, cx, call, &run).await?;
+    conclude(call, &run)
+}
+
+/// A run directory. A run in which nothing happened is followed by another with the next number.
+struct Run {
+    base: PathBuf,
+    number: u32,
+}
+
+impl Run {
+    fn last(effects: &Effects, cx: &RunContext, call: &ApplyCall) -> Result<Self, Halt> {
+        let digest = call.plan.file_digest.get(..16).unwrap_or(&call.plan.file_digest);
+        let name = plain(&format!("{}-{digest}", call.run))
+            .ok_or_else(|| Halt::never(format_args!("run name {:?} is too long", call.run)))?;
+        let mut run = Self { base: effects.layout().runs(&cx.project).join(name), number: 1 };
+        while run.next().dir().exists() {
+            run = run.next();
+        }
+        Ok(run)
+    }
+
+    fn next(&self) -> Self {
+        Self { base: self.base.clone(), number: self.number + 1 }
+    }
+
+    /// This one if nothing was started in it, else the next.
+    fn next_free(self) -> Result<Self, Halt> {
+        match self.status()? {
+            RunStatus::NotStarted => Ok(self),
+            RunStatus::Running { .. } | RunStatus::Exited { .. } | RunStatus::Dead { .. } => {
+                Ok(self.next())
+            }
+        }
+    }
+
+    fn dir(&self) -> PathBuf {
+        let mut name = self.base.as_os_str().to_owned();
+        name.push(format!(".{}", self.number));
+        name.into()
+    }
+
+    fn status(&self) -> Result<RunStatus, Halt> {
+        run::attach(&self.dir()).map_err(|error| Halt::of(&error, true))
+    }
+
+    /// Whether an ended run changed nothing, for a reason that may pass.
+    fn was_harmless(&self) -> bool {
+        match run::outcome(&self.dir()) {
+            Err(ApplyError::StateLocked { .. } | ApplyError::NotRun { .. }) => true,
+            Ok(_)
+            | Err(
+                ApplyError::StalePlan
+                | ApplyError::Failed { .. }
+                | ApplyError::Dead { .. }
+                | ApplyError::NotEnded
+                | ApplyError::Run(_),
+            ) => false,
+        }
+    }
+
+    fn began(&self) -> Option<Began> {
+        serde_json::from_slice(&std::fs::read(self.dir().join(BEGAN)).ok()?).ok()
+    }
+
+    fn begin(&self, began: &Began) -> std::io::Result<()> {
+        make_private_dir(&self.dir())?;
+        std::fs::write(self.dir().join(BEGAN), serde_json::to_vec(began)?)
+    }
+}
+
+/// What a later process needs to know of a run that it did not start.
+#[derive(Serialize, Deserialize)]
+struct Began {
+    at: Timestamp,
+    module: PathBuf,
+}
+
+async fn start(
+    effects: &Effects,
+    cx: &RunContext,
+    workspace: &Workspace<'_>,
+    call: &ApplyCall,
+    run: &Run,
+) -> Result<(), Halt> {
+    let plan = vault::find(effects, &call.plan).await?;
+    let dir = workspace.take().await?;
+    let module = infra::module(effects, cx, workspace, &dir, &call.plan.call).await?;
+    vault::restore_lock(&plan, &module.dir)?;
+    infra::init(effects, &module).await?;
+    let run_dir = run.dir();
+    run.begin(&Began { at: cx.now, module: module.dir.clone() }).map_err(|error| {
+        Halt::later(format_args!("cannot write {}: {error}", run_dir.display()))
+    })?;
+    let spec = ApplySpec {
+        plan,
+        digest: call.plan.file_digest.clone(),
+        run_dir,
+        ephemeral: serde_json::Map::new(),
+        shim: effects.shim().clone(),
+    };
+    // Another process that starts the same run is found out below: both wait for the one run.
+    module.start_apply(&spec).await.map(drop).map_err(|error| infra::halt(&error))
+}
+
+/// Waits for the end; past the deadline asks for it twice, and never forces it.
+async fn wait(effects: &Effects, cx: &RunContext, call: &ApplyCall, run: &Run) -> Result<(), Halt> {
+    let timeout = call.plan.call.timeout;
+    let elapsed = run.began().map_or(Duration::ZERO, |began| {
+        Duration::try_from(cx.now.duration_since(began.at)).unwrap_or_default()
+    });
+    let dir = run.dir();
+    for patience in [timeout.saturating_sub(elapsed), GRACE, GRACE] {
+        match run::wait(&dir, Some(patience), effects.shutdown()).await {
+            Ok(_) => return Ok(()),
+            Err(RunError::DeadlineExceeded { .. }) => {
+                run::interrupt(&dir).await.map_err(|error| Halt::of(&error, true))?;
+            }
+            Err(error) => return Err(Halt::of(&error, true)),
+        }
+    }
+    Err(Halt::Uncertain {
+        message: format!(
+            "the apply did not end in {timeout:?} and does not react to interrupts; it still runs \
+             ({}): look at what it waits for, then end it by hand",
+            dir.display(),
+        ),
+    })
+}
+
+fn conclude(call: &ApplyCall, run: &Run) -> Result<Done, Halt> {
+    match run::outcome(&run.dir()) {
+        Ok(log) => Ok(applied(created(&call.plan, &log))),
+        Err(error @ (ApplyError::StateLocked { .. } | ApplyError::NotRun { .. })) => {
+            Err(Halt::of(&error, true))
+        }
+        Err(ApplyError::StalePlan) => Err(Halt::Failed {
+            message: "the state was changed after the plan was made, so the plan is not applied \
+                      and nothing was changed; promote again"
+                .to_owned(),
+            retry: false,
+            record: Box::new(Record::None),
+        }),
+        Err(ApplyError::Failed { ended, log, stderr }) => {
+            let record = Box::new(Record::Applied(Applied { created: begun(&call.plan, &log) }));
+            let kept = keep_errored_state(run);
+            let error = ApplyError::Failed { ended, log, stderr };
+            let message = format!("{}{kept}", crate::explain(&error));
+            Err(Halt::Failed { message, retry: false, record })
+        }
+        Err(ApplyError::Dead { log }) => Err(cut_off(&log, run)),
+        Err(error @ (ApplyError::NotEnded | ApplyError::Run(_))) => Err(Halt::of(&error, true)),
+    }
+}
+
+fn applied(created: Vec<String>) -> Done {
+    Done::new([("applied", Value::Bool(true))], Record::Applied(Applied { created }))
+}
+
+/// Addresses that the run created. What it replaced was there before and is not its own.
+fn created(plan: &PlanRecord, log: &ApplyLog) -> Vec<String> {
+    let planned = planned_creations(plan);
+    let creations = log.completed.iter().filter(|touched| touched.action == "create");
+    let own = creations.filter(|touched| planned.contains(touched.address.as_str()));
+    own.map(|touched| touched.address.clone()).collect()
+}
+
+/// Addresses that a failed run created or began to: an object whose creation failed may be there,
+/// and the state knows it as tainted.
+fn begun(plan: &PlanRecord, log: &ApplyLog) -> Vec<String> {
+    let planned = planned_creations(plan);
+    let all = log.completed.iter().chain(&log.errored).chain(&log.unfinished);
+    let own = all
+        .filter(|touched| touched.action == "create" && planned.contains(touched.address.as_str()));
+    own.map(|touched| touched.address.clone()).collect()
+}
+
+fn planned_creations(plan: &PlanRecord) -> BTreeSet<&str> {
+    let creations = plan.summary.addresses.get(&Action::Create);
+    creations.into_iter().flatten().map(reconciler_domain::infra::Address::as_str).collect()
+}
+
+/// Lets a dead run be started again if it had begun nothing: no process is left, its log names no
+/// resource, and the state is the one that was planned against.
+async fn untouched(
+    effects: &Effects,
+    cx: &RunContext,
+    workspace: &Workspace<'_>,
+    call: &ApplyCall,
+    run: &Run,
+    survivors: &[i32],
+) -> Result<(), Halt> {
+    let log = crate::infra::log::read(&run.dir())
+        .map_err(|error| Halt::later(format_args!("cannot read the log of the apply: {error}")))?;
+    if !survivors.is_empty() {
+        let pids: Vec<String> = survivors.iter().map(ToString::to_string).collect();
+        let message = format!(
+            "the apply was cut off, but processes that it started still run: {}; end them by hand",
+            pids.join(", ")
+        );
+        return Err(Halt::Uncertain { message });
+    }
+    let begun = log.completed.len() + log.errored.len() + log.unfinished.len();
+    if begun > 0 {
+        return Err(cut_off(&log, run));
+    }
+    let dir = workspace.take().await?;
+    let module = infra::module(effects, cx, workspace, &dir, &call.plan.call).await?;
+    infra::init(effects, &module).await?;
+    let state = module.state(effects.shutdown()).await.map_err(|error| infra::halt(&error))?;
+    let state = state.map(|state| (state.lineage, state.serial));
+    if state == call.plan.state { Ok(()) } else { Err(cut_off(&log, run)) }
+}
+
+/// A run that ended without a word, for a person to look at.
+fn cut_off(log: &ApplyLog, run: &Run) -> Halt {
+    let completed: Vec<&str> = log.completed.iter().map(|done| done.address.as_str()).collect();
+    let open: Vec<String> =
+        log.unfinished.iter().map(|open| format!("{} ({})", open.address, open.action)).collect();
+    let or_none = |list: String| if list.is_empty() { "none".to_owned() } else { list };
+    Halt::Uncertain {
+        message: format!(
+            "the apply was cut off (killed, or the machine stopped). Completed: {}. Begun and not \
+             known to have ended: {}. Look whether those exist, import or remove them, then promote \
+             again; the log is in {}",
+            or_none(completed.join(", ")),
+            or_none(open.join(", ")),
+            run.dir().display(),
+        ),
+    }
+}
+
+/// Saves the state that the tool could not write, which would go with the working directory.
+fn keep_errored_state(run: &Run) -> String {
+    let dir = run.dir();
+    let left = run.began().map(|began| began.module.join(ERRORED_STATE));
+    let Some(left) = left.filter(|left| left.exists()) else { return String::new() };
+    match std::fs::copy(&left, dir.join(ERRORED_STATE)) {
+        Ok(_) => format!(
+            "; the tool could not write the state: it is kept in {}, push it with `state push`",
+            dir.join(ERRORED_STATE).display()
+        ),
+        Err(error) => format!("; the tool could not write the state, and {error}"),
+    }
+}

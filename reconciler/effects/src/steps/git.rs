@@ -1,0 +1,210 @@
+//! Commits, pushes and their undo.
+//!
+//! A commit is made of nothing but its call, so it has the same id each time. On a branch it is
+//! recognised by that id, or by its trailer where others had pushed before and it was re-applied.
+
+use reconciler_domain::step::{
+    CommitCall, CommitRecord, FileChange, PushCall, PushRecord, Record, RevertCall,
+};
+use serde_json::{Map, Value};
+
+use super::workspace::{Workspace, rel_path};
+use super::{Done, Halt, RunContext};
+use crate::Effects;
+use crate::git::{
+    Class, CommitId, CommitOutcome, CommitRequest, FileDiff, Git, GitError, NewCommit, PushOutcome,
+    PushRequest, RepoUrl, RevertConflict, RevertOutcome, RevertRequest, Signature, Source, Trailer,
+};
+use crate::workdir::WorkDir;
+
+/// Attempts before a branch that others keep moving is left for a later attempt of the step.
+const ATTEMPTS_MAX: u32 = 10;
+
+pub(super) async fn commit(
+    effects: &Effects,
+    cx: &RunContext,
+    dir: &WorkDir,
+    call: &CommitCall,
+) -> Result<Done, Halt> {
+    let repo = repo(&call.repo)?;
+    let base = commit_id(&repo, &call.base)?;
+    let path = rel_path(&call.dir)?;
+    let tree = dir.resolve(&path).map_err(|error| Halt::of(&error, false))?;
+    let author = signature(&call.author_name, &call.author_email, call.date);
+    let git = effects.git();
+    let request = CommitRequest {
+        repo: repo.clone(),
+        base: base.clone(),
+        source: Source::WorkingTree { dir: tree, subpath: None },
+        committer: author.clone(),
+        author,
+        message: call.message.clone(),
+        trailers: vec![Trailer::promotion(&mark(cx, &call.mark)).map_err(|error| halt(&error))?],
+    };
+    let made = match git.commit(request).await.map_err(|error| halt(&error))? {
+        CommitOutcome::Committed(made) => Some(made),
+        CommitOutcome::Unchanged { .. } => None,
+    };
+    let files = match &made {
+        Some(NewCommit { commit, .. }) => files(git, &repo, &base, commit).await?,
+        None => Vec::new(),
+    };
+    let commit = made.map(|made| made.commit.to_string());
+    let outputs = [
+        ("changed", Value::Bool(commit.is_some())),
+        ("commit", Value::from(commit_text(commit.as_ref()))),
+    ];
+    let record = CommitRecord {
+        dir: call.dir.clone(),
+        repo: call.repo.clone(),
+        base: call.base.clone(),
+        commit,
+        files,
+    };
+    Ok(Done::new(outputs, Record::Commit(record)))
+}
+
+async fn files(
+    git: &Git,
+    repo: &RepoUrl,
+    base: &CommitId,
+    commit: &CommitId,
+) -> Result<Vec<FileChange>, Halt> {
+    let diffs = git.diff(repo, base, commit).await.map_err(|error| halt(&error))?;
+    let change = |diff: FileDiff| {
+        let patch = match (diff.truncated, diff.patch.is_empty()) {
+            (false, _) => diff.patch,
+            (true, true) => "(the difference is too large to be shown)\n".to_owned(),
+            (true, false) => format!("{}\n(cut)\n", diff.patch),
+        };
+        FileChange { path: diff.path, old_blob: diff.old_blob, new_blob: diff.new_blob, patch }
+    };
+    Ok(diffs.into_iter().map(change).collect())
+}
+
+pub(super) async fn push(
+    effects: &Effects,
+    cx: &RunContext,
+    workspace: &Workspace<'_>,
+    call: &PushCall,
+) -> Result<Done, Halt> {
+    let Some(commit) = &call.commit else { return Ok(pushed(call, None)) };
+    let repo = repo(&call.repo)?;
+    let request = PushRequest {
+        branch: call.branch.clone(),
+        commit: commit_id(&repo, commit)?,
+        trailer: Trailer::promotion(&mark(cx, &call.mark)).map_err(|error| halt(&error))?,
+        create: true,
+        max_attempts: ATTEMPTS_MAX,
+        repo,
+    };
+    let git = effects.git();
+    let outcome = match git.push(request.clone()).await {
+        // The clone cache was lost since the commit was made. The same call makes the same commit.
+        Err(GitError::CommitNotFound { .. }) if workspace.commit_again(commit).await? => {
+            git.push(request).await
+        }
+        outcome => outcome,
+    };
+    match outcome.map_err(|error| halt(&error))? {
+        PushOutcome::Pushed { commit, .. } | PushOutcome::AlreadyThere { commit } => {
+            Ok(pushed(call, Some(&commit)))
+        }
+    }
+}
+
+fn pushed(call: &PushCall, commit: Option<&CommitId>) -> Done {
+    let commit = commit.map(ToString::to_string);
+    let outputs = [
+        ("commit", Value::from(commit_text(commit.as_ref()))),
+        ("branch", Value::from(call.branch.as_str())),
+    ];
+    let (repo, branch) = (call.repo.clone(), call.branch.clone());
+    Done::new(outputs, Record::Push(PushRecord { repo, branch, commit }))
+}
+
+pub(super) async fn revert(
+    effects: &Effects,
+    cx: &RunContext,
+    call: &RevertCall,
+) -> Result<Done, Halt> {
+    let repo = repo(&call.repo)?;
+    let author = signature(&call.author_name, &call.author_email, call.date);
+    let commit = commit_id(&repo, &call.commit)?;
+    let request = RevertRequest {
+        branch: call.branch.clone(),
+        message: format!("Undo {} of promotion {}\n", &call.commit[..10], cx.promotion),
+        commit,
+        committer: author.clone(),
+        author,
+        trailer: Trailer::undo(&mark(cx, &call.mark)).map_err(|error| halt(&error))?,
+        max_attempts: ATTEMPTS_MAX,
+        repo,
+    };
+    let outcome = effects.git().revert(request).await.map_err(|error| halt(&error))?;
+    match outcome {
+        RevertOutcome::Reverted { commit, .. } | RevertOutcome::AlreadyReverted { commit } => {
+            let record = PushRecord {
+                repo: call.repo.clone(),
+                branch: call.branch.clone(),
+                commit: Some(commit.to_string()),
+            };
+            let commit = Value::from(commit.as_str());
+            Ok(Done::new([("commit", commit)], Record::Push(record)))
+        }
+        RevertOutcome::NothingToRevert { .. } => {
+            Ok(Done { outputs: Map::new(), record: Record::None })
+        }
+        RevertOutcome::Conflict { tip, files } => Err(conflict(call, &tip, &files)),
+    }
+}
+
+/// What remains of our commit where others wrote since, for a person to decide.
+fn conflict(call: &RevertCall, tip: &CommitId, files: &[RevertConflict]) -> Halt {
+    let blob = |id: &Option<String>| id.clone().unwrap_or_else(|| "no file".to_owned());
+    let file = |file: &RevertConflict| {
+        format!(
+            "{}: {} (ours {}, now {}, before {})",
+            file.path,
+            file.why,
+            blob(&file.ours),
+            blob(&file.present),
+            blob(&file.before),
+        )
+    };
+    let files: Vec<String> = files.iter().map(file).collect();
+    Halt::never(format_args!(
+        "commit {} cannot be undone on branch {:?} of {} at {tip}: {}; decide by hand what these \
+         files should hold",
+        call.commit,
+        call.branch,
+        call.repo,
+        files.join("; "),
+    ))
+}
+
+/// An absent commit is the empty text, so that templates can print it.
+fn commit_text(commit: Option<&String>) -> &str {
+    commit.map_or("", String::as_str)
+}
+
+/// The mark as it stands outside, where other projects may have promotions of the same name.
+fn mark(cx: &RunContext, mark: &str) -> String {
+    format!("{}/{mark}", cx.project)
+}
+
+fn signature(name: &str, email: &str, time: jiff::Timestamp) -> Signature {
+    Signature { name: name.to_owned(), email: email.to_owned(), time }
+}
+
+pub(super) fn repo(text: &str) -> Result<RepoUrl, Halt> {
+    text.parse().map_err(|error| Halt::never(format_args!("repository {text:?}: {error}")))
+}
+
+pub(super) fn commit_id(repo: &RepoUrl, text: &str) -> Result<CommitId, Halt> {
+    text.parse().map_err(|error| Halt::never(format_args!("{repo}: {error}")))
+}
+
+pub(super) fn halt(error: &GitError) -> Halt {
+    Halt::of(error, error.class() == Class::Retry)
+}

@@ -1,0 +1,91 @@
+//! Sending a request whose answer is judged.
+
+use http::Method;
+use reconciler_domain::expression::Expression;
+use reconciler_domain::step::{HttpCall, Record};
+use serde_json::{Map, Value};
+use url::Url;
+
+use super::{Done, Halt};
+use crate::Effects;
+use crate::answer;
+use crate::http::{Request, Response};
+
+pub(super) async fn send(effects: &Effects, call: &HttpCall) -> Result<Done, Halt> {
+    let success = expression("success", &call.success)?;
+    let mut outputs = Vec::new();
+    for (name, text) in &call.outputs {
+        outputs.push((name, expression(&format!("outputs.{name}"), text)?));
+    }
+    let request = request(call)?;
+    let response = match effects.http().send(request, effects.shutdown()).await {
+        Ok(response) => response,
+        Err(error) if error.may_have_been_sent() && call.at_most_once => {
+            return Err(Halt::Uncertain {
+                message: format!(
+                    "{} {}: {}; the receiver may have acted on it, and the step is marked to be \
+                     sent at most once: look there",
+                    call.method,
+                    shown(&call.url),
+                    crate::explain(&error),
+                ),
+            });
+        }
+        Err(error) => return Err(Halt::of(&error, error.is_retryable())),
+    };
+    judge(call, &success, &outputs, &response)
+}
+
+fn judge(
+    call: &HttpCall,
+    success: &Expression,
+    outputs: &[(&String, Expression)],
+    response: &Response,
+) -> Result<Done, Halt> {
+    let all = outputs.iter().map(|(_, expression)| expression).chain([success]);
+    let scope = answer::scope(response, all);
+    let target = format!("{} {}", call.method, shown(&call.url));
+    let said = format!("{target} answered {}", answer::excerpt(response));
+    if !success.holds(&scope).map_err(|error| Halt::never(format_args!("{said}; {error}")))? {
+        let again = response.status >= 500 && !call.at_most_once;
+        let message = format!("{said}, which `success` ({success}) does not accept");
+        return Err(if again { Halt::later(message) } else { Halt::never(message) });
+    }
+    let mut values = Map::new();
+    for (name, expression) in outputs {
+        let value = expression.evaluate(&scope);
+        let value = value
+            .map_err(|error| Halt::never(format_args!("{said}, but output {name:?}: {error}")))?;
+        values.insert((*name).clone(), value);
+    }
+    Ok(Done { outputs: values, record: Record::None })
+}
+
+fn request(call: &HttpCall) -> Result<Request, Halt> {
+    let url: Url = call
+        .url
+        .parse()
+        .map_err(|error| Halt::never(format_args!("URL {}: {error}", shown(&call.url))))?;
+    let method = Method::from_bytes(call.method.as_bytes())
+        .map_err(|_| Halt::never(format_args!("{:?} is not an HTTP method", call.method)))?;
+    let mut request = Request::new(method, url).timeout(call.timeout);
+    for (name, value) in &call.headers {
+        request = request.header(name, value);
+    }
+    let is_typed = call.headers.keys().any(|name| name.eq_ignore_ascii_case("content-type"));
+    Ok(match &call.body {
+        None => request,
+        Some(Value::String(text)) => request.body(text.clone()),
+        Some(json) if is_typed => request.body(json.to_string()),
+        Some(json) => request.header("Content-Type", "application/json").body(json.to_string()),
+    })
+}
+
+fn expression(what: &str, text: &str) -> Result<Expression, Halt> {
+    Expression::parse(text).map_err(|error| Halt::never(format_args!("{what}: {error}")))
+}
+
+/// The URL without its query, which may hold secrets.
+fn shown(url: &str) -> &str {
+    url.split(['?', '#']).next().unwrap_or(url)
+}

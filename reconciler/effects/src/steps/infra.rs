@@ -1,0 +1,155 @@
+//! Planning a module and reading its outputs.
+
+use std::path::PathBuf;
+
+use reconciler_domain::id::StepName;
+use reconciler_domain::infra;
+use reconciler_domain::step::{PlanCall, PlanRecord, PlannedOutput, Record};
+use serde_json::{Map, Value, json};
+
+use super::workspace::{Workspace, rel_path};
+use super::{Done, Halt, RunContext, vault};
+use crate::Effects;
+use crate::infra::backend::{self, Backend};
+use crate::infra::{InfraError, Module, Plan, PlanMode, PlanOptions, State, StateId};
+use crate::layout::plain;
+use crate::workdir::WorkDir;
+
+pub(super) async fn plan(
+    effects: &Effects,
+    cx: &RunContext,
+    workspace: &Workspace<'_>,
+    step: &StepName,
+    call: &PlanCall,
+) -> Result<Done, Halt> {
+    let dir = workspace.take().await?;
+    let module = module(effects, cx, workspace, &dir, call).await?;
+    init(effects, &module).await?;
+    let options = PlanOptions {
+        mode: if call.destroy.is_empty() { PlanMode::Normal } else { PlanMode::Destroy },
+        targets: call.destroy.clone(),
+        variables: call.vars.clone(),
+        var_files: var_files(&dir, call)?,
+        ..PlanOptions::new(vault::draft(effects, cx, step)?)
+    };
+    let made = module.plan(&options, effects.shutdown()).await.map_err(|error| halt(&error))?;
+    let file = vault::store(effects, cx, step, &made, &module.dir).await?;
+    let read = infra::Plan::parse(made.json.as_bytes());
+    let read = read.map_err(|error| Halt::never(format_args!("plan of {}: {error}", call.dir)))?;
+    let record = PlanRecord {
+        call: call.clone(),
+        file_digest: made.digest.clone(),
+        file,
+        summary: read.summary(),
+        semantic_digest: read.semantic_digest(effects.hash_key()),
+        outputs: read.outputs().into_iter().map(|(name, value)| (name, known(value))).collect(),
+        state: state_of(&made),
+    };
+    let summary = &record.summary;
+    let outputs = [
+        ("create", json!(summary.create)),
+        ("update", json!(summary.update)),
+        ("replace", json!(summary.replace)),
+        ("delete", json!(summary.delete)),
+        ("has_changes", json!(summary.has_changes)),
+        ("digest", json!(record.semantic_digest)),
+    ];
+    Ok(Done::new(outputs, Record::Plan(Box::new(record))))
+}
+
+fn state_of(plan: &Plan) -> Option<(String, u64)> {
+    plan.state.as_ref().map(|StateId { lineage, serial }| (lineage.clone(), *serial))
+}
+
+fn known(output: infra::PlannedOutput) -> PlannedOutput {
+    match output {
+        infra::PlannedOutput { sensitive: true, .. } => PlannedOutput::Sensitive,
+        infra::PlannedOutput { value: Some(value), .. } => PlannedOutput::Known(value),
+        infra::PlannedOutput { value: None, .. } => PlannedOutput::Unknown,
+    }
+}
+
+fn var_files(dir: &WorkDir, call: &PlanCall) -> Result<Vec<PathBuf>, Halt> {
+    let below = |file: &String| {
+        // Alone first: joined, an absolute path would replace the module's.
+        rel_path(file)?;
+        let path = rel_path(&format!("{}/{file}", call.dir))?;
+        dir.resolve(&path)
+            .map_err(|error| Halt::never(format_args!("variable file {file:?}: {error}")))
+    };
+    call.var_files.iter().map(below).collect()
+}
+
+/// The outputs of a module's state. Sensitive ones are left out: outputs of steps are recorded.
+pub(super) async fn output(
+    effects: &Effects,
+    cx: &RunContext,
+    workspace: &Workspace<'_>,
+    call: &PlanCall,
+) -> Result<Done, Halt> {
+    let dir = workspace.take().await?;
+    let module = module(effects, cx, workspace, &dir, call).await?;
+    init(effects, &module).await?;
+    let values = module.output(effects.shutdown()).await.map_err(|error| halt(&error))?;
+    let open = values.into_iter().filter(|(_, output)| !output.sensitive);
+    let outputs: Map<String, Value> = open.map(|(name, output)| (name, output.value)).collect();
+    Ok(Done { outputs, record: Record::None })
+}
+
+/// The module of a call, ready for [`init`].
+pub(super) async fn module(
+    effects: &Effects,
+    cx: &RunContext,
+    workspace: &Workspace<'_>,
+    dir: &WorkDir,
+    call: &PlanCall,
+) -> Result<Module, Halt> {
+    let path = dir
+        .resolve(&rel_path(&call.dir)?)
+        .map_err(|error| Halt::never(format_args!("module directory {:?}: {error}", call.dir)))?;
+    let state = match backend::of_module(&path).map_err(|error| Halt::of(&error, false))? {
+        Backend::None => State::Embedded(embedded(effects, cx, call)?),
+        Backend::Declared(_) | Backend::Cloud => State::Declared,
+    };
+    let tool = effects.tool(call.tool.as_deref()).await.map_err(|error| Halt::of(&error, false))?;
+    Ok(Module {
+        env: effects.infra_env().clone(),
+        state,
+        plugin_cache: effects.plugin_cache().cloned(),
+        lock_timeout: call.lock_timeout,
+        deadline: call.timeout,
+        ..Module::new(tool, path, workspace.scratch(&scratch_name(call)?))
+    })
+}
+
+/// The file of the embedded state.
+pub(super) fn embedded(
+    effects: &Effects,
+    cx: &RunContext,
+    call: &PlanCall,
+) -> Result<PathBuf, Halt> {
+    effects.layout().state(&cx.project, &cx.stage, &call.state).ok_or_else(|| {
+        Halt::never(format_args!(
+            "state name {:?} is empty or too long; give the step a short `state`",
+            call.state
+        ))
+    })
+}
+
+fn scratch_name(call: &PlanCall) -> Result<String, Halt> {
+    plain(&call.dir)
+        .ok_or_else(|| Halt::never(format_args!("module directory {:?} is too long", call.dir)))
+}
+
+/// Prepares a module. What fails here is mostly the way to a registry, so it may pass.
+pub(super) async fn init(effects: &Effects, module: &Module) -> Result<(), Halt> {
+    match module.init(effects.shutdown()).await {
+        Ok(_) => Ok(()),
+        Err(error @ InfraError::Failed { .. }) => Err(Halt::of(&error, true)),
+        Err(error) => Err(halt(&error)),
+    }
+}
+
+pub(super) fn halt(error: &InfraError) -> Halt {
+    Halt::of(error, error.is_retryable())
+}

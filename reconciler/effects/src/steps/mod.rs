@@ -1,0 +1,155 @@
+//! Carrying out the calls of a promotion.
+//!
+//! ```text
+//! run ─┬─ workspace      the working directory, rebuilt from the log's calls if it was lost
+//!      ├─ git            clone, commit, push, revert
+//!      ├─ yaml           values in a file
+//!      ├─ infra ─┬─ vault     stored plans and embedded states
+//!      │         └─ apply     the one run of a plan, found again after a crash
+//!      └─ http           a request and what its answer means
+//! probe                  what moved since a change set was made
+//! ```
+//!
+//! Every call may be repeated after a crash at any point: what it changes outside is looked for
+//! first and done only where it is missing. Nothing here tries again by itself: a failure says
+//! whether another attempt can help, and attempts belong to the caller.
+
+mod apply;
+mod git;
+mod http;
+mod infra;
+mod probe;
+mod vault;
+mod workspace;
+mod yaml;
+
+use jiff::Timestamp;
+use reconciler_domain::id::{ProjectName, PromotionId, StageName, StepName};
+use reconciler_domain::step::{Call, Record, StepOutcome};
+use serde_json::{Map, Value};
+
+use workspace::Workspace;
+
+use crate::{Effects, blocking};
+pub(crate) use probe::probe;
+
+/// Whose call it is, and when.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunContext {
+    /// The project.
+    pub project: ProjectName,
+    /// The stage.
+    pub stage: StageName,
+    /// The promotion.
+    pub promotion: PromotionId,
+    /// Which of its working directories.
+    pub workdir: WorkdirKind,
+    /// The time of the call.
+    pub now: Timestamp,
+}
+
+/// A promotion's working directories: its undo works on other trees than itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum WorkdirKind {
+    /// Of its steps.
+    Main,
+    /// Of its undo.
+    Undo,
+}
+
+/// The process is stopping: nothing is known about the call, and nothing may be recorded. The next
+/// process finds the intent without an outcome and calls again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the process is stopping; the call is resumed by the next one")]
+pub struct Stopping;
+
+impl WorkdirKind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Main => "main",
+            Self::Undo => "undo",
+        }
+    }
+}
+
+/// Runs one call. `rebuild` fills the working directory again if it does not hold exactly that.
+pub(crate) async fn run(
+    effects: &Effects,
+    cx: &RunContext,
+    step: &StepName,
+    call: &Call,
+    rebuild: &[(StepName, Call)],
+) -> Result<StepOutcome, Stopping> {
+    let stopped = || effects.shutdown().is_cancelled();
+    if stopped() {
+        return Err(Stopping);
+    }
+    let outcome = match carry_out(effects, cx, step, call, rebuild).await {
+        Ok(done) => StepOutcome::Done { outputs: done.outputs, record: done.record },
+        // What stopping broke off says nothing about the call.
+        Err(_) if stopped() => return Err(Stopping),
+        Err(Halt::Failed { message, retry, record }) => {
+            StepOutcome::Failed { message, retry, record: *record }
+        }
+        Err(Halt::Uncertain { message }) => StepOutcome::Uncertain { message },
+    };
+    Ok(outcome)
+}
+
+async fn carry_out(
+    effects: &Effects,
+    cx: &RunContext,
+    step: &StepName,
+    call: &Call,
+    rebuild: &[(StepName, Call)],
+) -> Result<Done, Halt> {
+    let workspace = Workspace::open(effects, cx, rebuild);
+    match call {
+        Call::GitClone(_) | Call::YamlUpdate(_) => workspace.advance(call).await,
+        Call::GitCommit(commit) => git::commit(effects, cx, &workspace.fill().await?, commit).await,
+        Call::GitPush(push) => git::push(effects, cx, &workspace, push).await,
+        Call::GitRevert(revert) => git::revert(effects, cx, revert).await,
+        Call::TfPlan(plan) => infra::plan(effects, cx, &workspace, step, plan).await,
+        Call::TfApply(apply) => apply::apply(effects, cx, &workspace, apply).await,
+        Call::TfOutput(output) => infra::output(effects, cx, &workspace, &output.plan).await,
+        Call::Http(http) => http::send(effects, http).await,
+    }
+}
+
+/// A call that is done.
+struct Done {
+    outputs: Map<String, Value>,
+    record: Record,
+}
+
+/// A call that is not done.
+#[derive(Debug)]
+enum Halt {
+    /// It failed, and what it changed outside is in the record.
+    Failed { message: String, retry: bool, record: Box<Record> },
+    /// Nobody can know without looking.
+    Uncertain { message: String },
+}
+
+impl Done {
+    fn new<const N: usize>(outputs: [(&str, Value); N], record: Record) -> Self {
+        let outputs = outputs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        Self { outputs, record }
+    }
+}
+
+impl Halt {
+    /// A person has to change something first.
+    fn never(message: impl std::fmt::Display) -> Self {
+        Self::Failed { message: message.to_string(), retry: false, record: Box::new(Record::None) }
+    }
+
+    /// The same call may succeed later.
+    fn later(message: impl std::fmt::Display) -> Self {
+        Self::Failed { message: message.to_string(), retry: true, record: Box::new(Record::None) }
+    }
+
+    fn of(error: &(dyn std::error::Error + 'static), retry: bool) -> Self {
+        Self::Failed { message: crate::explain(error), retry, record: Box::new(Record::None) }
+    }
+}
