@@ -72,7 +72,12 @@ fn elements<'v>(value: &'v Value, path: &Path, is_set: bool) -> Vec<(&'v Value, 
         Value::Map(elements) => {
             elements.iter().map(|(key, value)| (value, path.key(key))).collect()
         }
-        _ => Vec::new(),
+        Value::Null
+        | Value::Unknown(_)
+        | Value::Bool(_)
+        | Value::Number(_)
+        | Value::String(_)
+        | Value::Dynamic(_) => Vec::new(),
     }
 }
 

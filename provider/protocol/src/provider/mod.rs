@@ -1,6 +1,6 @@
 //! What the author of a provider writes: the provider, its resources, data sources and functions.
 //!
-//! All of them speak in [`Value`](crate::cty::Value)s and [`Diagnostics`](crate::Diagnostics).
+//! All of them speak in [`Value`]s and [`Diagnostics`].
 //! What can be decided from the schema alone is decided before they are called and checked after.
 
 mod data_source;

@@ -237,7 +237,12 @@ impl<'v> Reader<'v> {
                 Some(Self { value, path: self.path_of(name).index(0) })
             }
             value @ Value::Map(_) => Some(Self { value, path: self.path_of(name) }),
-            _ => None,
+            Value::Null
+            | Value::Unknown(_)
+            | Value::Bool(_)
+            | Value::Number(_)
+            | Value::String(_)
+            | Value::Dynamic(_) => None,
         }
     }
 
