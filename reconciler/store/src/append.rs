@@ -1,0 +1,350 @@
+//! Appending to the log of a promotion: the event, what follows from it, and who has to look again,
+//! in one transaction.
+
+use jiff::Timestamp;
+use reconciler_domain::id::{Principal, ProjectName, PromotionId};
+use reconciler_domain::plan::{Consequences, consequences};
+use reconciler_domain::promotion::{Entry, Event, IllegalEvent, Promotion, State};
+use rusqlite::params;
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+
+use crate::Store;
+use crate::definition::{Kind, raise_revision, revision};
+use crate::error::StoreError;
+use crate::fold::Folded;
+use crate::freight;
+use crate::ledger::{Happened, Subject, hex};
+use crate::promotion::{hold, slot_holder};
+use crate::sql::{is_constraint, json, micros, signed, whole_micros};
+use crate::wake::{Lease, WakeKey, is_held, wake, wake_stage, wake_users};
+use crate::writer::Write;
+
+/// Why an event was not appended. Nothing was written.
+#[derive(Debug, thiserror::Error)]
+pub enum AppendError {
+    /// It is not there.
+    #[error("there is no promotion {promotion}")]
+    NotFound {
+        /// The promotion.
+        promotion: PromotionId,
+    },
+    /// Someone else works on the promotion by now.
+    #[error("the lease of promotion {promotion} is lost: stop working on it")]
+    Fenced {
+        /// The promotion.
+        promotion: PromotionId,
+    },
+    /// The log grew since it was read.
+    #[error("the log of promotion {promotion} goes on to entry {last_seq} by now; look again")]
+    Moved {
+        /// The promotion.
+        promotion: PromotionId,
+        /// Its last entry.
+        last_seq: u64,
+    },
+    /// The project changed since the decision to commit.
+    #[error("the project changed meanwhile (revision {revision}); judge the gates again")]
+    Revision {
+        /// The present revision.
+        revision: u64,
+    },
+    /// Another promotion holds the slot of the stage.
+    #[error("promotion {holder} is under way in that stage; wait for it to end")]
+    SlotTaken {
+        /// The other promotion.
+        holder: PromotionId,
+    },
+    /// The commit must name the revision that it was decided from.
+    #[error("promotion {promotion} can only be committed against a revision of its project")]
+    Guarded {
+        /// The promotion.
+        promotion: PromotionId,
+    },
+    /// The event cannot follow those before it.
+    #[error(transparent)]
+    Illegal(#[from] IllegalEvent),
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Store {
+    /// Appends an event and writes what follows from it.
+    ///
+    /// `lease` is the worker's right to the promotion; absent for what people do (approve, abort).
+    /// `expected_seq` is the last entry that the decision saw, 0 for none.
+    ///
+    /// # Errors
+    /// The lease is lost, the log grew meanwhile, the event cannot happen now, the event is a
+    /// commit, or the database failed.
+    pub async fn append(
+        &self,
+        project: &ProjectName,
+        id: &PromotionId,
+        lease: Option<&Lease>,
+        expected_seq: u64,
+        event: Event,
+        now: Timestamp,
+    ) -> Result<Entry, AppendError> {
+        if event == Event::Committed {
+            return Err(AppendError::Guarded { promotion: id.clone() });
+        }
+        let (project, id, epoch) = (project.clone(), id.clone(), lease.map(|lease| lease.epoch));
+        self.write(move |write| {
+            let folded = ready(write, &project, &id, epoch, expected_seq)?;
+            let own = epoch.is_some();
+            let addition = Addition { actor: actor(&event), event, now: whole_micros(now), own };
+            add(write, &project, folded, addition)
+        })
+        .await
+    }
+
+    /// Takes the slot of the stage, if nothing that the decision looked at has changed: the
+    /// project must still have this revision.
+    ///
+    /// # Errors
+    /// As for [`append`](Self::append); the project changed, or the slot is taken.
+    pub async fn commit_promotion(
+        &self,
+        project: &ProjectName,
+        id: &PromotionId,
+        lease: &Lease,
+        expected_seq: u64,
+        revision: u64,
+        now: Timestamp,
+    ) -> Result<Entry, AppendError> {
+        let (project, id, epoch) = (project.clone(), id.clone(), lease.epoch);
+        self.write(move |write| {
+            let folded = ready(write, &project, &id, Some(epoch), expected_seq)?;
+            let present = self::revision(write.sql, &project)?;
+            if present != revision {
+                write.folds.keep(&project, folded);
+                return Err(AppendError::Revision { revision: present });
+            }
+            let (actor, event) = (Principal::Automation, Event::Committed);
+            let addition = Addition { actor, event, now: whole_micros(now), own: true };
+            add(write, &project, folded, addition)
+        })
+        .await
+    }
+}
+
+/// An event to be appended.
+pub(crate) struct Addition {
+    pub(crate) actor: Principal,
+    pub(crate) event: Event,
+    pub(crate) now: Timestamp,
+    /// Whether it comes from who holds the promotion's lease, and so looks again anyway.
+    pub(crate) own: bool,
+}
+
+/// The promotion, if whoever asks may append and has seen all of its log.
+fn ready(
+    write: &mut Write<'_>,
+    project: &ProjectName,
+    id: &PromotionId,
+    epoch: Option<u64>,
+    expected_seq: u64,
+) -> Result<Folded, AppendError> {
+    if let Some(epoch) = epoch {
+        let key = WakeKey::Promotion(project.clone(), id.clone());
+        if !is_held(write.sql, &key, epoch)? {
+            return Err(AppendError::Fenced { promotion: id.clone() });
+        }
+    }
+    let folded = write.folds.take(write.sql, project, id)?;
+    let folded = folded.ok_or_else(|| AppendError::NotFound { promotion: id.clone() })?;
+    if folded.last_seq != expected_seq {
+        return Err(AppendError::Moved { promotion: id.clone(), last_seq: folded.last_seq });
+    }
+    Ok(folded)
+}
+
+/// Appends to a folded promotion.
+pub(crate) fn add(
+    write: &mut Write<'_>,
+    project: &ProjectName,
+    folded: Folded,
+    addition: Addition,
+) -> Result<Entry, AppendError> {
+    let Folded { promotion, mut state, last_seq } = folded;
+    let Addition { actor, event, now, own } = addition;
+    let after = consequences(&promotion, &state, &event);
+    let entry = Entry { seq: last_seq + 1, at: now, event };
+    state.apply(&entry)?;
+    let text = json(&entry.event);
+    write.sql.execute(
+        "INSERT INTO promotion_event (project, promotion, seq, at, event) \
+         VALUES ($1, $2, $3, $4, $5)",
+        params![project.as_str(), promotion.id.as_str(), signed(entry.seq), micros(now), text],
+    )?;
+    update_row(write, project, &promotion, &state, entry.seq, after.slot)?;
+    let context = Context { project, promotion: &promotion, now };
+    context.follow(write, &after)?;
+    context.tell(write, &actor, &entry, &text, &after)?;
+    context.wake(write, &after, own)?;
+    write.folds.keep(project, Folded { promotion, state, last_seq: entry.seq });
+    Ok(entry)
+}
+
+/// Writes what the row repeats of the log, and the slot.
+fn update_row(
+    write: &mut Write<'_>,
+    project: &ProjectName,
+    promotion: &Promotion,
+    state: &State,
+    last_seq: u64,
+    slot: Option<bool>,
+) -> Result<(), AppendError> {
+    let updated = write.sql.execute(
+        "UPDATE promotion SET last_seq = $1, phase = $2, ended_at = $3, \
+         slot = COALESCE($4, slot) WHERE project = $5 AND id = $6",
+        params![
+            signed(last_seq),
+            state.phase().label(),
+            state.finish.as_ref().map(|(at, _)| micros(*at)),
+            slot.map(i64::from),
+            project.as_str(),
+            promotion.id.as_str()
+        ],
+    );
+    match updated {
+        Ok(_) => Ok(()),
+        Err(error) if is_constraint(&error) => {
+            match slot_holder(write.sql, project, &promotion.stage)? {
+                Some(holder) => Err(AppendError::SlotTaken { holder }),
+                None => Err(error.into()),
+            }
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Who did what an event says.
+fn actor(event: &Event) -> Principal {
+    match event {
+        Event::Approved(approval) => Principal::Named(approval.by.clone()),
+        Event::AbortRequested { by, .. } => by.clone(),
+        Event::PrepareStarted(_)
+        | Event::StepPrepared(_)
+        | Event::PrepareFailed { .. }
+        | Event::Prepared(_)
+        | Event::Probed { .. }
+        | Event::Committed
+        | Event::Intent { .. }
+        | Event::Outcome { .. }
+        | Event::Verifying { .. }
+        | Event::Measured(_)
+        | Event::Unwinding { .. }
+        | Event::Finished(_) => Principal::Automation,
+    }
+}
+
+/// What an event happened to.
+struct Context<'a> {
+    project: &'a ProjectName,
+    promotion: &'a Promotion,
+    now: Timestamp,
+}
+
+impl Context<'_> {
+    /// Writes what follows.
+    fn follow(&self, write: &mut Write<'_>, after: &Consequences) -> Result<(), StoreError> {
+        let stage = &self.promotion.stage;
+        if let Some(entered) = &after.enter {
+            freight::enter(write, self.project, &self.promotion.id, stage, entered, self.now)?;
+        }
+        for verified in &after.verify {
+            freight::vouch(write, self.project, verified, stage, self.now)?;
+        }
+        if let Some(reason) = &after.hold {
+            hold(write, self.project, stage, reason, &Principal::Automation, self.now)?;
+        }
+        Ok(())
+    }
+
+    /// Writes the ledger event. The log has the details; the ledger binds them by their hash.
+    fn tell(
+        &self,
+        write: &mut Write<'_>,
+        actor: &Principal,
+        entry: &Entry,
+        text: &str,
+        after: &Consequences,
+    ) -> Result<(), StoreError> {
+        let id = &self.promotion.id;
+        let label = entry.event.label();
+        let mut body = json!({ "entry": entry.seq, "sha256": hex(&Sha256::digest(text)) });
+        let summary = match &entry.event {
+            Event::Approved(approval) => {
+                body["approval"] = json!(approval);
+                format!("{actor} approved promotion {id} ({})", approval.digest)
+            }
+            Event::AbortRequested { reason, .. } => {
+                format!("{actor} asked to stop promotion {id}: {reason}")
+            }
+            Event::Intent { node, .. } | Event::Outcome { node, .. } => {
+                format!("promotion {id}: {label} of step {}", node.step())
+            }
+            Event::Finished(finish) => {
+                body["finish"] = json!(finish);
+                format!("promotion {id} {}: {}", finish.ending.label(), finish.message)
+            }
+            Event::PrepareStarted(_)
+            | Event::StepPrepared(_)
+            | Event::PrepareFailed { .. }
+            | Event::Prepared(_)
+            | Event::Probed { .. }
+            | Event::Committed
+            | Event::Verifying { .. }
+            | Event::Measured(_)
+            | Event::Unwinding { .. } => format!("promotion {id}: {label}"),
+        };
+        let mut touches = Vec::new();
+        if is_seen(&entry.event, after) {
+            raise_revision(write, self.project)?;
+            touches = vec![
+                Subject::Project,
+                Subject::Stage(self.promotion.stage.clone()),
+                Subject::Freight(self.promotion.freight.clone()),
+            ];
+        }
+        write.record(&Happened {
+            at: self.now,
+            project: Some(self.project),
+            subject: Subject::Promotion(id.clone()),
+            touches,
+            kind: &format!("promotion.{label}"),
+            actor,
+            summary,
+            body,
+        })?;
+        Ok(())
+    }
+
+    /// Wakes whoever sees the difference.
+    fn wake(
+        &self,
+        write: &mut Write<'_>,
+        after: &Consequences,
+        own: bool,
+    ) -> Result<(), StoreError> {
+        let stage = &self.promotion.stage;
+        if *after != Consequences::default() {
+            wake_stage(write, self.project, stage, self.now)?;
+            wake_users(write, self.project, Kind::Stage, stage.as_str(), self.now)?;
+        }
+        if !own {
+            let key = WakeKey::Promotion(self.project.clone(), self.promotion.id.clone());
+            wake(write, &key, self.now)?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether decisions about others see the difference.
+fn is_seen(event: &Event, after: &Consequences) -> bool {
+    *after != Consequences::default()
+        || matches!(event, Event::Approved(_) | Event::AbortRequested { .. })
+}

@@ -1,0 +1,701 @@
+//! Definitions of every kind: one table, one way to write them.
+//!
+//! A definition has a generation that rises with every change and with nothing else; it goes on
+//! rising when the definition is deleted and made anew. Whoever writes says which generation they
+//! mean to replace. What a change of each kind wakes is in the file of that kind.
+
+use jiff::Timestamp;
+use reconciler_domain::id::{Principal, ProjectName};
+use reconciler_domain::snapshot::Defined;
+use rusqlite::{Row, params};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+
+use crate::error::{StoreError, Unreadable};
+use crate::ledger::{Happened, Subject};
+use crate::sql::{Sql, instant, json, micros, parsed, signed, unsigned, whole_micros};
+use crate::writer::Write;
+
+/// A definition as it is stored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stored<T> {
+    /// The definition.
+    pub spec: T,
+    /// Rises with every change.
+    pub generation: u64,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it last changed.
+    pub changed_at: Timestamp,
+    /// Who changed it last.
+    pub changed_by: Principal,
+}
+
+impl<T> Stored<T> {
+    /// The form that decisions see.
+    #[must_use]
+    pub fn defined(self) -> Defined<T> {
+        Defined {
+            spec: self.spec,
+            generation: self.generation,
+            changed_at: self.changed_at,
+            changed_by: self.changed_by,
+        }
+    }
+}
+
+/// What must be there for a change to be made.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Precondition {
+    /// Whatever is there.
+    #[default]
+    Any,
+    /// Nothing.
+    MustNotExist,
+    /// Exactly this generation.
+    Generation(u64),
+}
+
+/// Who changes something, when, and on what condition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// What must be there.
+    pub precondition: Precondition,
+    /// The revision of the project that the change was checked against; absent: any.
+    pub revision: Option<u64>,
+    /// Who.
+    pub by: Principal,
+    /// When.
+    pub at: Timestamp,
+}
+
+impl Change {
+    /// A change without conditions.
+    #[must_use]
+    pub fn by(by: &Principal, at: Timestamp) -> Self {
+        Self { precondition: Precondition::Any, revision: None, by: by.clone(), at }
+    }
+
+    /// On this condition.
+    #[must_use]
+    pub fn precondition(self, precondition: Precondition) -> Self {
+        Self { precondition, ..self }
+    }
+
+    /// Only while the project has this revision.
+    #[must_use]
+    pub fn revision(self, revision: u64) -> Self {
+        Self { revision: Some(revision), ..self }
+    }
+}
+
+/// What a write of a definition did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was not there before.
+    Created,
+    /// It has a new generation.
+    Changed,
+    /// It said the same before; nothing was written.
+    Unchanged,
+}
+
+/// A written definition.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Put<T> {
+    /// As it is stored now.
+    pub stored: Stored<T>,
+    /// What the write did.
+    pub outcome: Outcome,
+}
+
+/// Every object of a kind; those that cannot be read are named.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Listed<T> {
+    /// The objects.
+    pub items: Vec<T>,
+    /// Those that cannot be read.
+    pub unreadable: Vec<Unreadable>,
+}
+
+/// Why a definition was not written.
+#[derive(Debug, thiserror::Error)]
+pub enum PutError {
+    /// Its project does not exist.
+    #[error("there is no project {project}; make it first")]
+    NoProject {
+        /// The project.
+        project: String,
+    },
+    /// A certain generation was to be replaced, but there is none.
+    #[error("there is no {what} {name} to change; it was deleted meanwhile")]
+    NotFound {
+        /// The kind.
+        what: &'static str,
+        /// The name.
+        name: String,
+    },
+    /// It was to be made, but is there.
+    #[error("{what} {name} exists already")]
+    AlreadyExists {
+        /// The kind.
+        what: &'static str,
+        /// The name.
+        name: String,
+    },
+    /// Someone changed it meanwhile.
+    #[error("{what} {name} was changed by {changed_by} at {changed_at} (generation {generation})")]
+    Conflict {
+        /// The kind.
+        what: &'static str,
+        /// The name.
+        name: String,
+        /// The generation that is there.
+        generation: u64,
+        /// Who changed it.
+        changed_by: Principal,
+        /// When.
+        changed_at: Timestamp,
+    },
+    /// The project changed since the definition was checked.
+    #[error("the project changed meanwhile (revision {revision}); check again")]
+    Moved {
+        /// The present revision.
+        revision: u64,
+    },
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Why a definition was not deleted.
+#[derive(Debug, thiserror::Error)]
+pub enum DeleteError {
+    /// It is not there.
+    #[error("there is no {what} {name}")]
+    NotFound {
+        /// The kind.
+        what: &'static str,
+        /// The name.
+        name: String,
+    },
+    /// Someone changed it meanwhile.
+    #[error("{what} {name} was changed by {changed_by} at {changed_at} (generation {generation})")]
+    Conflict {
+        /// The kind.
+        what: &'static str,
+        /// The name.
+        name: String,
+        /// The generation that is there.
+        generation: u64,
+        /// Who changed it.
+        changed_by: Principal,
+        /// When.
+        changed_at: Timestamp,
+    },
+    /// Others need it.
+    #[error("{what} {name} is in use by {}; remove or change that first", by.join(", "))]
+    InUse {
+        /// The kind.
+        what: &'static str,
+        /// The name.
+        name: String,
+        /// Who needs it: `stage dev`, `promotion prod.3`.
+        by: Vec<String>,
+    },
+    /// The project changed since the deletion was checked.
+    #[error("the project changed meanwhile (revision {revision}); check again")]
+    Moved {
+        /// The present revision.
+        revision: u64,
+    },
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Why a policy was not renamed.
+#[derive(Debug, thiserror::Error)]
+pub enum RenameError {
+    /// It is not there.
+    #[error("there is no {what} {name}")]
+    NotFound {
+        /// The kind.
+        what: &'static str,
+        /// The name.
+        name: String,
+    },
+    /// The new name is taken.
+    #[error("{what} {name} exists already")]
+    AlreadyExists {
+        /// The kind.
+        what: &'static str,
+        /// The name.
+        name: String,
+    },
+    /// Someone changed it meanwhile.
+    #[error("{what} {name} was changed by {changed_by} at {changed_at} (generation {generation})")]
+    Conflict {
+        /// The kind.
+        what: &'static str,
+        /// The name.
+        name: String,
+        /// The generation that is there.
+        generation: u64,
+        /// Who changed it.
+        changed_by: Principal,
+        /// When.
+        changed_at: Timestamp,
+    },
+    /// The project changed since the change was checked.
+    #[error("the project changed meanwhile (revision {revision}); check again")]
+    Moved {
+        /// The present revision.
+        revision: u64,
+    },
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A precondition that does not hold, whatever was to be done.
+pub(crate) enum Refused {
+    NotFound,
+    AlreadyExists,
+    Conflict { generation: u64, changed_by: Principal, changed_at: Timestamp },
+    Moved { revision: u64 },
+    Store(StoreError),
+}
+
+impl From<StoreError> for Refused {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl Refused {
+    fn put(self, what: &'static str, name: String) -> PutError {
+        match self {
+            Self::NotFound => PutError::NotFound { what, name },
+            Self::AlreadyExists => PutError::AlreadyExists { what, name },
+            Self::Conflict { generation, changed_by, changed_at } => {
+                PutError::Conflict { what, name, generation, changed_by, changed_at }
+            }
+            Self::Moved { revision } => PutError::Moved { revision },
+            Self::Store(error) => PutError::Store(error),
+        }
+    }
+
+    fn delete(self, what: &'static str, name: String) -> DeleteError {
+        match self {
+            Self::NotFound => DeleteError::NotFound { what, name },
+            Self::AlreadyExists => DeleteError::InUse { what, name, by: Vec::new() },
+            Self::Conflict { generation, changed_by, changed_at } => {
+                DeleteError::Conflict { what, name, generation, changed_by, changed_at }
+            }
+            Self::Moved { revision } => DeleteError::Moved { revision },
+            Self::Store(error) => DeleteError::Store(error),
+        }
+    }
+
+    pub(crate) fn rename(self, what: &'static str, name: String) -> RenameError {
+        match self {
+            Self::NotFound => RenameError::NotFound { what, name },
+            Self::AlreadyExists => RenameError::AlreadyExists { what, name },
+            Self::Conflict { generation, changed_by, changed_at } => {
+                RenameError::Conflict { what, name, generation, changed_by, changed_at }
+            }
+            Self::Moved { revision } => RenameError::Moved { revision },
+            Self::Store(error) => RenameError::Store(error),
+        }
+    }
+}
+
+/// The kinds of definitions; also what a stage can name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Project,
+    Warehouse,
+    Stage,
+    Verification,
+    Policy,
+}
+
+impl Kind {
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Project => "project",
+            Self::Warehouse => "warehouse",
+            Self::Stage => "stage",
+            Self::Verification => "verification",
+            Self::Policy => "policy",
+        }
+    }
+}
+
+/// What the definitions of all kinds have in common.
+pub(crate) trait Definition: Serialize + DeserializeOwned + Clone {
+    const KIND: Kind;
+    fn name(&self) -> &str;
+    fn subject(&self) -> Subject;
+}
+
+/// What was there before a change.
+pub(crate) enum Before<T> {
+    Nothing,
+    Unreadable,
+    Spec(T),
+}
+
+/// A definition's row.
+pub(crate) struct DefinitionRow {
+    pub(crate) name: String,
+    pub(crate) spec: String,
+    generation: u64,
+    created_at: i64,
+    changed_at: i64,
+    changed_by: String,
+}
+
+const COLUMNS: &str =
+    "SELECT name, spec, generation, created_at, changed_at, changed_by FROM definition";
+
+impl DefinitionRow {
+    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            name: row.get(0)?,
+            spec: row.get(1)?,
+            generation: unsigned(row.get(2)?),
+            created_at: row.get(3)?,
+            changed_at: row.get(4)?,
+            changed_by: row.get(5)?,
+        })
+    }
+
+    pub(crate) fn stored<T: Definition>(
+        &self,
+        project: &ProjectName,
+    ) -> Result<Stored<T>, Unreadable> {
+        let what = || match T::KIND {
+            Kind::Project => format!("project {project}"),
+            kind => format!("{} {project}/{}", kind.word(), self.name),
+        };
+        let spec: T = parsed(&self.spec, what)?;
+        if spec.name() != self.name {
+            return Err(Unreadable::new(what(), "it names itself otherwise"));
+        }
+        Ok(Stored {
+            spec,
+            generation: self.generation,
+            created_at: instant(self.created_at),
+            changed_at: instant(self.changed_at),
+            changed_by: parsed(&self.changed_by, what)?,
+        })
+    }
+
+    /// When it last changed.
+    pub(crate) fn changed_at(&self) -> Timestamp {
+        instant(self.changed_at)
+    }
+
+    /// Who changed it last, as well as the row can tell.
+    fn author(&self) -> Principal {
+        serde_json::from_str(&self.changed_by).unwrap_or(Principal::Automation)
+    }
+
+    pub(crate) fn conflict(&self) -> Refused {
+        Refused::Conflict {
+            generation: self.generation,
+            changed_by: self.author(),
+            changed_at: instant(self.changed_at),
+        }
+    }
+}
+
+/// Reads one definition's row.
+pub(crate) fn row(
+    sql: Sql<'_>,
+    project: &ProjectName,
+    kind: Kind,
+    name: &str,
+) -> Result<Option<DefinitionRow>, StoreError> {
+    sql.row(
+        &format!("{COLUMNS} WHERE project = $1 AND kind = $2 AND name = $3"),
+        params![project.as_str(), kind.word(), name],
+        DefinitionRow::read,
+    )
+}
+
+/// Reads every definition's row of a kind, by name.
+pub(crate) fn rows(
+    sql: Sql<'_>,
+    project: &ProjectName,
+    kind: Kind,
+) -> Result<Vec<DefinitionRow>, StoreError> {
+    sql.rows(
+        &format!("{COLUMNS} WHERE project = $1 AND kind = $2 ORDER BY name"),
+        params![project.as_str(), kind.word()],
+        DefinitionRow::read,
+    )
+}
+
+/// Reads the row of every project, by name.
+pub(crate) fn project_rows(sql: Sql<'_>) -> Result<Vec<DefinitionRow>, StoreError> {
+    sql.rows(&format!("{COLUMNS} WHERE kind = 'project' ORDER BY name"), [], DefinitionRow::read)
+}
+
+/// Reads one definition.
+pub(crate) fn get<T: Definition>(
+    sql: Sql<'_>,
+    project: &ProjectName,
+    name: &str,
+) -> Result<Option<Stored<T>>, StoreError> {
+    match row(sql, project, T::KIND, name)? {
+        Some(row) => Ok(Some(row.stored(project)?)),
+        None => Ok(None),
+    }
+}
+
+/// Reads every definition of a kind.
+pub(crate) fn list<T: Definition>(
+    sql: Sql<'_>,
+    project: &ProjectName,
+) -> Result<Listed<Stored<T>>, StoreError> {
+    let mut listed = Listed { items: Vec::new(), unreadable: Vec::new() };
+    for row in rows(sql, project, T::KIND)? {
+        match row.stored(project) {
+            Ok(stored) => listed.items.push(stored),
+            Err(unreadable) => listed.unreadable.push(unreadable),
+        }
+    }
+    Ok(listed)
+}
+
+/// Writes one definition, its generation and its ledger event. The caller wakes whom it concerns.
+pub(crate) fn put<T: Definition>(
+    write: &mut Write<'_>,
+    project: &ProjectName,
+    spec: &T,
+    change: &Change,
+) -> Result<(Put<T>, Before<T>), PutError> {
+    if !project_exists(write.sql, project)? {
+        return Err(PutError::NoProject { project: project.to_string() });
+    }
+    let refuse = |refused: Refused| refused.put(T::KIND.word(), spec.name().to_owned());
+    check_revision(write.sql, project, change).map_err(refuse)?;
+    let there = row(write.sql, project, T::KIND, spec.name())?;
+    check_precondition(there.as_ref(), change.precondition).map_err(refuse)?;
+    let text = json(spec);
+    let before = there.as_ref().map(|row| row.stored::<T>(project));
+    if let Some(Ok(stored)) = &before
+        && json(&stored.spec) == text
+    {
+        let put = Put { stored: stored.clone(), outcome: Outcome::Unchanged };
+        return Ok((put, Before::Spec(stored.spec.clone())));
+    }
+    let generation = match &there {
+        Some(row) => row.generation + 1,
+        None => retired_generation(write.sql, project, T::KIND, spec.name())? + 1,
+    };
+    let at = whole_micros(change.at);
+    let created_at = there.as_ref().map_or(micros(at), |row| row.created_at);
+    write.sql.execute(
+        "INSERT INTO definition \
+         (project, kind, name, spec, generation, created_at, changed_at, changed_by) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (project, kind, name) DO UPDATE SET \
+         spec = excluded.spec, generation = excluded.generation, \
+         changed_at = excluded.changed_at, changed_by = excluded.changed_by",
+        params![
+            project.as_str(),
+            T::KIND.word(),
+            spec.name(),
+            text,
+            signed(generation),
+            created_at,
+            micros(at),
+            json(&change.by)
+        ],
+    )?;
+    let outcome = if there.is_some() { Outcome::Changed } else { Outcome::Created };
+    let verb = if there.is_some() { "changed" } else { "created" };
+    let body = json!({ "generation": generation, "spec": spec });
+    record::<T>(write, project, spec, verb, change, body)?;
+    let stored = Stored {
+        spec: spec.clone(),
+        generation,
+        created_at: instant(created_at),
+        changed_at: at,
+        changed_by: change.by.clone(),
+    };
+    let before = match before {
+        None => Before::Nothing,
+        Some(Err(_)) => Before::Unreadable,
+        Some(Ok(stored)) => Before::Spec(stored.spec),
+    };
+    Ok((Put { stored, outcome }, before))
+}
+
+/// Deletes one definition that nothing needs, and writes its ledger event. `subject` is for rows
+/// that cannot be read. Gives what was there.
+pub(crate) fn delete<T: Definition>(
+    write: &mut Write<'_>,
+    project: &ProjectName,
+    name: &str,
+    subject: Subject,
+    change: &Change,
+    needed_by: Vec<String>,
+) -> Result<Before<T>, DeleteError> {
+    let what = T::KIND.word();
+    let refuse = |refused: Refused| refused.delete(what, name.to_owned());
+    check_revision(write.sql, project, change).map_err(refuse)?;
+    let there = row(write.sql, project, T::KIND, name)?;
+    let Some(there) = there else { return Err(refuse(Refused::NotFound)) };
+    check_precondition(Some(&there), change.precondition).map_err(refuse)?;
+    if !needed_by.is_empty() {
+        return Err(DeleteError::InUse { what, name: name.to_owned(), by: needed_by });
+    }
+    retire(write, project, T::KIND, &there)?;
+    write.sql.execute(
+        "DELETE FROM definition WHERE project = $1 AND kind = $2 AND name = $3",
+        params![project.as_str(), what, name],
+    )?;
+    raise_revision(write, project)?;
+    write.record(&Happened {
+        at: change.at,
+        project: Some(project),
+        subject,
+        touches: vec![Subject::Project],
+        kind: &format!("{what}.deleted"),
+        actor: &change.by,
+        summary: format!("{} deleted {what} {name}", change.by),
+        body: json!({ "generation": there.generation }),
+    })?;
+    Ok(match there.stored::<T>(project) {
+        Ok(stored) => Before::Spec(stored.spec),
+        Err(_) => Before::Unreadable,
+    })
+}
+
+/// Raises the revision and writes the ledger event of a changed definition.
+pub(crate) fn record<T: Definition>(
+    write: &mut Write<'_>,
+    project: &ProjectName,
+    spec: &T,
+    verb: &str,
+    change: &Change,
+    body: serde_json::Value,
+) -> Result<(), StoreError> {
+    raise_revision(write, project)?;
+    let (what, name) = (T::KIND.word(), spec.name());
+    write.record(&Happened {
+        at: change.at,
+        project: Some(project),
+        subject: spec.subject(),
+        touches: vec![Subject::Project],
+        kind: &format!("{what}.{verb}"),
+        actor: &change.by,
+        summary: format!("{} {verb} {what} {name}", change.by),
+        body,
+    })?;
+    Ok(())
+}
+
+fn check_precondition(
+    there: Option<&DefinitionRow>,
+    precondition: Precondition,
+) -> Result<(), Refused> {
+    match (precondition, there) {
+        (Precondition::Any, _) | (Precondition::MustNotExist, None) => Ok(()),
+        (Precondition::MustNotExist, Some(_)) => Err(Refused::AlreadyExists),
+        (Precondition::Generation(_), None) => Err(Refused::NotFound),
+        (Precondition::Generation(meant), Some(row)) if row.generation == meant => Ok(()),
+        (Precondition::Generation(_), Some(row)) => Err(row.conflict()),
+    }
+}
+
+/// Whether a definition of a certain generation is there, for changes other than `put`.
+pub(crate) fn check_change(
+    sql: Sql<'_>,
+    project: &ProjectName,
+    there: &DefinitionRow,
+    change: &Change,
+) -> Result<(), Refused> {
+    check_revision(sql, project, change)?;
+    check_precondition(Some(there), change.precondition)
+}
+
+fn check_revision(sql: Sql<'_>, project: &ProjectName, change: &Change) -> Result<(), Refused> {
+    let Some(meant) = change.revision else { return Ok(()) };
+    let revision = revision(sql, project)?;
+    if revision == meant { Ok(()) } else { Err(Refused::Moved { revision }) }
+}
+
+/// Keeps the generation of a name that is given up, for when it is taken again.
+pub(crate) fn retire(
+    write: &mut Write<'_>,
+    project: &ProjectName,
+    kind: Kind,
+    row: &DefinitionRow,
+) -> Result<(), StoreError> {
+    write.sql.execute(
+        "INSERT INTO retired (project, kind, name, generation) VALUES ($1, $2, $3, $4) \
+         ON CONFLICT (project, kind, name) DO UPDATE SET generation = excluded.generation",
+        params![project.as_str(), kind.word(), row.name, signed(row.generation)],
+    )?;
+    Ok(())
+}
+
+/// The last generation that the name had before it was given up; 0: none.
+pub(crate) fn retired_generation(
+    sql: Sql<'_>,
+    project: &ProjectName,
+    kind: Kind,
+    name: &str,
+) -> Result<u64, StoreError> {
+    let generation = sql.row(
+        "SELECT generation FROM retired WHERE project = $1 AND kind = $2 AND name = $3",
+        params![project.as_str(), kind.word(), name],
+        |row| row.get(0),
+    )?;
+    Ok(unsigned(generation.unwrap_or(0)))
+}
+
+/// Whether the project is there.
+pub(crate) fn project_exists(sql: Sql<'_>, project: &ProjectName) -> Result<bool, StoreError> {
+    sql.exists("SELECT 1 FROM project WHERE name = $1", params![project.as_str()])
+}
+
+/// The number that rises with everything in the project that decisions look at.
+pub(crate) fn revision(sql: Sql<'_>, project: &ProjectName) -> Result<u64, StoreError> {
+    let value = sql.row(
+        "SELECT value FROM counter WHERE project = $1 AND name = 'revision'",
+        params![project.as_str()],
+        |row| row.get(0),
+    )?;
+    Ok(unsigned(value.unwrap_or(0)))
+}
+
+/// Raises the revision of the project.
+pub(crate) fn raise_revision(
+    write: &mut Write<'_>,
+    project: &ProjectName,
+) -> Result<(), StoreError> {
+    raise_counter(write, project.as_str(), "revision")?;
+    Ok(())
+}
+
+/// Raises a counter that outlives its project; gives its new value.
+pub(crate) fn raise_counter(
+    write: &mut Write<'_>,
+    project: &str,
+    name: &str,
+) -> Result<u64, StoreError> {
+    let value = write.sql.row(
+        "INSERT INTO counter (project, name, value) VALUES ($1, $2, 1) \
+         ON CONFLICT (project, name) DO UPDATE SET value = counter.value + 1 RETURNING value",
+        params![project, name],
+        |row| row.get(0),
+    )?;
+    Ok(unsigned(value.unwrap_or(0)))
+}

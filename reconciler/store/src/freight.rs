@@ -1,0 +1,613 @@
+//! Freight and what happened to it: approvals past the upstream, stages that vouch for it, stays.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use indexmap::IndexMap;
+use jiff::Timestamp;
+use reconciler_domain::artifact::Artifact;
+use reconciler_domain::freight::{Freight, FreightFacts, Stay};
+use reconciler_domain::id::{
+    FreightId, Principal, ProjectName, PromotionId, StageName, SubscriptionName, WarehouseName,
+};
+use rusqlite::{Row, params};
+use serde_json::json;
+
+use crate::Store;
+use crate::definition::{self, Kind, raise_counter, raise_revision};
+use crate::error::{StoreError, Unreadable};
+use crate::ledger::{Happened, Subject};
+use crate::sql::{Sql, instant, json, micros, name, parsed, signed, unsigned, whole_micros};
+use crate::wake::{wake_stage, wake_users};
+use crate::writer::Write;
+
+/// Digits of an id that are enough to look freight up by.
+pub const PREFIX_MIN: usize = 4;
+
+/// Which part of a long list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Page {
+    /// The `next` of the page before; absent: the first page.
+    pub after: Option<u64>,
+    /// Most items.
+    pub limit: u32,
+}
+
+/// A part of a long list.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Paged<T> {
+    /// The items that can be read.
+    pub items: Vec<T>,
+    /// Those that cannot.
+    pub unreadable: Vec<Unreadable>,
+    /// Where the next page begins; absent: this is the last.
+    pub next: Option<u64>,
+}
+
+/// Freight that is in a stage now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Occupant {
+    /// The freight.
+    pub freight: FreightId,
+    /// Its warehouse.
+    pub warehouse: WarehouseName,
+    /// The promotion that brought it.
+    pub promotion: PromotionId,
+    /// Since when.
+    pub entered_at: Timestamp,
+    /// Since when the stage vouches for it.
+    pub verified_at: Option<Timestamp>,
+}
+
+/// Why freight was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum CreateFreightError {
+    /// Its warehouse is gone.
+    #[error("there is no warehouse {warehouse}; it was deleted meanwhile")]
+    NoWarehouse {
+        /// The warehouse.
+        warehouse: WarehouseName,
+    },
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Why freight was not found.
+#[derive(Debug, thiserror::Error)]
+pub enum FindFreightError {
+    /// The text says too little, or is no part of an id.
+    #[error("{text:?} does not name freight: give at least {PREFIX_MIN} digits of its id")]
+    TooShort {
+        /// The text.
+        text: String,
+    },
+    /// None has such an id.
+    #[error("there is no freight {text}")]
+    NotFound {
+        /// The text.
+        text: String,
+    },
+    /// Several have such an id.
+    #[error("{text} is the beginning of several ids; give more digits")]
+    Ambiguous {
+        /// The text.
+        text: String,
+        /// Some of them.
+        ids: Vec<FreightId>,
+    },
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Why something was not noted about freight.
+#[derive(Debug, thiserror::Error)]
+pub enum FreightError {
+    /// No such freight.
+    #[error("there is no freight {freight}")]
+    NoFreight {
+        /// The freight.
+        freight: FreightId,
+    },
+    /// No such stage.
+    #[error("there is no stage {stage}")]
+    NoStage {
+        /// The stage.
+        stage: StageName,
+    },
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Store {
+    /// Makes freight and wakes the stages that request it. `None`: it exists already.
+    ///
+    /// # Errors
+    /// The warehouse is gone, or the database failed.
+    pub async fn create_freight(
+        &self,
+        project: &ProjectName,
+        warehouse: &WarehouseName,
+        id: &FreightId,
+        artifacts: &IndexMap<SubscriptionName, Artifact>,
+        now: Timestamp,
+    ) -> Result<Option<Freight>, CreateFreightError> {
+        let project = project.clone();
+        let freight = Freight {
+            id: id.clone(),
+            warehouse: warehouse.clone(),
+            artifacts: artifacts.clone(),
+            created_at: whole_micros(now),
+            sequence: 0,
+        };
+        self.write(move |write| create(write, &project, freight)).await
+    }
+
+    /// Freight by its id or the beginning of it.
+    ///
+    /// # Errors
+    /// None or several match, it cannot be read, or the database failed.
+    pub async fn find_freight(
+        &self,
+        project: &ProjectName,
+        id_or_prefix: &str,
+    ) -> Result<FreightFacts, FindFreightError> {
+        let (project, text) = (project.clone(), id_or_prefix.to_owned());
+        self.read(move |sql| find(sql, &project, text)).await
+    }
+
+    /// Freight by its id.
+    ///
+    /// # Errors
+    /// It cannot be read, or the database failed.
+    pub async fn freight(
+        &self,
+        project: &ProjectName,
+        id: &FreightId,
+    ) -> Result<Option<FreightFacts>, StoreError> {
+        let (project, id) = (project.clone(), id.clone());
+        self.read(move |sql| facts(sql, &project, &id)).await
+    }
+
+    /// Freight of a project or of one warehouse, newest first.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn list_freight(
+        &self,
+        project: &ProjectName,
+        warehouse: Option<&WarehouseName>,
+        page: Page,
+    ) -> Result<Paged<FreightFacts>, StoreError> {
+        let (project, warehouse) = (project.clone(), warehouse.cloned());
+        self.read(move |sql| list(sql, &project, warehouse.as_ref(), page)).await
+    }
+
+    /// Opens a stage for freight past its upstream. Once is enough: later calls change nothing.
+    ///
+    /// # Errors
+    /// No such freight or stage, or the database failed.
+    pub async fn approve_freight(
+        &self,
+        project: &ProjectName,
+        freight: &FreightId,
+        stage: &StageName,
+        by: &Principal,
+        reason: &str,
+        now: Timestamp,
+    ) -> Result<(), FreightError> {
+        let (project, freight, stage) = (project.clone(), freight.clone(), stage.clone());
+        let (by, reason) = (by.clone(), reason.to_owned());
+        self.write(move |write| approve(write, &project, &freight, &stage, &by, &reason, now)).await
+    }
+
+    /// Notes that a stage vouches for freight that no promotion brings there: a stage without
+    /// steps. Once is enough: later calls change nothing.
+    ///
+    /// # Errors
+    /// No such freight or stage, or the database failed.
+    pub async fn mark_verified(
+        &self,
+        project: &ProjectName,
+        freight: &FreightId,
+        stage: &StageName,
+        now: Timestamp,
+    ) -> Result<(), FreightError> {
+        let (project, freight, stage) = (project.clone(), freight.clone(), stage.clone());
+        self.write(move |write| pass(write, &project, &freight, &stage, now)).await
+    }
+
+    /// What is in a stage now, by warehouse.
+    ///
+    /// # Errors
+    /// A row cannot be read, or the database failed.
+    pub async fn occupants(
+        &self,
+        project: &ProjectName,
+        stage: &StageName,
+    ) -> Result<Vec<Occupant>, StoreError> {
+        let (project, stage) = (project.clone(), stage.clone());
+        self.read(move |sql| occupants(sql, &project, &stage)).await
+    }
+}
+
+fn create(
+    write: &mut Write<'_>,
+    project: &ProjectName,
+    mut freight: Freight,
+) -> Result<Option<Freight>, CreateFreightError> {
+    let warehouse = freight.warehouse.as_str();
+    if definition::row(write.sql, project, Kind::Warehouse, warehouse)?.is_none() {
+        return Err(CreateFreightError::NoWarehouse { warehouse: freight.warehouse });
+    }
+    if exists(write.sql, project, &freight.id)? {
+        return Ok(None);
+    }
+    freight.sequence = signed(raise_counter(write, project.as_str(), "freight")?);
+    write.sql.execute(
+        "INSERT INTO freight (project, id, warehouse, sequence, artifacts, created_at) \
+         VALUES ($1, $2, $3, $4, $5, $6)",
+        params![
+            project.as_str(),
+            freight.id.as_str(),
+            warehouse,
+            freight.sequence,
+            json(&freight.artifacts),
+            micros(freight.created_at)
+        ],
+    )?;
+    raise_revision(write, project)?;
+    write.record(&Happened {
+        at: freight.created_at,
+        project: Some(project),
+        subject: Subject::Freight(freight.id.clone()),
+        touches: vec![Subject::Project, Subject::Warehouse(freight.warehouse.clone())],
+        kind: "freight.created",
+        actor: &Principal::Automation,
+        summary: format!("freight {} of {warehouse}: {}", freight.id.short(), freight.summary()),
+        body: json!({ "warehouse": warehouse, "artifacts": freight.artifacts }),
+    })?;
+    wake_users(write, project, Kind::Warehouse, warehouse, freight.created_at)?;
+    Ok(Some(freight))
+}
+
+fn approve(
+    write: &mut Write<'_>,
+    project: &ProjectName,
+    freight: &FreightId,
+    stage: &StageName,
+    by: &Principal,
+    reason: &str,
+    now: Timestamp,
+) -> Result<(), FreightError> {
+    check_both(write.sql, project, freight, stage)?;
+    let new = write.sql.execute(
+        "INSERT INTO freight_approval (project, freight, stage, approved_by, reason, approved_at) \
+         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (project, freight, stage) DO NOTHING",
+        params![project.as_str(), freight.as_str(), stage.as_str(), json(by), reason, micros(now)],
+    )?;
+    if new == 0 {
+        return Ok(());
+    }
+    raise_revision(write, project)?;
+    write.record(&Happened {
+        at: now,
+        project: Some(project),
+        subject: Subject::Freight(freight.clone()),
+        touches: vec![Subject::Project, Subject::Stage(stage.clone())],
+        kind: "freight.approved",
+        actor: by,
+        summary: format!("{by} opened {stage} for freight {}: {reason}", freight.short()),
+        body: json!({ "stage": stage, "reason": reason }),
+    })?;
+    wake_stage(write, project, stage, now)?;
+    Ok(())
+}
+
+fn pass(
+    write: &mut Write<'_>,
+    project: &ProjectName,
+    freight: &FreightId,
+    stage: &StageName,
+    now: Timestamp,
+) -> Result<(), FreightError> {
+    check_both(write.sql, project, freight, stage)?;
+    if !vouch(write, project, freight, stage, now)? {
+        return Ok(());
+    }
+    raise_revision(write, project)?;
+    write.record(&Happened {
+        at: now,
+        project: Some(project),
+        subject: Subject::Freight(freight.clone()),
+        touches: vec![Subject::Project, Subject::Stage(stage.clone())],
+        kind: "freight.passed",
+        actor: &Principal::Automation,
+        summary: format!("freight {} passed {stage}, which has no steps", freight.short()),
+        body: json!({ "stage": stage }),
+    })?;
+    wake_users(write, project, Kind::Stage, stage.as_str(), now)?;
+    Ok(())
+}
+
+fn check_both(
+    sql: Sql<'_>,
+    project: &ProjectName,
+    freight: &FreightId,
+    stage: &StageName,
+) -> Result<(), FreightError> {
+    if !exists(sql, project, freight)? {
+        return Err(FreightError::NoFreight { freight: freight.clone() });
+    }
+    if definition::row(sql, project, Kind::Stage, stage.as_str())?.is_none() {
+        return Err(FreightError::NoStage { stage: stage.clone() });
+    }
+    Ok(())
+}
+
+/// Notes that the stage vouches for the freight; whether it did not before.
+pub(crate) fn vouch(
+    write: &mut Write<'_>,
+    project: &ProjectName,
+    freight: &FreightId,
+    stage: &StageName,
+    at: Timestamp,
+) -> Result<bool, StoreError> {
+    let new = write.sql.execute(
+        "INSERT INTO verified (project, freight, stage, verified_at) VALUES ($1, $2, $3, $4) \
+         ON CONFLICT (project, freight, stage) DO NOTHING",
+        params![project.as_str(), freight.as_str(), stage.as_str(), micros(at)],
+    )?;
+    Ok(new == 1)
+}
+
+/// Makes these the freight in the stage. Stays that go on are not interrupted.
+pub(crate) fn enter(
+    write: &mut Write<'_>,
+    project: &ProjectName,
+    promotion: &PromotionId,
+    stage: &StageName,
+    freight: &[FreightId],
+    at: Timestamp,
+) -> Result<(), StoreError> {
+    let there: Vec<String> = write.sql.rows(
+        "SELECT freight FROM stay WHERE project = $1 AND stage = $2 AND left_at IS NULL",
+        params![project.as_str(), stage.as_str()],
+        |row| row.get(0),
+    )?;
+    for gone in there.iter().filter(|id| !freight.iter().any(|f| f.as_str() == id.as_str())) {
+        write.sql.execute(
+            "UPDATE stay SET left_at = $1 \
+             WHERE project = $2 AND stage = $3 AND freight = $4 AND left_at IS NULL",
+            params![micros(at), project.as_str(), stage.as_str(), gone],
+        )?;
+    }
+    for new in freight.iter().filter(|id| !there.iter().any(|there| there == id.as_str())) {
+        write.sql.execute(
+            "INSERT INTO stay (project, freight, stage, promotion, entered_at, left_at) \
+             VALUES ($1, $2, $3, $4, $5, NULL)",
+            params![project.as_str(), new.as_str(), stage.as_str(), promotion.as_str(), micros(at)],
+        )?;
+    }
+    Ok(())
+}
+
+pub(crate) fn exists(
+    sql: Sql<'_>,
+    project: &ProjectName,
+    id: &FreightId,
+) -> Result<bool, StoreError> {
+    sql.exists(
+        "SELECT 1 FROM freight WHERE project = $1 AND id = $2",
+        params![project.as_str(), id.as_str()],
+    )
+}
+
+fn find(
+    sql: Sql<'_>,
+    project: &ProjectName,
+    text: String,
+) -> Result<FreightFacts, FindFreightError> {
+    const SHOWN: u32 = 5;
+    let digits = text.chars().all(|c| c.is_ascii_digit() || ('a'..='f').contains(&c));
+    if !digits || text.len() < PREFIX_MIN {
+        return Err(FindFreightError::TooShort { text });
+    }
+    // `g` follows every digit, so this is the range of ids that begin with the text.
+    let ids: Vec<String> = sql.rows(
+        "SELECT id FROM freight WHERE project = $1 AND id >= $2 AND id < $3 ORDER BY id LIMIT $4",
+        params![project.as_str(), text, format!("{text}g"), SHOWN],
+        |row| row.get(0),
+    )?;
+    let ids: Vec<FreightId> = ids.iter().filter_map(|id| id.parse().ok()).collect();
+    match ids.as_slice() {
+        [] => Err(FindFreightError::NotFound { text }),
+        [id] => facts(sql, project, id)?.ok_or(FindFreightError::NotFound { text }),
+        [_, _, ..] => Err(FindFreightError::Ambiguous { text, ids }),
+    }
+}
+
+fn list(
+    sql: Sql<'_>,
+    project: &ProjectName,
+    warehouse: Option<&WarehouseName>,
+    page: Page,
+) -> Result<Paged<FreightFacts>, StoreError> {
+    let before = page.after.map_or(i64::MAX, signed);
+    let rows = match warehouse {
+        Some(warehouse) => of_warehouse(sql, project, warehouse, before, page.limit)?,
+        None => sql.rows(
+            &format!(
+                "{COLUMNS} WHERE project = $1 AND sequence < $2 ORDER BY sequence DESC LIMIT $3"
+            ),
+            params![project.as_str(), before, page.limit],
+            FreightRow::read,
+        )?,
+    };
+    let full = rows.len() == page.limit as usize;
+    let next = rows.last().filter(|_| full).map(|row| unsigned(row.sequence));
+    let mut paged = Paged { items: Vec::new(), unreadable: Vec::new(), next };
+    for row in rows {
+        match row.facts(sql, project) {
+            Ok(facts) => paged.items.push(facts),
+            Err(StoreError::Unreadable(error)) => paged.unreadable.push(error),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(paged)
+}
+
+/// Freight of a warehouse with a smaller sequence, newest first.
+pub(crate) fn of_warehouse(
+    sql: Sql<'_>,
+    project: &ProjectName,
+    warehouse: &WarehouseName,
+    before: i64,
+    limit: u32,
+) -> Result<Vec<FreightRow>, StoreError> {
+    sql.rows(
+        &format!(
+            "{COLUMNS} WHERE project = $1 AND warehouse = $2 AND sequence < $3 \
+             ORDER BY sequence DESC LIMIT $4"
+        ),
+        params![project.as_str(), warehouse.as_str(), before, limit],
+        FreightRow::read,
+    )
+}
+
+/// Ids of every freight of a warehouse.
+pub(crate) fn ids_of_warehouse(
+    sql: Sql<'_>,
+    project: &ProjectName,
+    warehouse: &WarehouseName,
+) -> Result<BTreeSet<FreightId>, StoreError> {
+    let ids: Vec<String> = sql.rows(
+        "SELECT id FROM freight WHERE project = $1 AND warehouse = $2",
+        params![project.as_str(), warehouse.as_str()],
+        |row| row.get(0),
+    )?;
+    Ok(ids.iter().filter_map(|id| id.parse().ok()).collect())
+}
+
+/// One freight and what happened to it.
+pub(crate) fn facts(
+    sql: Sql<'_>,
+    project: &ProjectName,
+    id: &FreightId,
+) -> Result<Option<FreightFacts>, StoreError> {
+    let row = sql.row(
+        &format!("{COLUMNS} WHERE project = $1 AND id = $2"),
+        params![project.as_str(), id.as_str()],
+        FreightRow::read,
+    )?;
+    row.map(|row| row.facts(sql, project)).transpose()
+}
+
+const COLUMNS: &str = "SELECT id, warehouse, sequence, artifacts, created_at FROM freight";
+
+/// A freight's row.
+pub(crate) struct FreightRow {
+    pub(crate) id: String,
+    warehouse: String,
+    sequence: i64,
+    artifacts: String,
+    created_at: i64,
+}
+
+impl FreightRow {
+    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            id: row.get(0)?,
+            warehouse: row.get(1)?,
+            sequence: row.get(2)?,
+            artifacts: row.get(3)?,
+            created_at: row.get(4)?,
+        })
+    }
+
+    /// The freight and what happened to it.
+    pub(crate) fn facts(
+        &self,
+        sql: Sql<'_>,
+        project: &ProjectName,
+    ) -> Result<FreightFacts, StoreError> {
+        let what = || format!("freight {project}/{}", self.id);
+        let freight = Freight {
+            id: name(&self.id, what)?,
+            warehouse: name(&self.warehouse, what)?,
+            artifacts: parsed(&self.artifacts, what)?,
+            created_at: instant(self.created_at),
+            sequence: self.sequence,
+        };
+        let key = params![project.as_str(), self.id];
+        let approved: Vec<(String, i64)> = sql.rows(
+            "SELECT stage, approved_at FROM freight_approval WHERE project = $1 AND freight = $2",
+            key,
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )?;
+        let verified: Vec<(String, i64)> = sql.rows(
+            "SELECT stage, verified_at FROM verified WHERE project = $1 AND freight = $2",
+            key,
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )?;
+        let stays: Vec<(String, i64, Option<i64>)> = sql.rows(
+            "SELECT stage, entered_at, left_at FROM stay WHERE project = $1 AND freight = $2 \
+             ORDER BY stage, entered_at",
+            key,
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+        )?;
+        let mut facts = FreightFacts::new(freight);
+        for (stage, at) in approved {
+            facts.approved_for.insert(name(&stage, what)?, instant(at));
+        }
+        for (stage, at) in verified {
+            facts.verified_in.insert(name(&stage, what)?, instant(at));
+        }
+        for (stage, entered_at, left_at) in stays {
+            let stay = Stay { entered_at: instant(entered_at), left_at: left_at.map(instant) };
+            facts.stays.entry(name(&stage, what)?).or_default().push(stay);
+        }
+        Ok(facts)
+    }
+}
+
+fn occupants(
+    sql: Sql<'_>,
+    project: &ProjectName,
+    stage: &StageName,
+) -> Result<Vec<Occupant>, StoreError> {
+    let rows: Vec<(String, String, String, i64, Option<i64>)> = sql.rows(
+        "SELECT freight.id, freight.warehouse, stay.promotion, stay.entered_at, \
+           verified.verified_at \
+         FROM stay JOIN freight ON freight.project = stay.project AND freight.id = stay.freight \
+         LEFT JOIN verified ON verified.project = stay.project \
+           AND verified.freight = stay.freight AND verified.stage = stay.stage \
+         WHERE stay.project = $1 AND stay.stage = $2 AND stay.left_at IS NULL \
+         ORDER BY freight.warehouse, stay.entered_at",
+        params![project.as_str(), stage.as_str()],
+        |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)),
+    )?;
+    let what = || format!("stay in stage {project}/{stage}");
+    let mut occupants = Vec::with_capacity(rows.len());
+    for (freight, warehouse, promotion, entered_at, verified_at) in rows {
+        occupants.push(Occupant {
+            freight: name(&freight, what)?,
+            warehouse: name(&warehouse, what)?,
+            promotion: name(&promotion, what)?,
+            entered_at: instant(entered_at),
+            verified_at: verified_at.map(instant),
+        });
+    }
+    Ok(occupants)
+}
+
+/// Freight that is in the stage now, by warehouse.
+pub(crate) fn current(
+    sql: Sql<'_>,
+    project: &ProjectName,
+    stage: &StageName,
+) -> Result<BTreeMap<WarehouseName, FreightId>, StoreError> {
+    let there = occupants(sql, project, stage)?;
+    Ok(there.into_iter().map(|occupant| (occupant.warehouse, occupant.freight)).collect())
+}

@@ -1,0 +1,193 @@
+//! Projects: they own everything else.
+
+use std::collections::BTreeMap;
+
+use reconciler_domain::id::ProjectName;
+use reconciler_domain::snapshot::Definitions;
+use rusqlite::params;
+use serde::{Deserialize, Serialize};
+
+use crate::Store;
+use crate::definition::{
+    self, Change, Definition, DeleteError, Kind, Listed, Outcome, Put, PutError, Stored, revision,
+};
+use crate::error::{StoreError, Unreadable};
+use crate::ledger::Subject;
+use crate::snapshot::Snapshot;
+use crate::sql::{Sql, name};
+use crate::writer::Write;
+
+/// A tenant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Project {
+    /// Unique in the store.
+    pub name: ProjectName,
+    /// What it is for, in a sentence; may be empty.
+    pub description: String,
+    /// Free names and values.
+    pub labels: BTreeMap<String, String>,
+}
+
+impl Definition for Project {
+    const KIND: Kind = Kind::Project;
+
+    fn name(&self) -> &str {
+        self.name.as_str()
+    }
+
+    fn subject(&self) -> Subject {
+        Subject::Project
+    }
+}
+
+impl Store {
+    /// Makes or changes a project.
+    ///
+    /// # Errors
+    /// The precondition does not hold, or the database failed.
+    pub async fn put_project(
+        &self,
+        spec: &Project,
+        change: &Change,
+    ) -> Result<Put<Project>, PutError> {
+        let (spec, change) = (spec.clone(), change.clone());
+        self.write(move |write| put(write, &spec, &change)).await
+    }
+
+    /// A project.
+    ///
+    /// # Errors
+    /// It cannot be read, or the database failed.
+    pub async fn get_project(
+        &self,
+        project: &ProjectName,
+    ) -> Result<Option<Stored<Project>>, StoreError> {
+        let project = project.clone();
+        self.read(move |sql| definition::get(sql, &project, project.as_str())).await
+    }
+
+    /// Every project, by name.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn list_projects(&self) -> Result<Listed<Stored<Project>>, StoreError> {
+        self.read(list).await
+    }
+
+    /// Deletes an empty project with its history of freight and promotions. The ledger keeps its
+    /// events.
+    ///
+    /// # Errors
+    /// It is not there, not empty, was changed, or the database failed.
+    pub async fn delete_project(
+        &self,
+        project: &ProjectName,
+        change: &Change,
+    ) -> Result<(), DeleteError> {
+        let (project, change) = (project.clone(), change.clone());
+        self.write(move |write| delete(write, &project, &change)).await
+    }
+
+    /// Every definition of a project, as of one moment. Those that cannot be read are left out and
+    /// named.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn definitions(
+        &self,
+        project: &ProjectName,
+    ) -> Result<Option<Snapshot<Definitions>>, StoreError> {
+        let project = project.clone();
+        self.read(move |sql| definitions(sql, &project)).await
+    }
+
+    /// The number that rises with everything in the project that decisions look at.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn revision(&self, project: &ProjectName) -> Result<u64, StoreError> {
+        let project = project.clone();
+        self.read(move |sql| revision(sql, &project)).await
+    }
+}
+
+fn put(write: &mut Write<'_>, spec: &Project, change: &Change) -> Result<Put<Project>, PutError> {
+    let created = write.sql.execute(
+        "INSERT INTO project (name) VALUES ($1) ON CONFLICT (name) DO NOTHING",
+        params![spec.name.as_str()],
+    )? == 1;
+    let (put, _) = definition::put(write, &spec.name, spec, change)?;
+    debug_assert_eq!(created, put.outcome == Outcome::Created, "both rows come and go together");
+    Ok(put)
+}
+
+fn list(sql: Sql<'_>) -> Result<Listed<Stored<Project>>, StoreError> {
+    let mut listed = Listed { items: Vec::new(), unreadable: Vec::new() };
+    for row in definition::project_rows(sql)? {
+        let what = || format!("project {}", row.name);
+        match name(&row.name, what).and_then(|project| row.stored(&project)) {
+            Ok(stored) => listed.items.push(stored),
+            Err(unreadable) => listed.unreadable.push(unreadable),
+        }
+    }
+    Ok(listed)
+}
+
+fn delete(
+    write: &mut Write<'_>,
+    project: &ProjectName,
+    change: &Change,
+) -> Result<(), DeleteError> {
+    let needed_by = write.sql.rows(
+        "SELECT kind, name FROM definition WHERE project = $1 AND kind <> 'project' \
+         ORDER BY kind, name",
+        params![project.as_str()],
+        |row| Ok(format!("{} {}", row.get::<_, String>(0)?, row.get::<_, String>(1)?)),
+    )?;
+    let (name, subject) = (project.as_str(), Subject::Project);
+    definition::delete::<Project>(write, project, name, subject, change, needed_by)?;
+    write.sql.execute("DELETE FROM project WHERE name = $1", params![name])?;
+    write.folds.clear();
+    Ok(())
+}
+
+fn definitions(
+    sql: Sql<'_>,
+    project: &ProjectName,
+) -> Result<Option<Snapshot<Definitions>>, StoreError> {
+    if !definition::project_exists(sql, project)? {
+        return Ok(None);
+    }
+    let mut unreadable: Vec<Unreadable> = Vec::new();
+    let mut readable = Readable { sql, project, unreadable: &mut unreadable };
+    let value = Definitions {
+        warehouses: readable
+            .by(|spec: &reconciler_domain::warehouse::Warehouse| spec.name.clone())?,
+        stages: readable.by(|spec: &reconciler_domain::stage::Stage| spec.name.clone())?,
+        verifications: readable
+            .by(|spec: &reconciler_domain::verification::Verification| spec.name.clone())?,
+        policies: readable
+            .by(|spec: &reconciler_domain::policy::Policy| spec.name.clone())?
+            .into_values()
+            .collect(),
+    };
+    Ok(Some(Snapshot { revision: revision(sql, project)?, value, unreadable }))
+}
+
+/// Collects what can be read and names the rest.
+struct Readable<'a> {
+    sql: Sql<'a>,
+    project: &'a ProjectName,
+    unreadable: &'a mut Vec<Unreadable>,
+}
+
+impl Readable<'_> {
+    fn by<T: Definition, K: Ord>(
+        &mut self,
+        key: impl Fn(&T) -> K,
+    ) -> Result<BTreeMap<K, reconciler_domain::snapshot::Defined<T>>, StoreError> {
+        let listed = definition::list::<T>(self.sql, self.project)?;
+        self.unreadable.extend(listed.unreadable);
+        Ok(listed.items.into_iter().map(|item| (key(&item.spec), item.defined())).collect())
+    }
+}

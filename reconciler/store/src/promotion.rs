@@ -1,0 +1,424 @@
+//! Promotions: the row that never changes, made and listed. Their logs are in `append`.
+
+use jiff::Timestamp;
+use reconciler_domain::id::{
+    FreightId, Principal, ProjectName, PromotionId, StageName, WarehouseName,
+};
+use reconciler_domain::promotion::{
+    BypassRequest, Ending, Entry, Event, Finish, Phase, Promotion, State,
+};
+use rusqlite::{Row, params};
+use serde_json::json;
+
+use crate::Store;
+use crate::append::{self, Addition};
+use crate::definition::{self, Kind, raise_counter, raise_revision, revision};
+use crate::error::{StoreError, Unreadable};
+use crate::fold::{self, Folded};
+use crate::freight::{Page, Paged};
+use crate::ledger::{Happened, Subject};
+use crate::sql::{Sql, instant, json, micros, parsed, signed, unsigned, whole_micros};
+use crate::wake::{WakeKey, wake};
+use crate::writer::Write;
+
+/// A promotion to be made, and what comes with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewPromotion {
+    /// Where to.
+    pub stage: StageName,
+    /// What.
+    pub freight: FreightId,
+    /// The freight's warehouse.
+    pub warehouse: WarehouseName,
+    /// Who asks for it.
+    pub requester: Principal,
+    /// Why, in their words.
+    pub reason: Option<String>,
+    /// Gates that the requester skips by right.
+    pub bypass: Option<BypassRequest>,
+    /// Promotions that end because of it; none of them may have committed.
+    pub supersedes: Vec<PromotionId>,
+    /// A hold that the stage gets.
+    pub hold: Option<String>,
+    /// Whether the stage's hold is lifted.
+    pub release_hold: bool,
+    /// The revision of the project that the decision was made from; absent: any.
+    pub revision: Option<u64>,
+}
+
+/// Why a promotion was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum CreatePromotionError {
+    /// Its stage is not there.
+    #[error("there is no stage {stage}")]
+    NoStage {
+        /// The stage.
+        stage: StageName,
+    },
+    /// Its freight is not there, or is of another warehouse.
+    #[error("there is no freight {freight} of the warehouse that was named")]
+    NoFreight {
+        /// The freight.
+        freight: FreightId,
+    },
+    /// The project changed since the decision.
+    #[error("the project changed meanwhile (revision {revision}); decide again")]
+    Moved {
+        /// The present revision.
+        revision: u64,
+    },
+    /// A promotion that was to be superseded is beyond that, or does not exist.
+    #[error("promotion {promotion} cannot be superseded any more: it is {phase}")]
+    TooLate {
+        /// The promotion.
+        promotion: PromotionId,
+        /// Where it is.
+        phase: &'static str,
+    },
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Which promotions.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PromotionFilter {
+    /// To this stage.
+    pub stage: Option<StageName>,
+    /// Of this freight.
+    pub freight: Option<FreightId>,
+    /// Those that are not over (`true`) or are (`false`).
+    pub active: Option<bool>,
+}
+
+/// A promotion in a list. The phase repeats what its log folds to; decisions fold the log.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PromotionRow {
+    /// The promotion.
+    pub promotion: Promotion,
+    /// Where it is.
+    pub phase: Phase,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// Entries of its log.
+    pub last_seq: u64,
+}
+
+impl Store {
+    /// Makes a promotion, ends those that it supersedes, and puts or lifts a hold, at once.
+    ///
+    /// # Errors
+    /// The stage or freight is gone, the project changed since the decision, a promotion to be
+    /// superseded has committed, or the database failed.
+    pub async fn create_promotion(
+        &self,
+        project: &ProjectName,
+        new: &NewPromotion,
+        now: Timestamp,
+    ) -> Result<Promotion, CreatePromotionError> {
+        let (project, new) = (project.clone(), new.clone());
+        self.write(move |write| create(write, &project, &new, whole_micros(now))).await
+    }
+
+    /// A promotion and its whole log.
+    ///
+    /// # Errors
+    /// It cannot be read, or the database failed.
+    pub async fn promotion(
+        &self,
+        project: &ProjectName,
+        id: &PromotionId,
+    ) -> Result<Option<(Promotion, Vec<Entry>)>, StoreError> {
+        let (project, id) = (project.clone(), id.clone());
+        self.read(move |sql| {
+            let Some(promotion) = fold::fixed(sql, &project, &id)? else { return Ok(None) };
+            Ok(Some((promotion, fold::entries(sql, &project, &id, 0, u32::MAX)?)))
+        })
+        .await
+    }
+
+    /// Entries of a promotion's log after this position.
+    ///
+    /// # Errors
+    /// One of them cannot be read, or the database failed.
+    pub async fn log(
+        &self,
+        project: &ProjectName,
+        id: &PromotionId,
+        after_seq: u64,
+        limit: u32,
+    ) -> Result<Vec<Entry>, StoreError> {
+        let (project, id) = (project.clone(), id.clone());
+        self.read(move |sql| fold::entries(sql, &project, &id, after_seq, limit)).await
+    }
+
+    /// Promotions, newest first.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn list_promotions(
+        &self,
+        project: &ProjectName,
+        filter: &PromotionFilter,
+        page: Page,
+    ) -> Result<Paged<PromotionRow>, StoreError> {
+        let (project, filter) = (project.clone(), filter.clone());
+        self.read(move |sql| list(sql, &project, &filter, page)).await
+    }
+}
+
+fn create(
+    write: &mut Write<'_>,
+    project: &ProjectName,
+    new: &NewPromotion,
+    now: Timestamp,
+) -> Result<Promotion, CreatePromotionError> {
+    check(write.sql, project, new)?;
+    let counter = format!("promotion/{}", new.stage);
+    let number = raise_counter(write, project.as_str(), &counter)?;
+    let promotion = Promotion {
+        id: PromotionId::new(&new.stage, number),
+        stage: new.stage.clone(),
+        freight: new.freight.clone(),
+        warehouse: new.warehouse.clone(),
+        requester: new.requester.clone(),
+        reason: new.reason.clone(),
+        bypass: new.bypass.clone(),
+        created_at: now,
+    };
+    for superseded in &new.supersedes {
+        supersede(write, project, superseded, &promotion)?;
+    }
+    insert(write, project, &promotion, number)?;
+    if let Some(reason) = &new.hold {
+        hold(write, project, &new.stage, reason, &new.requester, now)?;
+    } else if new.release_hold {
+        write.sql.execute(
+            "DELETE FROM hold WHERE project = $1 AND stage = $2",
+            params![project.as_str(), new.stage.as_str()],
+        )?;
+    }
+    raise_revision(write, project)?;
+    let by = &promotion.requester;
+    write.record(&Happened {
+        at: now,
+        project: Some(project),
+        subject: Subject::Promotion(promotion.id.clone()),
+        touches: vec![
+            Subject::Project,
+            Subject::Stage(new.stage.clone()),
+            Subject::Freight(new.freight.clone()),
+        ],
+        kind: "promotion.created",
+        actor: by,
+        summary: format!("{by} promotes freight {} to {}", new.freight.short(), new.stage),
+        body: json!({
+            "promotion": promotion,
+            "supersedes": new.supersedes,
+            "hold": new.hold,
+            "release_hold": new.release_hold,
+        }),
+    })?;
+    wake(write, &WakeKey::Promotion(project.clone(), promotion.id.clone()), now)?;
+    wake(write, &WakeKey::Stage(project.clone(), new.stage.clone()), now)?;
+    Ok(promotion)
+}
+
+fn check(
+    sql: Sql<'_>,
+    project: &ProjectName,
+    new: &NewPromotion,
+) -> Result<(), CreatePromotionError> {
+    let present = revision(sql, project)?;
+    if new.revision.is_some_and(|meant| meant != present) {
+        return Err(CreatePromotionError::Moved { revision: present });
+    }
+    if definition::row(sql, project, Kind::Stage, new.stage.as_str())?.is_none() {
+        return Err(CreatePromotionError::NoStage { stage: new.stage.clone() });
+    }
+    let warehouse: Option<String> = sql.row(
+        "SELECT warehouse FROM freight WHERE project = $1 AND id = $2",
+        params![project.as_str(), new.freight.as_str()],
+        |row| row.get(0),
+    )?;
+    if warehouse.as_deref() != Some(new.warehouse.as_str()) {
+        return Err(CreatePromotionError::NoFreight { freight: new.freight.clone() });
+    }
+    Ok(())
+}
+
+fn insert(
+    write: &mut Write<'_>,
+    project: &ProjectName,
+    promotion: &Promotion,
+    number: u64,
+) -> Result<(), StoreError> {
+    let place = raise_counter(write, project.as_str(), "promotion")?;
+    write.sql.execute(
+        "INSERT INTO promotion (project, id, stage, number, freight, place, fixed, last_seq, \
+         phase, ended_at, slot) VALUES ($1, $2, $3, $4, $5, $6, $7, 0, $8, NULL, 0)",
+        params![
+            project.as_str(),
+            promotion.id.as_str(),
+            promotion.stage.as_str(),
+            signed(number),
+            promotion.freight.as_str(),
+            signed(place),
+            json(promotion),
+            State::default().phase().label()
+        ],
+    )?;
+    Ok(())
+}
+
+fn supersede(
+    write: &mut Write<'_>,
+    project: &ProjectName,
+    id: &PromotionId,
+    by: &Promotion,
+) -> Result<(), CreatePromotionError> {
+    let too_late = |phase| CreatePromotionError::TooLate { promotion: id.clone(), phase };
+    let folded: Option<Folded> = write.folds.take(write.sql, project, id)?;
+    let Some(folded) = folded else { return Err(too_late("not there")) };
+    match folded.state.phase() {
+        Phase::Preparing | Phase::Waiting => {}
+        phase @ (Phase::Committing | Phase::Verifying | Phase::Unwinding | Phase::Ended(_)) => {
+            return Err(too_late(phase.label()));
+        }
+    }
+    let event = Event::Finished(Finish {
+        ending: Ending::Superseded,
+        message: format!("freight {} took its place with {}", by.freight.short(), by.id),
+        remaining: Vec::new(),
+    });
+    let addition = Addition { actor: by.requester.clone(), event, now: by.created_at, own: false };
+    match append::add(write, project, folded, addition) {
+        Ok(_) => Ok(()),
+        Err(append::AppendError::Store(error)) => Err(error.into()),
+        Err(_) => Err(too_late("past that")),
+    }
+}
+
+/// Puts a hold on a stage, in place of the one that is there.
+pub(crate) fn hold(
+    write: &mut Write<'_>,
+    project: &ProjectName,
+    stage: &StageName,
+    reason: &str,
+    by: &Principal,
+    at: Timestamp,
+) -> Result<(), StoreError> {
+    write.sql.execute(
+        "INSERT INTO hold (project, stage, reason, held_by, held_at) VALUES ($1, $2, $3, $4, $5) \
+         ON CONFLICT (project, stage) DO UPDATE SET reason = excluded.reason, \
+         held_by = excluded.held_by, held_at = excluded.held_at",
+        params![project.as_str(), stage.as_str(), reason, json(by), micros(at)],
+    )?;
+    Ok(())
+}
+
+fn list(
+    sql: Sql<'_>,
+    project: &ProjectName,
+    filter: &PromotionFilter,
+    page: Page,
+) -> Result<Paged<PromotionRow>, StoreError> {
+    let rows = sql.rows(
+        "SELECT id, fixed, phase, ended_at, last_seq, place FROM promotion \
+         WHERE project = $1 AND place < $2 \
+         AND ($3 IS NULL OR stage = $3) AND ($4 IS NULL OR freight = $4) \
+         AND ($5 IS NULL OR (ended_at IS NULL) = ($5 = 1)) \
+         ORDER BY place DESC LIMIT $6",
+        params![
+            project.as_str(),
+            page.after.map_or(i64::MAX, signed),
+            filter.stage.as_ref().map(StageName::as_str),
+            filter.freight.as_ref().map(FreightId::as_str),
+            filter.active.map(i64::from),
+            page.limit
+        ],
+        ListRow::read,
+    )?;
+    let full = rows.len() == page.limit as usize;
+    let next = rows.last().filter(|_| full).map(|row| row.place);
+    let mut paged = Paged { items: Vec::new(), unreadable: Vec::new(), next };
+    for row in rows {
+        match row.parse(project) {
+            Ok(row) => paged.items.push(row),
+            Err(error) => paged.unreadable.push(error),
+        }
+    }
+    Ok(paged)
+}
+
+struct ListRow {
+    id: String,
+    fixed: String,
+    phase: String,
+    ended_at: Option<i64>,
+    last_seq: u64,
+    place: u64,
+}
+
+impl ListRow {
+    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            id: row.get(0)?,
+            fixed: row.get(1)?,
+            phase: row.get(2)?,
+            ended_at: row.get(3)?,
+            last_seq: unsigned(row.get(4)?),
+            place: unsigned(row.get(5)?),
+        })
+    }
+
+    fn parse(self, project: &ProjectName) -> Result<PromotionRow, Unreadable> {
+        let what = || format!("promotion {project}/{}", self.id);
+        let phase = phase(&self.phase)
+            .ok_or_else(|| Unreadable::new(what(), format!("unknown phase {:?}", self.phase)))?;
+        Ok(PromotionRow {
+            promotion: parsed(&self.fixed, what)?,
+            phase,
+            ended_at: self.ended_at.map(instant),
+            last_seq: self.last_seq,
+        })
+    }
+}
+
+fn phase(label: &str) -> Option<Phase> {
+    let under_way =
+        [Phase::Preparing, Phase::Waiting, Phase::Committing, Phase::Verifying, Phase::Unwinding];
+    let ended = Ending::ALL.into_iter().map(Phase::Ended);
+    under_way.into_iter().chain(ended).find(|phase| phase.label() == label)
+}
+
+/// Ids of the promotions to a stage that are not over, oldest first.
+pub(crate) fn running(
+    sql: Sql<'_>,
+    project: &ProjectName,
+    stage: &StageName,
+) -> Result<Vec<PromotionId>, StoreError> {
+    let ids: Vec<String> = sql.rows(
+        "SELECT id FROM promotion WHERE project = $1 AND stage = $2 AND ended_at IS NULL \
+         ORDER BY number",
+        params![project.as_str(), stage.as_str()],
+        |row| row.get(0),
+    )?;
+    let what = || format!("promotion to stage {project}/{stage}");
+    Ok(ids.iter().map(|id| crate::sql::name(id, what)).collect::<Result<_, _>>()?)
+}
+
+/// The promotion that holds the stage's slot.
+pub(crate) fn slot_holder(
+    sql: Sql<'_>,
+    project: &ProjectName,
+    stage: &StageName,
+) -> Result<Option<PromotionId>, StoreError> {
+    let id: Option<String> = sql.row(
+        "SELECT id FROM promotion WHERE project = $1 AND stage = $2 AND slot = 1",
+        params![project.as_str(), stage.as_str()],
+        |row| row.get(0),
+    )?;
+    let what = || format!("slot of stage {project}/{stage}");
+    Ok(id.map(|id| crate::sql::name(&id, what)).transpose()?)
+}

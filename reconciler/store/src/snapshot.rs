@@ -1,0 +1,349 @@
+//! What decisions look at, each from one read transaction.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use reconciler_domain::freight::{Freight, FreightFacts};
+use reconciler_domain::id::{FreightId, ProjectName, PromotionId, StageName, WarehouseName};
+use reconciler_domain::promotion::{Ending, Event, Phase};
+use reconciler_domain::snapshot::{
+    Hold, PromotionSnapshot, RunningPromotion, StageSnapshot, WarehouseSnapshot,
+};
+use reconciler_domain::stage::Stage;
+use reconciler_domain::verification::Verification;
+use reconciler_domain::warehouse::Warehouse;
+use rusqlite::params;
+
+use crate::Store;
+use crate::definition::{self, Kind, Stored, revision};
+use crate::discovery;
+use crate::error::{StoreError, Unreadable};
+use crate::fold::{self, Folded};
+use crate::freight;
+use crate::policy::{last_change, policies_for};
+use crate::promotion::{running, slot_holder};
+use crate::sql::{Sql, instant, name, parsed};
+
+/// Freight of one warehouse that a stage's decision looks at, besides what is there or moves.
+const FREIGHT_MAX: u32 = 100;
+
+/// What something looked like at one moment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Snapshot<T> {
+    /// The revision of the project at that moment.
+    pub revision: u64,
+    /// What was there.
+    pub value: T,
+    /// What could not be read and was left out.
+    pub unreadable: Vec<Unreadable>,
+}
+
+impl Store {
+    /// What the decision about a warehouse looks at.
+    ///
+    /// # Errors
+    /// The warehouse cannot be read, or the database failed.
+    pub async fn warehouse_snapshot(
+        &self,
+        project: &ProjectName,
+        warehouse: &WarehouseName,
+    ) -> Result<Option<Snapshot<WarehouseSnapshot>>, StoreError> {
+        let (project, name) = (project.clone(), warehouse.clone());
+        self.read(move |sql| Loader::new(sql, &project).warehouse(&name)).await
+    }
+
+    /// What the decision about a stage looks at.
+    ///
+    /// # Errors
+    /// The stage, a policy that might select it, freight in it, or a promotion to it cannot be
+    /// read, or the database failed.
+    pub async fn stage_snapshot(
+        &self,
+        project: &ProjectName,
+        stage: &StageName,
+    ) -> Result<Option<Snapshot<StageSnapshot>>, StoreError> {
+        let (project, name) = (project.clone(), stage.clone());
+        self.read(move |sql| Loader::new(sql, &project).stage(&name)).await
+    }
+
+    /// What the decision about a promotion looks at, and the last entry of its log.
+    ///
+    /// # Errors
+    /// The promotion, its freight, its stage, a policy or template that concerns it, or the
+    /// promotion before it cannot be read, or the database failed.
+    pub async fn promotion_snapshot(
+        &self,
+        project: &ProjectName,
+        id: &PromotionId,
+    ) -> Result<Option<Snapshot<(PromotionSnapshot, u64)>>, StoreError> {
+        let (project, id) = (project.clone(), id.clone());
+        self.read(move |sql| Loader::new(sql, &project).promotion(&id)).await
+    }
+}
+
+/// Loads one snapshot.
+struct Loader<'a> {
+    sql: Sql<'a>,
+    project: &'a ProjectName,
+    unreadable: Vec<Unreadable>,
+}
+
+impl<'a> Loader<'a> {
+    fn new(sql: Sql<'a>, project: &'a ProjectName) -> Self {
+        Self { sql, project, unreadable: Vec::new() }
+    }
+
+    fn done<T>(self, value: T) -> Result<Option<Snapshot<T>>, StoreError> {
+        let revision = revision(self.sql, self.project)?;
+        Ok(Some(Snapshot { revision, value, unreadable: self.unreadable }))
+    }
+
+    fn warehouse(
+        mut self,
+        name: &WarehouseName,
+    ) -> Result<Option<Snapshot<WarehouseSnapshot>>, StoreError> {
+        let (sql, project) = (self.sql, self.project);
+        let found = definition::get::<Warehouse>(sql, project, name.as_str())?;
+        let Some(warehouse) = found else { return Ok(None) };
+        let snapshot = WarehouseSnapshot {
+            project: project.clone(),
+            warehouse: warehouse.defined(),
+            // A subscription whose row is damaged is looked at anew, which mends it.
+            discovered: discovery::load(sql, project, name, &mut self.unreadable)?,
+            refresh_asked_at: discovery::refresh_asked_at(sql, project, name)?.map(instant),
+            freight: freight::ids_of_warehouse(sql, project, name)?,
+        };
+        self.done(snapshot)
+    }
+
+    fn stage(mut self, name: &StageName) -> Result<Option<Snapshot<StageSnapshot>>, StoreError> {
+        let (sql, project) = (self.sql, self.project);
+        let found = definition::get::<Stage>(sql, project, name.as_str())?;
+        let Some(stage) = found else { return Ok(None) };
+        let policies = policies_for(sql, project, name, &mut self.unreadable)?;
+        let current = freight::current(sql, project, name)?;
+        let mut under_way = Vec::new();
+        for id in running(sql, project, name)? {
+            under_way.extend(fold::load(sql, project, &id)?);
+        }
+        let needed = current.values().chain(under_way.iter().map(|f| &f.promotion.freight));
+        let freight = self.freight_for(&stage.spec, needed)?;
+        let snapshot = StageSnapshot {
+            project: project.clone(),
+            definitions_changed_at: self.definitions_changed_at(&stage, &policies)?,
+            ended: self.ended(name, &freight)?,
+            hold: self.hold(name)?,
+            stage: stage.defined(),
+            policies: policies.into_iter().map(|policy| policy.spec).collect(),
+            freight,
+            current,
+            running: under_way
+                .into_iter()
+                .map(|folded| RunningPromotion {
+                    phase: folded.state.phase(),
+                    promotion: folded.promotion,
+                })
+                .collect(),
+        };
+        self.done(snapshot)
+    }
+
+    fn promotion(
+        mut self,
+        id: &PromotionId,
+    ) -> Result<Option<Snapshot<(PromotionSnapshot, u64)>>, StoreError> {
+        let (sql, project) = (self.sql, self.project);
+        let Some(Folded { promotion, state, last_seq }) = fold::load(sql, project, id)? else {
+            return Ok(None);
+        };
+        let stage = definition::get::<Stage>(sql, project, promotion.stage.as_str())?;
+        let succeeded = self.last_succeeded(&promotion.stage, None)?;
+        let facts = freight::facts(sql, project, &promotion.freight)?;
+        let missing = || Unreadable::new(format!("freight {}", promotion.freight), "it is missing");
+        let snapshot = PromotionSnapshot {
+            project: project.clone(),
+            state,
+            templates: self.templates(stage.as_ref().map(|stage| &stage.spec))?,
+            stage: stage.map(Stored::defined),
+            policies: policies_for(sql, project, &promotion.stage, &mut self.unreadable)?
+                .into_iter()
+                .map(Stored::defined)
+                .collect(),
+            facts: facts.ok_or_else(missing)?,
+            current: succeeded.as_ref().map(collection).unwrap_or_default(),
+            previous: self.previous(&promotion.stage, succeeded)?,
+            slot: slot_holder(sql, project, &promotion.stage)?,
+            promotion,
+        };
+        self.done((snapshot, last_seq))
+    }
+
+    /// The newest freight of each requested warehouse and what is needed besides, oldest first.
+    fn freight_for<'f>(
+        &mut self,
+        stage: &Stage,
+        needed: impl Iterator<Item = &'f FreightId>,
+    ) -> Result<Vec<FreightFacts>, StoreError> {
+        let mut by_age: BTreeMap<i64, FreightFacts> = BTreeMap::new();
+        for id in needed {
+            // An error here is one of the stage: not to know what is in it is not to know that
+            // nothing is.
+            let facts = freight::facts(self.sql, self.project, id)?;
+            by_age.extend(facts.map(|facts| (facts.freight.sequence, facts)));
+        }
+        for request in &stage.requests {
+            let (sql, project) = (self.sql, self.project);
+            let newest =
+                freight::of_warehouse(sql, project, &request.warehouse, i64::MAX, FREIGHT_MAX)?;
+            for row in newest {
+                match row.facts(sql, project) {
+                    Ok(facts) => {
+                        by_age.insert(facts.freight.sequence, facts);
+                    }
+                    Err(StoreError::Unreadable(error)) => self.unreadable.push(error),
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Ok(by_age.into_values().collect())
+    }
+
+    fn definitions_changed_at(
+        &self,
+        stage: &Stored<Stage>,
+        policies: &[Stored<reconciler_domain::policy::Policy>],
+    ) -> Result<Timestamp, StoreError> {
+        let (sql, project, name) = (self.sql, self.project, &stage.spec.name);
+        let selecting = policies.iter().filter(|policy| policy.spec.selects(name));
+        let mut latest =
+            selecting.map(|policy| policy.changed_at).fold(stage.changed_at, Timestamp::max);
+        latest = latest.max(last_change(sql, project, name)?.map_or(latest, instant));
+        let warehouses =
+            stage.spec.requests.iter().map(|r| (Kind::Warehouse, r.warehouse.as_str()));
+        let upstreams = stage.spec.upstreams().into_iter().map(|s| (Kind::Stage, s.as_str()));
+        for (kind, name) in warehouses.chain(upstreams) {
+            let row = definition::row(sql, project, kind, name)?;
+            latest = latest.max(row.map_or(latest, |row| row.changed_at()));
+        }
+        Ok(latest)
+    }
+
+    /// How the last promotion of each of these to the stage ended: what its log says, not its row.
+    fn ended(
+        &self,
+        stage: &StageName,
+        freight: &[FreightFacts],
+    ) -> Result<BTreeMap<FreightId, Ending>, StoreError> {
+        let mut ended = BTreeMap::new();
+        for facts in freight {
+            let last: Option<(String, String)> = self.sql.row(
+                "SELECT promotion.id, promotion_event.event FROM promotion \
+                 JOIN promotion_event ON promotion_event.project = promotion.project \
+                   AND promotion_event.promotion = promotion.id \
+                   AND promotion_event.seq = promotion.last_seq \
+                 WHERE promotion.project = $1 AND promotion.freight = $2 \
+                   AND promotion.stage = $3 AND promotion.ended_at IS NOT NULL \
+                 ORDER BY promotion.number DESC LIMIT 1",
+                params![self.project.as_str(), facts.freight.id.as_str(), stage.as_str()],
+                |row| Ok((row.get(0)?, row.get(1)?)),
+            )?;
+            let Some((id, event)) = last else { continue };
+            let what = || format!("log of promotion {}/{id}", self.project);
+            match parsed(&event, what)? {
+                Event::Finished(finish) => {
+                    ended.insert(facts.freight.id.clone(), finish.ending);
+                }
+                other => {
+                    let reason = format!("it ended, but its last entry is {}", other.label());
+                    return Err(Unreadable::new(what(), reason).into());
+                }
+            }
+        }
+        Ok(ended)
+    }
+
+    fn hold(&self, stage: &StageName) -> Result<Option<Hold>, StoreError> {
+        let row: Option<(String, String, i64)> = self.sql.row(
+            "SELECT reason, held_by, held_at FROM hold WHERE project = $1 AND stage = $2",
+            params![self.project.as_str(), stage.as_str()],
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+        )?;
+        let Some((reason, by, at)) = row else { return Ok(None) };
+        let by = parsed(&by, || format!("hold of stage {}/{stage}", self.project))?;
+        Ok(Some(Hold { reason, by, at: instant(at) }))
+    }
+
+    /// The templates that the stage uses. One that is gone is absent.
+    fn templates(&self, stage: Option<&Stage>) -> Result<Vec<Verification>, StoreError> {
+        let used = stage.into_iter().flat_map(|stage| &stage.verifications);
+        let mut names: Vec<_> = used.map(|used| &used.template).collect();
+        names.sort();
+        names.dedup();
+        let mut templates = Vec::with_capacity(names.len());
+        for name in names {
+            let found = definition::get::<Verification>(self.sql, self.project, name.as_str())?;
+            templates.extend(found.map(|template| template.spec));
+        }
+        Ok(templates)
+    }
+
+    /// The last succeeded promotion of the stage, or of one freight to it.
+    fn last_succeeded(
+        &self,
+        stage: &StageName,
+        freight: Option<&FreightId>,
+    ) -> Result<Option<Folded>, StoreError> {
+        let id: Option<String> = self.sql.row(
+            "SELECT id FROM promotion WHERE project = $1 AND stage = $2 AND phase = $3 \
+             AND ($4 IS NULL OR freight = $4) ORDER BY number DESC LIMIT 1",
+            params![
+                self.project.as_str(),
+                stage.as_str(),
+                Phase::Ended(Ending::Succeeded).label(),
+                freight.map(FreightId::as_str)
+            ],
+            |row| row.get(0),
+        )?;
+        let Some(id) = id else { return Ok(None) };
+        let what = || format!("promotion {}/{id}", self.project);
+        let folded = fold::load(self.sql, self.project, &name(&id, what)?)?;
+        match folded {
+            Some(folded) if folded.state.phase() == Phase::Ended(Ending::Succeeded) => {
+                Ok(Some(folded))
+            }
+            Some(_) | None => {
+                Err(Unreadable::new(what(), "its row says succeeded, its log does not").into())
+            }
+        }
+    }
+
+    /// How the infra of what is in the stage now is made again: from the last promotion that
+    /// succeeded with freight that is still there.
+    fn previous(
+        &self,
+        stage: &StageName,
+        succeeded: Option<Folded>,
+    ) -> Result<Option<reconciler_domain::promotion::Previous>, StoreError> {
+        let Some(succeeded) = succeeded else { return Ok(None) };
+        let there = freight::current(self.sql, self.project, stage)?;
+        let mut last: Option<Folded> = None;
+        if there.values().any(|freight| *freight == succeeded.promotion.freight) {
+            last = Some(succeeded);
+        } else {
+            for freight in there.values() {
+                let found = self.last_succeeded(stage, Some(freight))?;
+                let number = |folded: &Folded| folded.promotion.id.number();
+                if found.as_ref().map(number) > last.as_ref().map(number) {
+                    last = found;
+                }
+            }
+        }
+        Ok(last.and_then(|last| last.state.as_previous(&last.promotion)))
+    }
+}
+
+/// The freight of a promotion and of what went with it.
+fn collection(folded: &Folded) -> BTreeMap<WarehouseName, Freight> {
+    let frozen = folded.state.frozen.iter().flat_map(|frozen| &frozen.collection);
+    frozen.map(|(warehouse, freight)| (warehouse.clone(), freight.clone())).collect()
+}

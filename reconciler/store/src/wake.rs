@@ -1,0 +1,325 @@
+//! Wake-ups: what is to be looked at, when, and by whom.
+//!
+//! A wake-up carries a key, never data. Whoever claims it holds it until the lease ends, under an
+//! epoch that no other claim ever has; a write that names an epoch fails once the key was claimed
+//! again. A wake-up that comes in meanwhile is not lost: it makes the key due again at its release.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use reconciler_domain::id::{NameError, ProjectName, PromotionId, StageName, WarehouseName};
+use reconciler_domain::plan::Wake;
+use rusqlite::params;
+
+use crate::Store;
+use crate::definition::raise_counter;
+use crate::error::StoreError;
+use crate::sql::{Sql, instant, micros, signed, unsigned};
+use crate::writer::Write;
+
+/// What is to be looked at: `stage/shop/prod`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum WakeKey {
+    /// `warehouse/PROJECT/NAME`
+    Warehouse(ProjectName, WarehouseName),
+    /// `stage/PROJECT/NAME`
+    Stage(ProjectName, StageName),
+    /// `promotion/PROJECT/ID`
+    Promotion(ProjectName, PromotionId),
+}
+
+impl WakeKey {
+    /// The key of something in a project.
+    #[must_use]
+    pub fn new(project: &ProjectName, wake: Wake) -> Self {
+        let project = project.clone();
+        match wake {
+            Wake::Warehouse(name) => Self::Warehouse(project, name),
+            Wake::Stage(name) => Self::Stage(project, name),
+            Wake::Promotion(id) => Self::Promotion(project, id),
+        }
+    }
+
+    /// The project that it is in.
+    #[must_use]
+    pub fn project(&self) -> &ProjectName {
+        match self {
+            Self::Warehouse(project, _) | Self::Stage(project, _) | Self::Promotion(project, _) => {
+                project
+            }
+        }
+    }
+}
+
+impl fmt::Display for WakeKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Warehouse(project, name) => write!(f, "warehouse/{project}/{name}"),
+            Self::Stage(project, name) => write!(f, "stage/{project}/{name}"),
+            Self::Promotion(project, id) => write!(f, "promotion/{project}/{id}"),
+        }
+    }
+}
+
+/// Why a text is not a key.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum WakeKeyError {
+    /// It has another form.
+    #[error("{text:?} is not a wake-up key: use KIND/PROJECT/NAME")]
+    Malformed {
+        /// The text.
+        text: String,
+    },
+    /// A name in it is not one.
+    #[error(transparent)]
+    Name(#[from] NameError),
+}
+
+impl FromStr for WakeKey {
+    type Err = WakeKeyError;
+
+    fn from_str(text: &str) -> Result<Self, WakeKeyError> {
+        let malformed = || WakeKeyError::Malformed { text: text.to_owned() };
+        let (kind, rest) = text.split_once('/').ok_or_else(malformed)?;
+        let (project, name) = rest.split_once('/').ok_or_else(malformed)?;
+        match kind {
+            "warehouse" => Ok(Self::Warehouse(project.parse()?, name.parse()?)),
+            "stage" => Ok(Self::Stage(project.parse()?, name.parse()?)),
+            "promotion" => Ok(Self::Promotion(project.parse()?, name.parse()?)),
+            _ => Err(malformed()),
+        }
+    }
+}
+
+/// The right to act on a key, until the lease ends or is released.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lease {
+    /// What it is about.
+    pub key: WakeKey,
+    /// Never given out twice; larger is later.
+    pub epoch: u64,
+    /// Who holds it.
+    pub owner: String,
+}
+
+/// Why a lease could not be kept or given back.
+#[derive(Debug, thiserror::Error)]
+pub enum LeaseError {
+    /// Someone else has the key by now.
+    #[error("the lease of {key} is lost: stop working on it")]
+    Lost {
+        /// The key.
+        key: WakeKey,
+    },
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Store {
+    /// Makes the key due at this time, if it is not due earlier anyway.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn wake(&self, key: &WakeKey, at: Timestamp) -> Result<(), StoreError> {
+        let key = key.clone();
+        self.write(move |write| wake(write, &key, at)).await
+    }
+
+    /// Leases up to `limit` keys that are due, those waiting longest first.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn claim(
+        &self,
+        owner: &str,
+        lease: Duration,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<Lease>, StoreError> {
+        let owner = owner.to_owned();
+        self.write(move |write| claim(write, &owner, lease, now, limit)).await
+    }
+
+    /// Lets the lease end this much after now.
+    ///
+    /// # Errors
+    /// It is lost, or the database failed.
+    pub async fn renew(
+        &self,
+        lease: &Lease,
+        duration: Duration,
+        now: Timestamp,
+    ) -> Result<(), LeaseError> {
+        let lease = lease.clone();
+        self.write(move |write| {
+            let changed = write.sql.execute(
+                "UPDATE wakeup SET due_at = $1 WHERE key = $2 AND epoch = $3 \
+                 AND lease_owner IS NOT NULL",
+                params![micros(end(now, duration)), lease.key.to_string(), signed(lease.epoch)],
+            )?;
+            if changed == 0 { Err(LeaseError::Lost { key: lease.key }) } else { Ok(()) }
+        })
+        .await
+    }
+
+    /// Gives the key back. It is due next at `next_due`, or at the time that a wake-up asked for
+    /// meanwhile, whichever is earlier; without either it is forgotten.
+    ///
+    /// # Errors
+    /// It is lost, or the database failed.
+    pub async fn release(
+        &self,
+        lease: &Lease,
+        next_due: Option<Timestamp>,
+    ) -> Result<(), LeaseError> {
+        let lease = lease.clone();
+        self.write(move |write| release(write, lease, next_due)).await
+    }
+
+    /// When the next key is due or the next lease ends.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.read(|sql| {
+            let due: Option<Option<i64>> =
+                sql.row("SELECT MIN(due_at) FROM wakeup", [], |row| row.get(0))?;
+            Ok(due.flatten().map(instant))
+        })
+        .await
+    }
+}
+
+pub(crate) fn wake(write: &mut Write<'_>, key: &WakeKey, at: Timestamp) -> Result<(), StoreError> {
+    write.sql.execute(
+        "INSERT INTO wakeup (key, due_at, lease_owner, epoch, woken_at) \
+         VALUES ($1, $2, NULL, 0, NULL) ON CONFLICT (key) DO UPDATE SET \
+         due_at = CASE WHEN wakeup.lease_owner IS NULL AND excluded.due_at < wakeup.due_at \
+           THEN excluded.due_at ELSE wakeup.due_at END, \
+         woken_at = CASE WHEN wakeup.lease_owner IS NULL THEN NULL \
+           WHEN wakeup.woken_at < excluded.due_at THEN wakeup.woken_at ELSE excluded.due_at END",
+        params![key.to_string(), micros(at)],
+    )?;
+    write.tell_woken();
+    Ok(())
+}
+
+fn claim(
+    write: &mut Write<'_>,
+    owner: &str,
+    lease: Duration,
+    now: Timestamp,
+    limit: u32,
+) -> Result<Vec<Lease>, StoreError> {
+    let due = "SELECT key FROM wakeup WHERE due_at <= $1 ORDER BY due_at LIMIT $2";
+    if !write.sql.exists(due, params![micros(now), 1])? {
+        return Ok(Vec::new());
+    }
+    let epoch = raise_counter(write, "", "epoch")?;
+    let keys: Vec<(String, i64)> = write.sql.rows(
+        "UPDATE wakeup SET lease_owner = $1, due_at = $2, epoch = $3, woken_at = NULL \
+         WHERE key IN (SELECT key FROM wakeup WHERE due_at <= $4 ORDER BY due_at LIMIT $5) \
+         RETURNING key, epoch",
+        params![owner, micros(end(now, lease)), signed(epoch), micros(now), limit],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )?;
+    let mut leases = Vec::with_capacity(keys.len());
+    for (key, epoch) in keys {
+        match key.parse() {
+            Ok(key) => leases.push(Lease { key, epoch: unsigned(epoch), owner: owner.to_owned() }),
+            // It comes up again when its lease ends, without harm to the others.
+            Err(error) => tracing::error!(key, %error, "a wake-up has a damaged key"),
+        }
+    }
+    Ok(leases)
+}
+
+fn release(
+    write: &mut Write<'_>,
+    lease: Lease,
+    next_due: Option<Timestamp>,
+) -> Result<(), LeaseError> {
+    let key = lease.key.to_string();
+    let held = write.sql.row(
+        "SELECT woken_at FROM wakeup WHERE key = $1 AND epoch = $2 AND lease_owner IS NOT NULL",
+        params![key, signed(lease.epoch)],
+        |row| row.get::<_, Option<i64>>(0),
+    )?;
+    let Some(woken_at) = held else { return Err(LeaseError::Lost { key: lease.key }) };
+    let due = match (woken_at, next_due.map(micros)) {
+        (Some(woken_at), Some(next_due)) => Some(woken_at.min(next_due)),
+        (only, None) | (None, only) => only,
+    };
+    match due {
+        Some(due) => {
+            write.sql.execute(
+                "UPDATE wakeup SET lease_owner = NULL, woken_at = NULL, due_at = $1 \
+                 WHERE key = $2",
+                params![due, key],
+            )?;
+            write.tell_woken();
+        }
+        None => {
+            write.sql.execute("DELETE FROM wakeup WHERE key = $1", params![key])?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether the lease is the last one given out for its key and was not given back.
+pub(crate) fn is_held(sql: Sql<'_>, key: &WakeKey, epoch: u64) -> Result<bool, StoreError> {
+    sql.exists(
+        "SELECT 1 FROM wakeup WHERE key = $1 AND epoch = $2 AND lease_owner IS NOT NULL",
+        params![key.to_string(), signed(epoch)],
+    )
+}
+
+fn end(now: Timestamp, lease: Duration) -> Timestamp {
+    now.checked_add(lease).unwrap_or(Timestamp::MAX)
+}
+
+/// Wakes the stage and its promotions that are not over.
+pub(crate) fn wake_stage(
+    write: &mut Write<'_>,
+    project: &ProjectName,
+    stage: &StageName,
+    at: Timestamp,
+) -> Result<(), StoreError> {
+    wake(write, &WakeKey::Stage(project.clone(), stage.clone()), at)?;
+    wake_running(write, project, stage, at)
+}
+
+/// Wakes the promotions to the stage that are not over.
+pub(crate) fn wake_running(
+    write: &mut Write<'_>,
+    project: &ProjectName,
+    stage: &StageName,
+    at: Timestamp,
+) -> Result<(), StoreError> {
+    let running: Vec<String> = write.sql.rows(
+        "SELECT id FROM promotion WHERE project = $1 AND stage = $2 AND ended_at IS NULL",
+        params![project.as_str(), stage.as_str()],
+        |row| row.get(0),
+    )?;
+    for id in running.iter().filter_map(|id| id.parse().ok()) {
+        wake(write, &WakeKey::Promotion(project.clone(), id), at)?;
+    }
+    Ok(())
+}
+
+/// Wakes the stages that name this warehouse, stage or template.
+pub(crate) fn wake_users(
+    write: &mut Write<'_>,
+    project: &ProjectName,
+    kind: crate::definition::Kind,
+    name: &str,
+    at: Timestamp,
+) -> Result<(), StoreError> {
+    for stage in crate::stage::users(write.sql, project, kind, name)? {
+        wake_stage(write, project, &stage, at)?;
+    }
+    Ok(())
+}
