@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 
 use reconciler_effects::edit::yaml;
+use reconciler_effects::oci::{Platform, TaggedImage, newest_builds};
+use regex::Regex;
 use serde_json::{Value, json};
 
 fn cases(category: &str) -> Vec<Value> {
@@ -47,5 +49,46 @@ fn yaml_update() {
             expect["accept"].as_array().is_some_and(|texts| texts.contains(&got["text"]));
         let same = got["text"] == expect["text"] && got["error_kind"] == expect["error_kind"];
         if same || accepted { Ok(()) } else { Err(got) }
+    });
+}
+
+#[test]
+fn newest_build_select() {
+    check("newest_build_select", |input, expect| {
+        let patterns = |member: &str| -> Vec<Regex> {
+            let list = input[member].as_array().unwrap();
+            list.iter().map(|text| Regex::new(text.as_str().unwrap()).unwrap()).collect()
+        };
+        let (allow, ignore) = (patterns("allow"), patterns("ignore"));
+        let any = |patterns: &[Regex], tag: &str| patterns.iter().any(|regex| regex.is_match(tag));
+        let passes = |tag: &str| !any(&ignore, tag) && (allow.is_empty() || any(&allow, tag));
+        let text = |image: &Value, member: &str| image[member].as_str().unwrap().to_owned();
+        let images = input["images"].as_array().unwrap().iter().map(|image| TaggedImage {
+            tag: text(image, "tag"),
+            digest: text(image, "digest").parse().unwrap(),
+            created: text(image, "created").parse().unwrap(),
+        });
+        let images: Vec<_> = images.collect();
+        let limit = usize::try_from(input["limit"].as_u64().unwrap()).unwrap();
+        let newest = newest_builds(&images, passes, limit);
+        let selected: Vec<_> = newest.iter().map(|image| &image.tag).collect();
+        let got = json!({ "selected": selected });
+        if got == *expect { Ok(()) } else { Err(got) }
+    });
+}
+
+#[test]
+fn platform_match() {
+    check("platform_match", |input, expect| {
+        let got = match input["constraint"].as_str().unwrap().parse::<Platform>() {
+            Err(_) => json!({ "ok": false }),
+            Ok(constraint) => {
+                let text = |member: &str| input["platform"][member].as_str().map(str::to_owned);
+                let (os, arch) = (text("os").unwrap(), text("arch").unwrap());
+                let image = Platform { os, arch, variant: text("variant") };
+                json!({ "ok": true, "matches": constraint.matches(&image) })
+            }
+        };
+        if got == *expect { Ok(()) } else { Err(got) }
     });
 }

@@ -5,5 +5,6 @@ mod conformance;
 mod http;
 mod infra;
 mod metrics;
+mod oci;
 mod process;
 mod support;

@@ -1,0 +1,165 @@
+//! What can go wrong with a registry, told apart by what one does about it.
+
+use std::time::Duration;
+
+use super::{Digest, Platform};
+use crate::http::HttpError;
+
+/// Why a registry gave no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum OciError {
+    /// A repository, tag, digest or platform that cannot be one.
+    #[error("`{name}` is not usable: {reason}")]
+    InvalidName {
+        /// The text.
+        name: String,
+        /// What is wrong.
+        reason: &'static str,
+    },
+    /// The registry does not have it, or does not show it to us.
+    #[error(
+        "`{host}` has no {what} in `{repo}`; check the name, and that the credentials may read it"
+    )]
+    NotFound {
+        /// The registry.
+        host: String,
+        /// The repository.
+        repo: String,
+        /// What was asked for.
+        what: String,
+    },
+    /// The credentials are missing or not accepted.
+    #[error(
+        "`{host}` refuses access to `{repo}` ({status}); configure credentials that may pull from it"
+    )]
+    Unauthorized {
+        /// The registry.
+        host: String,
+        /// The repository.
+        repo: String,
+        /// The HTTP status.
+        status: u16,
+    },
+    /// Too many requests.
+    #[error("`{host}` limits requests; `{repo}` must wait{}", waiting(*retry_after))]
+    RateLimited {
+        /// The registry.
+        host: String,
+        /// The repository.
+        repo: String,
+        /// How long the registry asks to wait.
+        retry_after: Option<Duration>,
+    },
+    /// The registry fails.
+    #[error("`{host}` answers {status} for `{repo}`; the registry has a problem")]
+    Unavailable {
+        /// The registry.
+        host: String,
+        /// The repository.
+        repo: String,
+        /// The HTTP status.
+        status: u16,
+        /// How long the registry asks to wait.
+        retry_after: Option<Duration>,
+    },
+    /// The registry refuses the request.
+    #[error("`{host}` refuses to read `{repo}` ({status}): {said}")]
+    Refused {
+        /// The registry.
+        host: String,
+        /// The repository.
+        repo: String,
+        /// The HTTP status.
+        status: u16,
+        /// The beginning of its answer.
+        said: String,
+    },
+    /// The exchange failed.
+    #[error("`{repo}` cannot be read")]
+    Exchange {
+        /// The repository with its host.
+        repo: String,
+        /// The reason.
+        #[source]
+        source: HttpError,
+    },
+    /// A list without an end, or beyond the limits.
+    #[error("the tags of `{repo}` are more than {limit}; narrow the repository or raise the limit")]
+    TooMany {
+        /// The repository with its host.
+        repo: String,
+        /// The limit that was hit.
+        limit: String,
+    },
+    /// The registry's answer makes no sense.
+    #[error("`{host}` answers for `{repo}` with something that is no {what}: {reason}")]
+    Malformed {
+        /// The registry.
+        host: String,
+        /// The repository.
+        repo: String,
+        /// What was expected.
+        what: &'static str,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The content is not what its digest says.
+    #[error(
+        "`{host}` answers for `{repo}` with content of digest {found} instead of {wanted}; do not use it"
+    )]
+    DigestMismatch {
+        /// The registry.
+        host: String,
+        /// The repository.
+        repo: String,
+        /// The digest that was asked for.
+        wanted: Digest,
+        /// The digest of what came.
+        found: Digest,
+    },
+    /// The image is not there for the platform.
+    #[error("`{repo}` at {digest} is not there for {platform}; it is there for {available}")]
+    NoPlatform {
+        /// The repository with its host.
+        repo: String,
+        /// The image.
+        digest: Digest,
+        /// What was asked for.
+        platform: Box<Platform>,
+        /// What there is.
+        available: String,
+    },
+}
+
+impl OciError {
+    /// Whether the same request may well succeed later.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::RateLimited { .. } | Self::Unavailable { .. } => true,
+            // Proxies and caches corrupt content for a while.
+            Self::DigestMismatch { .. } => true,
+            Self::Exchange { source, .. } => source.is_retryable(),
+            Self::InvalidName { .. } | Self::NotFound { .. } | Self::Unauthorized { .. } => false,
+            Self::Refused { .. } | Self::TooMany { .. } | Self::Malformed { .. } => false,
+            Self::NoPlatform { .. } => false,
+        }
+    }
+
+    /// How long the registry asks to wait.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::RateLimited { retry_after, .. } | Self::Unavailable { retry_after, .. } => {
+                *retry_after
+            }
+            Self::InvalidName { .. } | Self::NotFound { .. } | Self::Unauthorized { .. } => None,
+            Self::Refused { .. } | Self::TooMany { .. } | Self::Malformed { .. } => None,
+            Self::DigestMismatch { .. } | Self::NoPlatform { .. } | Self::Exchange { .. } => None,
+        }
+    }
+}
+
+fn waiting(retry_after: Option<Duration>) -> String {
+    retry_after.map_or_else(String::new, |wait| format!(" {} s", wait.as_secs()))
+}
