@@ -87,10 +87,12 @@ pub(super) async fn look(
         .take(LOOKED_UP_AGAIN)
         .collect();
     let look = Look { source, repo: &repo, platform: platform.as_ref(), reader: &reader, cancel };
-    let versions = wanted.iter().map(|tag| {
+    // Collected first: a lazy iterator of futures that borrow is not `Send` for every lifetime.
+    let mut versions = Vec::with_capacity(wanted.len());
+    for tag in &wanted {
         let before = known.get(tag.as_str()).copied();
-        look.version(tag, before, again.contains(tag))
-    });
+        versions.push(look.version(tag, before, again.contains(tag)));
+    }
     let versions: Vec<Option<Artifact>> =
         futures::stream::iter(versions).buffered(AT_ONCE).try_collect().await?;
     Ok(versions.into_iter().flatten().collect())
