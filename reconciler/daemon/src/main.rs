@@ -1,3 +1,67 @@
-//! The loop, the HTTP server and the configuration: the lockstepd binary.
+//! `lockstepd`: arguments, logging, signals.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use reconciler_daemon::config::{Config, Options};
+use reconciler_daemon::crash::Crash;
+use reconciler_daemon::{Service, StartError};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+/// The reconciler: discovers artifacts, bundles them as freight, promotes freight through stages.
+#[derive(Parser)]
+#[command(name = "lockstepd", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run until SIGTERM or SIGINT.
+    Serve(Options),
+}
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args_os();
+    if arguments.nth(1).is_some_and(|first| first == "infra-shim") {
+        return reconciler_effects::infra::shim::shim_main(arguments);
+    }
+    let Arguments { command: Command::Serve(options) } = Arguments::parse();
+    let filter =
+        EnvFilter::try_from_env("LOCKSTEPD_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let ran = match runtime {
+        Ok(runtime) => runtime.block_on(serve(&options)),
+        Err(error) => Err(format!("the runtime does not start: {error}")),
+    };
+    match ran {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            tracing::error!("{message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve(options: &Options) -> Result<(), String> {
+    let config = Config::load(options).map_err(|error| error.to_string())?;
+    let crash = match std::env::var("LOCKSTEP_CRASH") {
+        Ok(order) => Crash::parse(&order).map_err(|error| error.to_string())?,
+        Err(_) => Crash::never(),
+    };
+    let service =
+        Service::start(config, crash).await.map_err(|error: StartError| error.to_string())?;
+    tracing::info!(address = %service.address(), "lockstepd {}", env!("CARGO_PKG_VERSION"));
+    let mut terminate = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| error.to_string())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("stopping");
+    service.stop().await;
+    Ok(())
+}

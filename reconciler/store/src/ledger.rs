@@ -44,7 +44,7 @@ pub struct LedgerEvent {
 }
 
 /// What an event is about, inside its project.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "kind", content = "name")]
 pub enum Subject {
     /// The project. Touched by everything that raises its revision.

@@ -1,0 +1,202 @@
+//! Configuration: command line and environment, and a file for what is secret or long.
+//!
+//! Everything is parsed into checked types before anything starts; unknown keys are refused.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use reconciler_effects::git::Secret;
+use reconciler_effects::http::{EgressPolicy, HostRule};
+use reconciler_effects::infra::ToolPreference;
+use reconciler_effects::{Credential, Login};
+use serde::Deserialize;
+
+/// What `lockstepd serve` can be told.
+#[derive(Debug, Clone, Args)]
+pub struct Options {
+    /// Directory for everything that must survive: database, mirrors, embedded states, plans.
+    #[arg(long, env = "LOCKSTEPD_DATA_DIR", default_value = "/var/lib/lockstep")]
+    pub data_dir: PathBuf,
+    /// Address of the API. It is plain HTTP: put TLS in front of it where others can listen.
+    #[arg(long, env = "LOCKSTEPD_LISTEN", default_value = "127.0.0.1:7480")]
+    pub listen: SocketAddr,
+    /// File with credentials and limits, TOML.
+    #[arg(long, env = "LOCKSTEPD_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// Tool for infra: `auto` (tofu where it is installed, else terraform), `tofu`, `terraform`
+    /// or a path.
+    #[arg(long, env = "LOCKSTEPD_INFRA_TOOL", default_value = "auto")]
+    pub infra_tool: String,
+    /// Let sources, steps and checks reach loopback and private addresses.
+    #[arg(long, env = "LOCKSTEPD_ALLOW_PRIVATE")]
+    pub allow_private: bool,
+}
+
+/// The configuration file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    /// Registries that are asked over plain HTTP, `host[:port]`.
+    #[serde(default)]
+    insecure_registries: BTreeSet<String>,
+    /// Hosts that may be reached although their addresses are private.
+    #[serde(default)]
+    private_hosts: Vec<String>,
+    /// Environment of every infra run.
+    #[serde(default)]
+    infra_env: BTreeMap<String, String>,
+    /// Directory of a shared plugin cache.
+    #[serde(default)]
+    plugin_cache: Option<PathBuf>,
+    /// Credentials by URL prefix; the longest prefix wins.
+    #[serde(default, rename = "credential")]
+    credentials: Vec<CredentialEntry>,
+}
+
+/// One credential; its secret is read from a file or a variable, never written here.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CredentialEntry {
+    /// `https://git.example.com/team`, `oci://registry.example.com/team`, `ssh://git@host`.
+    prefix: String,
+    /// For basic authentication.
+    username: Option<String>,
+    /// File with the password or token.
+    secret_file: Option<PathBuf>,
+    /// Environment variable with the password or token.
+    secret_env: Option<String>,
+    /// Private key for SSH.
+    ssh_key: Option<PathBuf>,
+}
+
+/// The checked configuration.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Directory for everything that must survive.
+    pub data_dir: PathBuf,
+    /// Address of the API.
+    pub listen: SocketAddr,
+    /// Registries that are asked over plain HTTP.
+    pub insecure_registries: BTreeSet<String>,
+    /// What may be reached.
+    pub egress: EgressPolicy,
+    /// Tool for infra.
+    pub tool: ToolPreference,
+    /// Environment of every infra run.
+    pub infra_env: BTreeMap<String, String>,
+    /// Directory of a shared plugin cache.
+    pub plugin_cache: Option<PathBuf>,
+    /// Credentials by URL prefix.
+    pub credentials: Vec<Credential>,
+}
+
+/// Why the configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("the configuration file {path} cannot be read: {source}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file does not parse.
+    #[error("the configuration file {path} is not valid: {message}")]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What and where.
+        message: String,
+    },
+    /// A value cannot be used.
+    #[error("{place}: {message}")]
+    Invalid {
+        /// The option or key.
+        place: String,
+        /// What is wrong.
+        message: String,
+    },
+}
+
+impl Config {
+    /// Checks the options and reads the file that they name.
+    ///
+    /// # Errors
+    /// A file that cannot be read or does not parse, a value that cannot be used.
+    pub fn load(options: &Options) -> Result<Self, ConfigError> {
+        let file = match &options.config {
+            Some(path) => read(path)?,
+            None => File::default(),
+        };
+        let tool = options.infra_tool.parse().map_err(|error| invalid("--infra-tool", error))?;
+        let private = file
+            .private_hosts
+            .iter()
+            .map(|host| host.parse::<HostRule>().map_err(|error| invalid("private_hosts", error)));
+        let egress = EgressPolicy {
+            allow_private: options.allow_private,
+            private: private.collect::<Result<_, _>>()?,
+            ..EgressPolicy::default()
+        };
+        let credentials = file.credentials.into_iter().map(credential);
+        Ok(Self {
+            data_dir: options.data_dir.clone(),
+            listen: options.listen,
+            insecure_registries: file.insecure_registries,
+            egress,
+            tool,
+            infra_env: file.infra_env,
+            plugin_cache: file.plugin_cache,
+            credentials: credentials.collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+fn read(path: &Path) -> Result<File, ConfigError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+    toml::from_str(&text).map_err(|error| ConfigError::Malformed {
+        path: path.to_owned(),
+        message: error.to_string(),
+    })
+}
+
+fn credential(entry: CredentialEntry) -> Result<Credential, ConfigError> {
+    let place = format!("credential {}", entry.prefix);
+    let login = match (&entry.ssh_key, secret(&entry, &place)?) {
+        (Some(key), None) => Login::SshKey(key.clone()),
+        (None, Some(secret)) => match entry.username {
+            Some(username) => Login::Basic { username, password: secret },
+            None => Login::Bearer(secret),
+        },
+        (Some(_), Some(_)) | (None, None) => {
+            return Err(invalid(&place, "give one of secret_file, secret_env and ssh_key"));
+        }
+    };
+    Credential::new(&entry.prefix, login).map_err(|error| invalid(&place, error))
+}
+
+fn secret(entry: &CredentialEntry, place: &str) -> Result<Option<Secret>, ConfigError> {
+    let text = match (&entry.secret_file, &entry.secret_env) {
+        (Some(path), None) => {
+            let read = std::fs::read_to_string(path);
+            read.map_err(|error| invalid(place, format!("{}: {error}", path.display())))?
+        }
+        (None, Some(name)) => {
+            let read = std::env::var(name);
+            read.map_err(|error| invalid(place, format!("variable {name}: {error}")))?
+        }
+        (None, None) => return Ok(None),
+        (Some(_), Some(_)) => {
+            return Err(invalid(place, "give secret_file or secret_env, not both"));
+        }
+    };
+    Ok(Some(Secret::new(text.trim().to_owned())))
+}
+
+fn invalid(place: &str, message: impl std::fmt::Display) -> ConfigError {
+    ConfigError::Invalid { place: place.to_owned(), message: message.to_string() }
+}

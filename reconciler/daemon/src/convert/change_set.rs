@@ -1,0 +1,78 @@
+//! Change sets.
+
+use reconciler_api::v1;
+use reconciler_domain::promotion::{ChangeSet, StepPlan};
+use reconciler_domain::step::StepKind;
+use serde_json::Value;
+
+/// Says a change set on the wire; `patches` are left out of listings.
+pub(super) fn change_set(set: &ChangeSet, patches: bool) -> v1::ChangeSet {
+    v1::ChangeSet {
+        digest: set.digest.clone(),
+        files: set
+            .files
+            .iter()
+            .flat_map(|of| of.files.iter().map(move |file| (of, file)))
+            .map(|(of, file)| v1::FileChange {
+                repo: of.repo.clone(),
+                branch: of.branch.clone().unwrap_or_default(),
+                path: file.path.clone(),
+                old_blob: file.old_blob.clone(),
+                new_blob: file.new_blob.clone(),
+                patch: patches.then(|| file.patch.clone()),
+            })
+            .collect(),
+        infra: set
+            .infra
+            .iter()
+            .map(|change| v1::InfraPlan {
+                step: change.step.to_string(),
+                dir: change.dir.clone(),
+                create: change.summary.create,
+                update: change.summary.update,
+                replace: change.summary.replace,
+                delete: change.summary.delete,
+                lines: change.summary.lines(),
+                digest: change.digest.to_string(),
+            })
+            .collect(),
+        calls: calls(set),
+        deferred: deferred(set),
+        undo: set
+            .undo
+            .iter()
+            .map(|undo| v1::UndoDescription {
+                step: undo.step.to_string(),
+                description: undo.description.clone(),
+                possible: undo.possible,
+            })
+            .collect(),
+    }
+}
+
+fn calls(set: &ChangeSet) -> Vec<v1::PlannedCall> {
+    let text =
+        |config: &Value, name: &str| config.get(name).and_then(Value::as_str).map(str::to_owned);
+    set.steps
+        .iter()
+        .filter(|step| step.uses == StepKind::Http)
+        .map(|step| v1::PlannedCall {
+            step: step.name.to_string(),
+            method: text(&step.config, "method").unwrap_or_else(|| "GET".to_owned()),
+            url: text(&step.config, "url").unwrap_or_default(),
+        })
+        .collect()
+}
+
+fn deferred(set: &ChangeSet) -> Vec<v1::DeferredStep> {
+    set.steps
+        .iter()
+        .filter_map(|step| match &step.plan {
+            StepPlan::Deferred { waits_for } => {
+                let expressions = waits_for.clone();
+                Some(v1::DeferredStep { step: step.name.to_string(), expressions })
+            }
+            StepPlan::Prepared | StepPlan::Effect => None,
+        })
+        .collect()
+}

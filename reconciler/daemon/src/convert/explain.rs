@@ -1,0 +1,170 @@
+//! Why a stage does or does not get freight.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use reconciler_api::v1;
+use reconciler_domain::gate::{Facts, Gate, Verdict, gates};
+use reconciler_domain::plan::{StagePlan, Waiting, candidates, stage};
+use reconciler_domain::policy::Policy;
+use reconciler_domain::policy::{GateKind, Joined};
+use reconciler_domain::promotion::Phase;
+use reconciler_domain::snapshot::{Defined, StageSnapshot};
+
+use super::policy::wire_mode;
+use super::promotion::phase;
+
+/// What an explanation is made from.
+pub(crate) struct Explained<'a> {
+    /// The stage.
+    pub(crate) snapshot: &'a StageSnapshot,
+    /// The project's policies with who changed them.
+    pub(crate) policies: &'a [Defined<Policy>],
+    /// Who is in the stage.
+    pub(crate) current: BTreeMap<String, v1::CurrentFreight>,
+    /// Why its promotions wait.
+    pub(crate) promotions: Vec<Waiting>,
+}
+
+/// Says why nothing, or what, moves.
+pub(crate) fn explain(explained: Explained<'_>, now: Timestamp) -> v1::Explain {
+    let snapshot = explained.snapshot;
+    let name = &snapshot.stage.spec.name;
+    let joined = Joined::of(&snapshot.policies, name);
+    let plan: StagePlan = stage(snapshot, now);
+    let candidates: Vec<v1::Candidate> = candidates(snapshot, &joined, now)
+        .into_iter()
+        .map(|candidate| {
+            let running =
+                snapshot.running.iter().find(|run| run.promotion.freight == candidate.freight);
+            v1::Candidate {
+                freight: candidate.freight.to_string(),
+                warehouse: candidate.warehouse.to_string(),
+                available: candidate.availability.is_available(),
+                gates: candidate_gates(&explained, &joined, &candidate.freight, now),
+                promotion: running.map(|running| running.promotion.id.to_string()),
+            }
+        })
+        .collect();
+    let policies = joined.policies.iter().map(|policy| v1::ExplainedPolicy {
+        name: policy.name.to_string(),
+        mode: wire_mode(policy.mode),
+        verdict: policy_verdict(policy, &candidates),
+    });
+    v1::Explain {
+        stage: name.to_string(),
+        policies: policies.collect(),
+        mode: wire_mode(joined.mode),
+        hold: snapshot.hold.as_ref().map(super::hold),
+        promotion: snapshot.running.iter().max_by_key(|run| importance(run.phase)).map(active),
+        waiting: plan.waiting.iter().chain(&explained.promotions).map(waiting).collect(),
+        next_wake: plan.wake_at,
+        current: explained.current,
+        candidates,
+    }
+}
+
+/// Of several promotions the one that is furthest is shown.
+fn importance(phase: Phase) -> u8 {
+    match phase {
+        Phase::Preparing => 0,
+        Phase::Waiting => 1,
+        Phase::Committing => 2,
+        Phase::Verifying => 3,
+        Phase::Unwinding => 4,
+        Phase::Ended(_) => 0,
+    }
+}
+
+/// Says a running promotion on the wire.
+pub(crate) fn active(
+    running: &reconciler_domain::snapshot::RunningPromotion,
+) -> v1::ActivePromotion {
+    v1::ActivePromotion {
+        id: running.promotion.id.to_string(),
+        freight: running.promotion.freight.to_string(),
+        phase: phase(running.phase),
+    }
+}
+
+fn candidate_gates(
+    explained: &Explained<'_>,
+    joined: &Joined<'_>,
+    freight: &reconciler_domain::id::FreightId,
+    now: Timestamp,
+) -> Vec<v1::Gate> {
+    let snapshot = explained.snapshot;
+    let Some(facts) = snapshot.freight.iter().find(|facts| facts.freight.id == *freight) else {
+        return Vec::new();
+    };
+    let judged = gates(
+        &Facts {
+            stage: &snapshot.stage.spec,
+            joined,
+            policies: explained.policies,
+            freight: facts,
+            promotion: None,
+            change_set: None,
+            approvals: &[],
+            hold: snapshot.hold.as_ref(),
+        },
+        now,
+    );
+    judged.iter().flat_map(gate).collect()
+}
+
+/// A policy passes if every gate that it asks for passes for the newest candidate.
+fn policy_verdict(policy: &Policy, candidates: &[v1::Candidate]) -> v1::Verdict {
+    let Some(newest) = candidates.first() else { return v1::Verdict::Unknown };
+    let name = policy.name.to_string();
+    let asked: Vec<v1::Verdict> = newest
+        .gates
+        .iter()
+        .filter(|gate| gate.policy.as_deref() == Some(&name))
+        .map(|gate| gate.verdict)
+        .collect();
+    if asked.contains(&v1::Verdict::Fail) {
+        v1::Verdict::Fail
+    } else if asked.contains(&v1::Verdict::Unknown) {
+        v1::Verdict::Unknown
+    } else {
+        v1::Verdict::Pass
+    }
+}
+
+/// Says a gate on the wire: one entry per policy that asks for it.
+pub(crate) fn gate(gate: &Gate) -> Vec<v1::Gate> {
+    let entry = |policy: Option<String>| v1::Gate {
+        gate: match gate.kind {
+            GateKind::Upstream => v1::GateKind::Upstream,
+            GateKind::Soak => v1::GateKind::Soak,
+            GateKind::Approvals => v1::GateKind::Approvals,
+            GateKind::Infra => v1::GateKind::Infra,
+            GateKind::Mode => v1::GateKind::Mode,
+            GateKind::Hold => v1::GateKind::Hold,
+        },
+        policy,
+        verdict: match gate.verdict {
+            Verdict::Pass => v1::Verdict::Pass,
+            Verdict::Fail => v1::Verdict::Fail,
+            Verdict::Unknown => v1::Verdict::Unknown,
+        },
+        message: gate.message.clone(),
+        until: gate.until,
+        bypassed: gate.bypassed,
+    };
+    if gate.policies.is_empty() {
+        return vec![entry(None)];
+    }
+    gate.policies.iter().map(|policy| entry(Some(policy.to_string()))).collect()
+}
+
+/// Says a reason for waiting on the wire.
+pub(crate) fn waiting(waiting: &Waiting) -> v1::Waiting {
+    v1::Waiting {
+        subject: waiting.subject.clone(),
+        reason: waiting.reason.to_owned(),
+        message: waiting.message.clone(),
+        until: waiting.until,
+    }
+}

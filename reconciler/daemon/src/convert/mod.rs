@@ -1,0 +1,146 @@
+//! Between the wire and the domain, one file per noun.
+//!
+//! Wire types change slowly, because others depend on them; domain types change when the domain is
+//! better understood. Nothing but this module knows both. Parsing collects *all* problems, each
+//! with the path of its field, before it gives up.
+
+mod change_set;
+mod explain;
+mod freight;
+mod policy;
+mod preview;
+mod promotion;
+mod stage;
+mod verification;
+mod warehouse;
+
+use std::fmt::Display;
+use std::str::FromStr;
+use std::time::Duration;
+
+use reconciler_api::problem::{FieldCode, FieldProblem};
+use reconciler_domain::check::{Problem, ProblemKind};
+use reconciler_domain::duration;
+use reconciler_domain::snapshot::Hold;
+
+pub(crate) use explain::{Explained, active, explain, waiting};
+pub(crate) use freight::freight;
+pub(crate) use policy::{bypass_gate, parse_policy, policy_spec};
+pub(crate) use preview::preview;
+pub(crate) use promotion::{event, phase, promotion, promotion_row};
+pub(crate) use stage::{parse_stage, stage_spec};
+pub(crate) use verification::{parse_verification, verification_spec};
+pub(crate) use warehouse::{parse_warehouse, warehouse_spec};
+
+/// Reads wire fields into domain types and collects what does not parse.
+#[derive(Default)]
+pub(crate) struct Fields {
+    problems: Vec<FieldProblem>,
+}
+
+impl Fields {
+    /// The result, unless something did not parse.
+    pub(crate) fn finish<T>(self, value: Option<T>) -> Result<T, Vec<FieldProblem>> {
+        match value {
+            Some(value) if self.problems.is_empty() => Ok(value),
+            Some(_) | None => Err(self.problems),
+        }
+    }
+
+    pub(crate) fn add(&mut self, path: &str, code: FieldCode, message: impl Into<String>) {
+        self.problems.push(FieldProblem::new(path, code, message));
+    }
+
+    /// Parses a text; a problem and `None` if it does not parse.
+    pub(crate) fn parse<T>(&mut self, path: &str, text: &str) -> Option<T>
+    where
+        T: FromStr<Err: Display>,
+    {
+        self.result(path, text.parse())
+    }
+
+    /// Takes a result; a problem and `None` if it is an error.
+    pub(crate) fn result<T, E: Display>(&mut self, path: &str, result: Result<T, E>) -> Option<T> {
+        match result {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.add(path, FieldCode::Invalid, error.to_string());
+                None
+            }
+        }
+    }
+
+    pub(crate) fn duration(&mut self, path: &str, text: &str) -> Option<Duration> {
+        self.result(path, duration::parse(text))
+    }
+
+    pub(crate) fn optional_duration(
+        &mut self,
+        path: &str,
+        text: Option<&str>,
+    ) -> Option<Option<Duration>> {
+        match text {
+            None => Some(None),
+            Some(text) => self.duration(path, text).map(Some),
+        }
+    }
+
+    /// A URL of a scheme that can be asked.
+    pub(crate) fn http_url(&mut self, path: &str, text: &str) {
+        if text.contains("{{") {
+            return;
+        }
+        match url::Url::parse(text) {
+            Ok(url) if matches!(url.scheme(), "http" | "https") => {}
+            Ok(url) => {
+                let message =
+                    format!("scheme {:?} is not supported; use http or https", url.scheme());
+                self.add(path, FieldCode::Invalid, message);
+            }
+            Err(error) => {
+                self.add(path, FieldCode::BadUrl, format!("{text:?} is not a URL: {error}"));
+            }
+        }
+    }
+}
+
+/// Problems of a check, as they are said on the wire.
+pub(crate) fn field_problems(problems: Vec<Problem>) -> Vec<FieldProblem> {
+    problems
+        .into_iter()
+        .map(|problem| {
+            let code = match problem.kind {
+                ProblemKind::Missing => FieldCode::Missing,
+                ProblemKind::Invalid => FieldCode::Invalid,
+                ProblemKind::Duplicate => FieldCode::Duplicate,
+                ProblemKind::Unknown => unknown_code(&problem.path),
+                ProblemKind::Expression => FieldCode::BadExpression,
+                ProblemKind::Cycle => FieldCode::Cycle,
+            };
+            FieldProblem::new(problem.path, code, problem.message)
+        })
+        .collect()
+}
+
+/// What is unknown follows from the field that names it.
+fn unknown_code(path: &str) -> FieldCode {
+    if path.contains(".from[") {
+        FieldCode::UnknownUpstream
+    } else if path.ends_with(".warehouse") {
+        FieldCode::UnknownWarehouse
+    } else if path.ends_with(".template") {
+        FieldCode::UnknownVerification
+    } else {
+        FieldCode::UnknownStep
+    }
+}
+
+/// Says a hold on the wire.
+pub(crate) fn hold(hold: &Hold) -> reconciler_api::v1::Hold {
+    reconciler_api::v1::Hold {
+        reason: hold.reason.clone(),
+        author: hold.by.to_string(),
+        since: hold.at,
+        until: None,
+    }
+}

@@ -1,0 +1,167 @@
+//! Promotion policies.
+
+use std::collections::BTreeSet;
+
+use reconciler_api::problem::FieldProblem;
+use reconciler_api::v1::{self, PolicySpec};
+use reconciler_domain::duration;
+use reconciler_domain::id::PolicyName;
+use reconciler_domain::infra::{AddressGlob, ForbiddenAction, InfraRules};
+use reconciler_domain::policy::{Approvals, Bypass, Excluded, GateKind, Mode, Policy, RollbackOn};
+
+use super::Fields;
+
+/// Reads a policy.
+pub(crate) fn parse_policy(
+    name: PolicyName,
+    spec: &PolicySpec,
+) -> Result<Policy, Vec<FieldProblem>> {
+    let mut fields = Fields::default();
+    let soak = fields.optional_duration("soak", spec.soak.as_deref());
+    let settle = fields.optional_duration("settle", spec.settle.as_deref());
+    let infra = spec.infra.as_ref().map(|rules| parse_infra(&mut fields, rules));
+    let policy = (|| {
+        Some(Policy {
+            name,
+            mode: domain_mode(spec.mode),
+            stages: spec.stages.names.clone(),
+            soak: soak?,
+            settle: settle?,
+            approvals: spec.approvals.iter().map(parse_approvals).collect(),
+            infra,
+            rollback: spec.rollback.iter().flat_map(|rule| &rule.on).map(parse_trigger).collect(),
+            bypass: spec.bypass.iter().map(parse_bypass).collect(),
+        })
+    })();
+    fields.finish(policy)
+}
+
+fn parse_infra(fields: &mut Fields, rules: &v1::InfraRules) -> InfraRules {
+    let mut protect = Vec::new();
+    for (at, pattern) in rules.protect.iter().enumerate() {
+        protect.extend(fields.parse::<AddressGlob>(&format!("infra.protect[{at}]"), pattern));
+    }
+    let forbid = rules.forbid.iter().map(|action| match action {
+        v1::InfraAction::Create => ForbiddenAction::Create,
+        v1::InfraAction::Update => ForbiddenAction::Update,
+        v1::InfraAction::Replace => ForbiddenAction::Replace,
+        v1::InfraAction::Delete => ForbiddenAction::Delete,
+    });
+    InfraRules { forbid: forbid.collect(), protect, max_changes: rules.max_changes }
+}
+
+fn parse_approvals(rule: &v1::ApprovalRule) -> Approvals {
+    let exclude = rule.exclude.iter().map(|excluded| match excluded {
+        v1::Exclusion::Requester => Excluded::Requester,
+        v1::Exclusion::CommitAuthor => Excluded::CommitAuthor,
+        v1::Exclusion::PolicyAuthor => Excluded::PolicyAuthor,
+    });
+    Approvals { group: rule.group.clone(), count: rule.count, exclude: exclude.collect() }
+}
+
+fn parse_trigger(trigger: &v1::RollbackTrigger) -> RollbackOn {
+    match trigger {
+        v1::RollbackTrigger::PromotionFailed => RollbackOn::PromotionFailed,
+        v1::RollbackTrigger::VerificationFailed => RollbackOn::VerificationFailed,
+    }
+}
+
+fn parse_bypass(rule: &v1::BypassRule) -> Bypass {
+    let gates: BTreeSet<GateKind> = rule.gates.iter().map(bypass_gate).collect();
+    Bypass { name: rule.name.clone(), groups: rule.groups.iter().cloned().collect(), gates }
+}
+
+/// The domain's name of a gate that a bypass may skip.
+pub(crate) fn bypass_gate(gate: &v1::BypassGate) -> GateKind {
+    match gate {
+        v1::BypassGate::Soak => GateKind::Soak,
+        v1::BypassGate::Approvals => GateKind::Approvals,
+        v1::BypassGate::Infra => GateKind::Infra,
+        v1::BypassGate::Upstream => GateKind::Upstream,
+    }
+}
+
+/// The wire's name of a gate that a bypass may skip; `None` for one that nobody may skip.
+pub(crate) fn wire_bypass_gate(gate: GateKind) -> Option<v1::BypassGate> {
+    match gate {
+        GateKind::Soak => Some(v1::BypassGate::Soak),
+        GateKind::Approvals => Some(v1::BypassGate::Approvals),
+        GateKind::Infra => Some(v1::BypassGate::Infra),
+        GateKind::Upstream => Some(v1::BypassGate::Upstream),
+        GateKind::Mode | GateKind::Hold => None,
+    }
+}
+
+fn domain_mode(mode: v1::Mode) -> Mode {
+    match mode {
+        v1::Mode::Automatic => Mode::Automatic,
+        v1::Mode::Gated => Mode::Gated,
+        v1::Mode::Manual => Mode::Manual,
+    }
+}
+
+/// Says a mode on the wire.
+pub(crate) fn wire_mode(mode: Mode) -> v1::Mode {
+    match mode {
+        Mode::Automatic => v1::Mode::Automatic,
+        Mode::Gated => v1::Mode::Gated,
+        Mode::Manual => v1::Mode::Manual,
+    }
+}
+
+/// Says a policy on the wire.
+pub(crate) fn policy_spec(policy: &Policy) -> PolicySpec {
+    PolicySpec {
+        mode: wire_mode(policy.mode),
+        stages: v1::StageSelector { names: policy.stages.clone() },
+        soak: policy.soak.map(duration::print),
+        settle: policy.settle.map(duration::print),
+        approvals: policy.approvals.iter().map(wire_approvals).collect(),
+        infra: policy.infra.as_ref().map(wire_infra),
+        rollback: (!policy.rollback.is_empty())
+            .then(|| v1::RollbackRule { on: policy.rollback.iter().map(wire_trigger).collect() }),
+        bypass: policy
+            .bypass
+            .iter()
+            .map(|bypass| v1::BypassRule {
+                name: bypass.name.clone(),
+                groups: bypass.groups.iter().cloned().collect(),
+                gates: bypass.gates.iter().filter_map(|gate| wire_bypass_gate(*gate)).collect(),
+            })
+            .collect(),
+    }
+}
+
+fn wire_approvals(approvals: &Approvals) -> v1::ApprovalRule {
+    let exclude = approvals.exclude.iter().map(|excluded| match excluded {
+        Excluded::Requester => v1::Exclusion::Requester,
+        Excluded::CommitAuthor => v1::Exclusion::CommitAuthor,
+        Excluded::PolicyAuthor => v1::Exclusion::PolicyAuthor,
+    });
+    v1::ApprovalRule {
+        group: approvals.group.clone(),
+        count: approvals.count,
+        exclude: exclude.collect(),
+    }
+}
+
+fn wire_infra(rules: &InfraRules) -> v1::InfraRules {
+    let forbid = rules.forbid.iter().map(|action| match action {
+        ForbiddenAction::Create => v1::InfraAction::Create,
+        ForbiddenAction::Update => v1::InfraAction::Update,
+        ForbiddenAction::Replace => v1::InfraAction::Replace,
+        ForbiddenAction::Delete => v1::InfraAction::Delete,
+    });
+    v1::InfraRules {
+        forbid: forbid.collect(),
+        protect: rules.protect.iter().map(ToString::to_string).collect(),
+        max_changes: rules.max_changes,
+    }
+}
+
+fn wire_trigger(trigger: &RollbackOn) -> v1::RollbackTrigger {
+    match trigger {
+        RollbackOn::PromotionFailed => v1::RollbackTrigger::PromotionFailed,
+        RollbackOn::VerificationFailed => v1::RollbackTrigger::VerificationFailed,
+    }
+}

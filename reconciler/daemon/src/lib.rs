@@ -1,0 +1,24 @@
+//! The loop, the HTTP server and the configuration of `lockstepd`.
+//!
+//! ```text
+//!  main      arguments, logging, signals                    -> bin lockstepd
+//!  config    what can be configured, parsed and checked
+//!  clock     the only one
+//!  worker    the loop: claim, decide (domain), carry out (effects), append (store)
+//!  server    the HTTP API: parse, authorise, answer
+//!  convert   between wire types and domain types, one file per noun
+//!  crash     aborts on order at named boundaries, for the tests of crash safety
+//! ```
+//!
+//! This is the only crate that knows all the others. It holds no rule about freight, stages or
+//! policies, no SQL and no git.
+
+pub mod clock;
+pub mod config;
+mod convert;
+pub mod crash;
+mod server;
+mod service;
+mod worker;
+
+pub use service::{Service, StartError};

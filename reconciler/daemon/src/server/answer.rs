@@ -1,0 +1,206 @@
+//! Answers and refusals.
+
+use axum::body::Bytes;
+use axum::extract::rejection::{BytesRejection, QueryRejection};
+use axum::extract::{FromRequest, FromRequestParts, Query, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use reconciler_api::problem::{Conflict, PROBLEM_MEDIA_TYPE, Problem, ProblemCode};
+use reconciler_api::v1::{Kind, PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX, Precondition};
+use reconciler_domain::id::{NameError, PromotionId};
+use reconciler_store::{DeleteError, Page, PutError, StoreError};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// What a handler gives.
+pub(super) type Answer<T> = Result<T, Refusal>;
+
+/// A refused request.
+pub(super) struct Refusal(Box<Problem>);
+
+impl From<Problem> for Refusal {
+    fn from(problem: Problem) -> Self {
+        Self(Box::new(problem))
+    }
+}
+
+impl From<Box<Problem>> for Refusal {
+    fn from(problem: Box<Problem>) -> Self {
+        Self(problem)
+    }
+}
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        tracing::error!(%error, "the store failed");
+        match error {
+            StoreError::Unreadable(unreadable) => {
+                Problem::new(ProblemCode::Internal, unreadable.to_string()).into()
+            }
+            StoreError::Closed | StoreError::Interrupted => {
+                Problem::unavailable("the daemon is stopping").into()
+            }
+            StoreError::NotCommitted { .. } => Problem::unavailable("nothing was written").into(),
+            StoreError::Database { .. } => Problem::internal().into(),
+        }
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        problem(&self.0)
+    }
+}
+
+/// A problem as an answer.
+pub(super) fn problem(problem: &Problem) -> Response {
+    let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let body = serde_json::to_vec(problem).unwrap_or_default();
+    let media_type = HeaderValue::from_static(PROBLEM_MEDIA_TYPE);
+    (status, [(header::CONTENT_TYPE, media_type)], body).into_response()
+}
+
+/// JSON in and out; what does not parse is a problem that names its place.
+pub(super) struct Json<T>(pub(super) T);
+
+impl<T: Serialize> IntoResponse for Json<T> {
+    fn into_response(self) -> Response {
+        axum::Json(self.0).into_response()
+    }
+}
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
+        let bytes = Bytes::from_request(request, state).await.map_err(|error| match error {
+            BytesRejection::FailedToBufferBody(error) => {
+                Refusal::from(Problem::new(ProblemCode::TooLarge, error.to_string()))
+            }
+            error => Refusal::from(Problem::malformed(error.to_string())),
+        })?;
+        let parsed = serde_json::from_slice(&bytes);
+        let value = parsed
+            .map_err(|error| Problem::malformed(format!("the body is not valid: {error}")))?;
+        Ok(Self(value))
+    }
+}
+
+/// Query parameters.
+pub(super) struct Parameters<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Parameters<T> {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        let found: Result<Query<T>, QueryRejection> = Query::from_request_parts(parts, state).await;
+        let Query(value) = found.map_err(|error| Problem::malformed(error.body_text()))?;
+        Ok(Self(value))
+    }
+}
+
+/// A name in a path.
+pub(super) fn name<T>(text: &str) -> Answer<T>
+where
+    T: std::str::FromStr<Err = NameError>,
+{
+    text.parse().map_err(|error: NameError| Problem::malformed(error.to_string()).into())
+}
+
+/// The id of a promotion in a path.
+pub(super) fn promotion_id(text: &str) -> Answer<PromotionId> {
+    name(text)
+}
+
+/// A page of a listing.
+pub(super) fn page(limit: Option<u32>, after: Option<&str>) -> Answer<Page> {
+    let limit = limit.unwrap_or(PAGE_LIMIT_DEFAULT);
+    if !(1..=PAGE_LIMIT_MAX).contains(&limit) {
+        let detail = format!("limit is between 1 and {PAGE_LIMIT_MAX}, not {limit}");
+        return Err(Problem::malformed(detail).into());
+    }
+    let after = after.map(str::parse).transpose();
+    let after = after.map_err(|_| Problem::malformed("page is the `next` of another page"))?;
+    Ok(Page { after, limit })
+}
+
+/// What the caller knows of the object, from `If-Match` and `If-None-Match`.
+pub(super) fn precondition(headers: &HeaderMap) -> Answer<Precondition> {
+    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    Ok(Precondition::from_headers(text(header::IF_MATCH), text(header::IF_NONE_MATCH))?)
+}
+
+/// The store's form of a precondition.
+pub(super) fn store_precondition(precondition: Precondition) -> reconciler_store::Precondition {
+    match precondition {
+        Precondition::None => reconciler_store::Precondition::Any,
+        Precondition::Absent => reconciler_store::Precondition::MustNotExist,
+        Precondition::Generation(generation) => {
+            reconciler_store::Precondition::Generation(generation)
+        }
+    }
+}
+
+fn seen(precondition: Precondition) -> u64 {
+    match precondition {
+        Precondition::Generation(generation) => generation,
+        Precondition::None | Precondition::Absent => 0,
+    }
+}
+
+/// Why an object was not written.
+pub(super) fn put_refusal(
+    kind: Kind,
+    id: &str,
+    precondition: Precondition,
+    error: PutError,
+) -> Refusal {
+    match error {
+        PutError::NoProject { .. } => {
+            let project = id.split('/').next().unwrap_or(id);
+            Problem::not_found("project", project).into()
+        }
+        PutError::NotFound { .. } => Problem::not_found(kind.as_str(), id).into(),
+        PutError::AlreadyExists { .. } => Problem::already_exists(kind, id).into(),
+        PutError::Conflict { generation, changed_by, changed_at, .. } => {
+            let changed_by = changed_by.to_string();
+            let conflict = Conflict { generation, changed_by, changed_at };
+            Problem::generation_conflict(kind, id, seen(precondition), conflict).into()
+        }
+        PutError::Moved { .. } => busy(),
+        PutError::Store(error) => error.into(),
+    }
+}
+
+/// Why an object was not removed.
+pub(super) fn delete_refusal(
+    kind: Kind,
+    id: &str,
+    precondition: Precondition,
+    error: DeleteError,
+) -> Refusal {
+    match error {
+        DeleteError::NotFound { .. } => Problem::not_found(kind.as_str(), id).into(),
+        DeleteError::Conflict { generation, changed_by, changed_at, .. } => {
+            let changed_by = changed_by.to_string();
+            let conflict = Conflict { generation, changed_by, changed_at };
+            Problem::generation_conflict(kind, id, seen(precondition), conflict).into()
+        }
+        DeleteError::InUse { by, .. } => {
+            let (promotions, others): (Vec<String>, Vec<String>) =
+                by.into_iter().partition(|user| user.starts_with("promotion "));
+            if others.is_empty() {
+                return Problem::promotion_running(kind, id, promotions).into();
+            }
+            Problem::in_use(kind, id, others).into()
+        }
+        DeleteError::Moved { .. } => busy(),
+        DeleteError::Store(error) => error.into(),
+    }
+}
+
+/// Other writers were faster too often.
+pub(super) fn busy() -> Refusal {
+    Problem::unavailable("others change this project at the same time").into()
+}

@@ -1,0 +1,297 @@
+//! Reading and writing definitions: projects, warehouses, stages, verifications, policies.
+//!
+//! One set of handlers serves the four kinds that live in a project; what differs is in
+//! [`Definition`], one implementation per kind. A write is parsed, checked against the rest of the
+//! project as one snapshot shows it, and stored only if that snapshot is still the newest.
+
+mod kinds;
+mod project;
+
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::routing::{get, post};
+use axum::{Extension, Router};
+use reconciler_api::problem::{FieldProblem, Problem};
+use reconciler_api::v1::{
+    self, Kind, ListQuery, Meta, Object, Page, Precondition, RenamePolicy, WorldToken,
+};
+use reconciler_domain::id::{NameError, PolicyName, Principal, ProjectName, WarehouseName};
+use reconciler_domain::policy::Policy;
+use reconciler_domain::snapshot::Definitions;
+use reconciler_domain::stage::Stage;
+use reconciler_domain::verification::Verification;
+use reconciler_domain::warehouse::Warehouse;
+use reconciler_store::{
+    Change, DeleteError, Listed, Outcome, Put, PutError, RefreshError, RenameError, Store,
+    StoreError, Stored, Subject,
+};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::Server;
+use super::answer::{
+    Answer, Json, Parameters, busy, delete_refusal, name, precondition, put_refusal,
+    store_precondition,
+};
+use super::auth::Caller;
+
+/// Times that a write is checked again because the project changed in between.
+const ATTEMPTS_MAX: u32 = 5;
+
+/// A kind of object that lives in a project.
+pub(super) trait Definition: Sized + Send + Sync + 'static {
+    /// Its name.
+    type Name: std::str::FromStr<Err = NameError> + std::fmt::Display + Clone + Send + Sync;
+    /// What clients send.
+    type Spec: DeserializeOwned + Send + Sync;
+    /// What clients get.
+    type Wire: Object + Serialize;
+    /// Which kind it is on the wire.
+    const KIND: Kind;
+
+    /// Reads it, with every problem.
+    fn parse(name: Self::Name, spec: &Self::Spec) -> Result<Self, Vec<FieldProblem>>;
+    /// Checks it against the rest of its project.
+    fn check(&self, definitions: &Definitions) -> Vec<FieldProblem>;
+    /// Its name.
+    fn name(&self) -> &Self::Name;
+    /// What events matter to it: its token is the last of them.
+    fn subjects(&self, definitions: &Definitions) -> Vec<Subject>;
+    /// Writes it.
+    fn put(
+        &self,
+        store: &Store,
+        project: &ProjectName,
+        change: &Change,
+    ) -> impl Future<Output = Result<Put<Self>, PutError>> + Send;
+    /// Reads it.
+    fn get(
+        store: &Store,
+        project: &ProjectName,
+        name: &Self::Name,
+    ) -> impl Future<Output = Result<Option<Stored<Self>>, StoreError>> + Send;
+    /// Reads all of them.
+    fn list(
+        store: &Store,
+        project: &ProjectName,
+    ) -> impl Future<Output = Result<Listed<Stored<Self>>, StoreError>> + Send;
+    /// Removes it.
+    fn delete(
+        store: &Store,
+        project: &ProjectName,
+        name: &Self::Name,
+        change: &Change,
+    ) -> impl Future<Output = Result<(), DeleteError>> + Send;
+    /// Says it on the wire, with its status.
+    fn wire(
+        server: &Server,
+        project: &ProjectName,
+        meta: Meta,
+        stored: &Self,
+    ) -> impl Future<Output = Answer<Self::Wire>> + Send;
+}
+
+/// The routes of these nouns.
+pub(super) fn routes() -> Router<Server> {
+    Router::new()
+        .route("/v1/projects", get(project::list))
+        .route(
+            "/v1/projects/{project}",
+            get(project::read).put(project::write).delete(project::remove),
+        )
+        .merge(of_kind::<Warehouse>())
+        .merge(of_kind::<Stage>())
+        .merge(of_kind::<Verification>())
+        .merge(of_kind::<Policy>())
+        .route("/v1/projects/{project}/warehouses/{name}/refresh", post(refresh))
+        .route("/v1/projects/{project}/policies/{name}/rename", post(rename))
+}
+
+fn of_kind<D: Definition>() -> Router<Server> {
+    let collection = D::KIND.collection();
+    Router::new().route(&format!("/v1/projects/{{project}}/{collection}"), get(list::<D>)).route(
+        &format!("/v1/projects/{{project}}/{collection}/{{name}}"),
+        get(read::<D>).put(write::<D>).delete(remove::<D>),
+    )
+}
+
+async fn list<D: Definition>(
+    State(server): State<Server>,
+    Path(project): Path<String>,
+    Parameters(_): Parameters<ListQuery>,
+) -> Answer<Json<Page<D::Wire>>> {
+    let project: ProjectName = name(&project)?;
+    let definitions = definitions(&server, &project).await?;
+    let listed = D::list(&server.store, &project).await?;
+    let mut items = Vec::new();
+    for stored in &listed.items {
+        items.push(object(&server, &project, &definitions, stored).await?);
+    }
+    Ok(Json(Page { items, next: None }))
+}
+
+async fn read<D: Definition>(
+    State(server): State<Server>,
+    Path((project, wanted)): Path<(String, String)>,
+) -> Answer<Json<D::Wire>> {
+    let (project, wanted): (ProjectName, D::Name) = (name(&project)?, name(&wanted)?);
+    let definitions = definitions(&server, &project).await?;
+    let Some(stored) = D::get(&server.store, &project, &wanted).await? else {
+        let id = format!("{project}/{wanted}");
+        return Err(Problem::not_found(D::KIND.as_str(), &id).into());
+    };
+    Ok(Json(object(&server, &project, &definitions, &stored).await?))
+}
+
+async fn write<D: Definition>(
+    State(server): State<Server>,
+    Extension(caller): Extension<Caller>,
+    Path((project, wanted)): Path<(String, String)>,
+    headers: HeaderMap,
+    Json(spec): Json<D::Spec>,
+) -> Answer<(StatusCode, Json<D::Wire>)> {
+    let (project, wanted): (ProjectName, D::Name) = (name(&project)?, name(&wanted)?);
+    let precondition = precondition(&headers)?;
+    let invalid = |errors| Problem::invalid(D::KIND, &wanted.to_string(), errors);
+    let definition = D::parse(wanted.clone(), &spec).map_err(invalid)?;
+    let put =
+        put_checked(&server, &project, &definition, precondition, &caller.principal()).await?;
+    let status = match put.outcome {
+        Outcome::Created => StatusCode::CREATED,
+        Outcome::Changed | Outcome::Unchanged => StatusCode::OK,
+    };
+    let definitions = definitions(&server, &project).await?;
+    Ok((status, Json(object(&server, &project, &definitions, &put.stored).await?)))
+}
+
+/// Checks against one snapshot and writes only if it is still the newest.
+async fn put_checked<D: Definition>(
+    server: &Server,
+    project: &ProjectName,
+    definition: &D,
+    precondition: Precondition,
+    by: &Principal,
+) -> Answer<Put<D>> {
+    for _ in 0..ATTEMPTS_MAX {
+        let Some(snapshot) = server.store.definitions(project).await? else {
+            return Err(Problem::not_found("project", project.as_str()).into());
+        };
+        let problems = definition.check(&snapshot.value);
+        if !problems.is_empty() {
+            let wanted = definition.name().to_string();
+            return Err(Problem::invalid(D::KIND, &wanted, problems).into());
+        }
+        let change = Change::by(by, server.clock.now())
+            .precondition(store_precondition(precondition))
+            .revision(snapshot.revision);
+        match definition.put(&server.store, project, &change).await {
+            Ok(put) => return Ok(put),
+            Err(PutError::Moved { .. }) => {}
+            Err(error) => {
+                let id = format!("{project}/{}", definition.name());
+                return Err(put_refusal(D::KIND, &id, precondition, error));
+            }
+        }
+    }
+    Err(busy())
+}
+
+async fn remove<D: Definition>(
+    State(server): State<Server>,
+    Extension(caller): Extension<Caller>,
+    Path((project, wanted)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Answer<StatusCode> {
+    let (project, wanted): (ProjectName, D::Name) = (name(&project)?, name(&wanted)?);
+    let precondition = precondition(&headers)?;
+    let by = caller.principal();
+    let change = Change::by(&by, server.clock.now()).precondition(store_precondition(precondition));
+    match D::delete(&server.store, &project, &wanted, &change).await {
+        Ok(()) => Ok(StatusCode::NO_CONTENT),
+        Err(error) => {
+            Err(delete_refusal(D::KIND, &format!("{project}/{wanted}"), precondition, error))
+        }
+    }
+}
+
+/// An object as clients get it.
+async fn object<D: Definition>(
+    server: &Server,
+    project: &ProjectName,
+    definitions: &Definitions,
+    stored: &Stored<D>,
+) -> Answer<D::Wire> {
+    let subjects = stored.spec.subjects(definitions);
+    let token = server.store.token(project, &subjects).await?;
+    let meta = Meta {
+        project: project.to_string(),
+        name: stored.spec.name().to_string(),
+        id: format!("{project}/{}", stored.spec.name()),
+        generation: stored.generation,
+        token: WorldToken(token),
+        conditions: Vec::new(),
+        created_at: stored.created_at,
+        changed_at: stored.changed_at,
+        changed_by: stored.changed_by.to_string(),
+    };
+    D::wire(server, project, meta, &stored.spec).await
+}
+
+/// The definitions of a project that exists.
+pub(super) async fn definitions(server: &Server, project: &ProjectName) -> Answer<Definitions> {
+    match server.store.definitions(project).await? {
+        Some(snapshot) => Ok(snapshot.value),
+        None => Err(Problem::not_found("project", project.as_str()).into()),
+    }
+}
+
+async fn refresh(
+    State(server): State<Server>,
+    Extension(caller): Extension<Caller>,
+    Path((project, wanted)): Path<(String, String)>,
+) -> Answer<(StatusCode, Json<v1::Warehouse>)> {
+    let (parsed, warehouse): (ProjectName, WarehouseName) = (name(&project)?, name(&wanted)?);
+    let by = caller.principal();
+    match server.store.ask_refresh(&parsed, &warehouse, &by, server.clock.now()).await {
+        Ok(()) => {}
+        Err(RefreshError::NotFound { .. }) => {
+            let id = format!("{parsed}/{warehouse}");
+            return Err(Problem::not_found(Kind::Warehouse.as_str(), &id).into());
+        }
+        Err(RefreshError::Store(error)) => return Err(error.into()),
+    }
+    let answer = read::<Warehouse>(State(server), Path((project, wanted))).await?;
+    Ok((StatusCode::ACCEPTED, answer))
+}
+
+async fn rename(
+    State(server): State<Server>,
+    Extension(caller): Extension<Caller>,
+    Path((project, from)): Path<(String, String)>,
+    headers: HeaderMap,
+    Json(RenamePolicy { to }): Json<RenamePolicy>,
+) -> Answer<Json<v1::Policy>> {
+    let project: ProjectName = name(&project)?;
+    let (from, to): (PolicyName, PolicyName) = (name(&from)?, name(&to)?);
+    let precondition = precondition(&headers)?;
+    let by = caller.principal();
+    let change = Change::by(&by, server.clock.now()).precondition(store_precondition(precondition));
+    let id = format!("{project}/{from}");
+    let stored = match server.store.rename_policy(&project, &from, &to, &change).await {
+        Ok(stored) => stored,
+        Err(RenameError::NotFound { .. }) => {
+            return Err(Problem::not_found(Kind::Policy.as_str(), &id).into());
+        }
+        Err(RenameError::AlreadyExists { .. }) => {
+            return Err(Problem::already_exists(Kind::Policy, &format!("{project}/{to}")).into());
+        }
+        Err(RenameError::Conflict { what, name, generation, changed_by, changed_at }) => {
+            let conflict = PutError::Conflict { what, name, generation, changed_by, changed_at };
+            return Err(put_refusal(Kind::Policy, &id, precondition, conflict));
+        }
+        Err(RenameError::Moved { .. }) => return Err(busy()),
+        Err(RenameError::Store(error)) => return Err(error.into()),
+    };
+    let definitions = definitions(&server, &project).await?;
+    Ok(Json(object(&server, &project, &definitions, &stored).await?))
+}

@@ -1,0 +1,293 @@
+//! What differs between the kinds of definitions.
+
+use std::collections::BTreeSet;
+
+use reconciler_api::problem::FieldProblem;
+use reconciler_api::v1::{
+    self, Condition, ConditionStatus, Kind, Meta, PolicySpec, StageSpec, VerificationSpec,
+    WarehouseSpec, WarehouseStatus,
+};
+use reconciler_domain::check::{
+    Surroundings, check_policy, check_stage, check_verification, check_warehouse,
+};
+use reconciler_domain::id::{PolicyName, ProjectName, StageName, VerificationName, WarehouseName};
+use reconciler_domain::plan;
+use reconciler_domain::policy::Policy;
+use reconciler_domain::snapshot::Definitions;
+use reconciler_domain::stage::Stage;
+use reconciler_domain::verification::Verification;
+use reconciler_domain::warehouse::Warehouse;
+use reconciler_store::{
+    Change, DeleteError, Listed, Page, Put, PutError, Store, StoreError, Stored, Subject,
+};
+
+use super::super::Server;
+use super::super::answer::Answer;
+use super::super::stages::stage_status;
+use super::Definition;
+use crate::convert::{
+    field_problems, parse_policy, parse_stage, parse_verification, parse_warehouse, policy_spec,
+    stage_spec, verification_spec, warehouse_spec,
+};
+
+/// The calls that differ only in the kind's name.
+macro_rules! store_calls {
+    ($name:ty, $put:ident, $get:ident, $list:ident, $delete:ident) => {
+        async fn put(
+            &self,
+            store: &Store,
+            project: &ProjectName,
+            change: &Change,
+        ) -> Result<Put<Self>, PutError> {
+            store.$put(project, self, change).await
+        }
+
+        async fn get(
+            store: &Store,
+            project: &ProjectName,
+            name: &$name,
+        ) -> Result<Option<Stored<Self>>, StoreError> {
+            store.$get(project, name).await
+        }
+
+        async fn list(
+            store: &Store,
+            project: &ProjectName,
+        ) -> Result<Listed<Stored<Self>>, StoreError> {
+            store.$list(project).await
+        }
+
+        async fn delete(
+            store: &Store,
+            project: &ProjectName,
+            name: &$name,
+            change: &Change,
+        ) -> Result<(), DeleteError> {
+            store.$delete(project, name, change).await
+        }
+    };
+}
+
+impl Definition for Warehouse {
+    type Name = WarehouseName;
+    type Spec = WarehouseSpec;
+    type Wire = v1::Warehouse;
+    const KIND: Kind = Kind::Warehouse;
+
+    fn parse(name: WarehouseName, spec: &WarehouseSpec) -> Result<Self, Vec<FieldProblem>> {
+        parse_warehouse(name, spec)
+    }
+
+    fn check(&self, definitions: &Definitions) -> Vec<FieldProblem> {
+        let mut problems = check_warehouse(self);
+        // A subscription that stages use by name must not vanish under them.
+        let mut around = Surroundings::of(definitions);
+        around.warehouses.insert(&self.name, self);
+        for (name, stage) in &definitions.stages {
+            let asks = stage.spec.request(&self.name).is_some();
+            let broken = if asks { check_stage(&stage.spec, &around) } else { Vec::new() };
+            let before = if broken.is_empty() {
+                Vec::new()
+            } else {
+                check_stage(&stage.spec, &Surroundings::of(definitions))
+            };
+            problems.extend(broken.into_iter().filter(|p| !before.contains(p)).map(|problem| {
+                reconciler_domain::check::Problem {
+                    path: String::new(),
+                    message: format!("stage {name} would break at {problem}"),
+                    ..problem
+                }
+            }));
+        }
+        field_problems(problems)
+    }
+
+    fn name(&self) -> &WarehouseName {
+        &self.name
+    }
+
+    fn subjects(&self, _: &Definitions) -> Vec<Subject> {
+        vec![Subject::Warehouse(self.name.clone())]
+    }
+
+    store_calls!(WarehouseName, put_warehouse, get_warehouse, list_warehouses, delete_warehouse);
+
+    async fn wire(
+        server: &Server,
+        project: &ProjectName,
+        mut meta: Meta,
+        stored: &Self,
+    ) -> Answer<v1::Warehouse> {
+        let mut status = WarehouseStatus::default();
+        if let Some(snapshot) = server.store.warehouse_snapshot(project, &stored.name).await? {
+            let found = plan::condition(&snapshot.value);
+            let waiting = plan::warehouse(&snapshot.value, server.clock.now());
+            meta.conditions = found
+                .into_iter()
+                .map(|look| match look.error {
+                    Some(error) => condition(
+                        format!("Discovered/{}", look.subscription),
+                        ConditionStatus::False,
+                        "DiscoveryFailed",
+                        error,
+                    ),
+                    None => condition(
+                        format!("Discovered/{}", look.subscription),
+                        if look.versions > 0 {
+                            ConditionStatus::True
+                        } else {
+                            ConditionStatus::Unknown
+                        },
+                        if look.versions > 0 { "Found" } else { "NothingFound" },
+                        format!("{} versions", look.versions),
+                    ),
+                })
+                .collect();
+            meta.conditions.push(freight_condition(&waiting.waiting));
+            let looks = snapshot.value.discovered.values();
+            status.checked_at = looks.filter_map(|found| found.looked_at).max();
+            status.next_check_at = Some(waiting.wake_at);
+        }
+        let newest = Page { after: None, limit: 1 };
+        let newest = server.store.list_freight(project, Some(&stored.name), newest).await?;
+        status.newest_freight = newest.items.first().map(|facts| facts.freight.id.to_string());
+        Ok(v1::Warehouse { meta, spec: warehouse_spec(stored), status })
+    }
+}
+
+fn freight_condition(waiting: &[plan::Waiting]) -> Condition {
+    let kind = "FreightCurrent".to_owned();
+    match waiting.iter().find(|w| w.subject.starts_with("warehouse ")) {
+        Some(waiting) => {
+            condition(kind, ConditionStatus::False, waiting.reason, waiting.message.clone())
+        }
+        None => {
+            let message = "the newest combination is freight".to_owned();
+            condition(kind, ConditionStatus::True, "UpToDate", message)
+        }
+    }
+}
+
+fn condition(kind: String, status: ConditionStatus, reason: &str, message: String) -> Condition {
+    Condition { kind, status, reason: reason.to_owned(), message }
+}
+
+impl Definition for Stage {
+    type Name = StageName;
+    type Spec = StageSpec;
+    type Wire = v1::Stage;
+    const KIND: Kind = Kind::Stage;
+
+    fn parse(name: StageName, spec: &StageSpec) -> Result<Self, Vec<FieldProblem>> {
+        parse_stage(name, spec)
+    }
+
+    fn check(&self, definitions: &Definitions) -> Vec<FieldProblem> {
+        field_problems(check_stage(self, &Surroundings::of(definitions)))
+    }
+
+    fn name(&self) -> &StageName {
+        &self.name
+    }
+
+    fn subjects(&self, _: &Definitions) -> Vec<Subject> {
+        around(self).into_iter().collect()
+    }
+
+    store_calls!(StageName, put_stage, get_stage, list_stages, delete_stage);
+
+    async fn wire(
+        server: &Server,
+        project: &ProjectName,
+        meta: Meta,
+        stored: &Self,
+    ) -> Answer<v1::Stage> {
+        let status = stage_status(server, project, &stored.name).await?;
+        Ok(v1::Stage { meta, spec: stage_spec(stored), status })
+    }
+}
+
+/// A stage and what feeds it.
+fn around(stage: &Stage) -> BTreeSet<Subject> {
+    let mut subjects = BTreeSet::from([Subject::Stage(stage.name.clone())]);
+    subjects.extend(stage.upstreams().into_iter().cloned().map(Subject::Stage));
+    let warehouses = stage.requests.iter().map(|request| request.warehouse.clone());
+    subjects.extend(warehouses.map(Subject::Warehouse));
+    subjects
+}
+
+impl Definition for Verification {
+    type Name = VerificationName;
+    type Spec = VerificationSpec;
+    type Wire = v1::Verification;
+    const KIND: Kind = Kind::Verification;
+
+    fn parse(name: VerificationName, spec: &VerificationSpec) -> Result<Self, Vec<FieldProblem>> {
+        parse_verification(name, spec)
+    }
+
+    fn check(&self, _: &Definitions) -> Vec<FieldProblem> {
+        field_problems(check_verification(self))
+    }
+
+    fn name(&self) -> &VerificationName {
+        &self.name
+    }
+
+    fn subjects(&self, _: &Definitions) -> Vec<Subject> {
+        vec![Subject::Verification(self.name.clone())]
+    }
+
+    store_calls!(
+        VerificationName,
+        put_verification,
+        get_verification,
+        list_verifications,
+        delete_verification
+    );
+
+    async fn wire(
+        _: &Server,
+        _: &ProjectName,
+        meta: Meta,
+        stored: &Self,
+    ) -> Answer<v1::Verification> {
+        Ok(v1::Verification { meta, spec: verification_spec(stored) })
+    }
+}
+
+impl Definition for Policy {
+    type Name = PolicyName;
+    type Spec = PolicySpec;
+    type Wire = v1::Policy;
+    const KIND: Kind = Kind::Policy;
+
+    fn parse(name: PolicyName, spec: &PolicySpec) -> Result<Self, Vec<FieldProblem>> {
+        parse_policy(name, spec)
+    }
+
+    fn check(&self, _: &Definitions) -> Vec<FieldProblem> {
+        field_problems(check_policy(self))
+    }
+
+    fn name(&self) -> &PolicyName {
+        &self.name
+    }
+
+    /// The policy and every stage that it selects, with what feeds it.
+    fn subjects(&self, definitions: &Definitions) -> Vec<Subject> {
+        let mut subjects = BTreeSet::from([Subject::Policy(self.name.clone())]);
+        for (name, stage) in &definitions.stages {
+            if self.selects(name) {
+                subjects.extend(around(&stage.spec));
+            }
+        }
+        subjects.into_iter().collect()
+    }
+
+    store_calls!(PolicyName, put_policy, get_policy, list_policies, delete_policy);
+
+    async fn wire(_: &Server, _: &ProjectName, meta: Meta, stored: &Self) -> Answer<v1::Policy> {
+        Ok(v1::Policy { meta, spec: policy_spec(stored) })
+    }
+}

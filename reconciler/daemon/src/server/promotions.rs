@@ -1,0 +1,318 @@
+//! Promotions: starting, watching, approving, aborting.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::routing::{get, post};
+use axum::{Extension, Router};
+use reconciler_api::problem::{Problem, ProblemCode};
+use reconciler_api::v1::{
+    self, AbortPromotion, ApprovePromotion, CreatePromotion, EventsQuery, FreightSelector, Page,
+    PromotionEvent, PromotionQuery,
+};
+use reconciler_domain::id::{FreightId, ProjectName, PromotionId, StageName};
+use reconciler_domain::plan::{
+    self, ApproveError, RequestError, RequestFacts, abort, approve, candidates, request,
+};
+use reconciler_domain::policy::Joined;
+use reconciler_domain::promotion::{Approval, BypassRequest, Event, Promotion, State as Folded};
+use reconciler_domain::snapshot::StageSnapshot;
+use reconciler_store::{
+    AppendError, CreatePromotionError, NewPromotion, PromotionFilter, Snapshot, Subject,
+};
+
+use super::Server;
+use super::answer::{Answer, Json, Parameters, Refusal, busy, name, page, promotion_id};
+use super::auth::Caller;
+use super::definitions::definitions;
+use super::freight::find;
+use crate::convert;
+
+/// Times that a request is judged again because the world moved in between.
+const ATTEMPTS_MAX: u32 = 5;
+/// Most events in one answer.
+const EVENTS_MAX: u32 = 500;
+
+/// The routes of this noun.
+pub(super) fn routes() -> Router<Server> {
+    let one = "/v1/projects/{project}/promotions/{promotion}";
+    Router::new()
+        .route("/v1/projects/{project}/promotions", get(list).post(create))
+        .route(one, get(read))
+        .route(&format!("{one}/approve"), post(approve_promotion))
+        .route(&format!("{one}/abort"), post(abort_promotion))
+        .route(&format!("{one}/events"), get(events))
+}
+
+async fn list(
+    State(server): State<Server>,
+    Path(project): Path<String>,
+    Parameters(query): Parameters<PromotionQuery>,
+) -> Answer<Json<Page<v1::Promotion>>> {
+    let project: ProjectName = name(&project)?;
+    definitions(&server, &project).await?;
+    let stage: Option<StageName> = query.stage.as_deref().map(name).transpose()?;
+    let filter = PromotionFilter { stage, freight: None, active: query.active };
+    let wanted = page(query.limit, query.page.as_deref())?;
+    let found = server.store.list_promotions(&project, &filter, wanted).await?;
+    let items = found
+        .items
+        .iter()
+        .map(|row| convert::promotion_row(&project, &row.promotion, row.phase, row.ended_at));
+    Ok(Json(Page { items: items.collect(), next: found.next.map(|next| next.to_string()) }))
+}
+
+async fn read(
+    State(server): State<Server>,
+    Path((project, wanted)): Path<(String, String)>,
+) -> Answer<Json<v1::Promotion>> {
+    let (project, id) = (name(&project)?, promotion_id(&wanted)?);
+    Ok(Json(object(&server, &project, &id).await?))
+}
+
+/// A promotion as clients get it, with the gates as they judge now.
+async fn object(server: &Server, project: &ProjectName, id: &PromotionId) -> Answer<v1::Promotion> {
+    let not_found = || Problem::not_found("promotion", &format!("{project}/{id}"));
+    let Some((promotion, log)) = server.store.promotion(project, id).await? else {
+        return Err(not_found().into());
+    };
+    let state = Folded::fold(&log).map_err(|error| {
+        Problem::new(
+            ProblemCode::Internal,
+            format!("the log of promotion {id} is damaged: {error}"),
+        )
+    })?;
+    let next = match server.store.promotion_snapshot(project, id).await? {
+        Some(snapshot) => plan::promotion(&snapshot.value.0, server.clock.now()),
+        None => plan::Move::default(),
+    };
+    let token = server.store.token(project, &[Subject::Promotion(id.clone())]).await?;
+    Ok(convert::promotion(project, &promotion, &log, &state, &next, token))
+}
+
+async fn create(
+    State(server): State<Server>,
+    Extension(caller): Extension<Caller>,
+    Path(project): Path<String>,
+    Json(wanted): Json<CreatePromotion>,
+) -> Answer<(StatusCode, Json<v1::Promotion>)> {
+    let project: ProjectName = name(&project)?;
+    let stage: StageName = name(&wanted.stage)?;
+    let bypass = bypass_request(&wanted, &caller)?;
+    for _ in 0..ATTEMPTS_MAX {
+        let Some(snapshot) = server.store.stage_snapshot(&project, &stage).await? else {
+            return Err(Problem::not_found("stage", &format!("{project}/{stage}")).into());
+        };
+        let new = judged(&server, &project, &snapshot, &caller, &wanted, bypass.clone()).await?;
+        match server.store.create_promotion(&project, &new, server.clock.now()).await {
+            Ok(promotion) => {
+                let made = object(&server, &project, &promotion.id).await?;
+                return Ok((StatusCode::CREATED, Json(made)));
+            }
+            Err(CreatePromotionError::Moved { .. } | CreatePromotionError::TooLate { .. }) => {}
+            Err(CreatePromotionError::NoStage { .. }) => {
+                return Err(Problem::not_found("stage", &format!("{project}/{stage}")).into());
+            }
+            Err(CreatePromotionError::NoFreight { .. }) => {
+                return Err(Problem::not_found("freight", new.freight.as_str()).into());
+            }
+            Err(CreatePromotionError::Store(error)) => return Err(error.into()),
+        }
+    }
+    Err(busy())
+}
+
+fn bypass_request(wanted: &CreatePromotion, caller: &Caller) -> Answer<Option<BypassRequest>> {
+    let Some(bypass) = &wanted.bypass else { return Ok(None) };
+    if bypass.reason.trim().is_empty() {
+        let detail = "skipping a gate needs a reason";
+        return Err(Problem::new(ProblemCode::Invalid, detail).into());
+    }
+    Ok(Some(BypassRequest {
+        gates: bypass.gates.iter().map(convert::bypass_gate).collect(),
+        groups: caller.0.groups.clone(),
+        reason: bypass.reason.clone(),
+    }))
+}
+
+/// The promotion that the caller may start, as this snapshot shows the world.
+async fn judged(
+    server: &Server,
+    project: &ProjectName,
+    snapshot: &Snapshot<StageSnapshot>,
+    caller: &Caller,
+    wanted: &CreatePromotion,
+    bypass: Option<BypassRequest>,
+) -> Answer<NewPromotion> {
+    let now = server.clock.now();
+    let mut stage = snapshot.value.clone();
+    let freight = match &wanted.freight {
+        FreightSelector::Newest => newest(&stage, now)?,
+        FreightSelector::Id(id) => {
+            let facts = find(server, project, id).await?;
+            let id = facts.freight.id.clone();
+            // Old freight that a person names is not among the newest ones of the snapshot.
+            if !stage.freight.iter().any(|known| known.freight.id == id) {
+                stage.freight.push(facts);
+                stage.freight.sort_by_key(|known| known.freight.sequence);
+            }
+            id
+        }
+    };
+    let facts = RequestFacts {
+        stage: &stage,
+        freight: &freight,
+        requester: &caller.0.name,
+        bypass: bypass.as_ref(),
+    };
+    let granted = request(&facts, now).map_err(|error| request_refusal(&error))?;
+    let warehouse = stage
+        .freight
+        .iter()
+        .find(|known| known.freight.id == freight)
+        .map(|known| known.freight.warehouse.clone());
+    let Some(warehouse) = warehouse else {
+        return Err(Problem::not_found("freight", freight.as_str()).into());
+    };
+    Ok(NewPromotion {
+        stage: stage.stage.spec.name.clone(),
+        freight,
+        warehouse,
+        requester: caller.principal(),
+        reason: wanted.reason.clone(),
+        bypass,
+        supersedes: granted.supersedes,
+        hold: granted.hold,
+        release_hold: granted.release_hold,
+        revision: Some(snapshot.revision),
+    })
+}
+
+/// The newest freight that is available and not in the stage.
+fn newest(stage: &StageSnapshot, now: jiff::Timestamp) -> Answer<FreightId> {
+    let joined = Joined::of(&stage.policies, &stage.stage.spec.name);
+    let available = candidates(stage, &joined, now)
+        .into_iter()
+        .find(|candidate| candidate.availability.is_available());
+    match available {
+        Some(candidate) => Ok(candidate.freight),
+        None => {
+            let why = "no freight is available; `lockstep explain` says what is missing";
+            let stage = stage.stage.spec.name.as_str();
+            Err(Problem::freight_unavailable("newest", stage, why).into())
+        }
+    }
+}
+
+fn request_refusal(error: &RequestError) -> Refusal {
+    let code = match error {
+        RequestError::ControlFlow { .. } => ProblemCode::Invalid,
+        RequestError::NotAvailable { .. } => ProblemCode::FreightUnavailable,
+        RequestError::Running { .. } => ProblemCode::PromotionRunning,
+        RequestError::NoBypass { .. } => ProblemCode::Forbidden,
+    };
+    Problem::new(code, error.to_string()).into()
+}
+
+async fn approve_promotion(
+    State(server): State<Server>,
+    Extension(caller): Extension<Caller>,
+    Path((project, wanted)): Path<(String, String)>,
+    Json(body): Json<ApprovePromotion>,
+) -> Answer<Json<v1::Promotion>> {
+    let (project, id): (ProjectName, _) = (name(&project)?, promotion_id(&wanted)?);
+    let groups: BTreeSet<String> = caller.0.groups.clone();
+    let approval =
+        Approval { by: caller.0.name.clone(), groups, digest: body.digest, comment: body.comment };
+    decide(&server, &project, &id, |promotion, state| approve(promotion, state, approval.clone()))
+        .await?;
+    Ok(Json(object(&server, &project, &id).await?))
+}
+
+async fn abort_promotion(
+    State(server): State<Server>,
+    Extension(caller): Extension<Caller>,
+    Path((project, wanted)): Path<(String, String)>,
+    Json(body): Json<AbortPromotion>,
+) -> Answer<Json<v1::Promotion>> {
+    let (project, id): (ProjectName, _) = (name(&project)?, promotion_id(&wanted)?);
+    decide(&server, &project, &id, |promotion, state| {
+        abort(promotion, state, caller.principal(), body.reason.clone())
+    })
+    .await?;
+    Ok(Json(object(&server, &project, &id).await?))
+}
+
+/// Appends what a person's wish amounts to, judged against the newest log.
+async fn decide(
+    server: &Server,
+    project: &ProjectName,
+    id: &PromotionId,
+    wish: impl Fn(&Promotion, &Folded) -> Result<Event, ApproveError>,
+) -> Answer<()> {
+    for _ in 0..ATTEMPTS_MAX {
+        let Some(snapshot) = server.store.promotion_snapshot(project, id).await? else {
+            return Err(Problem::not_found("promotion", &format!("{project}/{id}")).into());
+        };
+        let (promotion, seq) = snapshot.value;
+        let event = wish(&promotion.promotion, &promotion.state)
+            .map_err(|error| approve_refusal(&promotion.state, &error))?;
+        match server.store.append(project, id, None, seq, event, server.clock.now()).await {
+            Ok(_) => return Ok(()),
+            Err(AppendError::Moved { .. }) => {}
+            Err(AppendError::Store(error)) => return Err(error.into()),
+            Err(error) => {
+                let problem = Problem::new(ProblemCode::WrongPhase, error.to_string());
+                return Err(problem.into());
+            }
+        }
+    }
+    Err(busy())
+}
+
+fn approve_refusal(state: &Folded, error: &ApproveError) -> Refusal {
+    match error {
+        ApproveError::NotWaiting { promotion, .. } => {
+            let phase = convert::phase(state.phase());
+            Problem::wrong_phase(promotion.as_str(), phase, "approved").into()
+        }
+        ApproveError::OtherDigest { promotion, present, .. } => {
+            Problem::digest_mismatch(promotion.as_str(), present).into()
+        }
+        ApproveError::Again { .. } => {
+            Problem::new(ProblemCode::AlreadyExists, error.to_string()).into()
+        }
+        ApproveError::Over { promotion, .. } => {
+            let phase = convert::phase(state.phase());
+            Problem::wrong_phase(promotion.as_str(), phase, "aborted").into()
+        }
+    }
+}
+
+async fn events(
+    State(server): State<Server>,
+    Path((project, wanted)): Path<(String, String)>,
+    Parameters(query): Parameters<EventsQuery>,
+) -> Answer<Json<Vec<PromotionEvent>>> {
+    let (project, id): (ProjectName, PromotionId) = (name(&project)?, promotion_id(&wanted)?);
+    let wait = query.wait.unwrap_or(0).min(EventsQuery::WAIT_SECONDS_MAX);
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(wait.into());
+    let mut changes = server.store.changes();
+    if server.store.promotion(&project, &id).await?.is_none() {
+        return Err(Problem::not_found("promotion", &format!("{project}/{id}")).into());
+    }
+    loop {
+        let entries = server.store.log(&project, &id, query.after.unwrap_or(0), EVENTS_MAX).await?;
+        let timed_out = tokio::time::Instant::now() >= deadline;
+        if !entries.is_empty() || timed_out || server.shutdown.is_cancelled() {
+            return Ok(Json(entries.iter().map(convert::event).collect()));
+        }
+        tokio::select! {
+            _ = changes.changed() => {}
+            () = tokio::time::sleep_until(deadline) => {}
+            () = server.shutdown.cancelled() => {}
+        }
+    }
+}

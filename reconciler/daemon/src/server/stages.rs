@@ -1,0 +1,140 @@
+//! What a stage holds, why it waits, and the graph of all of them.
+
+use std::collections::BTreeMap;
+
+use axum::Router;
+use axum::extract::{Path, State};
+use axum::routing::get;
+use reconciler_api::problem::Problem;
+use reconciler_api::v1::{
+    CurrentFreight, Explain, Kind, Pipeline, PipelineEdge, PipelineStage, StageStatus,
+};
+use reconciler_domain::id::{ProjectName, StageName};
+use reconciler_domain::plan::{self, Waiting};
+use reconciler_domain::snapshot::StageSnapshot;
+
+use super::Server;
+use super::answer::{Answer, Json, name};
+use super::definitions::definitions;
+use crate::convert::{Explained, active, explain, hold, waiting};
+
+/// The routes of this noun beside its definitions.
+pub(super) fn routes() -> Router<Server> {
+    Router::new()
+        .route("/v1/projects/{project}/stages/{name}/explain", get(explain_stage))
+        .route("/v1/projects/{project}/pipeline", get(pipeline))
+}
+
+/// The status of a stage.
+pub(super) async fn stage_status(
+    server: &Server,
+    project: &ProjectName,
+    stage: &StageName,
+) -> Answer<StageStatus> {
+    let Some(snapshot) = server.store.stage_snapshot(project, stage).await? else {
+        return Ok(StageStatus::default());
+    };
+    let planned = plan::stage(&snapshot.value, server.clock.now());
+    let promotions = promotions_waiting(server, project, &snapshot.value).await?;
+    let definitions = definitions(server, project).await?;
+    let downstream = definitions
+        .stages
+        .iter()
+        .filter(|(_, other)| other.spec.upstreams().contains(&stage))
+        .map(|(name, _)| name.to_string());
+    Ok(StageStatus {
+        current: current(server, project, stage).await?,
+        promotion: snapshot.value.running.last().map(active),
+        hold: snapshot.value.hold.as_ref().map(hold),
+        waiting: planned.waiting.iter().chain(&promotions).map(waiting).collect(),
+        downstream: downstream.collect(),
+    })
+}
+
+async fn current(
+    server: &Server,
+    project: &ProjectName,
+    stage: &StageName,
+) -> Answer<BTreeMap<String, CurrentFreight>> {
+    let occupants = server.store.occupants(project, stage).await?;
+    Ok(occupants
+        .into_iter()
+        .map(|occupant| {
+            let current = CurrentFreight {
+                freight: occupant.freight.to_string(),
+                promotion: Some(occupant.promotion.to_string()),
+                entered_at: occupant.entered_at,
+                verified_at: occupant.verified_at,
+            };
+            (occupant.warehouse.to_string(), current)
+        })
+        .collect())
+}
+
+/// Why the stage's promotions wait.
+async fn promotions_waiting(
+    server: &Server,
+    project: &ProjectName,
+    snapshot: &StageSnapshot,
+) -> Answer<Vec<Waiting>> {
+    let mut all = Vec::new();
+    for running in &snapshot.running {
+        let found = server.store.promotion_snapshot(project, &running.promotion.id).await?;
+        let Some(found) = found else { continue };
+        all.extend(plan::promotion(&found.value.0, server.clock.now()).waiting);
+    }
+    Ok(all)
+}
+
+async fn explain_stage(
+    State(server): State<Server>,
+    Path((project, wanted)): Path<(String, String)>,
+) -> Answer<Json<Explain>> {
+    let (project, stage): (ProjectName, StageName) = (name(&project)?, name(&wanted)?);
+    let definitions = definitions(&server, &project).await?;
+    let Some(snapshot) = server.store.stage_snapshot(&project, &stage).await? else {
+        let id = format!("{project}/{stage}");
+        return Err(Problem::not_found(Kind::Stage.as_str(), &id).into());
+    };
+    let explained = Explained {
+        snapshot: &snapshot.value,
+        policies: &definitions.policies,
+        current: current(&server, &project, &stage).await?,
+        promotions: promotions_waiting(&server, &project, &snapshot.value).await?,
+    };
+    Ok(Json(explain(explained, server.clock.now())))
+}
+
+async fn pipeline(
+    State(server): State<Server>,
+    Path(project): Path<String>,
+) -> Answer<Json<Pipeline>> {
+    let project: ProjectName = name(&project)?;
+    let definitions = definitions(&server, &project).await?;
+    let mut graph = Pipeline {
+        warehouses: definitions.warehouses.keys().map(ToString::to_string).collect(),
+        ..Pipeline::default()
+    };
+    for (stage, defined) in &definitions.stages {
+        let snapshot = server.store.stage_snapshot(&project, stage).await?;
+        let promotion = snapshot.and_then(|found| found.value.running.last().map(active));
+        graph.stages.push(PipelineStage {
+            name: stage.to_string(),
+            current: current(&server, &project, stage).await?,
+            promotion,
+        });
+        for request in &defined.spec.requests {
+            let edge = |from: Option<&StageName>| PipelineEdge {
+                warehouse: request.warehouse.to_string(),
+                from: from.map(ToString::to_string),
+                to: stage.to_string(),
+            };
+            if request.direct {
+                graph.edges.push(edge(None));
+            }
+            graph.edges.extend(request.from.iter().map(|from| edge(Some(from))));
+        }
+    }
+    graph.edges.sort();
+    Ok(Json(graph))
+}

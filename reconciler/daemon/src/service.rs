@@ -1,0 +1,204 @@
+//! Starting and stopping: store, effects, loop and server, in that order, and back.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::net::SocketAddr;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
+use reconciler_domain::id::Principal;
+use reconciler_effects::infra::shim::Shim;
+use reconciler_effects::{Effects, EffectsConfig};
+use reconciler_store::{CreateTokenError, NewToken, Store};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::{Clock, SystemClock};
+use crate::config::Config;
+use crate::crash::Crash;
+use crate::server::{self, Server};
+use crate::worker::Worker;
+
+/// Name of the token that is made at first start.
+const FIRST_TOKEN: &str = "admin";
+/// File with its secret, below the data directory.
+const FIRST_TOKEN_FILE: &str = "admin.token";
+/// File with the key under which sensitive values are hashed, below the data directory.
+const HASH_KEY_FILE: &str = "hash.key";
+
+/// A running daemon.
+pub struct Service {
+    address: SocketAddr,
+    shutdown: CancellationToken,
+    server: JoinHandle<io::Result<()>>,
+    worker: JoinHandle<()>,
+    store: Store,
+}
+
+/// Why the daemon does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A file or directory of the daemon cannot be used.
+    #[error("{path}: {source}")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The database cannot be opened.
+    #[error(transparent)]
+    Store(#[from] reconciler_store::OpenError),
+    /// The store failed while starting.
+    #[error(transparent)]
+    StoreOperation(#[from] reconciler_store::StoreError),
+    /// The working directories cannot be used.
+    #[error(transparent)]
+    Effects(#[from] reconciler_effects::OpenError),
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The system gives no random numbers.
+    #[error("the system gives no random numbers")]
+    Random,
+}
+
+impl Service {
+    /// Starts everything; the API answers when this returns.
+    ///
+    /// # Errors
+    /// A directory, the database or the address cannot be used.
+    pub async fn start(config: Config, crash: Crash) -> Result<Self, StartError> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let shutdown = CancellationToken::new();
+        make_private_dir(&config.data_dir)?;
+        let store = Store::open(config.data_dir.join("lockstep.db")).await?;
+        first_token(&store, &config.data_dir, clock.as_ref()).await?;
+        let effects = open_effects(&config, shutdown.clone())?;
+        let worker = Worker {
+            store: store.clone(),
+            effects,
+            clock: Arc::clone(&clock),
+            crash: Arc::new(crash),
+            owner: owner(),
+            shutdown: shutdown.clone(),
+        };
+        let address = config.listen;
+        let listener = TcpListener::bind(address).await;
+        let listener = listener.map_err(|source| StartError::Listen { address, source })?;
+        let address =
+            listener.local_addr().map_err(|source| StartError::Listen { address, source })?;
+        let router =
+            server::router(Server { store: store.clone(), clock, shutdown: shutdown.clone() });
+        let stop = shutdown.clone();
+        let server = tokio::spawn(async move {
+            axum::serve(listener, router)
+                .with_graceful_shutdown(async move { stop.cancelled().await })
+                .await
+        });
+        let worker = tokio::spawn(worker.run());
+        Ok(Self { address, shutdown, server, worker, store })
+    }
+
+    /// Where the API answers.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Stops taking requests, lets running work reach its next boundary, closes the store.
+    pub async fn stop(self) {
+        self.shutdown.cancel();
+        if let Ok(Err(error)) = self.server.await {
+            tracing::error!(%error, "the API ended badly");
+        }
+        if let Err(error) = self.worker.await {
+            tracing::error!(%error, "the loop ended badly");
+        }
+        self.store.close().await;
+    }
+}
+
+/// Host and process: who holds a lease, for people who look.
+fn owner() -> String {
+    let host = fs::read_to_string("/etc/hostname").unwrap_or_default();
+    format!("{}/{}", host.trim(), std::process::id())
+}
+
+fn open_effects(config: &Config, shutdown: CancellationToken) -> Result<Effects, StartError> {
+    let hash_key = hash_key(&config.data_dir.join(HASH_KEY_FILE))?;
+    let mut effects = EffectsConfig::new(config.data_dir.clone(), hash_key);
+    effects.egress = config.egress.clone();
+    effects.insecure_registries = config.insecure_registries.clone();
+    effects.tool = config.tool.clone();
+    effects.infra_env = config.infra_env.clone();
+    effects.plugin_cache = config.plugin_cache.clone();
+    effects.credentials = config.credentials.clone();
+    effects.shim = Shim::current();
+    effects.shutdown = shutdown;
+    Ok(Effects::open(effects)?)
+}
+
+/// Makes the first administrator's token, once. Its secret is only ever in the file.
+async fn first_token(store: &Store, data_dir: &Path, clock: &dyn Clock) -> Result<(), StartError> {
+    let path = data_dir.join(FIRST_TOKEN_FILE);
+    if path.exists() || !store.list_tokens().await?.is_empty() {
+        return Ok(());
+    }
+    let secret = server::new_secret().ok_or(StartError::Random)?;
+    write_private(&path, format!("{secret}\n").as_bytes())?;
+    let token = NewToken {
+        name: FIRST_TOKEN.to_owned(),
+        groups: std::collections::BTreeSet::new(),
+        admin: true,
+        hash: server::hash(&secret),
+        expires_at: None,
+    };
+    match store.create_token(&token, &Principal::Automation, clock.now()).await {
+        Ok(_) | Err(CreateTokenError::AlreadyExists { .. }) => Ok(()),
+        Err(CreateTokenError::Store(error)) => Err(error.into()),
+    }
+}
+
+fn hash_key(path: &Path) -> Result<[u8; 32], StartError> {
+    let file = |source| StartError::File { path: path.to_owned(), source };
+    match fs::read(path) {
+        Ok(bytes) => bytes.try_into().map_err(|_| {
+            file(io::Error::other("is not a key of 32 bytes; restore it from a backup"))
+        }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let mut key = [0_u8; 32];
+            SystemRandom::new().fill(&mut key).map_err(|_| StartError::Random)?;
+            write_private(path, &key)?;
+            Ok(key)
+        }
+        Err(error) => Err(file(error)),
+    }
+}
+
+fn make_private_dir(path: &Path) -> Result<(), StartError> {
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.map_err(|source| StartError::File { path: path.to_owned(), source })
+}
+
+/// Writes a file that only we can read, whole or not at all.
+fn write_private(path: &Path, bytes: &[u8]) -> Result<(), StartError> {
+    let write = || -> io::Result<()> {
+        let temporary = path.with_extension("new");
+        let mut options = fs::OpenOptions::new();
+        let mut file =
+            options.create(true).truncate(true).write(true).mode(0o600).open(&temporary)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&temporary, path)
+    };
+    write().map_err(|source| StartError::File { path: path.to_owned(), source })
+}

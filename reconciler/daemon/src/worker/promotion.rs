@@ -1,0 +1,197 @@
+//! Carries out the moves of one promotion.
+//!
+//! The bracket round every effect: append the intent, run, append the outcome, each append fenced
+//! by the lease. Where the daemon dies inside the bracket, the next worker finds the intent without
+//! an outcome and runs the same call again; effects see for themselves what is done already.
+
+use jiff::Timestamp;
+use reconciler_domain::id::{ProjectName, PromotionId, StepName};
+use reconciler_domain::plan::{self, Act, Base};
+use reconciler_domain::promotion::{Event, Node, Phase, StepPrepared};
+use reconciler_domain::snapshot::PromotionSnapshot;
+use reconciler_domain::step::{Call, StepOutcome};
+use reconciler_effects::{RunContext, WorkdirKind};
+use reconciler_store::{AppendError, Lease};
+
+use super::{WorkError, Worker};
+use crate::crash::Boundary;
+
+/// A promotion at one point of its log.
+struct At<'a> {
+    lease: &'a Lease,
+    project: &'a ProjectName,
+    snapshot: &'a PromotionSnapshot,
+    /// Last entry that the decision saw.
+    seq: u64,
+    /// Revision of the project that the decision saw.
+    revision: u64,
+}
+
+impl Worker {
+    /// Makes moves until the promotion waits or is over.
+    pub(super) async fn promotion(
+        &self,
+        lease: &Lease,
+        project: &ProjectName,
+        id: &PromotionId,
+    ) -> Result<Option<Timestamp>, WorkError> {
+        loop {
+            let Some(found) = self.store.promotion_snapshot(project, id).await? else {
+                return Ok(None);
+            };
+            let (snapshot, seq) = found.value;
+            if let Phase::Ended(_) = snapshot.state.phase() {
+                let cleaned = self.effects.clean(project, id, self.clock.now()).await;
+                cleaned.map_err(WorkError::Unusable)?;
+                return Ok(None);
+            }
+            let next = plan::promotion(&snapshot, self.clock.now());
+            let Some(act) = next.act else { return Ok(next.wake_at) };
+            let at = At { lease, project, snapshot: &snapshot, seq, revision: found.revision };
+            self.act(&at, act).await?;
+        }
+    }
+
+    async fn act(&self, at: &At<'_>, act: Act) -> Result<(), WorkError> {
+        match act {
+            Act::Append(event) => self.append(at, at.seq, *event).await.map(drop),
+            Act::Prepare { step, call, rebuild } => self.prepare(at, step, *call, &rebuild).await,
+            Act::Probe { bases } => self.probe(at, &bases).await,
+            Act::Commit => self.commit(at).await,
+            Act::Run { node, call, rebuild, resumed } => {
+                self.run_node(at, &node, &call, &rebuild, resumed).await
+            }
+            Act::Measure(check) => {
+                let taken = self.effects.measure(&check, self.clock.now()).await;
+                self.append(at, at.seq, Event::Measured(taken)).await.map(drop)
+            }
+        }
+    }
+
+    async fn prepare(
+        &self,
+        at: &At<'_>,
+        step: StepName,
+        call: Call,
+        rebuild: &[(StepName, Call)],
+    ) -> Result<(), WorkError> {
+        let context = self.context(at, WorkdirKind::Main);
+        let ran = self.effects.run(&context, &step, &call, rebuild).await;
+        let outcome = ran.map_err(|_| WorkError::LeaseLost)?;
+        let event = match outcome {
+            StepOutcome::Done { outputs, record } => Event::StepPrepared(Box::new(StepPrepared {
+                step,
+                call: Some(call),
+                outputs,
+                unknown: std::collections::BTreeSet::new(),
+                record,
+            })),
+            StepOutcome::Failed { message, retry, .. } => {
+                Event::PrepareFailed { step: Some(step), message, retry }
+            }
+            StepOutcome::Uncertain { message } => {
+                Event::PrepareFailed { step: Some(step), message, retry: false }
+            }
+        };
+        self.append(at, at.seq, event).await.map(drop)
+    }
+
+    async fn probe(&self, at: &At<'_>, bases: &[Base]) -> Result<(), WorkError> {
+        let context = self.context(at, WorkdirKind::Main);
+        match self.effects.probe(&context, bases).await {
+            Ok(moved) => self.append(at, at.seq, Event::Probed { moved }).await.map(drop),
+            Err(message) => Err(WorkError::Unusable(format!(
+                "what the change set was made against could not be looked at: {message}"
+            ))),
+        }
+    }
+
+    async fn commit(&self, at: &At<'_>) -> Result<(), WorkError> {
+        let id = &at.snapshot.promotion.id;
+        let committed = self
+            .store
+            .commit_promotion(at.project, id, at.lease, at.seq, at.revision, self.clock.now())
+            .await;
+        match committed {
+            Ok(_) => {
+                tracing::info!(promotion = %id, "committed");
+                Ok(())
+            }
+            // Something that the gates looked at changed in between: judge again.
+            Err(AppendError::Revision { .. } | AppendError::SlotTaken { .. }) => Ok(()),
+            Err(error) => refused(error),
+        }
+    }
+
+    async fn run_node(
+        &self,
+        at: &At<'_>,
+        node: &Node,
+        call: &Call,
+        rebuild: &[(StepName, Call)],
+        resumed: bool,
+    ) -> Result<(), WorkError> {
+        let mut seq = at.seq;
+        if !resumed {
+            self.crash.pass(Boundary::BeforeIntent, node);
+            let intent = Event::Intent { node: node.clone(), call: Box::new(call.clone()) };
+            let Some(appended) = self.append(at, seq, intent).await? else { return Ok(()) };
+            seq = appended;
+        }
+        self.crash.pass(Boundary::AfterIntent, node);
+        let workdir = match node {
+            Node::Step(_) => WorkdirKind::Main,
+            Node::UndoPlan(_) | Node::Undo(_) => WorkdirKind::Undo,
+        };
+        let context = self.context(at, workdir);
+        let ran = self.effects.run(&context, node.step(), call, rebuild).await;
+        let outcome = ran.map_err(|_| WorkError::LeaseLost)?;
+        self.crash.pass(Boundary::AfterEffect, node);
+        let outcome = Event::Outcome { node: node.clone(), outcome: Box::new(outcome) };
+        self.append(at, seq, outcome).await?;
+        self.crash.pass(Boundary::AfterOutcome, node);
+        Ok(())
+    }
+
+    fn context(&self, at: &At<'_>, workdir: WorkdirKind) -> RunContext {
+        RunContext {
+            project: at.project.clone(),
+            stage: at.snapshot.promotion.stage.clone(),
+            promotion: at.snapshot.promotion.id.clone(),
+            workdir,
+            now: self.clock.now(),
+        }
+    }
+
+    /// Appends and gives the entry's number; `None` if a person's entry came first, so that the
+    /// decision has to be made again. An outcome is never given up for that: it is appended behind.
+    async fn append(
+        &self,
+        at: &At<'_>,
+        mut seq: u64,
+        event: Event,
+    ) -> Result<Option<u64>, WorkError> {
+        let id = &at.snapshot.promotion.id;
+        let happened = matches!(event, Event::Outcome { .. });
+        loop {
+            let now = self.clock.now();
+            let appended =
+                self.store.append(at.project, id, Some(at.lease), seq, event.clone(), now).await;
+            match appended {
+                Ok(entry) => return Ok(Some(entry.seq)),
+                Err(AppendError::Moved { last_seq, .. }) if happened => seq = last_seq,
+                Err(AppendError::Moved { .. }) => return Ok(None),
+                Err(error) => return refused(error).map(|()| None),
+            }
+        }
+    }
+}
+
+fn refused(error: AppendError) -> Result<(), WorkError> {
+    match error {
+        AppendError::Fenced { .. } => Err(WorkError::LeaseLost),
+        AppendError::Moved { .. } => Ok(()),
+        AppendError::Store(error) => Err(error.into()),
+        other => Err(WorkError::Unusable(other.to_string())),
+    }
+}
