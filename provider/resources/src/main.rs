@@ -1,3 +1,7 @@
-//! Lockstep's resources, data sources and functions: the terraform-provider-lockstep binary.
+//! The binary that Terraform and OpenTofu start.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    provider_protocol::serve(provider_resources::Lockstep)
+}

@@ -1,0 +1,3 @@
+locals {
+  push = provider::lockstep::git_push("push", { dir = "gitops" })
+}

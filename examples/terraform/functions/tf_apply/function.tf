@@ -1,0 +1,3 @@
+locals {
+  apply = provider::lockstep::tf_apply("apply", { plan = "plan" })
+}

@@ -1,0 +1,3 @@
+locals {
+  outputs = provider::lockstep::tf_output("outputs", { dir = "infra/live/{{ stage.name }}" })
+}

@@ -1,0 +1,80 @@
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::io::Write as _;
+
+use super::*;
+
+/// Nothing listens there: the port is reserved and needs privileges.
+const NOBODY: &str = "http://127.0.0.1:1";
+
+/// What a configuration and an environment lead to: diagnostics, and whether there is a session.
+async fn told(config: &[(&str, Value)], environment: &[(&str, &str)]) -> (Vec<String>, bool) {
+    let empty = ["endpoint", "token", "token_file", "project"].map(|name| (name, Value::Null));
+    let mut value = Value::object(empty);
+    for (name, setting) in config {
+        value.set(*name, setting.clone());
+    }
+    let environment = |name: &str| {
+        let found = environment.iter().find(|(variable, _)| *variable == name);
+        found.map(|(_, text)| (*text).to_owned())
+    };
+    let mut diags = Diagnostics::new();
+    validate(&value, &mut diags);
+    let session = open(&value, "1.11.4", &environment, &mut diags).await;
+    (diags.iter().map(|it| format!("{}: {}", it.path, it.summary)).collect(), session.is_some())
+}
+
+async fn check(
+    config: &[(&str, Value)],
+    environment: &[(&str, &str)],
+    expected: &[&str],
+    opens: bool,
+) {
+    let (told, opened) = told(config, environment).await;
+    assert_eq!(told, expected, "{config:?} {environment:?}");
+    assert_eq!(opened, opens, "{config:?} {environment:?}");
+}
+
+#[tokio::test]
+async fn what_is_missing_is_told_once_for_each() {
+    check(&[], &[], &["endpoint: Missing endpoint", "token: Missing token"], false).await;
+    check(&[("token", "t".into())], &[], &["endpoint: Missing endpoint"], false).await;
+    // An empty variable is none.
+    let empty = [("LOCKSTEP_ENDPOINT", ""), ("LOCKSTEP_TOKEN", "t")];
+    check(&[], &empty, &["endpoint: Missing endpoint"], false).await;
+}
+
+#[tokio::test]
+async fn settings_that_conflict_are_refused() {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    writeln!(file, "t").unwrap();
+    let file = file.path().to_str().unwrap();
+    let endpoint = ("endpoint", Value::from(NOBODY));
+    let down = "endpoint: Lockstep is not reachable";
+    let both = [("LOCKSTEP_TOKEN", "t"), ("LOCKSTEP_TOKEN_FILE", file)];
+    let config = [endpoint.clone()];
+    check(&config, &both, &["token: Conflicting settings"], false).await;
+    let config = [endpoint.clone(), ("token", "t".into()), ("token_file", file.into())];
+    check(&config, &[], &["token_file: Conflicting settings", down], true).await;
+    // What is configured goes before the environment.
+    let config = [endpoint.clone(), ("token_file", file.into())];
+    check(&config, &both, &[down], true).await;
+    let config = [endpoint, ("token", "t".into())];
+    check(&config, &both, &[down], true).await;
+}
+
+#[tokio::test]
+async fn settings_that_are_wrong_are_told_at_their_attribute() {
+    let file = ("token_file", Value::from("/nonexistent/token"));
+    let endpoint = ("endpoint", Value::from(NOBODY));
+    check(&[endpoint.clone(), file], &[], &["token_file: Cannot read the token"], false).await;
+    check(&[endpoint, ("token", "a b".into())], &[], &["token: Invalid token"], false).await;
+    let config = [("endpoint", "ftp://x".into()), ("token", "t".into())];
+    check(&config, &[], &["endpoint: Invalid endpoint"], false).await;
+}
+
+#[tokio::test]
+async fn what_is_not_known_yet_is_no_mistake() {
+    let config = [("endpoint", Value::unknown())];
+    check(&config, &[], &["endpoint: Provider configuration is not known yet"], false).await;
+}

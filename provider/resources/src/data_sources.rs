@@ -1,0 +1,63 @@
+//! Data sources: what the daemon has seen, for other configuration to use.
+
+mod freight;
+mod stage;
+
+pub(crate) use freight::FreightData;
+pub(crate) use stage::StageData;
+
+use provider_protocol::Diagnostics;
+use provider_protocol::cty::{Path, Type, Value};
+use provider_protocol::provider::Reader;
+use provider_protocol::schema::{Attribute, Nesting};
+use reconciler_api::client::ClientError;
+use reconciler_domain::id::ProjectName;
+
+use crate::attribute::parsed;
+use crate::failure::{Places, tell};
+use crate::form::Read as _;
+use crate::session::Session;
+
+/// The project to read from.
+fn project_attribute() -> Attribute {
+    parsed::<ProjectName>()
+        .optional_computed()
+        .describe("The project that owns it. Default: the provider's.")
+}
+
+fn project(config: &Reader<'_>, session: &Session, diags: &mut Diagnostics) -> Option<String> {
+    let project = config.text("project").or_else(|| session.project.clone());
+    if project.is_none() {
+        diags.error_at(
+            Path::attribute("project"),
+            "Missing project",
+            "Set `project` here or in the provider's configuration, or the environment variable \
+             LOCKSTEP_PROJECT.",
+        );
+    }
+    project
+}
+
+/// Objects that only the daemon writes.
+fn read_only(nesting: Nesting, fields: &[(&'static str, &str)]) -> Attribute {
+    let fields = fields.iter().map(|(name, text)| (*name, given(text)));
+    Attribute::nested(nesting, fields).computed()
+}
+
+/// A text that only the daemon writes.
+fn given(text: &str) -> Attribute {
+    Attribute::string().computed().describe(text)
+}
+
+fn tell_unread(error: &ClientError, what: &str, diags: &mut Diagnostics) {
+    let places = Places { moved: &[], ty: Type::object::<String>([]) };
+    tell(error, what, &places, diags);
+}
+
+/// Objects by name; an empty map if there are none.
+fn by_name<T>(
+    objects: &std::collections::BTreeMap<String, T>,
+    value: impl Fn(&T) -> Value,
+) -> Value {
+    Value::object(objects.iter().map(|(name, object)| (name, value(object))))
+}

@@ -1,0 +1,33 @@
+//! Lockstep's provider for Terraform and OpenTofu.
+//!
+//! ```text
+//!  provider      Lockstep: what there is;  connection: its configuration becomes a Session
+//!  resources     one file per type: its schema, its checks, to and from the API's spec
+//!  managed       create, read, update, delete, import, plan: the same for every type
+//!  data_sources  freight, stage
+//!  functions     one per kind of step
+//!  attribute     kinds of attributes, each with its check and its words
+//!  form          values to and from what the API speaks, in the form that the user wrote
+//!  place, failure, words    what is told to the user, and where
+//! ```
+//!
+//! A configuration is checked with the reconciler's own parsers before it is sent, so that a
+//! mistake is an error at its attribute without a daemon. The crate decides nothing else: what a
+//! change does to live freight is the daemon's answer, and nothing is cached between runs.
+
+mod attribute;
+mod connection;
+mod data_sources;
+mod failure;
+mod form;
+mod functions;
+mod managed;
+mod overlay;
+mod place;
+mod provider;
+mod resources;
+mod session;
+mod words;
+
+pub use provider::Lockstep;
+pub use session::Session;

@@ -1,0 +1,294 @@
+//! Managed objects: what is the same for every type.
+//!
+//! A type says what it holds ([`Definition`]); this creates, reads, updates, deletes, imports and
+//! plans it ([`Managed`]). The rules, which hold for all of them:
+//!
+//! - an object that somebody else made is never taken over: create fails, and shows the import;
+//! - a change that somebody else made since the last refresh is never overwritten;
+//! - what is gone is gone: reading it ends its state, deleting it succeeds;
+//! - a state has the user's form wherever it means what the daemon has.
+
+mod apply;
+mod graph;
+mod kept;
+mod plan;
+mod preview;
+
+use std::fmt::Display;
+use std::marker::PhantomData;
+use std::str::FromStr;
+
+use async_trait::async_trait;
+use provider_protocol::Diagnostics;
+use provider_protocol::cty::{Path, Value};
+use provider_protocol::provider::{
+    Change, Context, Destroy, Plan, Reader, Resource, State, duplicates,
+};
+use provider_protocol::schema::{Attribute, Block, NestedBlock, Schema};
+use reconciler_api::v1;
+
+use crate::attribute::parsed;
+use crate::failure::{Places, tell};
+use crate::form::{Keyed, keep};
+use crate::place::Moved;
+use crate::session::{Identity, Session};
+use kept::Kept;
+
+/// A type of object that users define.
+pub(crate) trait Definition: Send + Sync + 'static {
+    /// The object as the API has it.
+    type Object: v1::Object<Spec: Send>;
+    /// What its name is made of.
+    type Name: FromStr<Err: Display> + 'static;
+
+    /// Name as in `resource "…"`.
+    const TYPE_NAME: &'static str;
+    /// What it is, in Markdown.
+    const DESCRIPTION: &'static str;
+    /// Whether a new name is a change in place, and not another object.
+    const RENAMES: bool = false;
+    /// Blocks that have names of their own.
+    const KEYED: Keyed = &[];
+    /// Fields of the spec that are elsewhere in the configuration.
+    const MOVED: Moved = &[];
+
+    /// What it holds, besides its identity.
+    fn fields() -> Vec<(&'static str, Item)>;
+
+    /// Checks a configuration further than its schema does. Values may be unknown.
+    fn validate(config: &Reader<'_>, diags: &mut Diagnostics) {
+        let _ = (config, diags);
+    }
+
+    /// The spec of a wholly known value.
+    fn spec(value: &Reader<'_>) -> <Self::Object as v1::Object>::Spec;
+
+    /// The value of an object, without its identity: empty lists and texts are null.
+    fn value(object: &Self::Object) -> Value;
+
+    /// What was read, in the form of the state before wherever both mean the same.
+    fn in_form_of(prior: &Value, read: Value) -> Value {
+        keep(read, prior, Self::KEYED)
+    }
+
+    /// What a preview is asked about; none if there is no preview of the kind.
+    fn definition(spec: <Self::Object as v1::Object>::Spec) -> Option<v1::Definition> {
+        drop(spec);
+        None
+    }
+}
+
+/// An attribute or a block.
+pub(crate) enum Item {
+    Attribute(Attribute),
+    Block(NestedBlock),
+}
+
+impl From<Attribute> for Item {
+    fn from(attribute: Attribute) -> Self {
+        Self::Attribute(attribute)
+    }
+}
+
+impl From<NestedBlock> for Item {
+    fn from(block: NestedBlock) -> Self {
+        Self::Block(block)
+    }
+}
+
+/// A block of attributes and blocks.
+pub(crate) fn block(fields: Vec<(&'static str, Item)>) -> Block {
+    fields.into_iter().fold(Block::new(), |block, (name, item)| match item {
+        Item::Attribute(attribute) => block.attribute(name, attribute),
+        Item::Block(nested) => block.block(name, nested),
+    })
+}
+
+/// The resource of a type.
+pub(crate) struct Managed<D> {
+    definition: PhantomData<D>,
+}
+
+impl<D: Definition> Managed<D> {
+    const KIND: v1::Kind = <D::Object as v1::Object>::KIND;
+    const HAS_PROJECT: bool = !matches!(Self::KIND, v1::Kind::Project);
+    const HAS_IMPACT: bool = matches!(Self::KIND, v1::Kind::Policy);
+
+    /// The resource.
+    pub(crate) const fn new() -> Self {
+        Self { definition: PhantomData }
+    }
+
+    /// Where the API's fields are.
+    fn places() -> Places {
+        Places { moved: D::MOVED, ty: Self::schema_block().ty() }
+    }
+
+    fn schema_block() -> Block {
+        let mut name = parsed::<D::Name>().required();
+        if !D::RENAMES {
+            name = name.force_new();
+        }
+        let mut fields: Vec<(&str, Item)> = vec![("name", name.describe(Self::name_text()).into())];
+        if Self::HAS_PROJECT {
+            let project = parsed::<reconciler_domain::id::ProjectName>()
+                .optional_computed()
+                .stable()
+                .force_new()
+                .describe("The project that owns it. Default: the provider's.");
+            fields.push(("project", project.into()));
+        }
+        fields.extend(D::fields());
+        fields.push(("id", Attribute::string().computed().describe(Self::id_text()).into()));
+        if Self::HAS_IMPACT {
+            fields.push(("impact", preview::impact_attribute().into()));
+        }
+        block(fields).describe(D::DESCRIPTION)
+    }
+
+    fn name_text() -> String {
+        let owner = if Self::HAS_PROJECT { " in its project" } else { "" };
+        let change = if D::RENAMES { " A new name is a change in place." } else { "" };
+        format!(
+            "Its name, unique{owner}: lower-case letters, digits and hyphens, 63 at most.{change}"
+        )
+    }
+
+    fn id_text() -> &'static str {
+        if Self::HAS_PROJECT {
+            "`PROJECT/NAME`; what `import` takes."
+        } else {
+            "The name; what `import` takes."
+        }
+    }
+
+    /// The spec that a value defines; none if something in it is not known yet.
+    fn spec(value: &Value) -> Option<<D::Object as v1::Object>::Spec> {
+        let known = value.clone().with("id", Value::Null).with("impact", Value::Null);
+        known.is_wholly_known().then(|| D::spec(&Reader::root(value)))
+    }
+
+    /// The state of an object, in the form of the state before.
+    fn state(object: &D::Object, prior: &Value) -> Value {
+        let mut value = D::in_form_of(prior, D::value(object));
+        let meta = v1::Object::meta(object);
+        value.set("name", meta.name.as_str());
+        if Self::HAS_PROJECT {
+            value.set("project", meta.project.as_str());
+        }
+        if Self::HAS_IMPACT {
+            value.set("impact", prior.get("impact").cloned().unwrap_or_default());
+        }
+        value.with("id", meta.id.as_str())
+    }
+
+    fn kept(object: &D::Object) -> Vec<u8> {
+        let meta = v1::Object::meta(object);
+        // A token is kept only where an answer in the state depends on it.
+        let token = Self::HAS_IMPACT.then_some(meta.token);
+        Kept::new(meta.generation, token).to_bytes()
+    }
+}
+
+#[async_trait]
+impl<D: Definition> Resource<Session> for Managed<D> {
+    fn type_name(&self) -> &'static str {
+        D::TYPE_NAME
+    }
+
+    fn schema(&self) -> Schema {
+        Schema::new(Self::schema_block())
+    }
+
+    async fn validate(&self, _: &Context<Session>, config: &Value, diags: &mut Diagnostics) {
+        let reader = Reader::root(config);
+        for (blocks, key) in D::KEYED {
+            let all: Vec<Reader<'_>> = blocks.iter().flat_map(|name| reader.blocks(name)).collect();
+            duplicates(&all, key, diags);
+        }
+        D::validate(&reader, diags);
+    }
+
+    async fn plan(&self, cx: &Context<Session>, plan: &mut Plan<'_>, diags: &mut Diagnostics) {
+        Self::plan_change(cx, plan, diags).await;
+    }
+
+    async fn plan_destroy(
+        &self,
+        cx: &Context<Session>,
+        destroy: Destroy<'_>,
+        diags: &mut Diagnostics,
+    ) {
+        Self::plan_removal(cx, destroy.state, diags).await;
+    }
+
+    async fn create(
+        &self,
+        cx: &Context<Session>,
+        change: Change<'_>,
+        diags: &mut Diagnostics,
+    ) -> Option<State> {
+        Self::create_object(&*cx.client(diags)?, change, diags).await
+    }
+
+    async fn read(
+        &self,
+        cx: &Context<Session>,
+        state: &State,
+        diags: &mut Diagnostics,
+    ) -> Option<State> {
+        let Some(session) = &cx.client else {
+            // The configuration of the provider is not known yet, and that was told already.
+            return Some(state.clone());
+        };
+        let identity = Identity::of(Self::KIND, &state.value)?;
+        let Identity { project, name, .. } = &identity;
+        match session.api.find::<D::Object>(project, name).await {
+            Ok(object) => object.map(|object| {
+                State::new(Self::state(&object, &state.value)).private(Self::kept(&object))
+            }),
+            Err(error) => {
+                let what = format!("read {} {identity}", Self::KIND);
+                tell(&error, &what, &Self::places(), diags);
+                None
+            }
+        }
+    }
+
+    async fn update(
+        &self,
+        cx: &Context<Session>,
+        change: Change<'_>,
+        diags: &mut Diagnostics,
+    ) -> Option<State> {
+        Self::update_object(&*cx.client(diags)?, change, diags).await
+    }
+
+    async fn delete(&self, cx: &Context<Session>, destroy: Destroy<'_>, diags: &mut Diagnostics) {
+        if let Some(session) = cx.client(diags) {
+            Self::delete_object(&session, destroy, diags).await;
+        }
+    }
+
+    async fn import(
+        &self,
+        _: &Context<Session>,
+        id: &str,
+        diags: &mut Diagnostics,
+    ) -> Option<State> {
+        let Some(identity) = Identity::parse(Self::KIND, id) else {
+            let form = Identity::form(Self::KIND);
+            let text = format!("{id:?} is not the id of a {}. It has the form {form}.", Self::KIND);
+            diags.error_at(Path::root(), "Invalid import id", text);
+            return None;
+        };
+        let mut value = Value::object([
+            ("id", Value::from(identity.to_string())),
+            ("name", identity.name.into()),
+        ]);
+        if Self::HAS_PROJECT {
+            value.set("project", identity.project);
+        }
+        Some(State::new(value))
+    }
+}

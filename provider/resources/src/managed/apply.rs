@@ -1,0 +1,260 @@
+//! Writing and removing objects.
+
+use provider_protocol::Diagnostics;
+use provider_protocol::cty::Value;
+use provider_protocol::provider::{Change, Destroy, State};
+use reconciler_api::client::ClientError;
+use reconciler_api::problem::ProblemCode;
+use reconciler_api::v1::{Object, Precondition};
+
+use super::kept::Kept;
+use super::{Definition, Managed, preview};
+use crate::failure::{detail, tell};
+use crate::session::{Identity, Session};
+use crate::words::sentence;
+
+impl<D: Definition> Managed<D> {
+    pub(super) async fn create_object(
+        session: &Session,
+        change: Change<'_>,
+        diags: &mut Diagnostics,
+    ) -> Option<State> {
+        let identity = Self::known(change.planned, diags)?;
+        let spec = Self::known_spec(change.planned, diags)?;
+        let planned = Self::with_impact(session, &identity, change, diags).await?;
+        let Identity { project, name, .. } = &identity;
+        let put = session.api.put::<D::Object>(project, name, &spec, Precondition::Absent);
+        match put.await {
+            Ok(object) => Some(Self::written(planned, &object)),
+            Err(error) if error.code() == Some(ProblemCode::AlreadyExists) => {
+                Self::tell_existing(&identity, diags);
+                None
+            }
+            Err(error) => {
+                Self::tell_failure(&error, "create", &identity, diags);
+                None
+            }
+        }
+    }
+
+    pub(super) async fn update_object(
+        session: &Session,
+        change: Change<'_>,
+        diags: &mut Diagnostics,
+    ) -> Option<State> {
+        let prior = change.prior?;
+        let seen = Self::known(prior, diags)?;
+        let identity = Self::known(change.planned, diags)?;
+        let spec = Self::known_spec(change.planned, diags)?;
+        let planned = Self::with_impact(session, &seen, change, diags).await?;
+        let mut generation = Self::generation(change.private, &seen, diags)?;
+        let mut renamed = None;
+        if identity.name != seen.name {
+            let state = Self::rename(session, &seen, &identity, (prior, generation), diags).await?;
+            generation = Kept::from_bytes(&state.private)?.generation;
+            renamed = Some(state);
+        }
+        let Identity { project, name, .. } = &identity;
+        let condition = Precondition::Generation(generation);
+        match session.api.put::<D::Object>(project, name, &spec, condition).await {
+            Ok(object) => Some(Self::written(planned, &object)),
+            Err(error) => {
+                Self::tell_refused(session, &error, "update", (&identity, prior), diags).await;
+                renamed
+            }
+        }
+    }
+
+    /// Renames a policy. The state that comes back is true even if nothing else can be changed.
+    async fn rename(
+        session: &Session,
+        seen: &Identity,
+        wanted: &Identity,
+        (prior, generation): (&Value, u64),
+        diags: &mut Diagnostics,
+    ) -> Option<State> {
+        let condition = Precondition::Generation(generation);
+        let call = session.api.rename_policy(&seen.project, &seen.name, &wanted.name, condition);
+        match call.await {
+            Ok(policy) => {
+                let value =
+                    prior.clone().with("name", wanted.name.as_str()).with("id", wanted.to_string());
+                let meta = policy.meta();
+                let kept = Kept::new(meta.generation, Some(meta.token));
+                Some(State::new(value).private(kept.to_bytes()))
+            }
+            Err(error) if error.code() == Some(ProblemCode::AlreadyExists) => {
+                let text = format!(
+                    "There is a {} {wanted} already, so {seen} cannot take that name.",
+                    wanted.kind
+                );
+                let path = provider_protocol::cty::Path::attribute("name");
+                diags.error_at(path, format!("Cannot rename {} {seen}", seen.kind), text);
+                None
+            }
+            Err(error) => {
+                Self::tell_refused(session, &error, "rename", (seen, prior), diags).await;
+                None
+            }
+        }
+    }
+
+    pub(super) async fn delete_object(
+        session: &Session,
+        destroy: Destroy<'_>,
+        diags: &mut Diagnostics,
+    ) {
+        let Some(identity) = Self::known(destroy.state, diags) else { return };
+        let Some(generation) = Self::generation(destroy.private, &identity, diags) else { return };
+        let Identity { project, name, .. } = &identity;
+        let condition = Precondition::Generation(generation);
+        match session.api.delete(Self::KIND, project, name, condition).await {
+            Ok(()) => {}
+            // Somebody was faster.
+            Err(error) if error.code() == Some(ProblemCode::NotFound) => {}
+            Err(error) => {
+                let of = (&identity, destroy.state);
+                Self::tell_refused(session, &error, "delete", of, diags).await;
+            }
+        }
+    }
+
+    /// What was planned, with the effect that the daemon foresees where that is not known yet.
+    async fn with_impact(
+        session: &Session,
+        identity: &Identity,
+        change: Change<'_>,
+        diags: &mut Diagnostics,
+    ) -> Option<Value> {
+        let mut planned = change.planned.clone();
+        if !Self::HAS_IMPACT || !planned.get("impact").is_some_and(Value::is_unknown) {
+            return Some(planned);
+        }
+        let token = Kept::from_bytes(change.private).and_then(|kept| kept.token);
+        let spec = Self::known_spec(change.planned, diags)?;
+        match Self::ask(session, identity, spec, token, false).await {
+            Some(Ok(preview)) => planned.set("impact", preview::impact(&preview)),
+            None => planned.set("impact", Value::Null),
+            Some(Err(error)) => {
+                Self::tell_failure(&error, "preview", identity, diags);
+                return None;
+            }
+        }
+        Some(planned)
+    }
+
+    /// The state after a write: what was planned, and who and what it is now.
+    fn written(mut planned: Value, object: &D::Object) -> State {
+        planned.set("id", object.meta().id.as_str());
+        if Self::HAS_PROJECT {
+            planned.set("project", object.meta().project.as_str());
+        }
+        State::new(planned).private(Self::kept(object))
+    }
+
+    /// Which object; when it is written, that is known.
+    fn known(value: &Value, diags: &mut Diagnostics) -> Option<Identity> {
+        let identity = Identity::of(Self::KIND, value);
+        if identity.is_none() {
+            diags.error_at(
+                provider_protocol::cty::Path::attribute("project"),
+                "Missing project",
+                super::plan::NO_PROJECT,
+            );
+        }
+        identity
+    }
+
+    fn known_spec(value: &Value, diags: &mut Diagnostics) -> Option<<D::Object as Object>::Spec> {
+        let spec = Self::spec(value);
+        if spec.is_none() {
+            diags
+                .error("Bug in the provider: unknown value", "A value to be written is not known.");
+        }
+        spec
+    }
+
+    fn generation(private: &[u8], identity: &Identity, diags: &mut Diagnostics) -> Option<u64> {
+        let kept = Kept::from_bytes(private);
+        if kept.is_none() {
+            diags.error(
+                format!("Cannot tell what changed in {} {identity}", identity.kind),
+                "The state does not say which generation of the object it shows, so a change made \
+                 elsewhere could be lost. Plan again with a refresh, without -refresh=false.",
+            );
+        }
+        kept.map(|kept| kept.generation)
+    }
+
+    fn tell_failure(error: &ClientError, verb: &str, identity: &Identity, diags: &mut Diagnostics) {
+        tell(error, &format!("{verb} {} {identity}", identity.kind), &Self::places(), diags);
+    }
+
+    fn tell_existing(identity: &Identity, diags: &mut Diagnostics) {
+        let Identity { kind, name, .. } = identity;
+        let label = name.replace('-', "_");
+        let text = format!(
+            "There is a {kind} {identity} that this configuration does not manage. Choose another \
+             name, or take it over by adding this, with the address of your resource:\n\n\
+             import {{\n  to = {}.{label}\n  id = \"{identity}\"\n}}",
+            D::TYPE_NAME
+        );
+        let path = provider_protocol::cty::Path::attribute("name");
+        diags.error_at(
+            path,
+            format!("{} exists already", sentence(kind.as_str()).trim_end_matches('.')),
+            text,
+        );
+    }
+
+    /// Tells why a change was refused; of a change made elsewhere, what it was.
+    async fn tell_refused(
+        session: &Session,
+        error: &ClientError,
+        verb: &str,
+        (identity, prior): (&Identity, &Value),
+        diags: &mut Diagnostics,
+    ) {
+        if error.code() != Some(ProblemCode::GenerationConflict) {
+            return Self::tell_failure(error, verb, identity, diags);
+        }
+        let changed = Self::changed_elsewhere(session, identity, prior).await;
+        let mut lines = vec![detail(error)];
+        if !changed.is_empty() {
+            lines.push(format!("What differs from the state: {}.", changed.join(", ")));
+        }
+        lines.push(
+            "Plan again: the plan then shows what is there now, and what would be put back."
+                .to_owned(),
+        );
+        diags.error(
+            format!("{} {identity} was changed elsewhere", identity.kind),
+            lines.join("\n\n"),
+        );
+    }
+
+    /// The attributes in which the object is no longer what the state says.
+    async fn changed_elsewhere(
+        session: &Session,
+        identity: &Identity,
+        prior: &Value,
+    ) -> Vec<String> {
+        let Identity { project, name, .. } = identity;
+        let Ok(Some(object)) = session.api.find::<D::Object>(project, name).await else {
+            return Vec::new();
+        };
+        let mut now = Self::state(&object, prior);
+        let block = Self::schema_block();
+        provider_protocol::plan::keep_equal_forms(&block, &mut now, prior);
+        let names = block.attributes.keys().chain(block.blocks.keys());
+        let empty = |value: Option<&Value>| match value {
+            None => true,
+            Some(value) => value.is_null() || value.as_list().is_some_and(<[Value]>::is_empty),
+        };
+        let differs = |name: &&String| {
+            let (now, before) = (now.get(name), prior.get(name));
+            now != before && !(empty(now) && empty(before))
+        };
+        names.filter(differs).map(|name| format!("`{name}`")).collect()
+    }
+}

@@ -1,0 +1,114 @@
+//! Planning: identity, what this run planned before, and what the daemon foresees.
+
+use provider_protocol::Diagnostics;
+use provider_protocol::cty::{Path, Value};
+use provider_protocol::provider::{Context, Plan};
+
+use super::graph::{Run, upstreams};
+use super::kept::Kept;
+use super::{Definition, Managed, preview};
+use crate::overlay::Planned;
+use crate::session::{Identity, Session};
+
+pub(super) const NO_PROJECT: &str = "Set `project` here or in the provider's configuration, or \
+    the environment variable LOCKSTEP_PROJECT. To create the project in the same configuration, \
+    refer to it: project = lockstep_project.NAME.name.";
+
+impl<D: Definition> Managed<D> {
+    pub(super) async fn plan_change(
+        cx: &Context<Session>,
+        plan: &mut Plan<'_>,
+        diags: &mut Diagnostics,
+    ) {
+        let session = cx.client.as_deref();
+        Self::plan_identity(session, plan, diags);
+        let (Some(session), Some(identity)) = (session, Identity::of(Self::KIND, &plan.planned))
+        else {
+            return;
+        };
+        let planned = Planned { changes: !plan.is_noop(), upstreams: upstreams(&plan.planned) };
+        session.overlay.add(Self::KIND, &identity, planned);
+        if plan.is_noop() || !session.reachable {
+            return;
+        }
+        tokio::select! {
+            () = Self::foresee(session, &identity, plan, diags) => {}
+            () = cx.cancel.cancelled() => {}
+        }
+    }
+
+    /// Sets project and id, as far as they are known.
+    fn plan_identity(session: Option<&Session>, plan: &mut Plan<'_>, diags: &mut Diagnostics) {
+        let configured = plan.config.get("project").is_some_and(|project| !project.is_null());
+        if Self::HAS_PROJECT
+            && !configured
+            && let Some(session) = session
+        {
+            match &session.project {
+                Some(project) => plan.set("project", project),
+                None => diags.error_at(Path::attribute("project"), "Missing project", NO_PROJECT),
+            }
+            if plan.prior.is_some() && plan.changes("project") {
+                plan.requires_replace.push(Path::attribute("project"));
+            }
+        }
+        match Identity::of(Self::KIND, &plan.planned) {
+            Some(identity) => plan.set("id", identity.to_string()),
+            None => plan.set("id", Value::unknown()),
+        }
+    }
+
+    /// Asks the daemon what the change would do, tells it, and plans the impact.
+    async fn foresee(
+        session: &Session,
+        identity: &Identity,
+        plan: &mut Plan<'_>,
+        diags: &mut Diagnostics,
+    ) {
+        let Some(spec) = Self::spec(&plan.planned) else { return };
+        // A renamed policy is still the one that is there under its old name.
+        let seen = plan.prior.and_then(|prior| Identity::of(Self::KIND, prior));
+        let seen = seen.filter(|seen| seen.project == identity.project);
+        let token = Kept::from_bytes(&plan.private).and_then(|kept| kept.token);
+        let token = token.filter(|_| !plan.is_create());
+        let subject = seen.as_ref().unwrap_or(identity);
+        let Some(asked) = Self::ask(session, subject, spec, token, false).await else { return };
+        let places = Self::places();
+        let run = Run { session, identity, planned: &plan.planned };
+        match asked {
+            Ok(answer) => {
+                preview::tell_warnings(&answer, &places, diags);
+                run.tell_problems(&answer.problems, &places, diags);
+                run.tell_graph(diags).await;
+                if Self::HAS_IMPACT && !plan.is_create() && answer.known {
+                    plan.set("impact", preview::impact(&answer));
+                }
+            }
+            Err(error) if run.creates_project(&error) => run.tell_graph(diags).await,
+            Err(error) => preview::tell_unanswered(identity, &error, diags),
+        }
+    }
+
+    /// Tells what a removal would do. It is never refused here: whether other objects still need
+    /// this one is known only when those of this run are gone.
+    pub(super) async fn plan_removal(
+        cx: &Context<Session>,
+        state: &Value,
+        diags: &mut Diagnostics,
+    ) {
+        let Some(session) = cx.client.as_deref().filter(|session| session.reachable) else {
+            return;
+        };
+        let (Some(identity), Some(spec)) = (Identity::of(Self::KIND, state), Self::spec(state))
+        else {
+            return;
+        };
+        let asked = tokio::select! {
+            asked = Self::ask(session, &identity, spec, None, true) => asked,
+            () = cx.cancel.cancelled() => return,
+        };
+        if let Some(Ok(answer)) = asked {
+            preview::tell_warnings(&answer, &Self::places(), diags);
+        }
+    }
+}

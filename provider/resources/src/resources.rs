@@ -1,0 +1,13 @@
+//! The types of objects, one file each: schema, checks, and the way to the API's spec and back.
+
+mod policy;
+mod project;
+mod stage;
+mod verification;
+mod warehouse;
+
+pub(crate) use policy::Policy;
+pub(crate) use project::Project;
+pub(crate) use stage::{Stage, step_type};
+pub(crate) use verification::Verification;
+pub(crate) use warehouse::Warehouse;

@@ -1,0 +1,288 @@
+//! `lockstep_promotion_policy`.
+
+use provider_protocol::Diagnostics;
+use provider_protocol::cty::Value;
+use provider_protocol::provider::{Field, Reader};
+use provider_protocol::schema::{Block, NestedBlock};
+use reconciler_api::v1::{
+    self, ApprovalRule, BypassGate, BypassRule, Exclusion, InfraAction, InfraRules, Mode,
+    PolicySpec, RollbackRule, RollbackTrigger, StageSelector,
+};
+use reconciler_domain::id::PolicyName;
+
+use crate::attribute::{
+    address_globs, count, filled, filled_list, span, stage_globs, word, word_list, words,
+};
+use crate::form::{self, Keyed, Read as _};
+use crate::managed::{Definition, Item, block};
+use crate::place::Moved;
+
+pub(crate) struct Policy;
+
+impl Definition for Policy {
+    type Object = v1::Policy;
+    type Name = PolicyName;
+
+    const TYPE_NAME: &'static str = "lockstep_promotion_policy";
+    const DESCRIPTION: &'static str = "Whether and when stages are promoted to: selects stages, \
+        and holds gates. Every policy that selects a stage counts, the strictest mode and all of \
+        the gates; a stage without a policy is manual.";
+    const RENAMES: bool = true;
+    const KEYED: Keyed = &[(&["approval"], "group"), (&["bypass"], "name")];
+    const MOVED: Moved = &[
+        ("stages", "stages[0]"),
+        ("approvals", "approval"),
+        ("infra", "infra[0]"),
+        ("rollback", "rollback[0]"),
+    ];
+
+    fn fields() -> Vec<(&'static str, Item)> {
+        let mode = word(words(Mode::ALL, Mode::as_str)).required().describe(
+            "Who starts a promotion. `automatic`: automation, as soon as freight is available; has \
+             no gates. `gated`: automation, once every gate passes. `manual`: a person; the gates \
+             still hold.",
+        );
+        let soak = span().describe(
+            "How long freight must have been verified in its upstream stages, a duration such as \
+             `24h`.",
+        );
+        let settle = span().describe(
+            "How long no definition around a stage may have changed before automation acts. The \
+             daemon's default is `30s`.",
+        );
+        vec![
+            ("mode", mode.into()),
+            ("soak", soak.into()),
+            ("settle", settle.into()),
+            ("stages", NestedBlock::list(stages()).min(1).max(1).into()),
+            ("approval", NestedBlock::list(approval()).into()),
+            ("infra", NestedBlock::list(infra()).max(1).into()),
+            ("rollback", NestedBlock::list(rollback()).max(1).into()),
+            ("bypass", NestedBlock::list(bypass()).into()),
+        ]
+    }
+
+    fn validate(config: &Reader<'_>, diags: &mut Diagnostics) {
+        let list = |block: &Reader<'_>, name: &str, text: &str, diags: &mut Diagnostics| {
+            if block.get(name).as_list().is_some_and(<[Value]>::is_empty) {
+                diags.error_at(block.path_of(name), "Empty list", text);
+            }
+        };
+        for stages in config.blocks("stages") {
+            list(&stages, "names", "A policy selects at least one stage, by name or glob.", diags);
+        }
+        for rollback in config.blocks("rollback") {
+            list(&rollback, "on", "Name what sets it off, or leave the block out.", diags);
+        }
+        for bypass in config.blocks("bypass") {
+            list(&bypass, "groups", "A right that nobody has skips nothing.", diags);
+            list(&bypass, "gates", "Name the gates that may be skipped.", diags);
+        }
+        for infra in config.blocks("infra") {
+            let rules = ["forbid", "protect", "max_changes"];
+            if rules.iter().all(|rule| infra.get(rule).is_null()) {
+                let text = "Set `forbid`, `protect` or `max_changes`, or leave the block out.";
+                diags.error_at(infra.path().clone(), "No rule", text);
+            }
+        }
+        if config.string("mode") == Field::Known(Mode::Automatic.as_str()) {
+            automatic_has_no_gates(config, diags);
+        }
+    }
+
+    fn spec(value: &Reader<'_>) -> PolicySpec {
+        let names = value.block("stages").map(|stages| stages.texts("names"));
+        let rollback = |rollback: Reader<'_>| RollbackRule { on: rollback.words("on") };
+        PolicySpec {
+            mode: value
+                .string("mode")
+                .known()
+                .and_then(|mode| mode.parse().ok())
+                .expect("the schema's check lets only modes through"),
+            stages: StageSelector { names: names.unwrap_or_default() },
+            soak: value.text("soak"),
+            settle: value.text("settle"),
+            approvals: value.blocks("approval").iter().map(approval_spec).collect(),
+            infra: value.block("infra").map(|infra| infra_spec(&infra)),
+            rollback: value.block("rollback").map(rollback),
+            bypass: value.blocks("bypass").iter().map(bypass_spec).collect(),
+        }
+    }
+
+    fn value(object: &v1::Policy) -> Value {
+        let PolicySpec { mode, stages, soak, settle, approvals, infra, rollback, bypass } =
+            &object.spec;
+        // These two lists are required: empty ones are there, and no null.
+        let stages = Value::object([("names", stages.names.clone().into())]);
+        let on = |rule: &RollbackRule| {
+            Value::object([("on", Value::list(rule.on.iter().map(|on| on.as_str())))])
+        };
+        Value::object([
+            ("mode", mode.as_str().into()),
+            ("soak", soak.clone().into()),
+            ("settle", settle.clone().into()),
+            ("stages", Value::List(vec![stages])),
+            ("approval", Value::list(approvals.iter().map(approval_value))),
+            ("infra", Value::list(infra.iter().map(infra_value))),
+            ("rollback", Value::list(rollback.iter().map(on))),
+            ("bypass", Value::list(bypass.iter().map(bypass_value))),
+        ])
+    }
+
+    fn definition(spec: PolicySpec) -> Option<v1::Definition> {
+        Some(v1::Definition::Policy(spec))
+    }
+}
+
+fn automatic_has_no_gates(config: &Reader<'_>, diags: &mut Diagnostics) {
+    let mut gates = Vec::new();
+    if !config.get("soak").is_null() {
+        gates.push(config.path_of("soak"));
+    }
+    gates.extend(config.blocks("approval").first().map(|block| block.path().clone()));
+    gates.extend(config.blocks("infra").first().map(|block| block.path().clone()));
+    for path in gates {
+        diags.error_at(
+            path,
+            "Mode automatic has no gates",
+            "A policy of mode `automatic` promotes as soon as freight is available. With gates the \
+             mode is `gated`: automation promotes once every gate passes.",
+        );
+    }
+}
+
+fn stages() -> Block {
+    block(vec![(
+        "names",
+        stage_globs()
+            .required()
+            .describe("Globs over the names of stages, such as `prod*`; one match is enough.")
+            .into(),
+    )])
+    .describe("The stages that the policy speaks about.")
+}
+
+fn approval() -> Block {
+    let exclusions = words(Exclusion::ALL, Exclusion::as_str);
+    block(vec![
+        ("group", filled().required().describe("Whose approval counts.").into()),
+        ("count", count(1).default(1).describe("How many distinct people must approve.").into()),
+        (
+            "exclude",
+            word_list(exclusions)
+                .describe(
+                    "Whose approval does not count, though they are in the group: `requester`, \
+                     `commit_author`, `policy_author`.",
+                )
+                .into(),
+        ),
+    ])
+    .describe("A gate: people must approve the change set of a promotion. One block per group.")
+}
+
+fn infra() -> Block {
+    let actions = words(InfraAction::ALL, InfraAction::as_str);
+    block(vec![
+        (
+            "forbid",
+            word_list(actions)
+                .describe(
+                    "Actions that no resource may see: `create`, `update`, `replace`, `delete`.",
+                )
+                .into(),
+        ),
+        (
+            "protect",
+            address_globs()
+                .describe(
+                    "Patterns of resource addresses that may be neither deleted nor replaced, such \
+                     as `aws_db_instance.*`. `*` is any part of one segment, `**` any number of \
+                     segments.",
+                )
+                .into(),
+        ),
+        ("max_changes", count(0).describe("How many resources may change at most.").into()),
+    ])
+    .describe("A gate: what a promotion may do to infrastructure, judged on its plans.")
+}
+
+fn rollback() -> Block {
+    let triggers = words(RollbackTrigger::ALL, RollbackTrigger::as_str);
+    block(vec![(
+        "on",
+        word_list(triggers)
+            .required()
+            .describe("What sets it off: `promotion_failed`, `verification_failed`.")
+            .into(),
+    )])
+    .describe("Undoes a failed promotion: application and infrastructure together.")
+}
+
+fn bypass() -> Block {
+    let gates = words(BypassGate::ALL, BypassGate::as_str);
+    block(vec![
+        ("name", filled().required().describe("Its name in this policy.").into()),
+        ("groups", filled_list().required().describe("Who has the right.").into()),
+        (
+            "gates",
+            word_list(gates)
+                .required()
+                .describe(
+                    "The gates that may be skipped: `soak`, `approvals`, `infra`, `upstream`.",
+                )
+                .into(),
+        ),
+    ])
+    .describe("The right of some groups to skip some gates, with a reason that is recorded.")
+}
+
+fn approval_spec(approval: &Reader<'_>) -> ApprovalRule {
+    ApprovalRule {
+        group: approval.required("group"),
+        count: approval.count("count").unwrap_or(1),
+        exclude: approval.words("exclude"),
+    }
+}
+
+fn approval_value(approval: &ApprovalRule) -> Value {
+    let ApprovalRule { group, count, exclude } = approval;
+    Value::object([
+        ("group", group.into()),
+        ("count", (*count).into()),
+        ("exclude", form::texts(exclude)),
+    ])
+}
+
+fn infra_spec(infra: &Reader<'_>) -> InfraRules {
+    InfraRules {
+        forbid: infra.words("forbid"),
+        protect: infra.texts("protect"),
+        max_changes: infra.count("max_changes"),
+    }
+}
+
+fn infra_value(infra: &InfraRules) -> Value {
+    let InfraRules { forbid, protect, max_changes } = infra;
+    Value::object([
+        ("forbid", form::texts(forbid)),
+        ("protect", form::texts(protect)),
+        ("max_changes", (*max_changes).into()),
+    ])
+}
+
+fn bypass_spec(bypass: &Reader<'_>) -> BypassRule {
+    BypassRule {
+        name: bypass.required("name"),
+        groups: bypass.texts("groups"),
+        gates: bypass.words("gates"),
+    }
+}
+
+fn bypass_value(bypass: &BypassRule) -> Value {
+    let BypassRule { name, groups, gates } = bypass;
+    Value::object([
+        ("name", name.into()),
+        ("groups", groups.clone().into()),
+        ("gates", Value::list(gates.iter().map(|gate| gate.as_str()))),
+    ])
+}

@@ -1,0 +1,182 @@
+//! `lockstep_stage`.
+
+mod steps;
+
+use provider_protocol::Diagnostics;
+use provider_protocol::cty::Value;
+use provider_protocol::provider::{Field, Reader};
+use provider_protocol::schema::{Block, NestedBlock};
+use reconciler_api::v1::{self, Choose, Request, RequestMatch, StageSpec, VerificationUse};
+use reconciler_domain::id::{StageName, VerificationName, WarehouseName};
+
+use crate::attribute::{filled, name_list, parsed, text_map, word, words};
+use crate::form::{self, Keyed, Read as _};
+use crate::managed::{Definition, Item, block};
+use crate::place::Moved;
+
+pub(crate) use steps::step_type;
+
+pub(crate) struct Stage;
+
+impl Definition for Stage {
+    type Object = v1::Stage;
+    type Name = StageName;
+
+    const TYPE_NAME: &'static str = "lockstep_stage";
+    const DESCRIPTION: &'static str = "A place where freight is promoted to: which freight it \
+        requests, the steps that bring it there, and the verifications that decide whether it \
+        vouches for it. A stage without steps only passes freight on.";
+    const KEYED: Keyed = &[(&["request"], "warehouse"), (&["verification"], "name")];
+    const MOVED: Moved = &[("requests", "request"), ("verifications", "verification")];
+
+    fn fields() -> Vec<(&'static str, Item)> {
+        let choose =
+            word(words(Choose::ALL, Choose::as_str)).default(Choose::default().as_str()).describe(
+                "Which of several candidates goes first. `latest`: the newest; a newer one \
+                 supersedes one that has not started. `queue`: each in its order. \
+                 `match_upstream`: what the upstream stage holds now.",
+            );
+        let vars = text_map().describe("Values that steps use as `vars.<name>`.");
+        vec![
+            ("vars", vars.into()),
+            ("labels", text_map().describe("Free names and values.").into()),
+            ("choose", choose.into()),
+            ("steps", steps::attribute().into()),
+            ("request", NestedBlock::list(request()).min(1).into()),
+            ("verification", NestedBlock::list(verification()).into()),
+        ]
+    }
+
+    fn validate(config: &Reader<'_>, diags: &mut Diagnostics) {
+        itself_is_no_upstream(config, diags);
+        steps::validate(config, diags);
+    }
+
+    fn spec(value: &Reader<'_>) -> StageSpec {
+        StageSpec {
+            vars: value.text_map("vars"),
+            requests: value.blocks("request").iter().map(request_spec).collect(),
+            steps: value.blocks("steps").iter().map(steps::spec).collect(),
+            verifications: value.blocks("verification").iter().map(verification_spec).collect(),
+            choose: word_of(value, "choose"),
+            labels: value.text_map("labels"),
+        }
+    }
+
+    fn value(object: &v1::Stage) -> Value {
+        let StageSpec { vars, requests, steps, verifications, choose, labels } = &object.spec;
+        Value::object([
+            ("vars", form::text_map(vars)),
+            ("labels", form::text_map(labels)),
+            ("choose", choose.as_str().into()),
+            ("steps", steps::value(steps)),
+            ("request", Value::list(requests.iter().map(request_value))),
+            ("verification", Value::list(verifications.iter().map(verification_value))),
+        ])
+    }
+
+    fn in_form_of(prior: &Value, read: Value) -> Value {
+        let mut value = form::keep(read, prior, Self::KEYED);
+        if let (Some(read), Some(before)) = (value.get("steps"), prior.get("steps")) {
+            let kept = steps::keep_texts(read.clone(), before);
+            value.set("steps", kept);
+        }
+        value
+    }
+
+    fn definition(spec: StageSpec) -> Option<v1::Definition> {
+        Some(v1::Definition::Stage(spec))
+    }
+}
+
+/// A word of an enumeration; its default if it is not set.
+fn word_of<T: std::str::FromStr + Default>(value: &Reader<'_>, name: &str) -> T {
+    value.text(name).and_then(|word| word.parse().ok()).unwrap_or_default()
+}
+
+fn itself_is_no_upstream(config: &Reader<'_>, diags: &mut Diagnostics) {
+    let Field::Known(name) = config.string("name") else { return };
+    for request in config.blocks("request") {
+        let from = request.get("from").as_list().unwrap_or_default();
+        let itself = from.iter().position(|from| from.as_str() == Some(name));
+        if let Some(which) = itself {
+            diags.error_at(
+                request.path_of("from").index(which),
+                "Circle of stages",
+                format!("Stage {name:?} would wait for itself: {name} -> {name}."),
+            );
+        }
+    }
+}
+
+fn request() -> Block {
+    block(vec![
+        ("warehouse", parsed::<WarehouseName>().required().describe("Whose freight.").into()),
+        (
+            "from",
+            name_list::<StageName>()
+                .describe(
+                    "The stages that must have verified it first. Default: none, it comes straight \
+                     from the warehouse.",
+                )
+                .into(),
+        ),
+        (
+            "match",
+            word(words(RequestMatch::ALL, RequestMatch::as_str))
+                .default(RequestMatch::default().as_str())
+                .describe("How many of the stages in `from` must have verified it: `any`, `all`.")
+                .into(),
+        ),
+    ])
+    .describe("A wish for the freight of one warehouse. One block per warehouse.")
+}
+
+fn verification() -> Block {
+    block(vec![
+        ("name", filled().required().describe("Its name in this stage.").into()),
+        (
+            "template",
+            parsed::<VerificationName>()
+                .required()
+                .describe("The name of a `lockstep_verification`.")
+                .into(),
+        ),
+        ("args", text_map().describe("Values that the template uses as `args.<name>`.").into()),
+    ])
+    .describe("What is measured after a promotion.")
+}
+
+fn request_spec(request: &Reader<'_>) -> Request {
+    Request {
+        warehouse: request.required("warehouse"),
+        from: request.texts("from"),
+        matching: word_of(request, "match"),
+    }
+}
+
+fn request_value(request: &Request) -> Value {
+    let Request { warehouse, from, matching } = request;
+    Value::object([
+        ("warehouse", Value::from(warehouse)),
+        ("from", form::texts(from)),
+        ("match", matching.as_str().into()),
+    ])
+}
+
+fn verification_spec(used: &Reader<'_>) -> VerificationUse {
+    VerificationUse {
+        name: used.required("name"),
+        template: used.required("template"),
+        args: used.text_map("args"),
+    }
+}
+
+fn verification_value(used: &VerificationUse) -> Value {
+    let VerificationUse { name, template, args } = used;
+    Value::object([
+        ("name", Value::from(name)),
+        ("template", template.into()),
+        ("args", form::text_map(args)),
+    ])
+}

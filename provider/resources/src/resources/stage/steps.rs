@@ -1,0 +1,252 @@
+//! Steps: a plain list of `{ name, uses, config }`, where `config` is JSON text.
+//!
+//! One function per kind of step makes such an object; written by hand it is checked as
+//! strictly. Two texts of the same JSON are no change, and the user's text is kept.
+
+use std::collections::{BTreeMap, HashMap};
+
+use provider_protocol::Diagnostics;
+use provider_protocol::cty::{Path, Type, Value};
+use provider_protocol::provider::{Field, Reader, duplicates};
+use provider_protocol::schema::Attribute;
+use reconciler_api::v1::Step;
+use reconciler_domain::expression::{Function, Names, Shape};
+use reconciler_domain::id::StepName;
+use reconciler_domain::step::{StepKind, check_config};
+use reconciler_domain::template::check_json;
+use serde_json::Value as Json;
+
+use crate::form::Read as _;
+use crate::words::{did_you_mean, sentence};
+
+/// The type of one step, which the functions return.
+pub(crate) fn step_type() -> Type {
+    Type::object(["name", "uses", "config"].map(|name| (name, Type::String)))
+}
+
+pub(super) fn attribute() -> Attribute {
+    Attribute::list(step_type()).equal(same_steps).describe(
+        "What a promotion does, in order. Each step is an object that a function of the provider \
+         makes, such as `provider::lockstep::git_clone(name, { … })`, or the same by hand: \
+         `{ name, uses, config }`, with the kind of step in `uses` and its arguments as JSON text \
+         in `config`. Texts inside may hold `{{ CEL }}` over `freight` (of several warehouses: \
+         `freight_from(\"NAME\")`), `vars`, `steps.<name>` of the steps before, `stage`, \
+         `project` and `promotion`.",
+    )
+}
+
+/// Whether two lists of steps mean the same.
+fn same_steps(left: &Value, right: &Value) -> bool {
+    let (Some(left), Some(right)) = (left.as_list(), right.as_list()) else { return false };
+    left.len() == right.len() && left.iter().zip(right).all(|(left, right)| same_step(left, right))
+}
+
+fn same_step(left: &Value, right: &Value) -> bool {
+    let text = |step: &Value, name| step.get(name).and_then(Value::as_str).map(str::to_owned);
+    let json = |step: &Value| {
+        text(step, "config").and_then(|config| serde_json::from_str::<Json>(&config).ok())
+    };
+    text(left, "name") == text(right, "name")
+        && text(left, "uses") == text(right, "uses")
+        && (text(left, "config") == text(right, "config")
+            || (json(left).is_some() && json(left) == json(right)))
+}
+
+pub(super) fn spec(step: &Reader<'_>) -> Step {
+    Step {
+        name: step.required("name"),
+        uses: step.required("uses"),
+        config: serde_json::from_str(&step.required("config")).unwrap_or_default(),
+    }
+}
+
+pub(super) fn value(steps: &[Step]) -> Value {
+    if steps.is_empty() {
+        return Value::Null;
+    }
+    Value::list(steps.iter().map(|step| {
+        Value::object([
+            ("name", Value::from(&step.name)),
+            ("uses", step.uses.as_str().into()),
+            ("config", step.config.to_string().into()),
+        ])
+    }))
+}
+
+/// The steps that were read, each in the text of the step of the same name before.
+pub(super) fn keep_texts(read: Value, before: &Value) -> Value {
+    let Value::List(read) = read else { return read };
+    let name = |step: &Value| step.get("name").and_then(Value::as_str).map(str::to_owned);
+    let before = before.as_list().unwrap_or_default();
+    let named: HashMap<Option<String>, &Value> =
+        before.iter().map(|step| (name(step), step)).collect();
+    Value::list(read.into_iter().map(|step| match named.get(&name(&step)) {
+        Some(before) if same_step(before, &step) => (*before).clone(),
+        _ => step,
+    }))
+}
+
+/// Checks every step as far as it is known, with what it may refer to.
+pub(super) fn validate(config: &Reader<'_>, diags: &mut Diagnostics) {
+    let steps = config.blocks("steps");
+    duplicates(&steps, "name", diags);
+    let mut before = Before::default();
+    for step in &steps {
+        let checked = check_step(step, diags);
+        if let Some((kind, arguments)) = &checked {
+            before.check(config, *kind, arguments, &step.path_of("config"), diags);
+        }
+        before.add(step, checked.map(|(kind, _)| kind));
+    }
+}
+
+/// Checks a step by itself. None if something of it is wrong or not known.
+fn check_step(step: &Reader<'_>, diags: &mut Diagnostics) -> Option<(StepKind, Json)> {
+    let invalid_name = "Invalid name of a step";
+    if step.parse("name", invalid_name, diags, str::parse::<StepName>).is_null()
+        && step.get("name").is_null()
+    {
+        diags.error_at(step.path_of("name"), invalid_name, "A step needs a name.");
+    }
+    let kind = kind(step, diags);
+    let arguments = arguments(step, diags);
+    let (kind, arguments) = (kind?, arguments?);
+    let problems = check_config(kind, &arguments);
+    for problem in &problems {
+        let text = sentence(&problem.message);
+        let text = if problem.path.is_empty() { text } else { format!("{}: {text}", problem.path) };
+        let summary = format!("Invalid arguments of {}", kind.name());
+        diags.error_at(step.path_of("config"), summary, text);
+    }
+    problems.is_empty().then_some((kind, arguments))
+}
+
+fn kind(step: &Reader<'_>, diags: &mut Diagnostics) -> Option<StepKind> {
+    let name = match step.string("uses") {
+        Field::Known(name) => name,
+        Field::Unknown => return None,
+        Field::Null => "",
+    };
+    let kind = StepKind::from_name(name);
+    if kind.is_none() {
+        let known = StepKind::ALL.map(StepKind::name);
+        let text = format!("There is no kind of step {name:?}. {}", did_you_mean(name, known));
+        diags.error_at(step.path_of("uses"), "Unknown kind of step", text);
+    }
+    kind
+}
+
+fn arguments(step: &Reader<'_>, diags: &mut Diagnostics) -> Option<Json> {
+    let text = match step.string("config") {
+        Field::Known(text) => text,
+        Field::Unknown => return None,
+        Field::Null => "",
+    };
+    let read = serde_json::from_str(text)
+        .map_err(|error| format!("It is not JSON: {error}. Write it with jsonencode({{ … }})."));
+    diags.take(step.path_of("config"), "Invalid arguments of a step", read)
+}
+
+/// What the steps before a step give it.
+#[derive(Default)]
+struct Before {
+    outputs: BTreeMap<String, Shape>,
+    plans: Vec<String>,
+    /// A step before is not known, so it may have any name.
+    open: bool,
+}
+
+impl Before {
+    fn add(&mut self, step: &Reader<'_>, kind: Option<StepKind>) {
+        let Field::Known(name) = step.string("name") else {
+            self.open = true;
+            return;
+        };
+        let any = || Shape::open::<String>([]);
+        let outputs = kind.and_then(StepKind::outputs);
+        let outputs = outputs
+            .map_or_else(any, |names| Shape::object(names.iter().map(|name| (*name, Shape::Any))));
+        self.outputs.insert(name.to_owned(), outputs);
+        if kind.is_none_or(|kind| kind == StepKind::TfPlan) {
+            self.plans.push(name.to_owned());
+        }
+    }
+
+    fn check(
+        &self,
+        config: &Reader<'_>,
+        kind: StepKind,
+        arguments: &Json,
+        path: &Path,
+        diags: &mut Diagnostics,
+    ) {
+        for found in check_json(arguments, &self.names(config)).err().unwrap_or_default() {
+            let place = found.path.trim_start_matches('/').replace('/', ".");
+            let text = format!("{place}: {}", sentence(&found.error.to_string()));
+            diags.error_at(path.clone(), "Invalid expression", text);
+        }
+        if kind == StepKind::TfApply {
+            self.check_plan(arguments, path, diags);
+        }
+    }
+
+    fn check_plan(&self, arguments: &Json, path: &Path, diags: &mut Diagnostics) {
+        let plan = arguments.get("plan").and_then(Json::as_str).unwrap_or_default();
+        if self.open || plan.contains("{{") || self.plans.iter().any(|name| name == plan) {
+            return;
+        }
+        let text = format!(
+            "plan: No `tf_plan` step before this one has the name {plan:?}. {}",
+            did_you_mean(plan, self.plans.iter().map(String::as_str))
+        );
+        diags.error_at(path.clone(), "Unknown plan", text);
+    }
+
+    /// The names that a template may use here. Which fields freight has is the warehouse's to
+    /// say, and that is not known without the daemon.
+    fn names(&self, config: &Reader<'_>) -> Names {
+        let steps = if self.open {
+            Shape::open(self.outputs.clone())
+        } else {
+            Shape::Object(self.outputs.clone())
+        };
+        let fields =
+            |names: &[&str]| Shape::object(names.iter().map(|name| (*name, Shape::Scalar)));
+        let mut names = Names::new()
+            .name("steps", steps)
+            .name("vars", vars(config))
+            .name("stage", fields(&["name"]))
+            .name("project", fields(&["name"]))
+            .name("promotion", fields(&["id", "requester", "created_at"]));
+        let warehouses = warehouses(config);
+        if warehouses.as_ref().is_none_or(|warehouses| warehouses.len() == 1) {
+            names = names.name("freight", Shape::Any);
+        }
+        let freight_from = match warehouses {
+            Some(known) => {
+                Function::by_name(known.into_iter().map(|name| (name, Shape::Any)).collect())
+            }
+            None => Function::new(1..=1, Shape::Any),
+        };
+        names.function("freight_from", freight_from)
+    }
+}
+
+fn vars(config: &Reader<'_>) -> Shape {
+    match config.get("vars") {
+        Value::Unknown(_) => Shape::Any,
+        vars => {
+            let names = vars.as_map().into_iter().flat_map(BTreeMap::keys);
+            Shape::object(names.map(|name| (name.as_str(), Shape::Scalar)))
+        }
+    }
+}
+
+/// The requested warehouses; none if one of them is not known.
+fn warehouses(config: &Reader<'_>) -> Option<Vec<String>> {
+    if config.get("request").is_unknown() {
+        return None;
+    }
+    let requests = config.blocks("request").into_iter();
+    requests.map(|request| request.string("warehouse").known().map(str::to_owned)).collect()
+}

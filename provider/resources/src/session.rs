@@ -1,0 +1,101 @@
+//! What every operation works with once the provider is configured.
+
+use std::fmt;
+
+use provider_protocol::cty::Value;
+use reconciler_api::client::Client;
+use reconciler_api::v1::Kind;
+
+use crate::overlay::Overlay;
+
+/// A configured provider: what resources and data sources work with.
+#[derive(Debug)]
+pub struct Session {
+    /// The daemon.
+    pub(crate) api: Client,
+    /// The project of objects that name none.
+    pub(crate) project: Option<String>,
+    /// Whether the daemon answered when the provider was configured. If not, that was told once,
+    /// and plans do without it.
+    pub(crate) reachable: bool,
+    /// What this run has planned so far.
+    pub(crate) overlay: Overlay,
+}
+
+/// Which object: a project's own project is itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Identity {
+    pub(crate) kind: Kind,
+    pub(crate) project: String,
+    pub(crate) name: String,
+}
+
+impl Identity {
+    /// The identity that a planned value or a state has, if it is known.
+    pub(crate) fn of(kind: Kind, value: &Value) -> Option<Self> {
+        let text = |name| value.get(name).and_then(Value::as_str).map(str::to_owned);
+        let name = text("name")?;
+        let project = if kind == Kind::Project { name.clone() } else { text("project")? };
+        Some(Self { kind, project, name })
+    }
+
+    /// Reads an id. None if it is not of the form that ids of the kind have.
+    pub(crate) fn parse(kind: Kind, id: &str) -> Option<Self> {
+        let (project, name) = match kind {
+            Kind::Project => (id, id),
+            Kind::Warehouse | Kind::Stage | Kind::Verification | Kind::Policy => {
+                id.split_once('/')?
+            }
+        };
+        let is_name = |text: &str| !text.is_empty() && !text.contains('/');
+        (is_name(project) && is_name(name)).then(|| Self {
+            kind,
+            project: project.to_owned(),
+            name: name.to_owned(),
+        })
+    }
+
+    /// The form that ids of a kind have.
+    pub(crate) const fn form(kind: Kind) -> &'static str {
+        match kind {
+            Kind::Project => "NAME, such as shop",
+            Kind::Warehouse => "PROJECT/NAME, such as shop/artifacts",
+            Kind::Stage => "PROJECT/NAME, such as shop/prod",
+            Kind::Verification => "PROJECT/NAME, such as shop/errors",
+            Kind::Policy => "PROJECT/NAME, such as shop/prod-gates",
+        }
+    }
+}
+
+/// The id.
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.kind {
+            Kind::Project => f.write_str(&self.name),
+            Kind::Warehouse | Kind::Stage | Kind::Verification | Kind::Policy => {
+                write!(f, "{}/{}", self.project, self.name)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_read_and_printed() {
+        let read = |kind, id| Identity::parse(kind, id).map(|identity| identity.to_string());
+        for (kind, id, good) in [
+            (Kind::Stage, "shop/prod", true),
+            (Kind::Project, "shop", true),
+            (Kind::Stage, "prod", false),
+            (Kind::Stage, "shop/", false),
+            (Kind::Stage, "a/b/c", false),
+            (Kind::Project, "shop/prod", false),
+            (Kind::Project, "", false),
+        ] {
+            assert_eq!(read(kind, id), good.then(|| id.to_owned()), "{kind} {id}");
+        }
+    }
+}

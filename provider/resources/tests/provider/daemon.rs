@@ -1,0 +1,336 @@
+//! A small stand-in for the daemon: keeps objects and generations, and answers previews as told.
+//!
+//! It judges nothing. What a test is about is set through [`Daemon::world`]; everything else is
+//! the contract of the API, in its own types.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{any, get, post};
+use axum::{Json, Router};
+use reconciler_api::problem::{Conflict, FieldProblem, PROBLEM_MEDIA_TYPE, Problem};
+use reconciler_api::v1::{
+    Effect, Kind, Precondition, PreviewRequest, PreviewWarning, RenamePolicy, Whoami, WorldToken,
+};
+use reconciler_api::{VERSION, VERSION_HEADER};
+use serde_json::{Value, json};
+
+/// The token that it accepts.
+pub(crate) const TOKEN: &str = "test-token";
+
+/// What the daemon holds, and what it answers.
+#[derive(Default)]
+pub(crate) struct World {
+    /// The number of the newest event.
+    pub(crate) token: u64,
+    /// Effects that a preview answers, by the token from which on they do.
+    pub(crate) effects: BTreeMap<u64, Vec<Effect>>,
+    /// Warnings that every preview answers.
+    pub(crate) warnings: Vec<PreviewWarning>,
+    /// Problems that every preview answers, by name of the object.
+    pub(crate) problems: BTreeMap<String, Vec<FieldProblem>>,
+    /// The previews that were asked for.
+    pub(crate) asked: Vec<(String, Option<u64>)>,
+    /// Objects by kind, project and name.
+    pub(crate) objects: BTreeMap<(Kind, String, String), Object>,
+}
+
+/// An object.
+#[derive(Clone)]
+pub(crate) struct Object {
+    pub(crate) generation: u64,
+    pub(crate) token: u64,
+    pub(crate) changed_by: String,
+    pub(crate) spec: Value,
+}
+
+/// A stand-in that listens.
+pub(crate) struct Daemon {
+    world: Arc<Mutex<World>>,
+    pub(crate) endpoint: String,
+    _runtime: tokio::runtime::Runtime,
+}
+
+impl Daemon {
+    pub(crate) fn start() -> Self {
+        let world = Arc::new(Mutex::new(World { token: 1, ..World::default() }));
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let router = router(world.clone());
+        runtime.spawn(async move { axum::serve(listener, router).await });
+        Self { world, endpoint, _runtime: runtime }
+    }
+
+    pub(crate) fn world(&self) -> MutexGuard<'_, World> {
+        self.world.lock().unwrap()
+    }
+
+    /// Changes an object as somebody else would.
+    pub(crate) fn edit(&self, kind: Kind, name: &str, edit: impl FnOnce(&mut Value)) {
+        let mut world = self.world();
+        let object = world.objects.get_mut(&(kind, "shop".to_owned(), name.to_owned())).unwrap();
+        object.generation += 1;
+        "bob".clone_into(&mut object.changed_by);
+        edit(&mut object.spec);
+    }
+
+    /// Puts an object there as somebody else would.
+    pub(crate) fn put(&self, kind: Kind, name: &str, spec: Value) {
+        let object = Object { generation: 1, token: 1, changed_by: "bob".to_owned(), spec };
+        self.world().objects.insert((kind, "shop".to_owned(), name.to_owned()), object);
+    }
+
+    /// Removes an object as somebody else would.
+    pub(crate) fn remove(&self, kind: Kind, name: &str) {
+        self.world().objects.remove(&(kind, "shop".to_owned(), name.to_owned()));
+    }
+
+    /// The spec of an object.
+    pub(crate) fn spec(&self, kind: Kind, name: &str) -> Option<Value> {
+        let key = (kind, "shop".to_owned(), name.to_owned());
+        self.world().objects.get(&key).map(|object| object.spec.clone())
+    }
+
+    /// An event that matters to the policies happens.
+    pub(crate) fn event(&self) -> u64 {
+        let mut world = self.world();
+        world.token += 1;
+        let token = world.token;
+        let policies = world.objects.iter_mut().filter(|((kind, ..), _)| *kind == Kind::Policy);
+        policies.for_each(|(_, object)| object.token = token);
+        token
+    }
+}
+
+type Shared = State<Arc<Mutex<World>>>;
+
+fn router(world: Arc<Mutex<World>>) -> Router {
+    Router::new()
+        .route("/v1/whoami", get(whoami))
+        .route("/v1/projects/{project}", any(project))
+        .route("/v1/projects/{project}/preview", post(preview))
+        .route("/v1/projects/{project}/pipeline", get(pipeline))
+        .route("/v1/projects/{project}/policies/{name}/rename", post(rename))
+        .route("/v1/projects/{project}/freight", get(no_freight))
+        .route("/v1/projects/{project}/{collection}", get(list))
+        .route("/v1/projects/{project}/{collection}/{name}", any(object))
+        .layer(from_fn_with_state(world.clone(), guard))
+        .with_state(world)
+}
+
+/// Says which version it is, and lets nobody in without the token.
+async fn guard(State(_): Shared, request: Request, next: Next) -> Response {
+    let token = request.headers().get("authorization").and_then(|value| value.to_str().ok());
+    let mut response = if token == Some(&format!("Bearer {TOKEN}")) {
+        next.run(request).await
+    } else {
+        refuse(Problem::unauthenticated("the token is not known"))
+    };
+    response.headers_mut().insert(VERSION_HEADER, VERSION.parse().unwrap());
+    response
+}
+
+fn refuse(problem: Problem) -> Response {
+    let status = StatusCode::from_u16(problem.status).unwrap();
+    let mut response = (status, Json(problem)).into_response();
+    response.headers_mut().insert("content-type", PROBLEM_MEDIA_TYPE.parse().unwrap());
+    response
+}
+
+async fn whoami() -> Json<Whoami> {
+    Json(Whoami { name: "alice".to_owned(), groups: Vec::new(), admin: true })
+}
+
+async fn no_freight() -> Json<Value> {
+    Json(json!({ "items": [], "next": null }))
+}
+
+async fn project(
+    State(world): Shared,
+    Path(project): Path<String>,
+    headers: HeaderMap,
+    request: Request,
+) -> Response {
+    answer(&world, (Kind::Project, project.clone(), project), headers, request).await
+}
+
+async fn object(
+    State(world): Shared,
+    Path((project, collection, name)): Path<(String, String, String)>,
+    headers: HeaderMap,
+    request: Request,
+) -> Response {
+    let kind = kind_of(&collection);
+    if !exists(&world, &project) {
+        return refuse(Problem::not_found("project", &project));
+    }
+    answer(&world, (kind, project, name), headers, request).await
+}
+
+fn kind_of(collection: &str) -> Kind {
+    Kind::ALL.iter().copied().find(|kind| kind.collection() == collection).unwrap()
+}
+
+fn exists(world: &Mutex<World>, project: &str) -> bool {
+    let key = (Kind::Project, project.to_owned(), project.to_owned());
+    world.lock().unwrap().objects.contains_key(&key)
+}
+
+async fn answer(
+    world: &Mutex<World>,
+    key: (Kind, String, String),
+    headers: HeaderMap,
+    request: Request,
+) -> Response {
+    let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let condition =
+        Precondition::from_headers(header("if-match"), header("if-none-match")).unwrap();
+    let method = request.method().clone();
+    let body = axum::body::to_bytes(request.into_body(), usize::MAX).await.unwrap();
+    let mut world = world.lock().unwrap();
+    let present = world.objects.get(&key).cloned();
+    let id = id(&key);
+    match (method.as_str(), present) {
+        ("GET", None) | ("DELETE", None) => refuse(Problem::not_found(key.0.as_str(), &id)),
+        ("GET", Some(object)) => Json(wire(&key, &object)).into_response(),
+        (_, Some(_)) if condition == Precondition::Absent => {
+            refuse(Problem::already_exists(key.0, &id))
+        }
+        (_, present) if !met(condition, present.as_ref()) => {
+            let Precondition::Generation(seen) = condition else { unreachable!() };
+            let object = present.unwrap();
+            let conflict = Conflict {
+                generation: object.generation,
+                changed_by: object.changed_by,
+                changed_at: "2026-01-02T03:04:05Z".parse().unwrap(),
+            };
+            refuse(Problem::generation_conflict(key.0, &id, seen, conflict))
+        }
+        ("DELETE", Some(_)) => {
+            world.objects.remove(&key);
+            StatusCode::NO_CONTENT.into_response()
+        }
+        (_, present) => {
+            let spec = serde_json::from_slice(&body).unwrap();
+            let generation = present.map_or(0, |object| object.generation) + 1;
+            let token = world.token;
+            let object = Object { generation, token, changed_by: "alice".to_owned(), spec };
+            let answer = Json(wire(&key, &object));
+            world.objects.insert(key, object);
+            answer.into_response()
+        }
+    }
+}
+
+fn met(condition: Precondition, present: Option<&Object>) -> bool {
+    match condition {
+        Precondition::None | Precondition::Absent => true,
+        Precondition::Generation(seen) => present.is_none_or(|object| object.generation == seen),
+    }
+}
+
+fn id((kind, project, name): &(Kind, String, String)) -> String {
+    if *kind == Kind::Project { name.clone() } else { format!("{project}/{name}") }
+}
+
+fn wire(key: &(Kind, String, String), object: &Object) -> Value {
+    let (kind, project, name) = key;
+    let mut wire = json!({
+        "project": project, "name": name, "id": id(key), "generation": object.generation,
+        "token": WorldToken(object.token), "conditions": [],
+        "created_at": "2026-01-01T00:00:00Z", "changed_at": "2026-01-02T03:04:05Z",
+        "changed_by": object.changed_by, "spec": object.spec,
+    });
+    match kind {
+        Kind::Warehouse => {
+            wire["status"] =
+                json!({ "checked_at": null, "next_check_at": null, "newest_freight": null });
+        }
+        Kind::Stage => {
+            wire["status"] = json!({
+                "current": {}, "promotion": null, "hold": null, "downstream": [],
+                "waiting": [{ "subject": format!("stage/{name}"), "reason": "NoFreight",
+                    "message": "no freight is available", "until": null }],
+            });
+        }
+        Kind::Project | Kind::Verification | Kind::Policy => {}
+    }
+    wire
+}
+
+async fn list(
+    State(world): Shared,
+    Path((project, collection)): Path<(String, String)>,
+) -> Response {
+    let kind = kind_of(&collection);
+    let world = world.lock().unwrap();
+    let objects = world.objects.iter().filter(|((k, p, _), _)| *k == kind && *p == project);
+    let items: Vec<Value> = objects.map(|(key, object)| wire(key, object)).collect();
+    Json(json!({ "items": items, "next": null })).into_response()
+}
+
+async fn rename(
+    State(world): Shared,
+    Path((project, name)): Path<(String, String)>,
+    Json(rename): Json<RenamePolicy>,
+) -> Response {
+    let mut world = world.lock().unwrap();
+    let to = (Kind::Policy, project.clone(), rename.to);
+    if world.objects.contains_key(&to) {
+        return refuse(Problem::already_exists(Kind::Policy, &id(&to)));
+    }
+    let mut object = world.objects.remove(&(Kind::Policy, project, name)).unwrap();
+    object.generation += 1;
+    let answer = Json(wire(&to, &object));
+    world.objects.insert(to, object);
+    answer.into_response()
+}
+
+/// The same question as of the same token has the same answer.
+async fn preview(
+    State(world): Shared,
+    Path(project): Path<String>,
+    Json(request): Json<PreviewRequest>,
+) -> Response {
+    if !exists(&world, &project) {
+        return refuse(Problem::not_found("project", &project));
+    }
+    let mut world = world.lock().unwrap();
+    world.asked.push((request.name.clone(), request.token.map(|token| token.0)));
+    let as_of = request.token.map_or(world.token, |token| token.0);
+    let effects = world.effects.range(..=as_of).next_back().map(|(_, effects)| effects.clone());
+    Json(json!({
+        "as_of": WorldToken(as_of), "known": true, "effects": effects.unwrap_or_default(),
+        "warnings": world.warnings,
+        "problems": world.problems.get(&request.name).cloned().unwrap_or_default(),
+    }))
+    .into_response()
+}
+
+async fn pipeline(State(world): Shared, Path(project): Path<String>) -> Response {
+    if !exists(&world, &project) {
+        return refuse(Problem::not_found("project", &project));
+    }
+    let world = world.lock().unwrap();
+    let mut edges = Vec::new();
+    for ((kind, _, name), object) in &world.objects {
+        if *kind != Kind::Stage {
+            continue;
+        }
+        for request in object.spec["requests"].as_array().into_iter().flatten() {
+            for from in request["from"].as_array().into_iter().flatten() {
+                edges.push(json!({ "warehouse": request["warehouse"], "from": from, "to": name }));
+            }
+        }
+    }
+    Json(json!({ "warehouses": [], "stages": [], "edges": edges })).into_response()
+}

@@ -1,0 +1,15 @@
+//! The provider as Terraform sees it: its schemas, its pages, its plans, and real runs against
+//! a small stand-in for the daemon. Runs against the real daemon are acceptance tests.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod conflicts;
+mod daemon;
+mod impact;
+mod lifecycle;
+mod pages;
+mod plans;
+mod references;
+mod schemas;
+mod terraform;
+mod validate;
