@@ -10,13 +10,15 @@ use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
 use crate::Store;
-use crate::definition::{Kind, raise_revision, revision};
+use crate::counter::{raise_revision, revision};
+use crate::definition::Kind;
 use crate::error::StoreError;
 use crate::fold::Folded;
 use crate::freight;
 use crate::ledger::{Happened, Subject, hex};
 use crate::promotion::{hold, slot_holder};
 use crate::sql::{is_constraint, json, micros, signed, whole_micros};
+use crate::stay;
 use crate::wake::{Lease, WakeKey, is_held, wake, wake_stage, wake_users};
 use crate::writer::Write;
 
@@ -253,7 +255,7 @@ impl Context<'_> {
     fn follow(&self, write: &mut Write<'_>, after: &Consequences) -> Result<(), StoreError> {
         let stage = &self.promotion.stage;
         if let Some(entered) = &after.enter {
-            freight::enter(write, self.project, &self.promotion.id, stage, entered, self.now)?;
+            stay::enter(write, self.project, &self.promotion.id, stage, entered, self.now)?;
         }
         for verified in &after.verify {
             freight::vouch(write, self.project, verified, stage, self.now)?;

@@ -4,6 +4,8 @@
 //! rising when the definition is deleted and made anew. Whoever writes says which generation they
 //! mean to replace. What a change of each kind wakes is in the file of that kind.
 
+mod error;
+
 use jiff::Timestamp;
 use reconciler_domain::id::{Principal, ProjectName};
 use reconciler_domain::snapshot::Defined;
@@ -12,8 +14,13 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
+pub(crate) use error::Refused;
+pub use error::{DeleteError, PutError, RenameError};
+
+use crate::counter::{raise_revision, revision};
 use crate::error::{StoreError, Unreadable};
 use crate::ledger::{Happened, Subject};
+use crate::page::Listed;
 use crate::sql::{Sql, instant, json, micros, parsed, signed, unsigned, whole_micros};
 use crate::writer::Write;
 
@@ -108,208 +115,6 @@ pub struct Put<T> {
     pub stored: Stored<T>,
     /// What the write did.
     pub outcome: Outcome,
-}
-
-/// Every object of a kind; those that cannot be read are named.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Listed<T> {
-    /// The objects.
-    pub items: Vec<T>,
-    /// Those that cannot be read.
-    pub unreadable: Vec<Unreadable>,
-}
-
-/// Why a definition was not written.
-#[derive(Debug, thiserror::Error)]
-pub enum PutError {
-    /// Its project does not exist.
-    #[error("there is no project {project}; make it first")]
-    NoProject {
-        /// The project.
-        project: String,
-    },
-    /// A certain generation was to be replaced, but there is none.
-    #[error("there is no {what} {name} to change; it was deleted meanwhile")]
-    NotFound {
-        /// The kind.
-        what: &'static str,
-        /// The name.
-        name: String,
-    },
-    /// It was to be made, but is there.
-    #[error("{what} {name} exists already")]
-    AlreadyExists {
-        /// The kind.
-        what: &'static str,
-        /// The name.
-        name: String,
-    },
-    /// Someone changed it meanwhile.
-    #[error("{what} {name} was changed by {changed_by} at {changed_at} (generation {generation})")]
-    Conflict {
-        /// The kind.
-        what: &'static str,
-        /// The name.
-        name: String,
-        /// The generation that is there.
-        generation: u64,
-        /// Who changed it.
-        changed_by: Principal,
-        /// When.
-        changed_at: Timestamp,
-    },
-    /// The project changed since the definition was checked.
-    #[error("the project changed meanwhile (revision {revision}); check again")]
-    Moved {
-        /// The present revision.
-        revision: u64,
-    },
-    /// The database failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
-/// Why a definition was not deleted.
-#[derive(Debug, thiserror::Error)]
-pub enum DeleteError {
-    /// It is not there.
-    #[error("there is no {what} {name}")]
-    NotFound {
-        /// The kind.
-        what: &'static str,
-        /// The name.
-        name: String,
-    },
-    /// Someone changed it meanwhile.
-    #[error("{what} {name} was changed by {changed_by} at {changed_at} (generation {generation})")]
-    Conflict {
-        /// The kind.
-        what: &'static str,
-        /// The name.
-        name: String,
-        /// The generation that is there.
-        generation: u64,
-        /// Who changed it.
-        changed_by: Principal,
-        /// When.
-        changed_at: Timestamp,
-    },
-    /// Others need it.
-    #[error("{what} {name} is in use by {}; remove or change that first", by.join(", "))]
-    InUse {
-        /// The kind.
-        what: &'static str,
-        /// The name.
-        name: String,
-        /// Who needs it: `stage dev`, `promotion prod.3`.
-        by: Vec<String>,
-    },
-    /// The project changed since the deletion was checked.
-    #[error("the project changed meanwhile (revision {revision}); check again")]
-    Moved {
-        /// The present revision.
-        revision: u64,
-    },
-    /// The database failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
-/// Why a policy was not renamed.
-#[derive(Debug, thiserror::Error)]
-pub enum RenameError {
-    /// It is not there.
-    #[error("there is no {what} {name}")]
-    NotFound {
-        /// The kind.
-        what: &'static str,
-        /// The name.
-        name: String,
-    },
-    /// The new name is taken.
-    #[error("{what} {name} exists already")]
-    AlreadyExists {
-        /// The kind.
-        what: &'static str,
-        /// The name.
-        name: String,
-    },
-    /// Someone changed it meanwhile.
-    #[error("{what} {name} was changed by {changed_by} at {changed_at} (generation {generation})")]
-    Conflict {
-        /// The kind.
-        what: &'static str,
-        /// The name.
-        name: String,
-        /// The generation that is there.
-        generation: u64,
-        /// Who changed it.
-        changed_by: Principal,
-        /// When.
-        changed_at: Timestamp,
-    },
-    /// The project changed since the change was checked.
-    #[error("the project changed meanwhile (revision {revision}); check again")]
-    Moved {
-        /// The present revision.
-        revision: u64,
-    },
-    /// The database failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
-/// A precondition that does not hold, whatever was to be done.
-pub(crate) enum Refused {
-    NotFound,
-    AlreadyExists,
-    Conflict { generation: u64, changed_by: Principal, changed_at: Timestamp },
-    Moved { revision: u64 },
-    Store(StoreError),
-}
-
-impl From<StoreError> for Refused {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
-    }
-}
-
-impl Refused {
-    fn put(self, what: &'static str, name: String) -> PutError {
-        match self {
-            Self::NotFound => PutError::NotFound { what, name },
-            Self::AlreadyExists => PutError::AlreadyExists { what, name },
-            Self::Conflict { generation, changed_by, changed_at } => {
-                PutError::Conflict { what, name, generation, changed_by, changed_at }
-            }
-            Self::Moved { revision } => PutError::Moved { revision },
-            Self::Store(error) => PutError::Store(error),
-        }
-    }
-
-    fn delete(self, what: &'static str, name: String) -> DeleteError {
-        match self {
-            Self::NotFound => DeleteError::NotFound { what, name },
-            Self::AlreadyExists => DeleteError::InUse { what, name, by: Vec::new() },
-            Self::Conflict { generation, changed_by, changed_at } => {
-                DeleteError::Conflict { what, name, generation, changed_by, changed_at }
-            }
-            Self::Moved { revision } => DeleteError::Moved { revision },
-            Self::Store(error) => DeleteError::Store(error),
-        }
-    }
-
-    pub(crate) fn rename(self, what: &'static str, name: String) -> RenameError {
-        match self {
-            Self::NotFound => RenameError::NotFound { what, name },
-            Self::AlreadyExists => RenameError::AlreadyExists { what, name },
-            Self::Conflict { generation, changed_by, changed_at } => {
-                RenameError::Conflict { what, name, generation, changed_by, changed_at }
-            }
-            Self::Moved { revision } => RenameError::Moved { revision },
-            Self::Store(error) => RenameError::Store(error),
-        }
-    }
 }
 
 /// The kinds of definitions; also what a stage can name.
@@ -485,21 +290,60 @@ pub(crate) fn put<T: Definition>(
     let refuse = |refused: Refused| refused.put(T::KIND.word(), spec.name().to_owned());
     check_revision(write.sql, project, change).map_err(refuse)?;
     let there = row(write.sql, project, T::KIND, spec.name())?;
-    check_precondition(there.as_ref(), change.precondition).map_err(refuse)?;
-    let text = json(spec);
+    match (&there, change.precondition) {
+        (Some(_), Precondition::MustNotExist) => {
+            return Err(PutError::AlreadyExists {
+                what: T::KIND.word(),
+                name: spec.name().to_owned(),
+            });
+        }
+        (None, Precondition::Generation(_)) => return Err(refuse(Refused::NotFound)),
+        (None, Precondition::Any | Precondition::MustNotExist) => {}
+        (Some(there), precondition) => {
+            check_precondition(there, precondition).map_err(refuse)?;
+        }
+    }
     let before = there.as_ref().map(|row| row.stored::<T>(project));
     if let Some(Ok(stored)) = &before
-        && json(&stored.spec) == text
+        && json(&stored.spec) == json(spec)
     {
         let put = Put { stored: stored.clone(), outcome: Outcome::Unchanged };
         return Ok((put, Before::Spec(stored.spec.clone())));
     }
-    let generation = match &there {
-        Some(row) => row.generation + 1,
-        None => retired_generation(write.sql, project, T::KIND, spec.name())? + 1,
+    let stored = write_row(write, project, spec, there.as_ref(), change)?;
+    let (outcome, verb) = match there {
+        Some(_) => (Outcome::Changed, "changed"),
+        None => (Outcome::Created, "created"),
+    };
+    let body = json!({ "generation": stored.generation, "spec": spec });
+    record::<T>(write, project, spec, verb, change, body)?;
+    let before = match before {
+        None => Before::Nothing,
+        Some(Err(_)) => Before::Unreadable,
+        Some(Ok(stored)) => Before::Spec(stored.spec),
+    };
+    Ok((Put { stored, outcome }, before))
+}
+
+fn write_row<T: Definition>(
+    write: &mut Write<'_>,
+    project: &ProjectName,
+    spec: &T,
+    there: Option<&DefinitionRow>,
+    change: &Change,
+) -> Result<Stored<T>, StoreError> {
+    let last = match there {
+        Some(row) => row.generation,
+        None => retired_generation(write.sql, project, T::KIND, spec.name())?,
     };
     let at = whole_micros(change.at);
-    let created_at = there.as_ref().map_or(micros(at), |row| row.created_at);
+    let stored = Stored {
+        spec: spec.clone(),
+        generation: last + 1,
+        created_at: there.map_or(at, |row| instant(row.created_at)),
+        changed_at: at,
+        changed_by: change.by.clone(),
+    };
     write.sql.execute(
         "INSERT INTO definition \
          (project, kind, name, spec, generation, created_at, changed_at, changed_by) \
@@ -510,30 +354,14 @@ pub(crate) fn put<T: Definition>(
             project.as_str(),
             T::KIND.word(),
             spec.name(),
-            text,
-            signed(generation),
-            created_at,
+            json(spec),
+            signed(stored.generation),
+            micros(stored.created_at),
             micros(at),
             json(&change.by)
         ],
     )?;
-    let outcome = if there.is_some() { Outcome::Changed } else { Outcome::Created };
-    let verb = if there.is_some() { "changed" } else { "created" };
-    let body = json!({ "generation": generation, "spec": spec });
-    record::<T>(write, project, spec, verb, change, body)?;
-    let stored = Stored {
-        spec: spec.clone(),
-        generation,
-        created_at: instant(created_at),
-        changed_at: at,
-        changed_by: change.by.clone(),
-    };
-    let before = match before {
-        None => Before::Nothing,
-        Some(Err(_)) => Before::Unreadable,
-        Some(Ok(stored)) => Before::Spec(stored.spec),
-    };
-    Ok((Put { stored, outcome }, before))
+    Ok(stored)
 }
 
 /// Deletes one definition that nothing needs, and writes its ledger event. `subject` is for rows
@@ -551,7 +379,7 @@ pub(crate) fn delete<T: Definition>(
     check_revision(write.sql, project, change).map_err(refuse)?;
     let there = row(write.sql, project, T::KIND, name)?;
     let Some(there) = there else { return Err(refuse(Refused::NotFound)) };
-    check_precondition(Some(&there), change.precondition).map_err(refuse)?;
+    check_precondition(&there, change.precondition).map_err(refuse)?;
     if !needed_by.is_empty() {
         return Err(DeleteError::InUse { what, name: name.to_owned(), by: needed_by });
     }
@@ -601,16 +429,12 @@ pub(crate) fn record<T: Definition>(
     Ok(())
 }
 
-fn check_precondition(
-    there: Option<&DefinitionRow>,
-    precondition: Precondition,
-) -> Result<(), Refused> {
-    match (precondition, there) {
-        (Precondition::Any, _) | (Precondition::MustNotExist, None) => Ok(()),
-        (Precondition::MustNotExist, Some(_)) => Err(Refused::AlreadyExists),
-        (Precondition::Generation(_), None) => Err(Refused::NotFound),
-        (Precondition::Generation(meant), Some(row)) if row.generation == meant => Ok(()),
-        (Precondition::Generation(_), Some(row)) => Err(row.conflict()),
+/// Whether what is there is what was meant. To mean that nothing is there is a conflict, too.
+fn check_precondition(there: &DefinitionRow, precondition: Precondition) -> Result<(), Refused> {
+    match precondition {
+        Precondition::Any => Ok(()),
+        Precondition::Generation(meant) if there.generation == meant => Ok(()),
+        Precondition::Generation(_) | Precondition::MustNotExist => Err(there.conflict()),
     }
 }
 
@@ -622,7 +446,7 @@ pub(crate) fn check_change(
     change: &Change,
 ) -> Result<(), Refused> {
     check_revision(sql, project, change)?;
-    check_precondition(Some(there), change.precondition)
+    check_precondition(there, change.precondition)
 }
 
 fn check_revision(sql: Sql<'_>, project: &ProjectName, change: &Change) -> Result<(), Refused> {
@@ -664,38 +488,4 @@ pub(crate) fn retired_generation(
 /// Whether the project is there.
 pub(crate) fn project_exists(sql: Sql<'_>, project: &ProjectName) -> Result<bool, StoreError> {
     sql.exists("SELECT 1 FROM project WHERE name = $1", params![project.as_str()])
-}
-
-/// The number that rises with everything in the project that decisions look at.
-pub(crate) fn revision(sql: Sql<'_>, project: &ProjectName) -> Result<u64, StoreError> {
-    let value = sql.row(
-        "SELECT value FROM counter WHERE project = $1 AND name = 'revision'",
-        params![project.as_str()],
-        |row| row.get(0),
-    )?;
-    Ok(unsigned(value.unwrap_or(0)))
-}
-
-/// Raises the revision of the project.
-pub(crate) fn raise_revision(
-    write: &mut Write<'_>,
-    project: &ProjectName,
-) -> Result<(), StoreError> {
-    raise_counter(write, project.as_str(), "revision")?;
-    Ok(())
-}
-
-/// Raises a counter that outlives its project; gives its new value.
-pub(crate) fn raise_counter(
-    write: &mut Write<'_>,
-    project: &str,
-    name: &str,
-) -> Result<u64, StoreError> {
-    let value = write.sql.row(
-        "INSERT INTO counter (project, name, value) VALUES ($1, $2, 1) \
-         ON CONFLICT (project, name) DO UPDATE SET value = counter.value + 1 RETURNING value",
-        params![project, name],
-        |row| row.get(0),
-    )?;
-    Ok(unsigned(value.unwrap_or(0)))
 }

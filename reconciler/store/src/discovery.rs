@@ -154,7 +154,8 @@ impl Look {
     }
 
     fn tell(&self, write: &mut Write<'_>, now: Timestamp) -> Result<(), StoreError> {
-        let newest = self.discovery.versions.first().map(|newest| newest.summary());
+        let newest =
+            self.discovery.versions.first().map(reconciler_domain::artifact::Artifact::summary);
         let error = self.discovery.error.as_ref().map(|error| error.message.clone());
         let what = match (&error, &newest) {
             (Some(error), _) => format!("could not look: {error}"),

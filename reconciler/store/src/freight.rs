@@ -1,62 +1,30 @@
-//! Freight and what happened to it: approvals past the upstream, stages that vouch for it, stays.
+//! Freight and what happened to it: approvals past the upstream, stages that vouch for it. Its stays
+//! are written by `stay`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use indexmap::IndexMap;
 use jiff::Timestamp;
 use reconciler_domain::artifact::Artifact;
 use reconciler_domain::freight::{Freight, FreightFacts, Stay};
 use reconciler_domain::id::{
-    FreightId, Principal, ProjectName, PromotionId, StageName, SubscriptionName, WarehouseName,
+    FreightId, Principal, ProjectName, StageName, SubscriptionName, WarehouseName,
 };
 use rusqlite::{Row, params};
 use serde_json::json;
 
 use crate::Store;
-use crate::definition::{self, Kind, raise_counter, raise_revision};
-use crate::error::{StoreError, Unreadable};
+use crate::counter::{raise_counter, raise_revision};
+use crate::definition::{self, Kind};
+use crate::error::StoreError;
 use crate::ledger::{Happened, Subject};
+use crate::page::{Page, Paged};
 use crate::sql::{Sql, instant, json, micros, name, parsed, signed, unsigned, whole_micros};
 use crate::wake::{wake_stage, wake_users};
 use crate::writer::Write;
 
 /// Digits of an id that are enough to look freight up by.
 pub const PREFIX_MIN: usize = 4;
-
-/// Which part of a long list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Page {
-    /// The `next` of the page before; absent: the first page.
-    pub after: Option<u64>,
-    /// Most items.
-    pub limit: u32,
-}
-
-/// A part of a long list.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Paged<T> {
-    /// The items that can be read.
-    pub items: Vec<T>,
-    /// Those that cannot.
-    pub unreadable: Vec<Unreadable>,
-    /// Where the next page begins; absent: this is the last.
-    pub next: Option<u64>,
-}
-
-/// Freight that is in a stage now.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Occupant {
-    /// The freight.
-    pub freight: FreightId,
-    /// Its warehouse.
-    pub warehouse: WarehouseName,
-    /// The promotion that brought it.
-    pub promotion: PromotionId,
-    /// Since when.
-    pub entered_at: Timestamp,
-    /// Since when the stage vouches for it.
-    pub verified_at: Option<Timestamp>,
-}
 
 /// Why freight was not made.
 #[derive(Debug, thiserror::Error)]
@@ -217,19 +185,6 @@ impl Store {
         let (project, freight, stage) = (project.clone(), freight.clone(), stage.clone());
         self.write(move |write| pass(write, &project, &freight, &stage, now)).await
     }
-
-    /// What is in a stage now, by warehouse.
-    ///
-    /// # Errors
-    /// A row cannot be read, or the database failed.
-    pub async fn occupants(
-        &self,
-        project: &ProjectName,
-        stage: &StageName,
-    ) -> Result<Vec<Occupant>, StoreError> {
-        let (project, stage) = (project.clone(), stage.clone());
-        self.read(move |sql| occupants(sql, &project, &stage)).await
-    }
 }
 
 fn create(
@@ -360,37 +315,6 @@ pub(crate) fn vouch(
         params![project.as_str(), freight.as_str(), stage.as_str(), micros(at)],
     )?;
     Ok(new == 1)
-}
-
-/// Makes these the freight in the stage. Stays that go on are not interrupted.
-pub(crate) fn enter(
-    write: &mut Write<'_>,
-    project: &ProjectName,
-    promotion: &PromotionId,
-    stage: &StageName,
-    freight: &[FreightId],
-    at: Timestamp,
-) -> Result<(), StoreError> {
-    let there: Vec<String> = write.sql.rows(
-        "SELECT freight FROM stay WHERE project = $1 AND stage = $2 AND left_at IS NULL",
-        params![project.as_str(), stage.as_str()],
-        |row| row.get(0),
-    )?;
-    for gone in there.iter().filter(|id| !freight.iter().any(|f| f.as_str() == id.as_str())) {
-        write.sql.execute(
-            "UPDATE stay SET left_at = $1 \
-             WHERE project = $2 AND stage = $3 AND freight = $4 AND left_at IS NULL",
-            params![micros(at), project.as_str(), stage.as_str(), gone],
-        )?;
-    }
-    for new in freight.iter().filter(|id| !there.iter().any(|there| there == id.as_str())) {
-        write.sql.execute(
-            "INSERT INTO stay (project, freight, stage, promotion, entered_at, left_at) \
-             VALUES ($1, $2, $3, $4, $5, NULL)",
-            params![project.as_str(), new.as_str(), stage.as_str(), promotion.as_str(), micros(at)],
-        )?;
-    }
-    Ok(())
 }
 
 pub(crate) fn exists(
@@ -570,44 +494,4 @@ impl FreightRow {
         }
         Ok(facts)
     }
-}
-
-fn occupants(
-    sql: Sql<'_>,
-    project: &ProjectName,
-    stage: &StageName,
-) -> Result<Vec<Occupant>, StoreError> {
-    let rows: Vec<(String, String, String, i64, Option<i64>)> = sql.rows(
-        "SELECT freight.id, freight.warehouse, stay.promotion, stay.entered_at, \
-           verified.verified_at \
-         FROM stay JOIN freight ON freight.project = stay.project AND freight.id = stay.freight \
-         LEFT JOIN verified ON verified.project = stay.project \
-           AND verified.freight = stay.freight AND verified.stage = stay.stage \
-         WHERE stay.project = $1 AND stay.stage = $2 AND stay.left_at IS NULL \
-         ORDER BY freight.warehouse, stay.entered_at",
-        params![project.as_str(), stage.as_str()],
-        |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)),
-    )?;
-    let what = || format!("stay in stage {project}/{stage}");
-    let mut occupants = Vec::with_capacity(rows.len());
-    for (freight, warehouse, promotion, entered_at, verified_at) in rows {
-        occupants.push(Occupant {
-            freight: name(&freight, what)?,
-            warehouse: name(&warehouse, what)?,
-            promotion: name(&promotion, what)?,
-            entered_at: instant(entered_at),
-            verified_at: verified_at.map(instant),
-        });
-    }
-    Ok(occupants)
-}
-
-/// Freight that is in the stage now, by warehouse.
-pub(crate) fn current(
-    sql: Sql<'_>,
-    project: &ProjectName,
-    stage: &StageName,
-) -> Result<BTreeMap<WarehouseName, FreightId>, StoreError> {
-    let there = occupants(sql, project, stage)?;
-    Ok(there.into_iter().map(|occupant| (occupant.warehouse, occupant.freight)).collect())
 }

@@ -7,8 +7,9 @@
 //!
 //! ```text
 //!  engine      open (file, lock, checks)  migrate  writer (one thread, group commit)  reader  sql
+//!              counter  page
 //!  nouns       definition: project warehouse stage verification policy
-//!              discovery  freight  promotion (+ append, fold)  preview  token
+//!              discovery  freight  stay  promotion (+ append, fold)  preview  token
 //!  for plans   snapshot (one read transaction each)
 //!  the loop    wake (wake-ups, leases, epochs)
 //!  the record  ledger (hash chain, world tokens)
@@ -18,6 +19,7 @@
 //! is on the disk. A row that no longer parses is an error of that one object ([`Unreadable`]).
 
 mod append;
+mod counter;
 mod definition;
 mod discovery;
 mod error;
@@ -26,6 +28,7 @@ mod freight;
 mod ledger;
 mod migrate;
 mod open;
+mod page;
 mod policy;
 mod preview;
 mod project;
@@ -34,6 +37,7 @@ mod reader;
 mod snapshot;
 mod sql;
 mod stage;
+mod stay;
 mod token;
 mod verification;
 mod wake;
@@ -47,19 +51,19 @@ use tokio::sync::{Notify, watch};
 
 pub use append::AppendError;
 pub use definition::{
-    Change, DeleteError, Listed, Outcome, Precondition, Put, PutError, RenameError, Stored,
+    Change, DeleteError, Outcome, Precondition, Put, PutError, RenameError, Stored,
 };
 pub use discovery::{RecordError, RefreshError};
 pub use error::{StoreError, Unreadable};
-pub use freight::{
-    CreateFreightError, FindFreightError, FreightError, Occupant, PREFIX_MIN, Page, Paged,
-};
+pub use freight::{CreateFreightError, FindFreightError, FreightError, PREFIX_MIN};
 pub use ledger::{ChainError, ChainHead, LedgerEvent, Subject};
 pub use open::OpenError;
+pub use page::{Listed, Page, Paged};
 pub use preview::PREVIEWS_KEPT;
 pub use project::Project;
 pub use promotion::{CreatePromotionError, NewPromotion, PromotionFilter, PromotionRow};
 pub use snapshot::Snapshot;
+pub use stay::Occupant;
 pub use token::{ApiToken, CreateTokenError, NewToken, RevokeTokenError};
 pub use wake::{Lease, LeaseError, WakeKey, WakeKeyError};
 

@@ -116,7 +116,22 @@ pub(crate) fn open_writer(path: &Path) -> Result<Opened, OpenError> {
         quick_check(&connection, path)?;
     }
     migrate(&mut connection)?;
+    end_leases(&connection)?;
     Ok(Opened { connection, lock })
+}
+
+/// Ends every lease and makes its key due at once: whoever held one had the lock, and is gone. Their
+/// epochs stay, so that nothing they still send is taken.
+fn end_leases(connection: &Connection) -> rusqlite::Result<()> {
+    let ended = connection.execute(
+        "UPDATE wakeup SET lease_owner = NULL, woken_at = NULL, due_at = 0 \
+         WHERE lease_owner IS NOT NULL",
+        [],
+    )?;
+    if ended > 0 {
+        tracing::info!(ended, "work that the last process left is taken up again");
+    }
+    Ok(())
 }
 
 /// Opens the database for reading only.

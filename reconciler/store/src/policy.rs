@@ -10,11 +10,12 @@ use serde_json::json;
 
 use crate::Store;
 use crate::definition::{
-    self, Before, Change, Definition, DefinitionRow, DeleteError, Kind, Listed, Outcome, Put,
-    PutError, Refused, RenameError, Stored,
+    self, Before, Change, Definition, DefinitionRow, DeleteError, Kind, Outcome, Put, PutError,
+    Refused, RenameError, Stored,
 };
 use crate::error::{StoreError, Unreadable};
 use crate::ledger::Subject;
+use crate::page::Listed;
 use crate::sql::{Sql, json, micros, signed, whole_micros};
 use crate::wake::wake_stage;
 use crate::writer::Write;
@@ -132,7 +133,7 @@ fn rename(
         return Ok(stored);
     }
     if definition::row(write.sql, project, Kind::Policy, to.as_str())?.is_some() {
-        return Err(refuse(Refused::AlreadyExists, to));
+        return Err(RenameError::AlreadyExists { what: "policy", name: to.to_string() });
     }
     definition::retire(write, project, Kind::Policy, &there)?;
     let retired = definition::retired_generation(write.sql, project, Kind::Policy, to.as_str())?;

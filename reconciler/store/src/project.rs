@@ -8,11 +8,13 @@ use rusqlite::params;
 use serde::{Deserialize, Serialize};
 
 use crate::Store;
+use crate::counter::revision;
 use crate::definition::{
-    self, Change, Definition, DeleteError, Kind, Listed, Outcome, Put, PutError, Stored, revision,
+    self, Change, Definition, DeleteError, Kind, Outcome, Put, PutError, Stored,
 };
 use crate::error::{StoreError, Unreadable};
 use crate::ledger::Subject;
+use crate::page::Listed;
 use crate::snapshot::Snapshot;
 use crate::sql::{Sql, name};
 use crate::writer::Write;

@@ -12,11 +12,12 @@ use serde_json::json;
 
 use crate::Store;
 use crate::append::{self, Addition};
-use crate::definition::{self, Kind, raise_counter, raise_revision, revision};
+use crate::counter::{raise_counter, raise_revision, revision};
+use crate::definition::{self, Kind};
 use crate::error::{StoreError, Unreadable};
 use crate::fold::{self, Folded};
-use crate::freight::{Page, Paged};
 use crate::ledger::{Happened, Subject};
+use crate::page::{Page, Paged};
 use crate::sql::{Sql, instant, json, micros, parsed, signed, unsigned, whole_micros};
 use crate::wake::{WakeKey, wake};
 use crate::writer::Write;

@@ -15,7 +15,8 @@ use reconciler_domain::warehouse::Warehouse;
 use rusqlite::params;
 
 use crate::Store;
-use crate::definition::{self, Kind, Stored, revision};
+use crate::counter::revision;
+use crate::definition::{self, Kind, Stored};
 use crate::discovery;
 use crate::error::{StoreError, Unreadable};
 use crate::fold::{self, Folded};
@@ -23,6 +24,7 @@ use crate::freight;
 use crate::policy::{last_change, policies_for};
 use crate::promotion::{running, slot_holder};
 use crate::sql::{Sql, instant, name, parsed};
+use crate::stay;
 
 /// Freight of one warehouse that a stage's decision looks at, besides what is there or moves.
 const FREIGHT_MAX: u32 = 100;
@@ -121,7 +123,7 @@ impl<'a> Loader<'a> {
         let found = definition::get::<Stage>(sql, project, name.as_str())?;
         let Some(stage) = found else { return Ok(None) };
         let policies = policies_for(sql, project, name, &mut self.unreadable)?;
-        let current = freight::current(sql, project, name)?;
+        let current = stay::current(sql, project, name)?;
         let mut under_way = Vec::new();
         for id in running(sql, project, name)? {
             under_way.extend(fold::load(sql, project, &id)?);
@@ -325,7 +327,7 @@ impl<'a> Loader<'a> {
         succeeded: Option<Folded>,
     ) -> Result<Option<reconciler_domain::promotion::Previous>, StoreError> {
         let Some(succeeded) = succeeded else { return Ok(None) };
-        let there = freight::current(self.sql, self.project, stage)?;
+        let there = stay::current(self.sql, self.project, stage)?;
         let mut last: Option<Folded> = None;
         if there.values().any(|freight| *freight == succeeded.promotion.freight) {
             last = Some(succeeded);

@@ -6,10 +6,11 @@ use rusqlite::params;
 
 use crate::Store;
 use crate::definition::{
-    self, Change, Definition, DeleteError, Kind, Listed, Outcome, Put, PutError, Stored,
+    self, Change, Definition, DeleteError, Kind, Outcome, Put, PutError, Stored,
 };
 use crate::error::StoreError;
 use crate::ledger::Subject;
+use crate::page::Listed;
 use crate::sql::Sql;
 use crate::wake::{wake_stage, wake_users};
 use crate::writer::Write;

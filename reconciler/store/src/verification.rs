@@ -5,10 +5,11 @@ use reconciler_domain::verification::Verification;
 
 use crate::Store;
 use crate::definition::{
-    self, Change, Definition, DeleteError, Kind, Listed, Outcome, Put, PutError, Stored,
+    self, Change, Definition, DeleteError, Kind, Outcome, Put, PutError, Stored,
 };
 use crate::error::StoreError;
 use crate::ledger::Subject;
+use crate::page::Listed;
 use crate::wake::wake_users;
 use crate::writer::Write;
 

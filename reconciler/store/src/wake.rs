@@ -14,7 +14,7 @@ use reconciler_domain::plan::Wake;
 use rusqlite::params;
 
 use crate::Store;
-use crate::definition::raise_counter;
+use crate::counter::raise_counter;
 use crate::error::StoreError;
 use crate::sql::{Sql, instant, micros, signed, unsigned};
 use crate::writer::Write;

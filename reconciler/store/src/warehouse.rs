@@ -7,10 +7,11 @@ use rusqlite::params;
 
 use crate::Store;
 use crate::definition::{
-    self, Before, Change, Definition, DeleteError, Kind, Listed, Outcome, Put, PutError, Stored,
+    self, Before, Change, Definition, DeleteError, Kind, Outcome, Put, PutError, Stored,
 };
 use crate::error::StoreError;
 use crate::ledger::Subject;
+use crate::page::Listed;
 use crate::wake::{WakeKey, wake, wake_users};
 use crate::writer::Write;
 

@@ -1,0 +1,42 @@
+//! Numbers that only rise and outlive what they count.
+
+use reconciler_domain::id::ProjectName;
+use rusqlite::params;
+
+use crate::error::StoreError;
+use crate::sql::{Sql, unsigned};
+use crate::writer::Write;
+
+/// The number that rises with everything in the project that decisions look at.
+pub(crate) fn revision(sql: Sql<'_>, project: &ProjectName) -> Result<u64, StoreError> {
+    let value = sql.row(
+        "SELECT value FROM counter WHERE project = $1 AND name = 'revision'",
+        params![project.as_str()],
+        |row| row.get(0),
+    )?;
+    Ok(unsigned(value.unwrap_or(0)))
+}
+
+/// Raises the revision of the project.
+pub(crate) fn raise_revision(
+    write: &mut Write<'_>,
+    project: &ProjectName,
+) -> Result<(), StoreError> {
+    raise_counter(write, project.as_str(), "revision")?;
+    Ok(())
+}
+
+/// Raises a counter that outlives its project; gives its new value.
+pub(crate) fn raise_counter(
+    write: &mut Write<'_>,
+    project: &str,
+    name: &str,
+) -> Result<u64, StoreError> {
+    let value = write.sql.row(
+        "INSERT INTO counter (project, name, value) VALUES ($1, $2, 1) \
+         ON CONFLICT (project, name) DO UPDATE SET value = counter.value + 1 RETURNING value",
+        params![project, name],
+        |row| row.get(0),
+    )?;
+    Ok(unsigned(value.unwrap_or(0)))
+}

@@ -1,0 +1,14 @@
+//! What the store promises, shown on real databases in temporary directories.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod definitions;
+mod durability;
+mod freight;
+mod ledger;
+mod poison;
+mod promotions;
+mod properties;
+mod snapshots;
+mod tokens;
+mod wakeups;
+mod world;

@@ -1,0 +1,145 @@
+use jiff::Timestamp;
+use reconciler_domain::promotion::{Ending, Event, Phase};
+
+use crate::world::{
+    World, at, change, dev, finished, policy, prod, shop, stage, using, verification, warehouse,
+    web,
+};
+
+async fn changed_at(world: &World) -> Timestamp {
+    let snapshot = world.store.stage_snapshot(&shop(), &prod()).await.unwrap().unwrap();
+    snapshot.value.definitions_changed_at
+}
+
+#[tokio::test]
+async fn every_definition_that_selects_or_feeds_a_stage_counts_as_its_change() {
+    let world = World::new().await;
+    let store = &world.store;
+    assert_eq!(changed_at(&world).await, at(0));
+    let mut spec = warehouse();
+    spec.require = Some("true".to_owned());
+    store.put_warehouse(&shop(), &spec, &change(1)).await.unwrap();
+    assert_eq!(changed_at(&world).await, at(1), "warehouse");
+    let mut spec = stage(&dev(), &[]);
+    spec.vars.insert("a".to_owned(), "1".to_owned());
+    store.put_stage(&shop(), &spec, &change(2)).await.unwrap();
+    assert_eq!(changed_at(&world).await, at(2), "upstream");
+    store.put_policy(&shop(), &policy("p", &["pr*"]), &change(3)).await.unwrap();
+    assert_eq!(changed_at(&world).await, at(3), "policy");
+    store.put_policy(&shop(), &policy("other", &["dev"]), &change(4)).await.unwrap();
+    assert_eq!(changed_at(&world).await, at(3), "a policy of other stages");
+    let (p, q) = ("p".parse().unwrap(), "q".parse().unwrap());
+    store.rename_policy(&shop(), &p, &q, &change(5)).await.unwrap();
+    assert_eq!(changed_at(&world).await, at(5), "rename");
+    store.put_policy(&shop(), &policy("q", &["dev"]), &change(6)).await.unwrap();
+    assert_eq!(changed_at(&world).await, at(6), "a policy that selected it");
+    store.put_policy(&shop(), &policy("q", &["prod"]), &change(7)).await.unwrap();
+    store.delete_policy(&shop(), &q, &change(8)).await.unwrap();
+    assert_eq!(changed_at(&world).await, at(8), "deletion");
+    let mut spec = stage(&prod(), &[dev()]);
+    spec.vars.insert("a".to_owned(), "1".to_owned());
+    store.put_stage(&shop(), &spec, &change(9)).await.unwrap();
+    assert_eq!(changed_at(&world).await, at(9), "itself");
+}
+
+#[tokio::test]
+async fn a_stage_sees_new_freight_and_what_is_there_however_old() {
+    let world = World::new().await;
+    let first = world.freight("0.0.1", 1).await;
+    world.succeed(&dev(), &first, 2).await;
+    for n in 0..120 {
+        world.freight(&format!("1.0.{n}"), 3).await;
+    }
+    let snapshot = world.store.stage_snapshot(&shop(), &dev()).await.unwrap().unwrap();
+    let value = snapshot.value;
+    assert_eq!(value.freight.len(), 101);
+    assert_eq!(value.freight[0].freight.id, first.id);
+    assert!(value.freight.is_sorted_by_key(|facts| facts.freight.sequence));
+    assert_eq!(value.current[&web()], first.id);
+    assert_eq!(value.ended[&first.id], Ending::Succeeded);
+    assert_eq!(snapshot.revision, world.store.revision(&shop()).await.unwrap());
+}
+
+#[tokio::test]
+async fn the_last_ending_of_a_freight_counts() {
+    let world = World::new().await;
+    let freight = world.freight("1.0.0", 1).await;
+    world.succeed(&dev(), &freight, 2).await;
+    let again = world.promote(&dev(), &freight, 3).await;
+    world.append(&again, finished(Ending::Aborted), 4).await.unwrap();
+    let running = world.promote(&dev(), &freight, 5).await;
+    let value = world.store.stage_snapshot(&shop(), &dev()).await.unwrap().unwrap().value;
+    assert_eq!(value.ended[&freight.id], Ending::Aborted);
+    assert_eq!(value.running.len(), 1);
+    assert_eq!(
+        (&value.running[0].promotion.id, value.running[0].phase),
+        (&running, Phase::Preparing)
+    );
+}
+
+#[tokio::test]
+async fn a_promotion_sees_what_it_is_judged_by() {
+    let world = World::new().await;
+    let store = &world.store;
+    let (old, new) = (world.freight("1.0.0", 1).await, world.freight("1.1.0", 1).await);
+    store.put_verification(&shop(), &verification("smoke"), &change(1)).await.unwrap();
+    store.put_verification(&shop(), &verification("other"), &change(1)).await.unwrap();
+    store.put_stage(&shop(), &using("smoke", stage(&dev(), &[])), &change(1)).await.unwrap();
+    store.put_policy(&shop(), &policy("p", &["dev"]), &change(1)).await.unwrap();
+    let before = world.succeed(&dev(), &old, 2).await;
+    let id = world.promote(&dev(), &new, 3).await;
+    world.prepare(&id, &new, 3).await;
+    let (value, last_seq) = store.promotion_snapshot(&shop(), &id).await.unwrap().unwrap().value;
+    assert_eq!((value.state.phase(), last_seq), (Phase::Waiting, 2));
+    assert_eq!(value.stage.unwrap().generation, 2);
+    assert_eq!(value.policies[0].spec.name.as_str(), "p");
+    let templates: Vec<_> = value.templates.iter().map(|t| t.name.as_str()).collect();
+    assert_eq!(templates, ["smoke"]);
+    assert_eq!(value.facts.freight, new);
+    assert_eq!(value.current[&web()], old);
+    assert_eq!(value.previous.unwrap().promotion, before);
+    assert_eq!(value.slot, None);
+    world.commit(&id, 4).await.unwrap();
+    let (value, _) = store.promotion_snapshot(&shop(), &id).await.unwrap().unwrap().value;
+    assert_eq!(value.slot, Some(id));
+}
+
+#[tokio::test]
+async fn an_undo_goes_back_to_what_is_really_there() {
+    let world = World::new().await;
+    let (old, new) = (world.freight("1.0.0", 1).await, world.freight("1.1.0", 1).await);
+    world.succeed(&dev(), &old, 2).await;
+    // This one got in and was then given up without an undo: the stage holds what never succeeded.
+    let given_up = world.promote(&dev(), &new, 3).await;
+    world.prepare(&given_up, &new, 3).await;
+    world.commit(&given_up, 3).await.unwrap();
+    world.append(&given_up, Event::Verifying { checks: Vec::new() }, 4).await.unwrap();
+    world.append(&given_up, finished(Ending::Failed), 5).await.unwrap();
+    let id = world.promote(&dev(), &old, 6).await;
+    let (value, _) = world.store.promotion_snapshot(&shop(), &id).await.unwrap().unwrap().value;
+    assert_eq!(value.current[&web()], old, "the last that succeeded");
+    assert_eq!(value.previous, None, "none that succeeded is there");
+}
+
+#[tokio::test]
+async fn a_promotion_outlives_its_stage() {
+    let world = World::new().await;
+    let freight = world.freight("1.0.0", 1).await;
+    let id = world.succeed(&prod(), &freight, 2).await;
+    world.store.delete_stage(&shop(), &prod(), &change(3)).await.unwrap();
+    let (value, _) = world.store.promotion_snapshot(&shop(), &id).await.unwrap().unwrap().value;
+    assert_eq!(value.stage, None);
+    assert_eq!(value.state.phase(), Phase::Ended(Ending::Succeeded));
+    assert!(world.store.stage_snapshot(&shop(), &prod()).await.unwrap().is_none());
+    let gone = "prod.9".parse().unwrap();
+    assert!(world.store.promotion_snapshot(&shop(), &gone).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_warehouse_sees_its_freight() {
+    let world = World::new().await;
+    let freight = world.freight("1.0.0", 1).await;
+    let value = world.store.warehouse_snapshot(&shop(), &web()).await.unwrap().unwrap().value;
+    assert_eq!(value.freight.into_iter().collect::<Vec<_>>(), [freight.id]);
+    assert_eq!((value.discovered.len(), value.refresh_asked_at), (0, None));
+}
