@@ -74,7 +74,12 @@ pub struct PlannedCall {
 pub struct DeferredStep {
     /// The step.
     pub step: String,
-    /// The expressions whose values are not known yet.
+    /// What the step does, such as `yaml_update`.
+    pub uses: String,
+    /// Its arguments, one `name = value` each. They are fixed but for the values of expressions
+    /// that are still written as `{{ }}`.
+    pub arguments: Vec<String>,
+    /// What it waits for: outputs of later effects, and files that other deferred steps write.
     pub expressions: Vec<String>,
 }
 

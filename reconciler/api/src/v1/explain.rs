@@ -55,4 +55,6 @@ pub struct Candidate {
     pub gates: Vec<Gate>,
     /// The promotion that brings it, if there is one.
     pub promotion: Option<String>,
+    /// Why automation does not take it although it is available; null if it would.
+    pub passed_over: Option<String>,
 }

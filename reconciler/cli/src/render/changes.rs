@@ -68,5 +68,11 @@ fn call(call: &PlannedCall) -> String {
 }
 
 fn deferral(deferred: &DeferredStep) -> String {
-    format!("{}: {}", deferred.step, deferred.expressions.join(", "))
+    let DeferredStep { step, uses, arguments, expressions } = deferred;
+    let mut text = format!("{step} ({uses}) waits for {}", expressions.join(", "));
+    for argument in arguments {
+        text.push('\n');
+        text.push_str(&indent(argument));
+    }
+    text
 }

@@ -308,7 +308,9 @@ fn approve_shows_what_it_approves() {
     ! calls
     !   tell: POST https://chat.example.com/hook
     ! known only while it happens
-    !   values: steps.out.url
+    !   values (yaml_update) waits for steps.out.url
+    !     path = gitops/values.yaml
+    !     updates.endpoint = {{ steps.out.url }}
     ! undo would
     !   tell: cannot be undone: a sent message stays sent
     !   apply: apply the infra of freight 3fd00dfeed
@@ -396,7 +398,9 @@ fn diff_shows_what_a_promotion_does() {
     calls
       tell: POST https://chat.example.com/hook
     known only while it happens
-      values: steps.out.url
+      values (yaml_update) waits for steps.out.url
+        path = gitops/values.yaml
+        updates.endpoint = {{ steps.out.url }}
     undo would
       tell: cannot be undone: a sent message stays sent
       apply: apply the infra of freight 3fd00dfeed

@@ -228,6 +228,7 @@ impl World {
             available: true,
             gates: self.gates(),
             promotion: Some("prod.12".to_owned()),
+            passed_over: None,
         };
         let policy =
             ExplainedPolicy { name: "prod".to_owned(), mode: Mode::Gated, verdict: Verdict::Fail };
@@ -464,6 +465,11 @@ fn change_set() -> ChangeSet {
         }],
         deferred: vec![DeferredStep {
             step: "values".to_owned(),
+            uses: "yaml_update".to_owned(),
+            arguments: vec![
+                "path = gitops/values.yaml".to_owned(),
+                "updates.endpoint = {{ steps.out.url }}".to_owned(),
+            ],
             expressions: vec!["steps.out.url".to_owned()],
         }],
         undo: vec![

@@ -3,6 +3,7 @@
 use reconciler_api::v1;
 use reconciler_domain::promotion::{ChangeSet, StepPlan};
 use reconciler_domain::step::StepKind;
+use reconciler_domain::template::DEFERRED;
 use serde_json::Value;
 
 /// Says a change set on the wire; `patches` are left out of listings.
@@ -64,14 +65,46 @@ fn calls(set: &ChangeSet) -> Vec<v1::PlannedCall> {
         .collect()
 }
 
+/// The arguments of a step, one line each; what must wait is shown as its template.
+fn arguments(config: &Value) -> Vec<String> {
+    let mut lines = Vec::new();
+    flatten(config, String::new(), &mut lines);
+    lines
+}
+
+fn flatten(value: &Value, path: String, lines: &mut Vec<String>) {
+    if let Some(preview) = value.get(DEFERRED) {
+        lines.push(format!("{path} = {}", preview.as_str().unwrap_or_default()));
+        return;
+    }
+    let inside =
+        |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+    match value {
+        Value::Object(entries) => {
+            for (name, entry) in entries {
+                flatten(entry, inside(name), lines);
+            }
+        }
+        Value::Array(items) => {
+            for (at, item) in items.iter().enumerate() {
+                flatten(item, format!("{path}[{at}]"), lines);
+            }
+        }
+        Value::String(text) => lines.push(format!("{path} = {text}")),
+        Value::Null | Value::Bool(_) | Value::Number(_) => lines.push(format!("{path} = {value}")),
+    }
+}
+
 fn deferred(set: &ChangeSet) -> Vec<v1::DeferredStep> {
     set.steps
         .iter()
         .filter_map(|step| match &step.plan {
-            StepPlan::Deferred { waits_for } => {
-                let expressions = waits_for.clone();
-                Some(v1::DeferredStep { step: step.name.to_string(), expressions })
-            }
+            StepPlan::Deferred { waits_for } => Some(v1::DeferredStep {
+                step: step.name.to_string(),
+                uses: step.uses.name().to_owned(),
+                arguments: arguments(&step.config),
+                expressions: waits_for.clone(),
+            }),
             StepPlan::Prepared | StepPlan::Effect => None,
         })
         .collect()

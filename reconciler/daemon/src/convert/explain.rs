@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use reconciler_api::v1;
 use reconciler_domain::gate::{Facts, Gate, Verdict, gates};
-use reconciler_domain::plan::{StagePlan, Waiting, candidates, stage};
+use reconciler_domain::id::PromotionId;
+use reconciler_domain::plan::{Candidate, Move, StagePlan, Waiting, candidates, stage};
 use reconciler_domain::policy::Policy;
 use reconciler_domain::policy::{GateKind, Joined};
 use reconciler_domain::promotion::Phase;
@@ -22,8 +23,8 @@ pub(crate) struct Explained<'a> {
     pub(crate) policies: &'a [Defined<Policy>],
     /// Who is in the stage.
     pub(crate) current: BTreeMap<String, v1::CurrentFreight>,
-    /// Why its promotions wait.
-    pub(crate) promotions: Vec<Waiting>,
+    /// The next move of each of its promotions that are not over: their gates, why they wait.
+    pub(crate) promotions: BTreeMap<PromotionId, Move>,
 }
 
 /// Says why nothing, or what, moves.
@@ -34,17 +35,7 @@ pub(crate) fn explain(explained: Explained<'_>, now: Timestamp) -> v1::Explain {
     let plan: StagePlan = stage(snapshot, now);
     let candidates: Vec<v1::Candidate> = candidates(snapshot, &joined, now)
         .into_iter()
-        .map(|candidate| {
-            let running =
-                snapshot.running.iter().find(|run| run.promotion.freight == candidate.freight);
-            v1::Candidate {
-                freight: candidate.freight.to_string(),
-                warehouse: candidate.warehouse.to_string(),
-                available: candidate.availability.is_available(),
-                gates: candidate_gates(&explained, &joined, &candidate.freight, now),
-                promotion: running.map(|running| running.promotion.id.to_string()),
-            }
-        })
+        .map(|candidate| wire_candidate(&explained, &joined, candidate, now))
         .collect();
     let policies = joined.policies.iter().map(|policy| v1::ExplainedPolicy {
         name: policy.name.to_string(),
@@ -57,7 +48,12 @@ pub(crate) fn explain(explained: Explained<'_>, now: Timestamp) -> v1::Explain {
         mode: wire_mode(joined.mode),
         hold: snapshot.hold.as_ref().map(super::hold),
         promotion: snapshot.running.iter().max_by_key(|run| importance(run.phase)).map(active),
-        waiting: plan.waiting.iter().chain(&explained.promotions).map(waiting).collect(),
+        waiting: plan
+            .waiting
+            .iter()
+            .chain(explained.promotions.values().flat_map(|next| &next.waiting))
+            .map(waiting)
+            .collect(),
         next_wake: plan.wake_at,
         current: explained.current,
         candidates,
@@ -84,6 +80,29 @@ pub(crate) fn active(
         id: running.promotion.id.to_string(),
         freight: running.promotion.freight.to_string(),
         phase: phase(running.phase),
+    }
+}
+
+/// A candidate, judged as its promotion is if there is one, else as one of automation would be.
+fn wire_candidate(
+    explained: &Explained<'_>,
+    joined: &Joined<'_>,
+    candidate: Candidate,
+    now: Timestamp,
+) -> v1::Candidate {
+    let running = explained.snapshot.running.iter();
+    let running = running.map(|run| &run.promotion).find(|p| p.freight == candidate.freight);
+    let gates = match running.and_then(|promotion| explained.promotions.get(&promotion.id)) {
+        Some(next) => next.gates.iter().flat_map(gate).collect(),
+        None => candidate_gates(explained, joined, &candidate.freight, now),
+    };
+    v1::Candidate {
+        freight: candidate.freight.to_string(),
+        warehouse: candidate.warehouse.to_string(),
+        available: candidate.availability.is_available(),
+        gates,
+        promotion: running.map(|promotion| promotion.id.to_string()),
+        passed_over: candidate.passed_over,
     }
 }
 

@@ -5,21 +5,17 @@
 //! project as one snapshot shows it, and stored only if that snapshot is still the newest.
 
 mod kinds;
-mod project;
+pub(super) mod project;
 
+use axum::Extension;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
-use axum::routing::{get, post};
-use axum::{Extension, Router};
 use reconciler_api::problem::{FieldProblem, Problem};
 use reconciler_api::v1::{
     self, Kind, ListQuery, Meta, Object, Page, Precondition, RenamePolicy, WorldToken,
 };
 use reconciler_domain::id::{NameError, PolicyName, Principal, ProjectName, WarehouseName};
-use reconciler_domain::policy::Policy;
 use reconciler_domain::snapshot::Definitions;
-use reconciler_domain::stage::Stage;
-use reconciler_domain::verification::Verification;
 use reconciler_domain::warehouse::Warehouse;
 use reconciler_store::{
     Change, DeleteError, Listed, Outcome, Put, PutError, RefreshError, RenameError, Store,
@@ -91,31 +87,7 @@ pub(super) trait Definition: Sized + Send + Sync + 'static {
     ) -> impl Future<Output = Answer<Self::Wire>> + Send;
 }
 
-/// The routes of these nouns.
-pub(super) fn routes() -> Router<Server> {
-    Router::new()
-        .route("/v1/projects", get(project::list))
-        .route(
-            "/v1/projects/{project}",
-            get(project::read).put(project::write).delete(project::remove),
-        )
-        .merge(of_kind::<Warehouse>())
-        .merge(of_kind::<Stage>())
-        .merge(of_kind::<Verification>())
-        .merge(of_kind::<Policy>())
-        .route("/v1/projects/{project}/warehouses/{name}/refresh", post(refresh))
-        .route("/v1/projects/{project}/policies/{name}/rename", post(rename))
-}
-
-fn of_kind<D: Definition>() -> Router<Server> {
-    let collection = D::KIND.collection();
-    Router::new().route(&format!("/v1/projects/{{project}}/{collection}"), get(list::<D>)).route(
-        &format!("/v1/projects/{{project}}/{collection}/{{name}}"),
-        get(read::<D>).put(write::<D>).delete(remove::<D>),
-    )
-}
-
-async fn list<D: Definition>(
+pub(super) async fn list<D: Definition>(
     State(server): State<Server>,
     Path(project): Path<String>,
     Parameters(_): Parameters<ListQuery>,
@@ -130,7 +102,7 @@ async fn list<D: Definition>(
     Ok(Json(Page { items, next: None }))
 }
 
-async fn read<D: Definition>(
+pub(super) async fn read<D: Definition>(
     State(server): State<Server>,
     Path((project, wanted)): Path<(String, String)>,
 ) -> Answer<Json<D::Wire>> {
@@ -143,7 +115,7 @@ async fn read<D: Definition>(
     Ok(Json(object(&server, &project, &definitions, &stored).await?))
 }
 
-async fn write<D: Definition>(
+pub(super) async fn write<D: Definition>(
     State(server): State<Server>,
     Extension(caller): Extension<Caller>,
     Path((project, wanted)): Path<(String, String)>,
@@ -196,7 +168,7 @@ async fn put_checked<D: Definition>(
     Err(busy())
 }
 
-async fn remove<D: Definition>(
+pub(super) async fn remove<D: Definition>(
     State(server): State<Server>,
     Extension(caller): Extension<Caller>,
     Path((project, wanted)): Path<(String, String)>,
@@ -245,7 +217,7 @@ pub(super) async fn definitions(server: &Server, project: &ProjectName) -> Answe
     }
 }
 
-async fn refresh(
+pub(super) async fn refresh(
     State(server): State<Server>,
     Extension(caller): Extension<Caller>,
     Path((project, wanted)): Path<(String, String)>,
@@ -264,7 +236,7 @@ async fn refresh(
     Ok((StatusCode::ACCEPTED, answer))
 }
 
-async fn rename(
+pub(super) async fn rename(
     State(server): State<Server>,
     Extension(caller): Extension<Caller>,
     Path((project, from)): Path<(String, String)>,

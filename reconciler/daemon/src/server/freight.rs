@@ -1,8 +1,7 @@
 //! Freight: listing, reading, approving past its upstream.
 
+use axum::Extension;
 use axum::extract::{Path, State};
-use axum::routing::{get, post};
-use axum::{Extension, Router};
 use reconciler_api::problem::{Problem, ProblemCode};
 use reconciler_api::v1::{self, FreightApproval, FreightQuery, Page};
 use reconciler_domain::freight::FreightFacts;
@@ -17,15 +16,7 @@ use super::auth::Caller;
 use super::definitions::definitions;
 use crate::convert;
 
-/// The routes of this noun.
-pub(super) fn routes() -> Router<Server> {
-    Router::new()
-        .route("/v1/projects/{project}/freight", get(list))
-        .route("/v1/projects/{project}/freight/{freight}", get(read))
-        .route("/v1/projects/{project}/freight/{freight}/approve", post(approve))
-}
-
-async fn list(
+pub(super) async fn list(
     State(server): State<Server>,
     Path(project): Path<String>,
     Parameters(query): Parameters<FreightQuery>,
@@ -70,7 +61,7 @@ async fn available(
         .collect())
 }
 
-async fn read(
+pub(super) async fn read(
     State(server): State<Server>,
     Path((project, wanted)): Path<(String, String)>,
 ) -> Answer<Json<v1::Freight>> {
@@ -79,7 +70,7 @@ async fn read(
     Ok(Json(convert::freight(&project, &facts)))
 }
 
-async fn approve(
+pub(super) async fn approve(
     State(server): State<Server>,
     Extension(caller): Extension<Caller>,
     Path((project, wanted)): Path<(String, String)>,

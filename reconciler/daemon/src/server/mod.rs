@@ -1,7 +1,7 @@
 //! The HTTP API: parse, authorise, call the store or a decision, answer.
 //!
-//! The router serves exactly [`reconciler_api::operation::OPERATIONS`]; a test holds them together.
-//! No rule about freight, stages or policy is here: handlers ask `domain` and write to `store`.
+//! The router is made from [`reconciler_api::operation::OPERATIONS`]: what is not in that table is
+//! not served, and who may call an operation is said there and nowhere else. No rule about freight, stages or policy is here: handlers ask `domain` and write to `store`.
 
 mod answer;
 mod auth;
@@ -9,6 +9,7 @@ mod definitions;
 mod freight;
 mod previews;
 mod promotions;
+mod routes;
 mod stages;
 mod tokens;
 
@@ -19,7 +20,8 @@ use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get, post};
+use axum::routing::MethodRouter;
+use reconciler_api::operation::{Auth, OPERATIONS};
 use reconciler_api::problem::Problem;
 use reconciler_api::v1::{Health, HealthStatus, ServerVersion};
 use reconciler_api::{VERSION, VERSION_HEADER};
@@ -42,26 +44,31 @@ pub(crate) struct Server {
     pub(crate) shutdown: CancellationToken,
 }
 
-/// The router of the whole API.
+/// The router of the whole API: one route per operation of the contract, guarded as it says.
 pub(crate) fn router(server: Server) -> Router {
-    let open = Router::new()
-        .route("/healthz", get(health))
-        .route("/v1/version", get(version))
-        .route("/v1/openapi.json", get(openapi));
-    let guarded = Router::new()
-        .merge(tokens::routes())
-        .merge(definitions::routes())
-        .merge(stages::routes())
-        .merge(freight::routes())
-        .merge(promotions::routes())
-        .route("/v1/projects/{project}/preview", post(previews::preview))
-        .route_layer(middleware::from_fn_with_state(server.clone(), auth::require_token));
-    open.merge(guarded)
+    let mut router = Router::new();
+    for operation in OPERATIONS {
+        let route = routes::handler(operation.id)
+            .expect("every operation has a handler: a test walks the table");
+        router = router.route(operation.path, guarded(route, operation.auth, &server));
+    }
+    router
         .fallback(no_route)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::from_fn(envelope))
         .with_state(server)
+}
+
+fn guarded(route: MethodRouter<Server>, auth: Auth, server: &Server) -> MethodRouter<Server> {
+    let token = middleware::from_fn_with_state(server.clone(), auth::require_token);
+    match auth {
+        Auth::Public => route,
+        Auth::Bearer => route.route_layer(token),
+        Auth::Admin => {
+            route.route_layer(middleware::from_fn(auth::require_admin)).route_layer(token)
+        }
+    }
 }
 
 /// What every answer has: the version of the contract; and every request: a trace.
@@ -101,18 +108,4 @@ async fn no_route(request: Request) -> Response {
 async fn wrong_method(request: Request) -> Response {
     let problem = Problem::method_not_allowed(request.method().as_str(), request.uri().path());
     (StatusCode::METHOD_NOT_ALLOWED, answer::problem(&problem)).into_response()
-}
-
-/// A route whose operation needs an administrator.
-fn admin(route: axum::routing::MethodRouter<Server>) -> axum::routing::MethodRouter<Server> {
-    route.route_layer(middleware::from_fn(auth::require_admin))
-}
-
-/// `DELETE` for administrators.
-fn admin_delete<H, T>(handler: H) -> axum::routing::MethodRouter<Server>
-where
-    H: axum::handler::Handler<T, Server>,
-    T: 'static,
-{
-    admin(delete(handler))
 }

@@ -3,10 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use axum::routing::{get, post};
-use axum::{Extension, Router};
 use reconciler_api::problem::{Problem, ProblemCode};
 use reconciler_api::v1::{
     self, AbortPromotion, ApprovePromotion, CreatePromotion, EventsQuery, FreightSelector, Page,
@@ -35,18 +34,7 @@ const ATTEMPTS_MAX: u32 = 5;
 /// Most events in one answer.
 const EVENTS_MAX: u32 = 500;
 
-/// The routes of this noun.
-pub(super) fn routes() -> Router<Server> {
-    let one = "/v1/projects/{project}/promotions/{promotion}";
-    Router::new()
-        .route("/v1/projects/{project}/promotions", get(list).post(create))
-        .route(one, get(read))
-        .route(&format!("{one}/approve"), post(approve_promotion))
-        .route(&format!("{one}/abort"), post(abort_promotion))
-        .route(&format!("{one}/events"), get(events))
-}
-
-async fn list(
+pub(super) async fn list(
     State(server): State<Server>,
     Path(project): Path<String>,
     Parameters(query): Parameters<PromotionQuery>,
@@ -64,7 +52,7 @@ async fn list(
     Ok(Json(Page { items: items.collect(), next: found.next.map(|next| next.to_string()) }))
 }
 
-async fn read(
+pub(super) async fn read(
     State(server): State<Server>,
     Path((project, wanted)): Path<(String, String)>,
 ) -> Answer<Json<v1::Promotion>> {
@@ -92,7 +80,7 @@ async fn object(server: &Server, project: &ProjectName, id: &PromotionId) -> Ans
     Ok(convert::promotion(project, &promotion, &log, &state, &next, token))
 }
 
-async fn create(
+pub(super) async fn create(
     State(server): State<Server>,
     Extension(caller): Extension<Caller>,
     Path(project): Path<String>,
@@ -216,7 +204,7 @@ fn request_refusal(error: &RequestError) -> Refusal {
     Problem::new(code, error.to_string()).into()
 }
 
-async fn approve_promotion(
+pub(super) async fn approve_promotion(
     State(server): State<Server>,
     Extension(caller): Extension<Caller>,
     Path((project, wanted)): Path<(String, String)>,
@@ -231,7 +219,7 @@ async fn approve_promotion(
     Ok(Json(object(&server, &project, &id).await?))
 }
 
-async fn abort_promotion(
+pub(super) async fn abort_promotion(
     State(server): State<Server>,
     Extension(caller): Extension<Caller>,
     Path((project, wanted)): Path<(String, String)>,
@@ -291,7 +279,7 @@ fn approve_refusal(state: &Folded, error: &ApproveError) -> Refusal {
     }
 }
 
-async fn events(
+pub(super) async fn events(
     State(server): State<Server>,
     Path((project, wanted)): Path<(String, String)>,
     Parameters(query): Parameters<EventsQuery>,

@@ -2,28 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use axum::Router;
 use axum::extract::{Path, State};
-use axum::routing::get;
 use reconciler_api::problem::Problem;
 use reconciler_api::v1::{
     CurrentFreight, Explain, Kind, Pipeline, PipelineEdge, PipelineStage, StageStatus,
 };
-use reconciler_domain::id::{ProjectName, StageName};
-use reconciler_domain::plan::{self, Waiting};
+use reconciler_domain::id::{ProjectName, PromotionId, StageName};
+use reconciler_domain::plan::{self, Move};
 use reconciler_domain::snapshot::StageSnapshot;
 
 use super::Server;
 use super::answer::{Answer, Json, name};
 use super::definitions::definitions;
 use crate::convert::{Explained, active, explain, hold, waiting};
-
-/// The routes of this noun beside its definitions.
-pub(super) fn routes() -> Router<Server> {
-    Router::new()
-        .route("/v1/projects/{project}/stages/{name}/explain", get(explain_stage))
-        .route("/v1/projects/{project}/pipeline", get(pipeline))
-}
 
 /// The status of a stage.
 pub(super) async fn stage_status(
@@ -35,7 +26,7 @@ pub(super) async fn stage_status(
         return Ok(StageStatus::default());
     };
     let planned = plan::stage(&snapshot.value, server.clock.now());
-    let promotions = promotions_waiting(server, project, &snapshot.value).await?;
+    let promotions = next_moves(server, project, &snapshot.value).await?;
     let definitions = definitions(server, project).await?;
     let downstream = definitions
         .stages
@@ -46,7 +37,12 @@ pub(super) async fn stage_status(
         current: current(server, project, stage).await?,
         promotion: snapshot.value.running.last().map(active),
         hold: snapshot.value.hold.as_ref().map(hold),
-        waiting: planned.waiting.iter().chain(&promotions).map(waiting).collect(),
+        waiting: planned
+            .waiting
+            .iter()
+            .chain(promotions.values().flat_map(|next| &next.waiting))
+            .map(waiting)
+            .collect(),
         downstream: downstream.collect(),
     })
 }
@@ -71,22 +67,23 @@ async fn current(
         .collect())
 }
 
-/// Why the stage's promotions wait.
-async fn promotions_waiting(
+/// The next move of each of the stage's promotions that are not over.
+async fn next_moves(
     server: &Server,
     project: &ProjectName,
     snapshot: &StageSnapshot,
-) -> Answer<Vec<Waiting>> {
-    let mut all = Vec::new();
+) -> Answer<BTreeMap<PromotionId, Move>> {
+    let mut moves = BTreeMap::new();
     for running in &snapshot.running {
-        let found = server.store.promotion_snapshot(project, &running.promotion.id).await?;
-        let Some(found) = found else { continue };
-        all.extend(plan::promotion(&found.value.0, server.clock.now()).waiting);
+        let id = &running.promotion.id;
+        if let Some(found) = server.store.promotion_snapshot(project, id).await? {
+            moves.insert(id.clone(), plan::promotion(&found.value.0, server.clock.now()));
+        }
     }
-    Ok(all)
+    Ok(moves)
 }
 
-async fn explain_stage(
+pub(super) async fn explain_stage(
     State(server): State<Server>,
     Path((project, wanted)): Path<(String, String)>,
 ) -> Answer<Json<Explain>> {
@@ -100,12 +97,12 @@ async fn explain_stage(
         snapshot: &snapshot.value,
         policies: &definitions.policies,
         current: current(&server, &project, &stage).await?,
-        promotions: promotions_waiting(&server, &project, &snapshot.value).await?,
+        promotions: next_moves(&server, &project, &snapshot.value).await?,
     };
     Ok(Json(explain(explained, server.clock.now())))
 }
 
-async fn pipeline(
+pub(super) async fn pipeline(
     State(server): State<Server>,
     Path(project): Path<String>,
 ) -> Answer<Json<Pipeline>> {

@@ -1,10 +1,9 @@
 //! Tokens and who their bearer is.
 
 use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
+use axum::Extension;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use axum::routing::{MethodRouter, get};
-use axum::{Extension, Router};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use reconciler_api::problem::{FieldCode, FieldProblem, Problem, ProblemCode};
@@ -13,18 +12,9 @@ use reconciler_api::v1::{
 };
 use reconciler_store::{ApiToken, CreateTokenError, NewToken, RevokeTokenError};
 
+use super::Server;
 use super::answer::{Answer, Json, Parameters};
 use super::auth::{Caller, hash};
-use super::{Server, admin, admin_delete};
-
-/// The routes of this noun.
-pub(super) fn routes() -> Router<Server> {
-    let tokens: MethodRouter<Server> = admin(get(list).post(create));
-    Router::new()
-        .route("/v1/whoami", get(whoami))
-        .route("/v1/tokens", tokens)
-        .route("/v1/tokens/{token}", admin_delete(revoke))
-}
 
 /// A new secret: 256 random bits behind a prefix that scanners of leaked secrets can find.
 ///
@@ -35,7 +25,7 @@ pub(crate) fn new_secret() -> Option<String> {
     Some(format!("lockstep_{}", URL_SAFE_NO_PAD.encode(bytes)))
 }
 
-async fn whoami(Extension(Caller(token)): Extension<Caller>) -> Json<Whoami> {
+pub(super) async fn whoami(Extension(Caller(token)): Extension<Caller>) -> Json<Whoami> {
     Json(Whoami {
         name: token.name,
         groups: token.groups.into_iter().collect(),
@@ -43,7 +33,7 @@ async fn whoami(Extension(Caller(token)): Extension<Caller>) -> Json<Whoami> {
     })
 }
 
-async fn list(
+pub(super) async fn list(
     State(server): State<Server>,
     Parameters(_): Parameters<ListQuery>,
 ) -> Answer<Json<Page<AccessToken>>> {
@@ -51,7 +41,7 @@ async fn list(
     Ok(Json(Page { items: tokens.iter().map(access).collect(), next: None }))
 }
 
-async fn create(
+pub(super) async fn create(
     State(server): State<Server>,
     Extension(caller): Extension<Caller>,
     Json(wanted): Json<CreateAccessToken>,
@@ -100,7 +90,7 @@ fn name_problem(name: &str) -> Option<FieldProblem> {
     Some(FieldProblem::new("name", FieldCode::BadName, message))
 }
 
-async fn revoke(
+pub(super) async fn revoke(
     State(server): State<Server>,
     Extension(caller): Extension<Caller>,
     Path(name): Path<String>,

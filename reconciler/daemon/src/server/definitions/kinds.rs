@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use reconciler_api::problem::FieldProblem;
 use reconciler_api::v1::{
-    self, Condition, ConditionStatus, Kind, Meta, PolicySpec, StageSpec, VerificationSpec,
-    WarehouseSpec, WarehouseStatus,
+    self, Condition, ConditionStatus, Kind, Meta, PolicySpec, StageSpec, StageStatus,
+    VerificationSpec, WarehouseSpec, WarehouseStatus,
 };
 use reconciler_domain::check::{
     Surroundings, check_policy, check_stage, check_verification, check_warehouse,
@@ -199,11 +199,44 @@ impl Definition for Stage {
     async fn wire(
         server: &Server,
         project: &ProjectName,
-        meta: Meta,
+        mut meta: Meta,
         stored: &Self,
     ) -> Answer<v1::Stage> {
         let status = stage_status(server, project, &stored.name).await?;
+        meta.conditions = vec![verified(&status), up_to_date(&status)];
         Ok(v1::Stage { meta, spec: stage_spec(stored), status })
+    }
+}
+
+/// Whether the stage vouches for what it holds.
+fn verified(status: &StageStatus) -> Condition {
+    let kind = "Verified".to_owned();
+    let unverified = status.current.values().find(|held| held.verified_at.is_none());
+    match unverified {
+        _ if status.current.is_empty() => {
+            let message = "no freight has been promoted here".to_owned();
+            condition(kind, ConditionStatus::Unknown, "NoFreight", message)
+        }
+        Some(held) => {
+            let message = format!("freight {} is here but not verified", held.freight);
+            condition(kind, ConditionStatus::False, "NotVerified", message)
+        }
+        None => {
+            let message = "every freight here is verified".to_owned();
+            condition(kind, ConditionStatus::True, "Verified", message)
+        }
+    }
+}
+
+/// Whether something waits to come here, and for what.
+fn up_to_date(status: &StageStatus) -> Condition {
+    let kind = "UpToDate".to_owned();
+    match status.waiting.first() {
+        Some(waiting) => {
+            let message = format!("{}: {}", waiting.subject, waiting.message);
+            condition(kind, ConditionStatus::False, &waiting.reason, message)
+        }
+        None => condition(kind, ConditionStatus::True, "NothingWaits", "nothing waits".to_owned()),
     }
 }
 

@@ -14,7 +14,7 @@ use super::super::answer::{
 };
 use super::super::auth::Caller;
 
-pub(super) async fn list(
+pub(in crate::server) async fn list(
     State(server): State<Server>,
     Parameters(_): Parameters<ListQuery>,
 ) -> Answer<Json<Page<v1::Project>>> {
@@ -25,7 +25,7 @@ pub(super) async fn list(
     Ok(Json(Page { items, next: None }))
 }
 
-pub(super) async fn read(
+pub(in crate::server) async fn read(
     State(server): State<Server>,
     Path(project): Path<String>,
 ) -> Answer<Json<v1::Project>> {
@@ -36,7 +36,7 @@ pub(super) async fn read(
     }
 }
 
-pub(super) async fn write(
+pub(in crate::server) async fn write(
     State(server): State<Server>,
     Extension(caller): Extension<Caller>,
     Path(project): Path<String>,
@@ -59,7 +59,7 @@ pub(super) async fn write(
     Ok((status, Json(wire(&server, &put.stored).await?)))
 }
 
-pub(super) async fn remove(
+pub(in crate::server) async fn remove(
     State(server): State<Server>,
     Extension(caller): Extension<Caller>,
     Path(project): Path<String>,

@@ -1,0 +1,75 @@
+//! Which handler serves which operation.
+
+use axum::routing::{MethodRouter, delete, get, post, put};
+use reconciler_domain::policy::Policy;
+use reconciler_domain::stage::Stage;
+use reconciler_domain::verification::Verification;
+use reconciler_domain::warehouse::Warehouse;
+
+use super::definitions::{self, project};
+use super::{Server, freight, health, openapi, previews, promotions, stages, tokens, version};
+
+/// The handler of the operation with this id, behind its method.
+pub(super) fn handler(operation: &str) -> Option<MethodRouter<Server>> {
+    Some(match operation {
+        "health" => get(health),
+        "version" => get(version),
+        "openapi" => get(openapi),
+        "whoami" => get(tokens::whoami),
+        "listTokens" => get(tokens::list),
+        "createToken" => post(tokens::create),
+        "revokeToken" => delete(tokens::revoke),
+        "listProjects" => get(project::list),
+        "getProject" => get(project::read),
+        "putProject" => put(project::write),
+        "deleteProject" => delete(project::remove),
+        "getPipeline" => get(stages::pipeline),
+        "preview" => post(previews::preview),
+        "listWarehouses" => get(definitions::list::<Warehouse>),
+        "getWarehouse" => get(definitions::read::<Warehouse>),
+        "putWarehouse" => put(definitions::write::<Warehouse>),
+        "deleteWarehouse" => delete(definitions::remove::<Warehouse>),
+        "refreshWarehouse" => post(definitions::refresh),
+        "listStages" => get(definitions::list::<Stage>),
+        "getStage" => get(definitions::read::<Stage>),
+        "putStage" => put(definitions::write::<Stage>),
+        "deleteStage" => delete(definitions::remove::<Stage>),
+        "explainStage" => get(stages::explain_stage),
+        "listVerifications" => get(definitions::list::<Verification>),
+        "getVerification" => get(definitions::read::<Verification>),
+        "putVerification" => put(definitions::write::<Verification>),
+        "deleteVerification" => delete(definitions::remove::<Verification>),
+        "listPolicies" => get(definitions::list::<Policy>),
+        "getPolicy" => get(definitions::read::<Policy>),
+        "putPolicy" => put(definitions::write::<Policy>),
+        "deletePolicy" => delete(definitions::remove::<Policy>),
+        "renamePolicy" => post(definitions::rename),
+        "listFreight" => get(freight::list),
+        "getFreight" => get(freight::read),
+        "approveFreight" => post(freight::approve),
+        "listPromotions" => get(promotions::list),
+        "createPromotion" => post(promotions::create),
+        "getPromotion" => get(promotions::read),
+        "approvePromotion" => post(promotions::approve_promotion),
+        "abortPromotion" => post(promotions::abort_promotion),
+        "listPromotionEvents" => get(promotions::events),
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use reconciler_api::operation::OPERATIONS;
+
+    use super::handler;
+
+    #[test]
+    fn every_operation_of_the_contract_has_a_handler() {
+        let without: Vec<&str> = OPERATIONS
+            .iter()
+            .map(|operation| operation.id)
+            .filter(|id| handler(id).is_none())
+            .collect();
+        assert_eq!(without, Vec::<&str>::new());
+    }
+}
