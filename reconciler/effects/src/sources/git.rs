@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::Failure;
 use crate::Effects;
-use crate::git::{CommitId, CommitInfo, GitError, HistoryLimit, RepoUrl};
+use crate::git::{CommitId, CommitInfo, GitError, HistoryLimit, RepoUrl, RepoUrlError};
 
 /// Commits that are looked at for those that match.
 const SCAN_MAX: usize = 1_000;
@@ -50,10 +50,8 @@ pub(super) async fn look(
     source: &GitSource,
     known: &[Artifact],
 ) -> Result<Vec<Artifact>, Failure> {
-    let repo: RepoUrl = source
-        .repo
-        .parse()
-        .map_err(|error| Failure::new(format_args!("repository {:?}: {error}", source.repo)))?;
+    // The text itself is not repeated: what is refused may hold a password.
+    let repo: RepoUrl = source.repo.parse().map_err(|error: RepoUrlError| Failure::new(error))?;
     let filter =
         PathFilter::new(&source.include_paths, &source.exclude_paths).map_err(Failure::new)?;
     let git = effects.git();

@@ -13,7 +13,8 @@ use super::{Done, Halt, RunContext};
 use crate::Effects;
 use crate::git::{
     Class, CommitId, CommitOutcome, CommitRequest, FileDiff, Git, GitError, NewCommit, PushOutcome,
-    PushRequest, RepoUrl, RevertConflict, RevertOutcome, RevertRequest, Signature, Source, Trailer,
+    PushRequest, RepoUrl, RepoUrlError, RevertConflict, RevertOutcome, RevertRequest, Signature,
+    Source, Trailer,
 };
 use crate::workdir::WorkDir;
 
@@ -198,7 +199,8 @@ fn signature(name: &str, email: &str, time: jiff::Timestamp) -> Signature {
 }
 
 pub(super) fn repo(text: &str) -> Result<RepoUrl, Halt> {
-    text.parse().map_err(|error| Halt::never(format_args!("repository {text:?}: {error}")))
+    // The text itself is not repeated: what is refused may hold a password.
+    text.parse().map_err(|error: RepoUrlError| Halt::of(&error, false))
 }
 
 pub(super) fn commit_id(repo: &RepoUrl, text: &str) -> Result<CommitId, Halt> {

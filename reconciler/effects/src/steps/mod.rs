@@ -28,7 +28,7 @@ use reconciler_domain::id::{ProjectName, PromotionId, StageName, StepName};
 use reconciler_domain::step::{Call, Record, StepOutcome};
 use serde_json::{Map, Value};
 
-use workspace::Workspace;
+use workspace::{Change, Workspace};
 
 use crate::{Effects, blocking};
 pub(crate) use probe::probe;
@@ -105,7 +105,8 @@ async fn carry_out(
 ) -> Result<Done, Halt> {
     let workspace = Workspace::open(effects, cx, rebuild);
     match call {
-        Call::GitClone(_) | Call::YamlUpdate(_) => workspace.advance(call).await,
+        Call::GitClone(clone) => workspace.advance(Change::Clone(clone)).await,
+        Call::YamlUpdate(update) => workspace.advance(Change::Update(update)).await,
         Call::GitCommit(commit) => git::commit(effects, cx, &workspace.fill().await?, commit).await,
         Call::GitPush(push) => git::push(effects, cx, &workspace, push).await,
         Call::GitRevert(revert) => git::revert(effects, cx, revert).await,

@@ -54,7 +54,7 @@ async fn state_moved(
     plan: &PlanRecord,
 ) -> Result<Option<String>, Halt> {
     let workspace = Workspace::open(effects, cx, &[]);
-    let dir = workspace.left().await?;
+    let dir = workspace.left()?;
     let module = rel_path(&plan.call.dir)?;
     let Some(dir) = dir.filter(|dir| dir.resolve(&module).is_ok()) else {
         // Without the module nobody can ask its backend; planning again costs little.
@@ -65,6 +65,7 @@ async fn state_moved(
     };
     let module = infra::module(effects, cx, &workspace, &dir, &plan.call).await?;
     if module.state == State::Declared {
+        workspace.unmark().await?;
         infra::init(effects, &module).await?;
     }
     let state = module.state(effects.shutdown()).await.map_err(|error| infra::halt(&error))?;

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use indexmap::IndexMap;
 use reconciler_domain::id::StepName;
 use reconciler_domain::step::{
-    Call, Checkout, CheckoutAt, CloneCall, CloneRecord, CommitCall, Record,
+    Call, Checkout, CheckoutAt, CloneCall, CloneRecord, CommitCall, Record, UpdateCall,
 };
 use rustix::fs::Mode;
 use serde::{Deserialize, Serialize};
@@ -41,6 +41,12 @@ struct Marker {
     holds: Vec<Call>,
 }
 
+/// A call that changes the directory.
+pub(super) enum Change<'a> {
+    Clone(&'a CloneCall),
+    Update(&'a UpdateCall),
+}
+
 impl<'a> Workspace<'a> {
     pub(super) fn open(
         effects: &'a Effects,
@@ -59,17 +65,15 @@ impl<'a> Workspace<'a> {
 
     /// The directory with the results of the needed calls in it.
     pub(super) async fn fill(&self) -> Result<WorkDir, Halt> {
-        let needed: Vec<Call> = self.needed().cloned().collect();
-        if self.marker().await.is_some_and(|marker| marker.holds == needed) {
-            match self.root()?.open_dir(&self.key) {
-                Ok(dir) => return Ok(dir),
-                Err(WorkdirError::NotFound { .. }) => {}
-                Err(error) => return Err(Halt::of(&error, true)),
-            }
+        let needed: Vec<Call> = self.needed().map(|change| change.call()).collect();
+        if self.marker().await.is_some_and(|marker| marker.holds == needed)
+            && let Some(dir) = self.left()?
+        {
+            return Ok(dir);
         }
         let dir = self.fresh().await?;
-        for call in &needed {
-            self.change(&dir, call).await?;
+        for change in self.needed() {
+            self.make(&dir, &change).await?;
         }
         self.mark(needed).await?;
         Ok(dir)
@@ -82,9 +86,8 @@ impl<'a> Workspace<'a> {
         Ok(dir)
     }
 
-    /// What is left of the directory, for a tool that only asks the module about its surroundings.
-    pub(super) async fn left(&self) -> Result<Option<WorkDir>, Halt> {
-        self.unmark().await?;
+    /// What is left of the directory, whether it is complete or not.
+    pub(super) fn left(&self) -> Result<Option<WorkDir>, Halt> {
         match self.root()?.open_dir(&self.key) {
             Ok(dir) => Ok(Some(dir)),
             Err(WorkdirError::NotFound { .. }) => Ok(None),
@@ -93,12 +96,11 @@ impl<'a> Workspace<'a> {
     }
 
     /// Carries out a call that changes the directory.
-    pub(super) async fn advance(&self, call: &Call) -> Result<Done, Halt> {
+    pub(super) async fn advance(&self, change: Change<'_>) -> Result<Done, Halt> {
         let dir = self.take().await?;
-        let done = self.change(&dir, call).await?;
-        let mut holds: Vec<Call> = self.needed().cloned().collect();
-        holds.push(pinned(call, &done.record));
-        self.mark(holds).await?;
+        let done = self.make(&dir, &change).await?;
+        let holds = self.needed().map(|change| change.call());
+        self.mark(holds.chain([pinned(change.call(), &done.record)]).collect()).await?;
         Ok(done)
     }
 
@@ -107,12 +109,12 @@ impl<'a> Workspace<'a> {
     pub(super) async fn commit_again(&self, wanted: &str) -> Result<bool, Halt> {
         let dir = self.fresh().await?;
         for (_, call) in self.rebuild {
-            let Call::GitCommit(commit) = call else {
-                self.change_if_local(&dir, call).await?;
-                continue;
-            };
-            if self.is_made(&dir, commit, wanted).await? {
-                return Ok(true);
+            if let Call::GitCommit(commit) = call {
+                if self.is_made(&dir, commit, wanted).await? {
+                    return Ok(true);
+                }
+            } else if let Some(change) = Change::of(call) {
+                self.make(&dir, &change).await?;
             }
         }
         Ok(false)
@@ -123,28 +125,14 @@ impl<'a> Workspace<'a> {
         Ok(matches!(&done.record, Record::Commit(made) if made.commit.as_deref() == Some(wanted)))
     }
 
-    async fn change_if_local(&self, dir: &WorkDir, call: &Call) -> Result<(), Halt> {
-        if changes_directory(call) {
-            self.change(dir, call).await?;
-        }
-        Ok(())
+    fn needed(&self) -> impl Iterator<Item = Change<'a>> + use<'a> {
+        self.rebuild.iter().filter_map(|(_, call)| Change::of(call))
     }
 
-    fn needed(&self) -> impl Iterator<Item = &'a Call> {
-        self.rebuild.iter().map(|(_, call)| call).filter(|call| changes_directory(call))
-    }
-
-    async fn change(&self, dir: &WorkDir, call: &Call) -> Result<Done, Halt> {
-        match call {
-            Call::GitClone(clone) => self.clone(dir, clone).await,
-            Call::YamlUpdate(update) => yaml::update(dir, update).await,
-            Call::GitCommit(_)
-            | Call::GitPush(_)
-            | Call::GitRevert(_)
-            | Call::TfPlan(_)
-            | Call::TfApply(_)
-            | Call::TfOutput(_)
-            | Call::Http(_) => unreachable!("only calls that change the directory come here"),
+    async fn make(&self, dir: &WorkDir, change: &Change<'_>) -> Result<Done, Halt> {
+        match change {
+            Change::Clone(clone) => self.clone(dir, clone).await,
+            Change::Update(update) => yaml::update(dir, update).await,
         }
     }
 
@@ -211,7 +199,8 @@ impl<'a> Workspace<'a> {
         written.await.map_err(|error| self.io("write", &error))
     }
 
-    async fn unmark(&self) -> Result<(), Halt> {
+    /// Says that the directory cannot be relied on.
+    pub(super) async fn unmark(&self) -> Result<(), Halt> {
         let file = self.marker_file();
         match blocking(move || std::fs::remove_file(file)).await {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -234,34 +223,42 @@ impl<'a> Workspace<'a> {
     }
 }
 
-fn changes_directory(call: &Call) -> bool {
-    match call {
-        Call::GitClone(_) | Call::YamlUpdate(_) => true,
-        Call::GitCommit(_)
-        | Call::GitPush(_)
-        | Call::GitRevert(_)
-        | Call::TfPlan(_)
-        | Call::TfApply(_)
-        | Call::TfOutput(_)
-        | Call::Http(_) => false,
+impl<'a> Change<'a> {
+    fn of(call: &'a Call) -> Option<Self> {
+        match call {
+            Call::GitClone(clone) => Some(Self::Clone(clone)),
+            Call::YamlUpdate(update) => Some(Self::Update(update)),
+            Call::GitCommit(_)
+            | Call::GitPush(_)
+            | Call::GitRevert(_)
+            | Call::TfPlan(_)
+            | Call::TfApply(_)
+            | Call::TfOutput(_)
+            | Call::Http(_) => None,
+        }
+    }
+
+    fn call(&self) -> Call {
+        match *self {
+            Self::Clone(clone) => Call::GitClone(clone.clone()),
+            Self::Update(update) => Call::YamlUpdate(update.clone()),
+        }
     }
 }
 
 /// The call that gives the same directory again, whatever the branches do meanwhile.
-fn pinned(call: &Call, record: &Record) -> Call {
-    let (Call::GitClone(clone), Record::Clone(record)) = (call, record) else {
-        return call.clone();
-    };
-    let mut clone = clone.clone();
-    for checkout in &mut clone.checkouts {
-        if let (CheckoutAt::Branch(branch), Some(commit)) =
-            (&checkout.at, record.commits.get(&checkout.dir))
-        {
-            let (branch, commit) = (branch.clone(), commit.clone());
-            checkout.at = CheckoutAt::Pinned { branch, commit };
+fn pinned(mut call: Call, record: &Record) -> Call {
+    if let (Call::GitClone(clone), Record::Clone(record)) = (&mut call, record) {
+        for checkout in &mut clone.checkouts {
+            if let (CheckoutAt::Branch(branch), Some(commit)) =
+                (&checkout.at, record.commits.get(&checkout.dir))
+            {
+                let (branch, commit) = (branch.clone(), commit.clone());
+                checkout.at = CheckoutAt::Pinned { branch, commit };
+            }
         }
     }
-    Call::GitClone(clone)
+    call
 }
 
 fn revision(repo: &RepoUrl, at: &CheckoutAt) -> Result<Revision, Halt> {

@@ -1,5 +1,7 @@
 //! The other process of the tests that kill one: the infra shim, and a starter of applies.
 
+mod call;
+
 use std::process::ExitCode;
 
 use reconciler_effects::infra::run::ApplySpec;
@@ -14,6 +16,12 @@ fn main() -> ExitCode {
         Some(first) if first == shim::ARGUMENT => shim_main(args),
         Some(first) if first == "start-apply" => {
             start_apply(args.filter_map(|arg| arg.into_string().ok()).collect())
+        }
+        Some(first) if first == "run-call" => {
+            let order = args.next().and_then(|order| order.into_string().ok());
+            order
+                .and_then(|order| call::run(&order))
+                .map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS)
         }
         _ => ExitCode::from(2),
     }

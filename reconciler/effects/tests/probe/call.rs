@@ -1,0 +1,45 @@
+//! Carries one call out as a daemon would, for tests that kill it meanwhile.
+
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use reconciler_domain::id::{ProjectName, PromotionId, StageName, StepName};
+use reconciler_domain::step::{Call, StepOutcome};
+use reconciler_effects::http::EgressPolicy;
+use reconciler_effects::{Effects, EffectsConfig, RunContext, WorkdirKind};
+use serde::Deserialize;
+
+/// What to carry out.
+#[derive(Deserialize)]
+struct Order {
+    data_dir: PathBuf,
+    project: ProjectName,
+    stage: StageName,
+    promotion: PromotionId,
+    undo: bool,
+    now: Timestamp,
+    step: StepName,
+    call: Call,
+    rebuild: Vec<(StepName, Call)>,
+}
+
+/// Carries out the order in the file; `None` if that failed in any way.
+pub(crate) fn run(order: &str) -> Option<()> {
+    let order: Order = serde_json::from_slice(&std::fs::read(order).ok()?).ok()?;
+    let runtime = tokio::runtime::Runtime::new().ok()?;
+    runtime.block_on(async {
+        let effects = Effects::open(EffectsConfig {
+            egress: EgressPolicy::with_private(),
+            ..EffectsConfig::new(order.data_dir, [7; 32])
+        });
+        let cx = RunContext {
+            project: order.project,
+            stage: order.stage,
+            promotion: order.promotion,
+            workdir: if order.undo { WorkdirKind::Undo } else { WorkdirKind::Main },
+            now: order.now,
+        };
+        let outcome = effects.ok()?.run(&cx, &order.step, &order.call, &order.rebuild).await;
+        matches!(outcome, Ok(StepOutcome::Done { .. })).then_some(())
+    })
+}

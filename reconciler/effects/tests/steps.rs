@@ -1,0 +1,19 @@
+//! The door against real git, real infra and real servers, with everything that can go away going
+//! away in between.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+#[path = "steps/calls.rs"]
+mod calls;
+#[path = "steps/checks.rs"]
+mod checks;
+#[path = "support/githttp.rs"]
+#[expect(dead_code, reason = "other tests use the rest")]
+mod githttp;
+#[path = "steps/harness.rs"]
+mod harness;
+#[path = "steps/sources.rs"]
+mod sources;
+#[path = "effects/support.rs"]
+mod support;
+#[path = "steps/world.rs"]
+mod world;

@@ -1,0 +1,424 @@
+//! What single calls say and leave behind when the world is not as they would like it.
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::StatusCode;
+use indexmap::IndexMap;
+use reconciler_domain::infra::Action;
+use reconciler_domain::plan::Base;
+use reconciler_domain::step::{
+    Applied, ApplyCall, Call, HttpCall, OutputCall, PlanCall, PlanRecord, PlannedOutput, PushCall,
+    Record, RevertCall, StepOutcome, UpdateCall,
+};
+use reconciler_effects::{RunContext, Stopping, WorkdirKind};
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use crate::support::scripted;
+use crate::world::{REPO, Task, World, cx, done, git, name, now, update_call};
+
+fn failed(outcome: StepOutcome) -> (String, bool, Record) {
+    match outcome {
+        StepOutcome::Failed { message, retry, record } => (message, retry, record),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn an_edit_says_what_it_cannot_set() {
+    let mut world = World::new().await;
+    world.checkout().await;
+    let refused = async |path: &str, key: &str, value| {
+        let updates = IndexMap::from([(key.to_owned(), value)]);
+        let call = Call::YamlUpdate(UpdateCall { path: path.to_owned(), updates });
+        let (message, retry, _) = failed(world.run(&world.task("edit", call)).await);
+        assert!(!retry, "{message}");
+        message
+    };
+    insta::assert_snapshot!(refused("src/values.yaml", "image.tga", json!("2")).await, @"src/values.yaml: key `image.tga` is not in the first document; only existing values are set");
+    insta::assert_snapshot!(refused("src/values.yaml", "image.tag", json!([1])).await, @"src/values.yaml: the value for key `image.tag` cannot be set: a list or an object is no scalar; set each of its values by its own key");
+    insta::assert_snapshot!(refused("src/none.yaml", "a", json!("2")).await, @"src/none.yaml: `src/none.yaml` does not exist in the working directory");
+    insta::assert_snapshot!(refused("../../etc/passwd", "a", json!("2")).await, @"path `../../etc/passwd` is refused: give a path relative to the working directory without `..`");
+}
+
+#[tokio::test]
+async fn a_commit_shows_its_files_and_nothing_to_commit_is_nothing_to_push() {
+    let mut world = World::new().await;
+    let base = world.checkout().await;
+    let unchanged = world.run(&world.task("commit", world.commit_call(&base))).await;
+    let (outputs, record) = done(unchanged);
+    assert_eq!(json!(outputs), json!({ "changed": false, "commit": "" }));
+    assert!(matches!(record, Record::Commit(made) if made.commit.is_none()));
+    let before = world.happened();
+    let (outputs, _) = done(world.run(&world.task("push", world.push_call(None))).await);
+    assert_eq!(json!(outputs), json!({ "commit": "", "branch": "main" }));
+    assert_eq!(world.happened(), before);
+
+    world.prepare("edit", update_call("2.0.0")).await;
+    let call = world.commit_call(&base);
+    let Record::Commit(made) = world.prepare("commit", call).await else { panic!() };
+    let [file] = made.files.as_slice() else { panic!("{:?}", made.files) };
+    assert!(file.old_blob.is_some() && file.new_blob.is_some() && file.path == "values.yaml");
+    assert!(file.patch.contains("+  tag: 2.0.0 # set by promotions"), "{}", file.patch);
+}
+
+#[tokio::test]
+async fn infra_files_never_get_into_a_commit() {
+    let mut world = World::new().await;
+    let base = world.checkout().await;
+    world.prepare("edit", update_call("2.0.0")).await;
+    let call = Call::TfPlan(world.plan_call());
+    world.prepare("plan", call).await;
+    let call = world.commit_call(&base);
+    let Record::Commit(made) = world.prepare("commit", call).await else { panic!() };
+    let files: Vec<&str> = made.files.iter().map(|file| file.path.as_str()).collect();
+    assert_eq!(files, ["values.yaml"]);
+}
+
+#[tokio::test]
+async fn a_push_lands_on_what_others_pushed() {
+    let mut world = World::new().await;
+    let commit = world.commit().await;
+    world.write("other.txt", "theirs\n");
+    world.publish("theirs");
+    let call = world.push_call(Some(&commit));
+    let Record::Push(push) = world.prepare("push", call).await else { panic!() };
+    assert_ne!(push.commit.as_deref(), Some(commit.as_str()));
+    assert_eq!(push.commit.unwrap(), world.tip());
+    assert!(world.published("values.yaml").contains("2.0.0"));
+    assert!(world.published("other.txt").contains("theirs"));
+
+    let hook = world.path("served/app.git/hooks/pre-receive");
+    std::fs::write(&hook, "#!/bin/sh\nexit 1\n").unwrap();
+    std::fs::set_permissions(&hook, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let other = Call::GitPush(PushCall {
+        repo: world.server.url(REPO),
+        branch: "release".to_owned(),
+        commit: Some(commit),
+        mark: "prod.1/commit".to_owned(),
+    });
+    let (message, retry, _) = failed(world.run(&world.task("push", other)).await);
+    assert!(!retry && message.contains("hook declined"), "{message}");
+}
+
+#[tokio::test]
+async fn an_undo_never_overwrites_what_others_wrote() {
+    let mut world = World::new().await;
+    let commit = world.commit().await;
+    let call = world.push_call(Some(&commit));
+    world.prepare("push", call).await;
+    git(&world.path("people"), &["pull", "--quiet"]);
+    world.write("values.yaml", "image:\n  tag: 3.0.0\n");
+    world.publish("by hand");
+    let before = world.tip();
+    let call = Call::GitRevert(RevertCall {
+        repo: world.server.url(REPO),
+        branch: "main".to_owned(),
+        commit: commit.clone(),
+        author_name: "Lockstep".to_owned(),
+        author_email: "lockstep@example.com".to_owned(),
+        date: now(),
+        mark: "prod.1/push".to_owned(),
+    });
+    let task = Task { workdir: WorkdirKind::Undo, ..world.task("push", call) };
+    let (message, retry, _) = failed(world.run(&task).await);
+    let blob = |at: &str| git(&world.path("people"), &["rev-parse", &format!("{at}:values.yaml")]);
+    assert!(!retry && world.tip() == before, "{message}");
+    for part in ["values.yaml: somebody else changed the same lines", blob("HEAD").trim(), &commit]
+    {
+        assert!(message.contains(part), "{part}: {message}");
+    }
+}
+
+async fn planned(world: &mut World) -> PlanRecord {
+    world.checkout().await;
+    let call = Call::TfPlan(world.plan_call());
+    match world.prepare("plan", call).await {
+        Record::Plan(plan) => *plan,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn apply(world: &World, plan: &PlanRecord) -> Task {
+    let call = ApplyCall { plan: Box::new(plan.clone()), run: "prod.1-apply".to_owned() };
+    world.task("apply", Call::TfApply(call))
+}
+
+fn created(record: Record) -> Vec<String> {
+    match record {
+        Record::Applied(Applied { created }) => created,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_plan_keeps_no_secret_and_its_outputs_are_typed() {
+    let mut world = World::new().await;
+    let plan = planned(&mut world).await;
+    assert_eq!(plan.summary.create, 2);
+    assert_eq!(plan.outputs["fixed"], PlannedOutput::Known(json!("known")));
+    assert_eq!(plan.outputs["where"], PlannedOutput::Unknown);
+    assert_eq!(plan.outputs["hidden"], PlannedOutput::Sensitive);
+    assert!(!serde_json::to_string(&plan).unwrap().contains("s3cret"));
+    world.go();
+    let task = apply(&world, &plan);
+    done(world.run(&task).await);
+    let output = Call::TfOutput(OutputCall { plan: world.plan_call() });
+    let (outputs, _) = done(world.run(&world.task("output", output)).await);
+    let names: Vec<&String> = outputs.keys().collect();
+    assert_eq!(names, ["fixed", "where"]);
+
+    let again = Call::TfPlan(world.plan_call());
+    let (outputs, record) = done(world.run(&world.task("plan", again)).await);
+    assert_eq!(outputs["has_changes"], json!(false));
+    let Record::Plan(plan) = record else { panic!() };
+    std::fs::remove_dir_all(world.path("data/plans")).unwrap();
+    let task = apply(&world, &plan);
+    assert_eq!(created(done(world.run(&task).await).1), [""; 0], "there was nothing to run");
+}
+
+#[tokio::test]
+async fn only_the_stored_plan_is_applied() {
+    let mut world = World::new().await;
+    let plan = planned(&mut world).await;
+    let file = world.path("data/plans").join(&plan.file);
+    let mut bytes = std::fs::read(&file).unwrap();
+    bytes.push(0);
+    std::fs::write(&file, bytes).unwrap();
+    let (message, retry, _) = failed(world.run(&apply(&world, &plan)).await);
+    assert!(!retry && message.contains("was changed"), "{message}");
+    std::fs::remove_file(&file).unwrap();
+    let (message, retry, _) = failed(world.run(&apply(&world, &plan)).await);
+    assert!(!retry && message.contains("is gone"), "{message}");
+    assert!(!world.path("effects").exists());
+}
+
+#[tokio::test]
+async fn a_stale_plan_changes_nothing_and_a_moved_base_is_seen() {
+    let mut world = World::new().await;
+    let stale = planned(&mut world).await;
+    let branch = Base::Branch {
+        repo: world.server.url(REPO),
+        branch: "main".to_owned(),
+        commit: world.tip(),
+    };
+    let bases = [branch, Base::State(Box::new(stale.clone()))];
+    let probe = async || world.open().probe(&cx(WorkdirKind::Main), &bases).await.unwrap();
+    assert_eq!(probe().await, [""; 0]);
+    let plan = planned(&mut world).await;
+    world.go();
+    done(world.run(&apply(&world, &plan)).await);
+    world.write("other.txt", "theirs\n");
+    world.publish("theirs");
+    let moved = world.open().probe(&cx(WorkdirKind::Main), &bases).await.unwrap();
+    let [branch, state] = moved.as_slice() else { panic!("{moved:?}") };
+    assert!(branch.contains("\"main\"") && branch.ends_with(&world.tip()), "{branch}");
+    assert!(state.contains("moved from none to serial"), "{state}");
+    let before = world.happened();
+    let (message, retry, _) = failed(world.run(&apply(&world, &stale)).await);
+    assert!(!retry && message.contains("promote again"), "{message}");
+    assert_eq!(world.happened(), before);
+}
+
+#[tokio::test]
+async fn a_failed_apply_says_what_it_created() {
+    let mut world = World::new().await;
+    let broken = r#"
+resource "terraform_data" "fine" {}
+resource "terraform_data" "broken" {
+  depends_on = [terraform_data.fine]
+  provisioner "local-exec" { command = "echo no such region >&2; exit 3" }
+}
+variable "world" { type = string }
+"#;
+    world.write("infra/main.tf", broken);
+    world.publish("broken");
+    let plan = planned(&mut world).await;
+    assert_eq!(plan.summary.addresses[&Action::Create].len(), 2);
+    let (message, retry, record) = failed(world.run(&apply(&world, &plan)).await);
+    assert!(!retry && message.contains("no such region"), "{message}");
+    assert_eq!(created(record), ["terraform_data.fine", "terraform_data.broken"]);
+}
+
+#[tokio::test]
+async fn an_apply_that_was_cut_off_is_never_guessed_at() {
+    let mut world = World::new().await;
+    let plan = planned(&mut world).await;
+    let task = apply(&world, &plan);
+    let mut child = world.spawn(&task);
+    while !world.path("effects").exists() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let run = std::fs::read_dir(world.path("data/runs/shop")).unwrap().next().unwrap().unwrap();
+    // What a machine that stops does to every process of the run.
+    reconciler_effects::infra::run::kill(&run.path()).await.unwrap();
+    let StepOutcome::Uncertain { message } = world.run(&task).await else { panic!() };
+    for part in
+        ["Completed: terraform_data.quick.", "terraform_data.slow (create)", "promote again"]
+    {
+        assert!(message.contains(part), "{part}: {message}");
+    }
+    assert_eq!(std::fs::read_to_string(world.path("effects")).unwrap().lines().count(), 1);
+}
+
+#[tokio::test]
+async fn an_apply_past_its_time_is_asked_to_end() {
+    let mut world = World::new().await;
+    let plan = planned(&mut world).await;
+    let task = apply(&world, &plan);
+    let mut child = world.spawn(&task);
+    while !world.path("effects").exists() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let late = RunContext { now: now() + plan.call.timeout, ..cx(task.workdir) };
+    let outcome = world.open().run(&late, &name(&task.step), &task.call, &[]).await.unwrap();
+    let (message, retry, record) = failed(outcome);
+    assert!(!retry, "{message}");
+    assert_eq!(created(record), ["terraform_data.quick", "terraform_data.slow"]);
+}
+
+#[tokio::test]
+async fn an_apply_that_finds_the_state_locked_may_be_tried_again() {
+    let mut world = World::new().await;
+    let plan = planned(&mut world).await;
+    let first = apply(&world, &plan);
+    let mut child = world.spawn(&first);
+    while !world.path("effects").exists() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let call = PlanCall { lock_timeout: Duration::ZERO, ..plan.call.clone() };
+    let plan = Box::new(PlanRecord { call, ..plan });
+    let second = Call::TfApply(ApplyCall { plan, run: "prod.1-other".to_owned() });
+    // Its own directories: the first one's are in use.
+    let second = Task { workdir: WorkdirKind::Undo, ..world.task("apply", second) };
+    for _ in 0..2 {
+        let (message, retry, _) = failed(world.run(&second).await);
+        assert!(retry && message.contains("state lock"), "{message}");
+    }
+    world.go();
+    assert!(child.wait().unwrap().success());
+    let (message, retry, _) = failed(world.run(&second).await);
+    assert!(!retry && message.contains("promote again"), "{message}");
+    assert_eq!(std::fs::read_to_string(world.path("effects")).unwrap().lines().count(), 1);
+}
+
+#[tokio::test]
+async fn a_run_that_died_before_it_began_is_started_again() {
+    let mut world = World::new().await;
+    let plan = planned(&mut world).await;
+    let task = apply(&world, &plan);
+    world.go();
+    done(world.run(&task).await);
+    // The same shim, dead by now, has claimed the run of a plan in a world without a state.
+    let runs = world.path("data/runs/shop");
+    let run = std::fs::read_dir(&runs).unwrap().next().unwrap().unwrap().path();
+    let shim = std::fs::read(run.join("shim.json")).unwrap();
+    std::fs::remove_dir_all(&run).unwrap();
+    std::fs::create_dir(&run).unwrap();
+    std::fs::write(run.join("shim.json"), shim).unwrap();
+    let StepOutcome::Uncertain { .. } = world.run(&task).await else { panic!("the state moved") };
+    std::fs::remove_dir_all(world.path("data/states")).unwrap();
+    let before = world.happened();
+    done(world.run(&task).await);
+    assert_eq!(world.happened(), before + 1);
+}
+
+fn http(url: &str) -> HttpCall {
+    HttpCall {
+        url: url.to_owned(),
+        method: "POST".to_owned(),
+        headers: [].into(),
+        body: None,
+        timeout: Duration::from_secs(5),
+        success: "response.status == 200".to_owned(),
+        outputs: [].into(),
+        at_most_once: true,
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_may_have_arrived_is_not_sent_again() {
+    let world = World::new().await;
+    let send = async |call: HttpCall| world.run(&world.task("notify", Call::Http(call))).await;
+    let closed = format!("http://127.0.0.1:{}/x?token=s3cret", crate::support::free_port());
+    let (message, retry, _) = failed(send(http(&closed)).await);
+    assert!(retry && !message.contains("s3cret"), "{message}");
+
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let cuts = format!("http://{}/x?token=s3cret", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = [0; 1024];
+            tokio::io::AsyncReadExt::read(&mut stream, &mut request).await.unwrap();
+        }
+    });
+    let StepOutcome::Uncertain { message } = send(http(&cuts)).await else { panic!() };
+    assert!(message.contains("look there") && !message.contains("s3cret"), "{message}");
+    let (_, retry, _) = failed(send(HttpCall { at_most_once: false, ..http(&cuts) }).await);
+    assert!(retry);
+}
+
+#[tokio::test]
+async fn an_answer_is_judged() {
+    let world = World::new().await;
+    let router = Router::new()
+        .route("/busy", axum::routing::any(|| async { (StatusCode::BAD_GATEWAY, "later") }))
+        .route("/no", axum::routing::any(|| async { (StatusCode::CONFLICT, "not\n now") }))
+        .route("/yes", axum::routing::any(|| async { axum::Json(json!({ "n": [1, 2] })) }));
+    let url = scripted(router).await;
+    let send = async |path: &str, call: HttpCall| {
+        let call = HttpCall { url: url.join(path).unwrap().to_string(), ..call };
+        world.run(&world.task("notify", Call::Http(call))).await
+    };
+    let often = HttpCall { at_most_once: false, ..http("") };
+    assert!(failed(send("busy", often.clone()).await).1);
+    assert!(!failed(send("busy", http("")).await).1, "it may have been acted on");
+    let (message, retry, _) = failed(send("no", often.clone()).await);
+    assert!(!retry && message.contains("answered 409: not now, which `success`"), "{message}");
+    let outputs = [("second".to_owned(), "response.json.n[1]".to_owned())].into();
+    let (values, _) = done(send("yes", HttpCall { outputs, ..often.clone() }).await);
+    assert_eq!(json!(values), json!({ "second": 2 }));
+    let outputs = [("third".to_owned(), "response.json.n[2]".to_owned())].into();
+    let (message, retry, _) = failed(send("yes", HttpCall { outputs, ..often }).await);
+    assert!(!retry && message.contains("output \"third\""), "{message}");
+}
+
+#[tokio::test]
+async fn stopping_says_nothing_about_a_call() {
+    let world = World::new().await;
+    let task = world.task("clone", world.clone_call());
+    let shutdown = CancellationToken::new();
+    let effects = world.open_with(shutdown.clone());
+    shutdown.cancel();
+    let outcome = effects.run(&cx(task.workdir), &name(&task.step), &task.call, &[]).await;
+    assert_eq!(outcome, Err(Stopping));
+}
+
+#[tokio::test]
+async fn what_an_ended_promotion_needed_is_given_back() {
+    let mut world = World::new().await;
+    let plan = planned(&mut world).await;
+    world.go();
+    done(world.run(&apply(&world, &plan)).await);
+    let effects = world.open();
+    let clean = async |now| {
+        let cx = cx(WorkdirKind::Main);
+        effects.clean(&cx.project, &cx.promotion, now).await.unwrap();
+    };
+    let runs = || std::fs::read_dir(world.path("data/runs/shop")).unwrap().count();
+    for _ in 0..2 {
+        clean(jiff::Timestamp::now()).await;
+        assert!(!world.path("data/work/shop/prod.1").exists());
+        assert!(!world.path("data/plans/shop/prod.1").exists());
+        assert_eq!(runs(), 1);
+    }
+    clean(jiff::Timestamp::now() + Duration::from_secs(31 * 86_400)).await;
+    assert_eq!(runs(), 0);
+    assert!(world.path("data/states/shop/prod/main/terraform.tfstate").exists());
+}

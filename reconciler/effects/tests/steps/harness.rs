@@ -1,0 +1,240 @@
+//! Every kind of call is repeated, loses its surroundings, is killed in the middle, and is undone:
+//! whatever happens, its effect is there once.
+//!
+//! [`task`] matches every kind of step without a wildcard, so a new kind has to say what it does.
+
+use std::process::Child;
+use std::time::Duration;
+
+use reconciler_domain::step::{
+    ApplyCall, Call, HttpCall, OutputCall, PlanCall, PlanRecord, Record, RevertCall, StepKind,
+    StepOutcome,
+};
+use reconciler_effects::WorkdirKind;
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use crate::world::{Task, World, done, now, update_call};
+
+/// What is tried.
+#[derive(Debug, Clone, Copy)]
+enum Subject {
+    /// A step.
+    Step(StepKind),
+    /// The undo of a push.
+    Revert,
+    /// The plan of the undo of a first apply.
+    DestroyPlan,
+    /// The undo of a first apply.
+    Destroy,
+}
+
+/// When the process is killed.
+#[derive(Debug, Clone, Copy)]
+enum Kill {
+    /// So long after its start.
+    After(Duration),
+    /// As soon as something happened outside.
+    AfterEffect,
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_call_has_its_effect_once() {
+    let undo = [Subject::Revert, Subject::DestroyPlan, Subject::Destroy];
+    let mut running = JoinSet::new();
+    for subject in StepKind::ALL.into_iter().map(Subject::Step).chain(undo) {
+        running.spawn(async move {
+            repeat(subject).await;
+            let after = [0, 30, 200].map(|ms| Kill::After(Duration::from_millis(ms)));
+            for kill in after.into_iter().chain([Kill::AfterEffect]) {
+                interrupt(subject, kill).await;
+            }
+        });
+    }
+    while let Some(tried) = running.join_next().await {
+        tried.unwrap();
+    }
+}
+
+/// Again, again without its working directory, and again without its mirrors.
+async fn repeat(subject: Subject) {
+    let (world, task) = prepared(subject).await;
+    world.go();
+    let before = world.happened();
+    let first = comparable(world.run(&task).await);
+    let once = world.happened();
+    assert_eq!(once - before, effects_of(subject), "{subject:?} ran once");
+    for lost in ["nothing", "work", "mirrors"] {
+        if lost != "nothing" && world.path("data").join(lost).exists() {
+            world.lose(lost);
+        }
+        assert_eq!(comparable(world.run(&task).await), first, "{subject:?} after losing {lost}");
+        assert_eq!(world.happened(), once, "{subject:?} after losing {lost}");
+    }
+}
+
+/// Killed without a word, and taken up by another process.
+async fn interrupt(subject: Subject, kill: Kill) {
+    let (world, task) = prepared(subject).await;
+    let before = world.happened();
+    let mut child = world.spawn(&task);
+    wait_for(&world, &mut child, before, kill).await;
+    child.kill().unwrap();
+    child.wait().unwrap();
+    world.go();
+    let outcome = comparable(world.run(&task).await);
+    assert_eq!(world.happened() - before, effects_of(subject), "{subject:?} killed {kill:?}");
+    assert_eq!(comparable(world.run(&task).await), outcome, "{subject:?} killed {kill:?}");
+    assert_eq!(world.happened() - before, effects_of(subject), "{subject:?} killed {kill:?}");
+}
+
+async fn wait_for(world: &World, child: &mut Child, before: usize, kill: Kill) {
+    match kill {
+        Kill::After(pause) => tokio::time::sleep(pause).await,
+        Kill::AfterEffect => {
+            while world.happened() == before && child.try_wait().unwrap().is_none() {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        }
+    }
+}
+
+/// How many things one run makes happen outside.
+fn effects_of(subject: Subject) -> usize {
+    use reconciler_domain::step::Nature;
+    match subject {
+        Subject::Step(kind) => match kind.nature() {
+            Nature::Local => 0,
+            Nature::Effect => 1,
+        },
+        Subject::DestroyPlan => 0,
+        Subject::Revert | Subject::Destroy => 1,
+    }
+}
+
+/// An outcome without what differs from plan to plan: the file holds the time of its making.
+fn comparable(outcome: StepOutcome) -> StepOutcome {
+    let (outputs, record) = done(outcome);
+    let record = match record {
+        Record::Plan(plan) => Record::Plan(Box::new(PlanRecord {
+            file: String::new(),
+            file_digest: String::new(),
+            ..*plan
+        })),
+        other => other,
+    };
+    StepOutcome::Done { outputs, record }
+}
+
+async fn prepared(subject: Subject) -> (World, Task) {
+    let mut world = World::new().await;
+    let task = match subject {
+        Subject::Step(kind) => task(&mut world, kind).await,
+        Subject::Revert => revert(&mut world).await,
+        Subject::DestroyPlan => destroy_plan(&mut world).await,
+        Subject::Destroy => destroy(&mut world).await,
+    };
+    (world, task)
+}
+
+async fn task(world: &mut World, kind: StepKind) -> Task {
+    match kind {
+        StepKind::GitClone => world.task("clone", world.clone_call()),
+        StepKind::YamlUpdate => {
+            world.checkout().await;
+            world.task("edit", update_call("2.0.0"))
+        }
+        StepKind::GitCommit => {
+            let base = world.checkout().await;
+            world.prepare("edit", update_call("2.0.0")).await;
+            world.task("commit", world.commit_call(&base))
+        }
+        StepKind::GitPush => {
+            let commit = world.commit().await;
+            world.task("push", world.push_call(Some(&commit)))
+        }
+        StepKind::TfPlan => {
+            world.checkout().await;
+            world.task("plan", Call::TfPlan(world.plan_call()))
+        }
+        StepKind::TfApply => {
+            let plan = planned(world).await;
+            world.task("apply", apply_call(plan, "prod.1-apply"))
+        }
+        StepKind::TfOutput => {
+            applied(world).await;
+            world.task("output", Call::TfOutput(OutputCall { plan: world.plan_call() }))
+        }
+        StepKind::Http => world.task("notify", http_call(world)),
+    }
+}
+
+async fn planned(world: &mut World) -> PlanRecord {
+    world.checkout().await;
+    let call = Call::TfPlan(world.plan_call());
+    match world.prepare("plan", call).await {
+        Record::Plan(plan) => *plan,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Applies, and leaves the next run to wait again.
+async fn applied(world: &mut World) -> Vec<String> {
+    let plan = planned(world).await;
+    world.go();
+    let record = world.prepare("apply", apply_call(plan, "prod.1-apply")).await;
+    std::fs::remove_file(world.path("go")).unwrap();
+    match record {
+        Record::Applied(applied) => applied.created,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn apply_call(plan: PlanRecord, run: &str) -> Call {
+    Call::TfApply(ApplyCall { plan: Box::new(plan), run: run.to_owned() })
+}
+
+fn http_call(world: &World) -> Call {
+    Call::Http(HttpCall {
+        url: world.inbox.url.clone(),
+        method: "POST".to_owned(),
+        headers: [("Idempotency-Key".to_owned(), "prod.1/notify".to_owned())].into(),
+        body: Some(json!({ "version": "2.0.0" })),
+        timeout: Duration::from_secs(10),
+        success: "response.status == 200".to_owned(),
+        outputs: [("id".to_owned(), "response.json.id".to_owned())].into(),
+        at_most_once: false,
+    })
+}
+
+async fn revert(world: &mut World) -> Task {
+    let commit = world.commit().await;
+    let call = world.push_call(Some(&commit));
+    world.prepare("push", call).await;
+    let (repo, branch) = (world.server.url(crate::world::REPO), "main".to_owned());
+    let call = Call::GitRevert(RevertCall {
+        repo,
+        branch,
+        commit,
+        author_name: "Lockstep".to_owned(),
+        author_email: "lockstep@example.com".to_owned(),
+        date: now(),
+        mark: "prod.1/push".to_owned(),
+    });
+    Task { workdir: WorkdirKind::Undo, ..world.task("push", call) }
+}
+
+async fn destroy_plan(world: &mut World) -> Task {
+    let destroy = applied(world).await;
+    assert_eq!(destroy, ["terraform_data.quick", "terraform_data.slow"]);
+    let call = Call::TfPlan(PlanCall { destroy, ..world.plan_call() });
+    Task { workdir: WorkdirKind::Undo, ..world.task("apply", call) }
+}
+
+async fn destroy(world: &mut World) -> Task {
+    let plan = destroy_plan(world).await;
+    let (outputs, record) = done(world.run(&plan).await);
+    assert_eq!(outputs["delete"], Value::from(2));
+    let Record::Plan(record) = record else { panic!("a plan was made") };
+    Task { call: apply_call(*record, "prod.1-apply-undo"), ..plan }
+}
