@@ -122,7 +122,7 @@ impl EgressPolicy {
     }
 
     /// Judges an address, reached by `name` if there was one.
-    fn check(&self, name: Option<&str>, address: IpAddr) -> Result<(), Blocked> {
+    pub(crate) fn check(&self, name: Option<&str>, address: IpAddr) -> Result<(), Blocked> {
         let address = unwrap_ipv4(address);
         let name = name.map(|name| name.trim_end_matches('.').to_ascii_lowercase());
         let listed = |rules: &[HostRule]| {

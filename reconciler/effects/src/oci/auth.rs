@@ -1,16 +1,15 @@
-//! Credentials of registries, and the token dance.
+//! Credentials of registries, and where they would be sent.
 //!
 //! A registry answers 401 with a challenge. For `Basic` the credentials go to the registry itself; for
 //! `Bearer` they go to the token service that the challenge names, which hands out a token for one
 //! repository. Reference: the distribution project's token authentication specification.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde::Deserialize;
-use url::Url;
+use http_auth::parser::ChallengeParser;
+use oci_client::secrets::RegistryAuth;
 
 use super::ImageRepo;
 
@@ -21,20 +20,6 @@ pub struct Credentials {
     path_prefix: String,
     user: String,
     password: String,
-}
-
-/// What a 401 asks for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Challenge {
-    Basic,
-    Bearer { realm: Url, service: Option<String> },
-}
-
-/// The answer of a token service.
-#[derive(Deserialize)]
-pub(super) struct TokenAnswer {
-    token: Option<String>,
-    access_token: Option<String>,
 }
 
 impl Credentials {
@@ -64,9 +49,8 @@ impl Credentials {
         format!("Basic {}", STANDARD.encode(format!("{}:{}", self.user, self.password)))
     }
 
-    /// The user, for the token service's `account` parameter.
-    pub(super) fn user(&self) -> &str {
-        &self.user
+    pub(super) fn to_auth(&self) -> RegistryAuth {
+        RegistryAuth::Basic(self.user.clone(), self.password.clone())
     }
 }
 
@@ -80,59 +64,16 @@ impl fmt::Debug for Credentials {
     }
 }
 
-impl Challenge {
-    /// Reads a `WWW-Authenticate` header (RFC 9110, 11.6.1); `Bearer` is preferred where both are offered.
-    pub(super) fn parse(header: &str) -> Option<Self> {
-        let lower = header.to_ascii_lowercase();
-        if let Some(at) = find_scheme(&lower, "bearer ") {
-            let parameters = parameters(&header[at + "bearer ".len()..]);
-            let realm = parameters.get("realm")?.parse().ok()?;
-            return Some(Self::Bearer { realm, service: parameters.get("service").cloned() });
-        }
-        find_scheme(&lower, "basic").map(|_| Self::Basic)
-    }
-}
-
-impl TokenAnswer {
-    pub(super) fn token(self) -> Option<String> {
-        self.token.or(self.access_token).filter(|token| !token.is_empty())
-    }
-}
-
-/// A scheme stands at the start, or after a comma outside of quotes.
-fn find_scheme(header: &str, scheme: &str) -> Option<usize> {
-    let mut quoted = false;
-    let mut may_start = true;
-    for (at, byte) in header.bytes().enumerate() {
-        if may_start && !quoted && header[at..].starts_with(scheme) {
-            return Some(at);
-        }
-        match byte {
-            b'"' => quoted = !quoted,
-            b',' => may_start = true,
-            b' ' => {}
-            _ => may_start = false,
-        }
-        if byte == b'"' {
-            may_start = false;
-        }
-    }
-    None
-}
-
-/// `name="value"` or `name=value`, separated by commas.
-fn parameters(text: &str) -> BTreeMap<String, String> {
-    let mut found = BTreeMap::new();
-    let mut rest = text.trim_start();
-    while let Some((name, after)) = rest.split_once('=') {
-        let (value, after) = match after.strip_prefix('"') {
-            Some(quoted) => quoted.split_once('"').unwrap_or((quoted, "")),
-            None => after.split_once(',').unwrap_or((after, "")),
-        };
-        found.insert(name.trim().to_ascii_lowercase(), value.trim().to_owned());
-        rest = after.trim_start_matches([',', ' ']);
-    }
-    found
+/// The address of the token service that a `WWW-Authenticate` header (RFC 9110, 11.6.1) names, as it is
+/// written; none if the registry wants no token.
+pub(super) fn token_service(header: &str) -> Option<String> {
+    let challenges = ChallengeParser::new(header).filter_map(Result::ok);
+    let mut bearer = challenges.filter(|one| one.scheme.eq_ignore_ascii_case("bearer"));
+    bearer.find_map(|one| {
+        let mut parameters = one.params.iter();
+        let realm = parameters.find(|(name, _)| name.eq_ignore_ascii_case("realm"));
+        realm.map(|(_, value)| value.to_unescaped())
+    })
 }
 
 #[cfg(test)]
@@ -143,30 +84,24 @@ mod tests {
 
     #[test]
     fn challenges_are_read_as_registries_write_them() {
-        let bearer = |service: Option<&str>| {
-            Some(Challenge::Bearer {
-                realm: "https://auth.example.com/token".parse().unwrap(),
-                service: service.map(str::to_owned),
-            })
-        };
+        let service = Some("https://auth.example.com/token");
         for (header, expected) in [
             (
                 r#"Bearer realm="https://auth.example.com/token",service="reg",scope="repository:a:pull""#,
-                bearer(Some("reg")),
+                service,
             ),
-            (r#"bearer service=reg, realm="https://auth.example.com/token""#, bearer(Some("reg"))),
+            (r#"bearer service=reg, realm="https://auth.example.com/token""#, service),
             (
                 r#"Basic realm="x, bearer y", Bearer realm="https://auth.example.com/token""#,
-                bearer(None),
+                service,
             ),
-            (r#"Basic realm="Registry""#, Some(Challenge::Basic)),
-            ("BASIC realm=x", Some(Challenge::Basic)),
-            (r#"Bearer realm="not a url""#, None),
-            ("Bearer", None),
-            ("Digest x", None),
+            (r#"Basic realm="Registry""#, None),
+            ("BASIC realm=x", None),
+            ("Bearer service=reg", None),
+            ("Digest x=y", None),
             ("", None),
         ] {
-            assert_eq!(Challenge::parse(header), expected, "{header}");
+            assert_eq!(token_service(header).as_deref(), expected, "{header}");
         }
     }
 

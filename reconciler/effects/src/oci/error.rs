@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Digest, Platform};
+use super::{Digest, ImageRepo, Platform};
 use crate::http::HttpError;
 
 /// Why a registry gave no answer.
@@ -69,7 +69,7 @@ pub enum OciError {
         host: String,
         /// The repository.
         repo: String,
-        /// The HTTP status.
+        /// The HTTP status; 400 where only the registry's own code for the error is known.
         status: u16,
         /// The beginning of its answer.
         said: String,
@@ -131,7 +131,38 @@ pub enum OciError {
     },
 }
 
+const SAID_CHARS: usize = 200;
+
 impl OciError {
+    /// The error that a status means. `what` was asked for; the registry `said` something about it.
+    pub(super) fn of_status(
+        repo: &ImageRepo,
+        what: &str,
+        status: u16,
+        retry_after: Option<Duration>,
+        said: &str,
+    ) -> Self {
+        let (host, repo) = (repo.host().to_owned(), repo.path().to_owned());
+        match status {
+            404 => Self::NotFound { host, repo, what: what.to_owned() },
+            401 | 403 => Self::Unauthorized { host, repo, status },
+            429 => Self::RateLimited { host, repo, retry_after },
+            500.. => Self::Unavailable { host, repo, status, retry_after },
+            _ => {
+                Self::Refused { host, repo, status, said: said.chars().take(SAID_CHARS).collect() }
+            }
+        }
+    }
+
+    pub(super) fn exchange(repo: &ImageRepo, source: HttpError) -> Self {
+        Self::Exchange { repo: repo.to_string(), source }
+    }
+
+    pub(super) fn malformed(repo: &ImageRepo, what: &'static str, reason: String) -> Self {
+        let (host, repo) = (repo.host().to_owned(), repo.path().to_owned());
+        Self::Malformed { host, repo, what, reason }
+    }
+
     /// Whether the same request may well succeed later.
     #[must_use]
     pub fn is_retryable(&self) -> bool {

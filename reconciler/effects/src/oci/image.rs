@@ -4,12 +4,21 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
+use oci_client::manifest::{
+    IMAGE_CONFIG_MEDIA_TYPE, IMAGE_DOCKER_CONFIG_MEDIA_TYPE, IMAGE_MANIFEST_LIST_MEDIA_TYPE,
+    IMAGE_MANIFEST_MEDIA_TYPE, OCI_IMAGE_INDEX_MEDIA_TYPE, OCI_IMAGE_MEDIA_TYPE,
+};
 use serde::Deserialize;
 
 use super::{Digest, OciError};
 
 /// Everything that a manifest request accepts.
-pub(super) const MANIFEST_TYPES: &str = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.docker.distribution.manifest.v2+json";
+pub(super) const MANIFEST_TYPES: [&str; 4] = [
+    OCI_IMAGE_INDEX_MEDIA_TYPE,
+    OCI_IMAGE_MEDIA_TYPE,
+    IMAGE_MANIFEST_LIST_MEDIA_TYPE,
+    IMAGE_MANIFEST_MEDIA_TYPE,
+];
 
 const CREATED: &str = "org.opencontainers.image.created";
 /// The label that preceded [`CREATED`].
@@ -93,12 +102,13 @@ impl Platform {
     }
 }
 
-/// An index or a manifest: the OCI image specification 1.1, and Docker's schema 2.
+/// An index or a manifest: the OCI image specification 1.1, and Docker's schema 2. Only what is used is
+/// read, so that what registries hold in practice is too.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Manifest {
     #[serde(default)]
-    pub(super) media_type: Option<String>,
+    media_type: Option<String>,
     #[serde(default)]
     pub(super) annotations: Annotations,
     /// Only an index has these.
@@ -137,6 +147,17 @@ struct RunConfig {
     labels: Annotations,
 }
 
+impl Manifest {
+    /// Docker's types have to be written down, the OCI ones may be left out.
+    pub(super) fn media_type(&self) -> &str {
+        let implied = match self.manifests {
+            Some(_) => OCI_IMAGE_INDEX_MEDIA_TYPE,
+            None => OCI_IMAGE_MEDIA_TYPE,
+        };
+        self.media_type.as_deref().unwrap_or(implied)
+    }
+}
+
 impl Descriptor {
     /// Whether it is an image for a platform that satisfies the constraint. An entry without a platform
     /// satisfies none but the absent one.
@@ -150,11 +171,7 @@ impl Descriptor {
     }
 
     pub(super) fn is_image_config(&self) -> bool {
-        matches!(
-            self.media_type.as_str(),
-            "application/vnd.oci.image.config.v1+json"
-                | "application/vnd.docker.container.image.v1+json"
-        )
+        matches!(self.media_type.as_str(), IMAGE_CONFIG_MEDIA_TYPE | IMAGE_DOCKER_CONFIG_MEDIA_TYPE)
     }
 }
 

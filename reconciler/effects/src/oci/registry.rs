@@ -1,25 +1,19 @@
-//! The client: one exchange at a time, with whatever token it needs.
+//! The reader: what a tag names, and when that was built.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use http::Method;
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use super::auth::{Challenge, Credentials, TokenAnswer};
-use super::image::{Config, Descriptor, MANIFEST_TYPES, Manifest, created_in};
+use super::image::{Config, Descriptor, Manifest, created_in};
+use super::pull::Clients;
 use super::reference::check_tag;
-use super::{Digest, ImageInfo, ImageRepo, OciError, Platform};
-use crate::http::{EgressPolicy, HttpClient, HttpError, Request, Response};
+use super::{Credentials, Digest, ImageInfo, ImageRepo, OciError, Platform};
+use crate::http::{EgressPolicy, HttpClient, HttpError};
 
-const TAGS_PER_PAGE: usize = 1000;
-const TAG_PAGE_MAX_BYTES: usize = 16 << 20;
-/// The size that the specification asks registries to accept.
-const MANIFEST_MAX_BYTES: usize = 4 << 20;
-const TOKEN_MAX_BYTES: usize = 1 << 20;
 /// A full cache is emptied: simple, and rare at this size.
 const CACHE_MAX_ENTRIES: usize = 50_000;
 
@@ -53,11 +47,13 @@ impl Default for RegistryOptions {
 /// A reader of registries. Cheap to clone; clones share connections, tokens and what is known of digests.
 #[derive(Debug, Clone)]
 pub struct Registry {
-    http: HttpClient,
-    options: Arc<RegistryOptions>,
+    pub(super) http: HttpClient,
+    pub(super) options: Arc<RegistryOptions>,
     credentials: Option<Credentials>,
-    /// Tokens by repository, for these credentials only.
-    tokens: Arc<Mutex<HashMap<ImageRepo, String>>>,
+    /// The library's side, with its logins by these credentials.
+    pub(super) library: Clients,
+    /// What `Authorization` a repository's tags were read with, by these credentials.
+    pub(super) tokens: Arc<Mutex<HashMap<ImageRepo, String>>>,
     /// What digests name, which never changes.
     known: Arc<Mutex<HashMap<Known, ImageInfo>>>,
 }
@@ -74,52 +70,22 @@ impl Registry {
             http: HttpClient::new(options.egress.clone())?,
             options: Arc::new(options),
             credentials: None,
+            library: Clients::default(),
             tokens: Arc::default(),
             known: Arc::default(),
         })
     }
 
-    /// A reader that uses the credentials where they are meant. It shares connections and what is known of
-    /// digests, but no tokens.
+    /// A reader that uses the credentials where they are meant. It shares what is known of digests, but no
+    /// logins.
     #[must_use]
     pub fn with_credentials(&self, credentials: Credentials) -> Self {
-        Self { credentials: Some(credentials), tokens: Arc::default(), ..self.clone() }
-    }
-
-    /// All tags of a repository, in the registry's order.
-    ///
-    /// # Errors
-    /// [`OciError`].
-    pub async fn tags(
-        &self,
-        repo: &ImageRepo,
-        cancel: &CancellationToken,
-    ) -> Result<Vec<String>, OciError> {
-        let first = self.url(repo, &format!("tags/list?n={TAGS_PER_PAGE}"));
-        let too_many = |limit: String| OciError::TooMany { repo: repo.to_string(), limit };
-        let (mut tags, mut seen) = (Vec::new(), BTreeSet::new());
-        let mut next = Some(first.clone());
-        while let Some(url) = next {
-            if seen.len() >= self.options.tag_pages_max {
-                return Err(too_many(format!("{} pages", self.options.tag_pages_max)));
-            }
-            if !seen.insert(url.clone()) {
-                return Err(malformed(
-                    repo,
-                    "tag list",
-                    "it repeats a page without end".to_owned(),
-                ));
-            }
-            let request = Request::get(url.clone()).max_body(TAG_PAGE_MAX_BYTES);
-            let answer = self.exchange(repo, "tags", request, cancel).await?;
-            let page: TagPage = parse(repo, "tag list", &answer.body)?;
-            tags.extend(page.tags.unwrap_or_default());
-            if tags.len() > self.options.tags_max {
-                return Err(too_many(self.options.tags_max.to_string()));
-            }
-            next = next_page(repo, &url, &answer)?;
+        Self {
+            credentials: Some(credentials),
+            library: Clients::default(),
+            tokens: Arc::default(),
+            ..self.clone()
         }
-        Ok(tags)
     }
 
     /// The digest that a tag names now.
@@ -133,18 +99,7 @@ impl Registry {
         cancel: &CancellationToken,
     ) -> Result<Digest, OciError> {
         check_tag(tag)?;
-        let what = format!("tag `{tag}`");
-        let request = self.manifest_request(repo, Method::HEAD, tag);
-        let answer = self.exchange(repo, &what, request, cancel).await?;
-        match answer.header("docker-content-digest") {
-            Some(digest) => digest.parse(),
-            // The header is optional in the specification; the content always tells.
-            None => {
-                let request = self.manifest_request(repo, Method::GET, tag);
-                let answer = self.exchange(repo, &what, request, cancel).await?;
-                Ok(Digest::of(&answer.body))
-            }
-        }
+        self.pull_digest(repo, tag, cancel).await
     }
 
     /// What a tag names now: its digest, and when it was built. With a platform, only what is there for it
@@ -180,8 +135,8 @@ impl Registry {
         platform: Option<&Platform>,
         cancel: &CancellationToken,
     ) -> Result<ImageInfo, OciError> {
-        let (manifest, content_type) = self.manifest(repo, &digest, cancel).await?;
-        let media_type = manifest.media_type.clone().unwrap_or(content_type);
+        let manifest = self.manifest(repo, &digest, cancel).await?;
+        let media_type = manifest.media_type().to_owned();
         let mut annotations = manifest.annotations.clone().unwrap_or_default();
         let mut created = created_in(&manifest.annotations);
         let Some(entries) = &manifest.manifests else {
@@ -203,7 +158,7 @@ impl Registry {
             let available = entries.iter().filter_map(|entry| entry.platform.as_ref());
             return Err(match platform {
                 Some(platform) => no_platform(repo, digest, platform, available),
-                None => malformed(repo, "image index", "it lists no image".to_owned()),
+                None => OciError::malformed(repo, "image index", "it lists no image".to_owned()),
             });
         }
         created =
@@ -224,7 +179,7 @@ impl Registry {
     ) -> Result<Option<jiff::Timestamp>, OciError> {
         let mut newest = None;
         for entry in entries {
-            let (manifest, _) = self.manifest(repo, &entry.digest, cancel).await?;
+            let manifest = self.manifest(repo, &entry.digest, cancel).await?;
             let created = match created_in(&manifest.annotations) {
                 Some(created) => Some(created),
                 None => self.config(repo, &manifest, cancel).await?.created(),
@@ -234,18 +189,13 @@ impl Registry {
         Ok(newest)
     }
 
-    /// A manifest by digest, verified.
     async fn manifest(
         &self,
         repo: &ImageRepo,
         digest: &Digest,
         cancel: &CancellationToken,
-    ) -> Result<(Manifest, String), OciError> {
-        let request = self.manifest_request(repo, Method::GET, digest.as_str());
-        let answer = self.exchange(repo, &format!("manifest {digest}"), request, cancel).await?;
-        verify(repo, digest, &answer.body)?;
-        let content_type = answer.header("content-type").unwrap_or_default().to_owned();
-        Ok((parse(repo, "manifest", &answer.body)?, content_type))
+    ) -> Result<Manifest, OciError> {
+        parse(repo, "manifest", &self.pull_manifest(repo, digest, cancel).await?)
     }
 
     /// The configuration of an image; empty for an artifact that is none.
@@ -255,125 +205,29 @@ impl Registry {
         manifest: &Manifest,
         cancel: &CancellationToken,
     ) -> Result<Config, OciError> {
-        let Some(config) = manifest.config.as_ref().filter(|config| config.is_image_config())
-        else {
-            return Ok(Config::default());
-        };
-        let url = self.url(repo, &format!("blobs/{}", config.digest));
-        let request = Request::get(url).max_body(MANIFEST_MAX_BYTES);
-        let what = format!("configuration {}", config.digest);
-        let answer = self.exchange(repo, &what, request, cancel).await?;
-        verify(repo, &config.digest, &answer.body)?;
-        parse(repo, "image configuration", &answer.body)
-    }
-
-    fn manifest_request(&self, repo: &ImageRepo, method: Method, reference: &str) -> Request {
-        Request::new(method, self.url(repo, &format!("manifests/{reference}")))
-            .header("accept", MANIFEST_TYPES)
-            .max_body(MANIFEST_MAX_BYTES)
-    }
-
-    /// Sends a request, answering at most one challenge.
-    async fn exchange(
-        &self,
-        repo: &ImageRepo,
-        what: &str,
-        request: Request,
-        cancel: &CancellationToken,
-    ) -> Result<Response, OciError> {
-        let request = request.timeout(self.options.timeout);
-        let token = lock(&self.tokens).get(repo).cloned();
-        let first = match &token {
-            Some(token) => request.clone().header("authorization", token),
-            None => request.clone(),
-        };
-        let mut answer = self.send(repo, first, cancel).await?;
-        if answer.status == 401 {
-            let authorization = self.authorize(repo, &answer, cancel).await?;
-            lock(&self.tokens).insert(repo.clone(), authorization.clone());
-            answer =
-                self.send(repo, request.header("authorization", authorization), cancel).await?;
-        }
-        if answer.is_success() { Ok(answer) } else { Err(refusal(repo, what, &answer)) }
-    }
-
-    /// The `Authorization` that a challenge asks for.
-    async fn authorize(
-        &self,
-        repo: &ImageRepo,
-        answer: &Response,
-        cancel: &CancellationToken,
-    ) -> Result<String, OciError> {
-        let credentials = self.credentials.as_ref().filter(|credentials| credentials.covers(repo));
-        let challenge = answer.header("www-authenticate").and_then(Challenge::parse);
-        let unauthorized = || refusal(repo, "access", answer);
-        match (challenge, credentials) {
-            (Some(Challenge::Basic), Some(credentials)) => Ok(credentials.basic()),
-            (Some(Challenge::Basic) | None, _) => Err(unauthorized()),
-            (Some(Challenge::Bearer { realm, service }), credentials) => {
-                // A registry with encryption does not send credentials to a service without.
-                if realm.scheme() != "https" && !self.is_plain(repo) {
-                    let reason =
-                        format!("its token service `{}` is not encrypted", realm.authority());
-                    return Err(malformed(repo, "challenge", reason));
-                }
-                self.fetch_token(repo, realm, service, credentials, cancel).await
+        match manifest.config.as_ref().filter(|config| config.is_image_config()) {
+            Some(config) => {
+                let bytes = self.pull_config(repo, &config.digest, cancel).await?;
+                parse(repo, "image configuration", &bytes)
             }
+            None => Ok(Config::default()),
         }
     }
 
-    async fn fetch_token(
-        &self,
-        repo: &ImageRepo,
-        mut realm: Url,
-        service: Option<String>,
-        credentials: Option<&Credentials>,
-        cancel: &CancellationToken,
-    ) -> Result<String, OciError> {
-        {
-            let mut query = realm.query_pairs_mut();
-            query.append_pair("scope", &format!("repository:{}:pull", repo.path()));
-            if let Some(service) = service {
-                query.append_pair("service", &service);
-            }
-            if let Some(credentials) = credentials {
-                query.append_pair("account", credentials.user());
-            }
-        }
-        let mut request =
-            Request::get(realm).max_body(TOKEN_MAX_BYTES).timeout(self.options.timeout);
-        if let Some(credentials) = credentials {
-            request = request.header("authorization", credentials.basic());
-        }
-        let answer = self.send(repo, request, cancel).await?;
-        if !answer.is_success() {
-            return Err(refusal(repo, "token", &answer));
-        }
-        let token: TokenAnswer = parse(repo, "token", &answer.body)?;
-        let token = token.token().ok_or_else(|| {
-            malformed(repo, "token", "it has neither of the two fields".to_owned())
-        })?;
-        Ok(format!("Bearer {token}"))
+    /// The credentials, if they are meant for the repository.
+    pub(super) fn login(&self, repo: &ImageRepo) -> Option<&Credentials> {
+        self.credentials.as_ref().filter(|credentials| credentials.covers(repo))
     }
 
-    async fn send(
-        &self,
-        repo: &ImageRepo,
-        request: Request,
-        cancel: &CancellationToken,
-    ) -> Result<Response, OciError> {
-        let sent = self.http.send(request, cancel).await;
-        sent.map_err(|source| OciError::Exchange { repo: repo.to_string(), source })
-    }
-
-    fn url(&self, repo: &ImageRepo, rest: &str) -> Url {
+    /// An address below the API's root.
+    pub(super) fn url(&self, repo: &ImageRepo, rest: &str) -> Url {
         let scheme = if self.is_plain(repo) { "http" } else { "https" };
-        format!("{scheme}://{}/v2/{}/{rest}", repo.api_host(), repo.path())
+        format!("{scheme}://{}/v2{rest}", repo.api_host())
             .parse()
-            .expect("host, path, tag and digest were checked when they were parsed")
+            .expect("host and path were checked when they were parsed")
     }
 
-    fn is_plain(&self, repo: &ImageRepo) -> bool {
+    pub(super) fn is_plain(&self, repo: &ImageRepo) -> bool {
         let host = repo.host();
         let url: Option<Url> = format!("http://{host}/").parse().ok();
         let loopback = match url.as_ref().and_then(Url::host) {
@@ -386,63 +240,12 @@ impl Registry {
     }
 }
 
-#[derive(Deserialize)]
-struct TagPage {
-    /// Some registries write `null` for none.
-    tags: Option<Vec<String>>,
-}
-
-/// The target of a `Link` header with `rel="next"` (RFC 8288); it must stay with the registry.
-fn next_page(repo: &ImageRepo, url: &Url, answer: &Response) -> Result<Option<Url>, OciError> {
-    let Some(link) = answer.header("link") else { return Ok(None) };
-    let is_next = |part: &&str| part.contains("rel=\"next\"") || part.contains("rel=next");
-    // A comma may stand inside a target but not before the `<` of the next one.
-    let Some(part) = link.split(", <").find(is_next) else { return Ok(None) };
-    let target = part.trim_start_matches('<').split('>').next().unwrap_or_default();
-    let next =
-        url.join(target).map_err(|error| malformed(repo, "Link header", error.to_string()))?;
-    if next.origin() != url.origin() {
-        let reason = "the next page is on another host".to_owned();
-        return Err(malformed(repo, "Link header", reason));
-    }
-    Ok(Some(next))
-}
-
-fn refusal(repo: &ImageRepo, what: &str, answer: &Response) -> OciError {
-    let (host, path, status) = (repo.host().to_owned(), repo.path().to_owned(), answer.status);
-    let retry_after = answer.retry_after(jiff::Timestamp::now());
-    match status {
-        404 => OciError::NotFound { host, repo: path, what: what.to_owned() },
-        401 | 403 => OciError::Unauthorized { host, repo: path, status },
-        429 => OciError::RateLimited { host, repo: path, retry_after },
-        500.. => OciError::Unavailable { host, repo: path, status, retry_after },
-        _ => {
-            let said = answer.text().chars().take(200).collect();
-            OciError::Refused { host, repo: path, status, said }
-        }
-    }
-}
-
-fn verify(repo: &ImageRepo, wanted: &Digest, content: &[u8]) -> Result<(), OciError> {
-    let found = Digest::of(content);
-    if found == *wanted {
-        return Ok(());
-    }
-    let (host, repo, wanted) = (repo.host().to_owned(), repo.path().to_owned(), wanted.clone());
-    Err(OciError::DigestMismatch { host, repo, wanted, found })
-}
-
 fn parse<'a, T: Deserialize<'a>>(
     repo: &ImageRepo,
     what: &'static str,
     body: &'a [u8],
 ) -> Result<T, OciError> {
-    serde_json::from_slice(body).map_err(|error| malformed(repo, what, error.to_string()))
-}
-
-fn malformed(repo: &ImageRepo, what: &'static str, reason: String) -> OciError {
-    let (host, repo) = (repo.host().to_owned(), repo.path().to_owned());
-    OciError::Malformed { host, repo, what, reason }
+    serde_json::from_slice(body).map_err(|error| OciError::malformed(repo, what, error.to_string()))
 }
 
 fn no_platform<'a>(
@@ -469,6 +272,6 @@ fn add_missing(annotations: &mut BTreeMap<String, String>, labels: BTreeMap<Stri
 }
 
 /// A panic while the lock was held leaves a map that is still a map.
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

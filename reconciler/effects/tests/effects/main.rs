@@ -6,5 +6,6 @@ mod http;
 mod infra;
 mod metrics;
 mod oci;
+mod oci_login;
 mod process;
 mod support;
