@@ -1,7 +1,7 @@
 //! Availability: whether freight may go to a stage. One function, used for listing, admission,
 //! automation, preview and the check when a promotion commits.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -58,7 +58,10 @@ impl Availability {
 /// Whether freight is available to the stage with these requests, `soak` held in each upstream that
 /// counts.
 ///
-/// Soak is the longest stay in an upstream, counted from the verification on.
+/// Soak is the longest stay in an upstream, counted from the verification on. Nothing stays in a
+/// control-flow stage: it passes on the soak of its own upstreams, the longest or, where all of them
+/// must vouch, the shortest; freight that came there straight from its warehouse, or that a person
+/// let in, soaks from then on. Freight that is direct or approved need not soak.
 #[must_use]
 pub fn availability(
     stage: &StageName,
@@ -69,25 +72,53 @@ pub fn availability(
 ) -> Availability {
     let asked = requests.iter().find(|request| request.warehouse == facts.freight.warehouse);
     let Some(request) = asked else { return Availability::NotRequested };
-    let soaked = soak_by_upstream(request, facts, now);
+    let upstreams: BTreeSet<&StageName> = request.from.iter().collect();
+    let soaks = Soaks { facts, soak, now };
+    let held: BTreeMap<&StageName, Held> = upstreams
+        .iter()
+        .filter_map(|upstream| Some((*upstream, soaks.held(upstream, &mut Vec::new())?)))
+        .collect();
+    let so_far = || held.iter().map(|(stage, held)| ((*stage).clone(), held.longest)).collect();
+    let available = |because| Availability::Available { because, soak: so_far() };
     if facts.approved_for.contains_key(stage) {
-        return Availability::Available { because: Because::Approved, soak: soaked };
+        return available(Because::Approved);
     }
     if request.direct {
-        return Availability::Available { because: Because::Direct, soak: soaked };
+        return available(Because::Direct);
     }
-    let (verified, missing): (Vec<&StageName>, Vec<&StageName>) =
-        request.from.iter().partition(|upstream| facts.verified_in.contains_key(*upstream));
-    if !enough(request.matching, verified.len(), request.from.len()) {
-        let missing = missing.into_iter().cloned().collect();
-        return Availability::NotVerified { missing };
+    if !enough(request.matching, held.len(), upstreams.len()) {
+        let missing = upstreams.into_iter().filter(|stage| !held.contains_key(stage));
+        return Availability::NotVerified { missing: missing.cloned().collect() };
     }
-    let long_enough = soaked.values().filter(|held| **held >= soak).count();
-    if enough(request.matching, long_enough, request.from.len()) {
-        return Availability::Available { because: Because::Verified, soak: soaked };
+    let long_enough = held.values().filter(|held| held.longest >= soak).count();
+    if enough(request.matching, long_enough, upstreams.len()) {
+        return available(Because::Verified);
     }
-    let until = soaked_at(request, facts, soak);
-    Availability::NotSoaked { soak: soaked, until }
+    let until = together(request.matching, held.values().copied()).and_then(|held| held.enough_at);
+    Availability::NotSoaked { soak: so_far(), until }
+}
+
+/// Whether freight is in the stage now, or for a control-flow stage in one that it passes on from.
+#[must_use]
+pub fn is_there(stage: &StageName, facts: &FreightFacts) -> bool {
+    is_there_past(stage, facts, &mut Vec::new())
+}
+
+fn is_there_past<'a>(
+    stage: &'a StageName,
+    facts: &'a FreightFacts,
+    past: &mut Vec<&'a StageName>,
+) -> bool {
+    let Some(request) = facts.passed_on.get(stage) else { return facts.is_in(stage) };
+    if past.contains(&stage) || !facts.verified_in.contains_key(stage) {
+        return false;
+    }
+    past.push(stage);
+    let there = request.direct
+        || facts.approved_for.contains_key(stage)
+        || request.from.iter().any(|upstream| is_there_past(upstream, facts, past));
+    past.pop();
+    there
 }
 
 fn enough(matching: Matching, count: usize, of: usize) -> bool {
@@ -97,39 +128,86 @@ fn enough(matching: Matching, count: usize, of: usize) -> bool {
     }
 }
 
-fn soak_by_upstream(
-    request: &Request,
-    facts: &FreightFacts,
-    now: Timestamp,
-) -> BTreeMap<StageName, Duration> {
-    let mut soak = BTreeMap::new();
-    for upstream in &request.from {
-        let Some(verified_at) = facts.verified_in.get(upstream) else { continue };
-        let held = facts.stays.get(upstream).into_iter().flatten().map(|stay| {
-            let from = stay.entered_at.max(*verified_at);
-            let to = stay.left_at.unwrap_or(now);
-            Duration::try_from(to.duration_since(from)).unwrap_or(Duration::ZERO)
-        });
-        soak.insert(upstream.clone(), held.max().unwrap_or(Duration::ZERO));
-    }
-    soak
+/// Soak in one upstream that vouches for the freight.
+#[derive(Debug, Clone, Copy)]
+struct Held {
+    /// The longest stay so far.
+    longest: Duration,
+    /// When a stay was, or will be, long enough if nothing moves; absent: no stay can get there.
+    enough_at: Option<Timestamp>,
 }
 
-/// When the soak will be reached by the stays that still last.
-fn soaked_at(request: &Request, facts: &FreightFacts, soak: Duration) -> Option<Timestamp> {
-    let soak = SignedDuration::try_from(soak).ok()?;
-    let reached = |upstream: &StageName| -> Option<Timestamp> {
-        let verified_at = facts.verified_in.get(upstream)?;
-        let stays = facts.stays.get(upstream)?;
-        let ends = stays.iter().filter_map(|stay| {
-            let end = stay.entered_at.max(*verified_at).checked_add(soak).ok()?;
-            stay.left_at.is_none_or(|left| left >= end).then_some(end)
-        });
-        ends.min()
-    };
-    let mut instants = request.from.iter().map(reached);
-    match request.matching {
-        Matching::Any => instants.flatten().min(),
-        Matching::All => instants.try_fold(Timestamp::MIN, |latest, at| Some(latest.max(at?))),
+/// Several upstreams as one; absent: not enough of them vouch.
+fn together(matching: Matching, held: impl Iterator<Item = Held>) -> Option<Held> {
+    held.reduce(|a, b| match matching {
+        Matching::Any => Held {
+            longest: a.longest.max(b.longest),
+            enough_at: a.enough_at.into_iter().chain(b.enough_at).min(),
+        },
+        Matching::All => Held {
+            longest: a.longest.min(b.longest),
+            enough_at: a.enough_at.zip(b.enough_at).map(|(a, b)| a.max(b)),
+        },
+    })
+}
+
+struct Soaks<'a> {
+    facts: &'a FreightFacts,
+    soak: Duration,
+    now: Timestamp,
+}
+
+impl<'a> Soaks<'a> {
+    /// Soak in an upstream; absent: it does not vouch for the freight. `past` are the control-flow
+    /// stages that led here, so that a circle of them ends.
+    fn held(&self, stage: &'a StageName, past: &mut Vec<&'a StageName>) -> Option<Held> {
+        let verified_at = *self.facts.verified_in.get(stage)?;
+        let Some(request) = self.facts.passed_on.get(stage) else {
+            let stays = self.facts.stays.get(stage).into_iter().flatten();
+            let held = stays.map(|stay| self.stay(stay.entered_at.max(verified_at), stay.left_at));
+            return Some(together(Matching::Any, held).unwrap_or(NEVER));
+        };
+        if past.contains(&stage) {
+            return None;
+        }
+        if request.direct {
+            return Some(self.stay(verified_at, None));
+        }
+        past.push(stage);
+        let upstreams: BTreeSet<&StageName> = request.from.iter().collect();
+        let held: Vec<Held> =
+            upstreams.iter().filter_map(|upstream| self.held(upstream, past)).collect();
+        past.pop();
+        let vouched = enough(request.matching, held.len(), upstreams.len());
+        let through = together(request.matching, held.into_iter().filter(|_| vouched));
+        let let_in = self.facts.approved_for.get(stage);
+        let let_in = let_in.map(|at| self.stay(verified_at.max(*at), None));
+        let both = through.into_iter().chain(let_in);
+        Some(together(Matching::Any, both).unwrap_or(NEVER))
+    }
+
+    fn stay(&self, from: Timestamp, to: Option<Timestamp>) -> Held {
+        let length = to.unwrap_or(self.now).duration_since(from);
+        let soak = SignedDuration::try_from(self.soak).ok();
+        let end = soak.and_then(|soak| from.checked_add(soak).ok());
+        Held {
+            longest: Duration::try_from(length).unwrap_or(Duration::ZERO),
+            enough_at: end.filter(|end| to.is_none_or(|left| left >= *end)),
+        }
+    }
+}
+
+/// An upstream that vouches for freight that never stayed there.
+const NEVER: Held = Held { longest: Duration::ZERO, enough_at: None };
+
+impl Because {
+    /// In words.
+    #[must_use]
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::Approved => "approved past its upstream",
+            Self::Direct => "straight from its warehouse",
+            Self::Verified => "verified upstream",
+        }
     }
 }

@@ -10,6 +10,8 @@ use sha2::{Digest as _, Sha256};
 
 use crate::artifact::Artifact;
 use crate::id::{FreightId, StageName, SubscriptionName, WarehouseName};
+use crate::snapshot::Hold;
+use crate::stage::Request;
 
 /// An immutable bundle of artifacts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,6 +88,13 @@ pub struct FreightFacts {
     pub verified_in: BTreeMap<StageName, Timestamp>,
     /// Every stay in every stage, oldest first.
     pub stays: BTreeMap<StageName, Vec<Stay>>,
+    /// The control-flow stages that pass on freight of its warehouse, with what they ask for. Their
+    /// soak is that of the stages upstream of them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub passed_on: BTreeMap<StageName, Request>,
+    /// Stages to which automation must not bring it, and why.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub held_for: BTreeMap<StageName, Hold>,
 }
 
 impl FreightFacts {
@@ -97,6 +106,8 @@ impl FreightFacts {
             approved_for: BTreeMap::new(),
             verified_in: BTreeMap::new(),
             stays: BTreeMap::new(),
+            passed_on: BTreeMap::new(),
+            held_for: BTreeMap::new(),
         }
     }
 

@@ -4,15 +4,17 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use crate::availability::{Availability, availability};
+use crate::artifact::Artifact;
+use crate::availability::{Availability, Because, availability};
 use crate::duration;
 use crate::freight::FreightFacts;
 use crate::id::{PolicyName, Principal};
 use crate::infra::judge;
 use crate::policy::{Approvals, Excluded, GateKind, Joined, Mode, Policy};
-use crate::promotion::{Approval, ChangeSet, Promotion};
+use crate::promotion::{Approval, ChangeSet, Promotion, StepPlan};
 use crate::snapshot::{Defined, Hold};
 use crate::stage::Stage;
+use crate::step::StepKind;
 
 /// What a gate says. Unknown never promotes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -116,12 +118,18 @@ fn soak(facts: &Facts<'_>, now: Timestamp) -> Option<Gate> {
     if soak.is_zero() {
         return None;
     }
-    let asking = policies_where(facts.joined, |policy| policy.soak.is_some());
+    let asking = asking(facts, GateKind::Soak);
     let found = availability(&facts.stage.name, &facts.stage.requests, facts.freight, soak, now);
     let asked = duration::print(soak);
-    let mut gate = match found {
-        Availability::Available { .. } => {
-            gate(GateKind::Soak, asking, Verdict::Pass, format!("soaked for {asked}"))
+    let gate = match found {
+        Availability::Available { because, .. } => {
+            let message = match because {
+                Because::Verified => format!("soaked for {asked}"),
+                Because::Approved | Because::Direct => {
+                    format!("need not soak: {}", because.describe())
+                }
+            };
+            gate(GateKind::Soak, asking, Verdict::Pass, message)
         }
         Availability::NotSoaked { until, .. } => {
             let message = match until {
@@ -135,7 +143,6 @@ fn soak(facts: &Facts<'_>, now: Timestamp) -> Option<Gate> {
             gate(GateKind::Soak, asking, Verdict::Unknown, message)
         }
     };
-    gate.policies.sort();
     Some(gate)
 }
 
@@ -146,7 +153,7 @@ fn mode(facts: &Facts<'_>) -> Option<Gate> {
     if !by_automation || facts.joined.mode != Mode::Manual {
         return None;
     }
-    let asking = policies_where(facts.joined, |policy| policy.mode == Mode::Manual);
+    let asking = asking(facts, GateKind::Mode);
     let message = if facts.joined.policies.is_empty() {
         "no policy selects the stage, so a person must start the promotion".to_owned()
     } else {
@@ -165,9 +172,9 @@ fn hold(facts: &Facts<'_>) -> Option<Gate> {
 }
 
 fn approvals(facts: &Facts<'_>, asked: &Approvals) -> Gate {
-    let asking = policies_where(facts.joined, |policy| {
-        policy.approvals.iter().any(|approvals| approvals.group == asked.group)
-    });
+    let asks = |policy: &&&Policy| policy.approvals.iter().any(|a| a.group == asked.group);
+    let asking: Vec<PolicyName> =
+        facts.joined.policies.iter().filter(asks).map(|policy| policy.name.clone()).collect();
     let what = format!("{} of group {}", people(asked.count), asked.group);
     let Some(change_set) = facts.change_set else {
         let message = format!("needs {what}, once it is known what the promotion will do");
@@ -209,7 +216,7 @@ fn is_excluded(facts: &Facts<'_>, asked: &Approvals, who: &str, asking: &[Policy
             .freight
             .artifacts
             .values()
-            .filter_map(crate::artifact::Artifact::author)
+            .filter_map(Artifact::author)
             .any(|author| is_author(who, author)),
         Excluded::PolicyAuthor => facts.policies.iter().any(|policy| {
             asking.contains(&policy.spec.name)
@@ -230,7 +237,7 @@ fn is_author(who: &str, author: &str) -> bool {
 
 fn infra(facts: &Facts<'_>) -> Option<Gate> {
     let rules = &facts.joined.infra;
-    let asking = policies_where(facts.joined, |policy| policy.infra.is_some());
+    let asking = asking(facts, GateKind::Infra);
     if asking.is_empty() {
         return None;
     }
@@ -248,8 +255,7 @@ fn infra(facts: &Facts<'_>) -> Option<Gate> {
         .collect();
     let planned: u32 = change_set.infra.iter().map(|change| change.summary.total()).sum();
     let deferred = change_set.steps.iter().find(|step| {
-        step.uses == crate::step::StepKind::TfPlan
-            && matches!(step.plan, crate::promotion::StepPlan::Deferred { .. })
+        step.uses == StepKind::TfPlan && matches!(step.plan, StepPlan::Deferred { .. })
     });
     if !violations.is_empty() {
         return Some(gate(GateKind::Infra, asking, Verdict::Fail, violations.join("; ")));
@@ -261,7 +267,10 @@ fn infra(facts: &Facts<'_>) -> Option<Gate> {
         );
         return Some(gate(GateKind::Infra, asking, Verdict::Unknown, message));
     }
-    let message = format!("{planned} infra changes keep to the rules");
+    let message = match planned {
+        1 => "1 infra change keeps to the rules".to_owned(),
+        planned => format!("{planned} infra changes keep to the rules"),
+    };
     Some(gate(GateKind::Infra, asking, Verdict::Pass, message))
 }
 
@@ -277,8 +286,8 @@ fn apply_bypass(facts: &Facts<'_>, gates: &mut [Gate]) {
     }
 }
 
-fn policies_where(joined: &Joined<'_>, asks: impl Fn(&Policy) -> bool) -> Vec<PolicyName> {
-    joined.policies.iter().filter(|policy| asks(policy)).map(|policy| policy.name.clone()).collect()
+fn asking(facts: &Facts<'_>, gate: GateKind) -> Vec<PolicyName> {
+    facts.joined.asking(gate).into_iter().cloned().collect()
 }
 
 fn gate(kind: GateKind, policies: Vec<PolicyName>, verdict: Verdict, message: String) -> Gate {
@@ -291,16 +300,4 @@ fn people(count: u32) -> String {
 
 fn join(names: &BTreeSet<&str>) -> String {
     names.iter().copied().collect::<Vec<_>>().join(", ")
-}
-
-impl crate::availability::Because {
-    /// In words.
-    #[must_use]
-    pub fn describe(self) -> &'static str {
-        match self {
-            Self::Approved => "approved past its upstream",
-            Self::Direct => "straight from its warehouse",
-            Self::Verified => "verified upstream",
-        }
-    }
 }

@@ -143,6 +143,18 @@ impl Policy {
         })
     }
 
+    /// Whether the policy asks for this gate. Upstream and hold belong to the stage.
+    #[must_use]
+    pub fn asks(&self, gate: GateKind) -> bool {
+        match gate {
+            GateKind::Soak => self.soak.is_some(),
+            GateKind::Approvals => !self.approvals.is_empty(),
+            GateKind::Infra => self.infra.is_some(),
+            GateKind::Mode => self.mode == Mode::Manual,
+            GateKind::Upstream | GateKind::Hold => false,
+        }
+    }
+
     /// Whether the policy has a gate; one of mode automatic must not.
     #[must_use]
     pub fn has_gates(&self) -> bool {
@@ -199,6 +211,13 @@ impl<'a> Joined<'a> {
             approvals,
             policies: selecting,
         }
+    }
+
+    /// The policies that ask for this gate, by name.
+    #[must_use]
+    pub fn asking(&self, gate: GateKind) -> BTreeSet<&'a PolicyName> {
+        let asking = self.policies.iter().filter(|policy| policy.asks(gate));
+        asking.map(|policy| &policy.name).collect()
     }
 
     /// Whether every one of these policies lets a member of the groups skip the gate.

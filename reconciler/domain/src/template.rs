@@ -12,7 +12,8 @@ mod document;
 use std::{borrow::Cow, collections::BTreeSet, fmt, str::FromStr};
 
 pub use document::{
-    Deferred, LocatedError, Partial, check_json, references_json, render_json, render_partial,
+    DEFERRED, Deferred, LocatedError, Partial, check_json, references_json, render_json,
+    render_partial,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};

@@ -142,7 +142,8 @@ pub enum CheckState {
     Due(Timestamp),
 }
 
-/// Judges one check from its measurements, oldest first, since verification began.
+/// Judges one check from its measurements, oldest first, since verification began. It passes by
+/// measurements only: a check without any never does.
 #[must_use]
 pub fn check_state(
     check: &FrozenCheck,
@@ -154,7 +155,7 @@ pub fn check_state(
     if of(Measured::Fail) > check.failure_limit as usize {
         return CheckState::Failed;
     }
-    if of(Measured::Pass) >= check.count as usize {
+    if of(Measured::Pass) >= check.count.max(1) as usize {
         return CheckState::Passed;
     }
     let due = match measurements.last() {

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::artifact::Artifact;
-use crate::expression::{Expression, Scope};
+use crate::expression::{EvaluationFailure, Expression, Scope};
 use crate::id::{SubscriptionName, WarehouseName};
 
 /// A named set of subscriptions and the rule for making freight of what they find.
@@ -117,7 +117,7 @@ pub enum Combination {
         /// Whether the bound was hit before all were judged.
         bounded: bool,
     },
-    /// The requirement could not be evaluated.
+    /// No combination satisfies the requirement, and for some it could not be evaluated.
     Refused {
         /// Why.
         message: String,
@@ -128,7 +128,8 @@ pub enum Combination {
 ///
 /// Combinations are judged in order of age: the sum of the positions in each subscription's list,
 /// newest version at position 0. Among equally old ones that which keeps the newest version of the
-/// subscription that changed last comes first. At most [`COMBINATIONS_MAX`] are judged.
+/// subscription that changed last comes first. At most [`COMBINATIONS_MAX`] are judged. One for which
+/// the requirement cannot be evaluated is passed over.
 #[must_use]
 pub fn newest_combination(
     warehouse: &Warehouse,
@@ -180,17 +181,20 @@ fn search(
     let start = vec![0; lists.len()];
     let mut seen = HashSet::from([start.clone()]);
     let mut heap = BinaryHeap::from([(key(&start), start)]);
-    let mut judged = 0;
+    let (mut judged, mut undecided) = (0, None);
     while let Some((_, positions)) = heap.pop() {
         if judged == COMBINATIONS_MAX {
-            return Combination::Unsatisfied { judged, bounded: true };
+            return nothing_found(undecided, judged, true);
         }
         judged += 1;
         let artifacts = pick(lists, &positions);
         match satisfies(require, &artifacts) {
-            Ok(true) => return Combination::Found(artifacts),
-            Ok(false) => {}
-            Err(message) => return Combination::Refused { message },
+            Satisfies::Yes => return Combination::Found(artifacts),
+            Satisfies::No => {}
+            Satisfies::Unknown(message) => {
+                undecided.get_or_insert(message);
+            }
+            Satisfies::Never(message) => return Combination::Refused { message },
         }
         for at in 0..positions.len() {
             let mut next = positions.clone();
@@ -200,7 +204,16 @@ fn search(
             }
         }
     }
-    Combination::Unsatisfied { judged, bounded: false }
+    nothing_found(undecided, judged, false)
+}
+
+/// A search without a result. What could not be judged comes first: it may hide the combination
+/// that was meant.
+fn nothing_found(undecided: Option<String>, judged: usize, bounded: bool) -> Combination {
+    match undecided {
+        Some(message) => Combination::Refused { message },
+        None => Combination::Unsatisfied { judged, bounded },
+    }
 }
 
 fn pick(
@@ -214,19 +227,34 @@ fn pick(
         .collect()
 }
 
-fn satisfies(
-    require: &Expression,
-    artifacts: &IndexMap<SubscriptionName, Artifact>,
-) -> Result<bool, String> {
+/// What the requirement says of one combination.
+enum Satisfies {
+    Yes,
+    No,
+    /// It reads something that an artifact of this combination does not have, such as the version
+    /// of a commit that is no release. Another combination may have it.
+    Unknown(String),
+    /// It cannot be evaluated with any.
+    Never(String),
+}
+
+fn satisfies(require: &Expression, artifacts: &IndexMap<SubscriptionName, Artifact>) -> Satisfies {
     let mut freight = Map::new();
     for (name, artifact) in artifacts {
         freight.insert(name.to_string(), artifact.scope());
     }
     let mut scope = Scope::new();
     scope.set("freight", Value::Object(freight));
-    match require.evaluate(&scope) {
-        Ok(Value::Bool(verdict)) => Ok(verdict),
-        Ok(other) => Err(format!("require must give true or false, this gives {other}")),
-        Err(error) => Err(error.to_string()),
+    match require.holds(&scope) {
+        Ok(true) => Satisfies::Yes,
+        Ok(false) => Satisfies::No,
+        Err(error) => match error.failure {
+            EvaluationFailure::Failed { .. } => Satisfies::Unknown(error.to_string()),
+            EvaluationFailure::Exhausted
+            | EvaluationFailure::TooLong { .. }
+            | EvaluationFailure::NotABool { .. }
+            | EvaluationFailure::NotData { .. }
+            | EvaluationFailure::Panicked => Satisfies::Never(error.to_string()),
+        },
     }
 }

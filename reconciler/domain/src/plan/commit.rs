@@ -1,21 +1,23 @@
-//! Committing: the effects of a promotion, in order, then its verification.
+//! Committing: the effects of a promotion, in order.
+//!
+//! What could not be prepared is prepared here, when its inputs exist: only inside what was approved,
+//! and a plan that nobody could judge before is judged before it is applied.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::Waiting;
 use super::promotion::{Act, Move};
-use crate::policy::{Joined, RollbackOn};
+use super::{Waiting, undo, verify};
+use crate::id::StepName;
+use crate::infra::judge;
+use crate::policy::{GateKind, Joined, RollbackOn};
 use crate::promotion::{Ending, Event, Finish, Frozen, Node, NodeRun, State};
 use crate::scope::scope;
 use crate::snapshot::PromotionSnapshot;
-use crate::step::{Call, Record, Step, StepOutcome, WorkdirContext};
-use crate::template::{Template, render_json};
-use crate::verification::{
-    Check, CheckState, FrozenCheck, HttpCheck, Measurement, PrometheusCheck, check_state,
-};
+use crate::step::{ApplyCall, Call, Record, Step, StepOutcome, WorkdirContext};
+use crate::template::{DEFERRED, render_json};
 
 /// Runs of one node after which a failure that may pass is taken as final.
 const ATTEMPTS_MAX: u32 = 4;
@@ -39,14 +41,7 @@ pub(super) fn next(snapshot: &PromotionSnapshot, now: Timestamp) -> Move {
             None => return start(snapshot, frozen, step),
         }
     }
-    match freeze_checks(snapshot, frozen) {
-        Ok(checks) => Move::append(Event::Verifying { checks }),
-        Err(message) => Move::append(Event::Finished(Finish {
-            ending: Ending::Inconclusive,
-            message: format!("verification could not begin: {message}"),
-            remaining: Vec::new(),
-        })),
-    }
+    verify::begin(snapshot, frozen)
 }
 
 /// Where a node that started once stands.
@@ -129,10 +124,10 @@ fn unrepeatable(call: &Call) -> Option<String> {
     }
 }
 
-fn rebuild_for(snapshot: &PromotionSnapshot, node: &Node) -> Vec<(crate::id::StepName, Call)> {
+fn rebuild_for(snapshot: &PromotionSnapshot, node: &Node) -> Vec<(StepName, Call)> {
     match node {
         Node::Step(_) => snapshot.state.rebuild(),
-        Node::UndoPlan(step) | Node::Undo(step) => super::undo::rebuild(snapshot, step),
+        Node::UndoPlan(step) | Node::Undo(step) => undo::rebuild(snapshot, step),
     }
 }
 
@@ -150,7 +145,11 @@ fn start(snapshot: &PromotionSnapshot, frozen: &Frozen, step: &Step) -> Move {
             remaining: effects_done(snapshot),
         }));
     }
-    match call_of(snapshot, frozen, step) {
+    let call = call_of(snapshot, frozen, step).and_then(|call| {
+        let refused = call.as_apply().and_then(|apply| refuse(snapshot, step, apply));
+        refused.map_or(Ok(call), Err)
+    });
+    match call {
         Ok(call) => Move::act(Act::Run {
             node: Node::Step(step.name.clone()),
             call: Box::new(call),
@@ -185,10 +184,29 @@ fn call_of(snapshot: &PromotionSnapshot, frozen: &Frozen, step: &Step) -> Result
     Call::new(step.uses, &config, &context).map_err(|error| error.to_string())
 }
 
+/// Why a plan that was made only after the commit, so that no gate saw it, may not be applied.
+fn refuse(snapshot: &PromotionSnapshot, step: &Step, apply: &ApplyCall) -> Option<String> {
+    let plan_step = step.config.get("plan").and_then(Value::as_str)?;
+    if snapshot.state.prepared.contains_key(plan_step) {
+        return None;
+    }
+    let policies: Vec<_> = snapshot.policies.iter().map(|p| p.spec.clone()).collect();
+    let joined = Joined::of(&policies, &snapshot.promotion.stage);
+    let skipped = snapshot.promotion.bypass.as_ref().is_some_and(|bypass| {
+        bypass.gates.contains(&GateKind::Infra)
+            && joined.may_bypass(GateKind::Infra, &joined.asking(GateKind::Infra), &bypass.groups)
+    });
+    let violations = judge(&apply.plan.summary, &joined.infra);
+    let reasons: Vec<String> = violations.into_iter().map(|violation| violation.reason).collect();
+    (!skipped && !reasons.is_empty()).then(|| {
+        format!("the plan of step {plan_step} breaks the infra rules: {}", reasons.join("; "))
+    })
+}
+
 /// The first place where rendered arguments differ from the approved ones other than by a value
 /// that was marked as deferred.
 fn leaves_envelope(approved: &Value, rendered: &Value, path: String) -> Option<String> {
-    if approved.get("$deferred").is_some() {
+    if approved.get(DEFERRED).is_some() {
         let is_scalar = !matches!(rendered, Value::Array(_) | Value::Object(_));
         return (!is_scalar).then_some(path);
     }
@@ -240,16 +258,23 @@ pub(super) fn effects_done(snapshot: &PromotionSnapshot) -> Vec<String> {
             if undone {
                 return None;
             }
-            let record = match run.outcome.as_ref().map(|(_, outcome)| outcome) {
-                Some(StepOutcome::Done { record, .. } | StepOutcome::Failed { record, .. }) => {
-                    record
-                }
-                Some(StepOutcome::Uncertain { message }) => {
-                    return Some(format!("step {step}: {message}"));
-                }
-                None => return Some(format!("step {step} was started; its end is not known")),
+            let what = match run.outcome.as_ref().map(|(_, outcome)| outcome) {
+                Some(StepOutcome::Done { record, .. }) => match &run.call {
+                    Call::Http(http) => Some(format!("{} {} was sent", http.method, http.url)),
+                    Call::GitClone(_)
+                    | Call::YamlUpdate(_)
+                    | Call::GitCommit(_)
+                    | Call::GitPush(_)
+                    | Call::GitRevert(_)
+                    | Call::TfPlan(_)
+                    | Call::TfApply(_)
+                    | Call::TfOutput(_) => remains(record),
+                },
+                Some(StepOutcome::Failed { record, .. }) => remains(record),
+                Some(StepOutcome::Uncertain { message }) => Some(message.clone()),
+                None => Some("it was started, and its end is not known".to_owned()),
             };
-            remains(record).map(|what| format!("step {step}: {what}"))
+            what.map(|what| format!("step {step}: {what}"))
         })
         .collect()
 }
@@ -261,7 +286,7 @@ fn remains(record: &Record) -> Option<String> {
             .as_ref()
             .map(|commit| format!("commit {commit} is on branch {} of {}", push.branch, push.repo)),
         Record::Applied(applied) if applied.created.is_empty() => {
-            Some("its plan is applied".to_owned())
+            Some("its plan is applied, as far as it got".to_owned())
         }
         Record::Applied(applied) => Some(format!("created {}", applied.created.join(", "))),
         Record::None | Record::Clone(_) | Record::Commit(_) | Record::Plan(_) => None,
@@ -279,123 +304,4 @@ pub(super) fn describe(node: &Node) -> String {
         Node::UndoPlan(step) => format!("the plan that undoes step {step}"),
         Node::Undo(step) => format!("the undo of step {step}"),
     }
-}
-
-/// The checks of a stage with their templates rendered.
-fn freeze_checks(
-    snapshot: &PromotionSnapshot,
-    frozen: &Frozen,
-) -> Result<Vec<FrozenCheck>, String> {
-    let mut checks = Vec::new();
-    for used in &frozen.stage.verifications {
-        let template = frozen
-            .templates
-            .iter()
-            .find(|template| template.name == used.template)
-            .ok_or_else(|| format!("there is no verification {}", used.template))?;
-        let mut scope = scope(&snapshot.promotion, frozen, &snapshot.state);
-        let arguments = serde_json::json!(used.args);
-        let arguments = render_json(&arguments, &scope).map_err(|error| error.to_string())?;
-        scope.set("args", arguments);
-        for (name, check) in &template.checks {
-            let render = |text: &str| -> Result<String, String> {
-                let place = |error: String| format!("check {}/{name}: {error}", used.name);
-                let template = Template::parse(text).map_err(|e| place(e.to_string()))?;
-                let value = template.render(&scope).map_err(|e| place(e.to_string()))?;
-                Ok(value.as_str().map_or_else(|| value.to_string(), str::to_owned))
-            };
-            checks.push(FrozenCheck {
-                name: format!("{}/{name}", used.name),
-                check: render_check(check, &render)?,
-                initial_delay: template.initial_delay,
-                interval: template.interval,
-                count: template.count,
-                failure_limit: template.failure_limit,
-                deadline: template.deadline,
-            });
-        }
-    }
-    Ok(checks)
-}
-
-fn render_check(
-    check: &Check,
-    render: &dyn Fn(&str) -> Result<String, String>,
-) -> Result<Check, String> {
-    Ok(match check {
-        Check::Http(http) => Check::Http(HttpCheck {
-            url: render(&http.url)?,
-            headers: http
-                .headers
-                .iter()
-                .map(|(name, value)| Ok((name.clone(), render(value)?)))
-                .collect::<Result<_, String>>()?,
-            body: http.body.as_deref().map(render).transpose()?,
-            ..http.clone()
-        }),
-        Check::Prometheus(query) => Check::Prometheus(PrometheusCheck {
-            address: render(&query.address)?,
-            query: render(&query.query)?,
-            ..query.clone()
-        }),
-    })
-}
-
-/// Verification: measure what is due, and end when the checks are decided.
-pub(super) fn verify(snapshot: &PromotionSnapshot, now: Timestamp) -> Move {
-    let state = &snapshot.state;
-    let Some((started_at, checks)) = &state.verifying else { return Move::default() };
-    if let Some((by, reason)) = &state.abort {
-        return Move::append(Event::Finished(Finish {
-            ending: Ending::Aborted,
-            message: format!("aborted by {by} during verification: {reason}"),
-            remaining: effects_done(snapshot),
-        }));
-    }
-    let of = |check: &FrozenCheck| -> Vec<&Measurement> {
-        state.measurements.iter().filter(|m| m.check == check.name).collect()
-    };
-    let states: Vec<(&FrozenCheck, CheckState)> = checks
-        .iter()
-        .map(|check| (check, check_state(check, *started_at, &of(check), now)))
-        .collect();
-    if let Some((check, _)) = states.iter().find(|(_, state)| *state == CheckState::Failed) {
-        let last = of(check).last().map_or_else(String::new, |m| format!(": {}", m.detail));
-        let cause = format!("verification {} failed{last}", check.name);
-        return failed(snapshot, RollbackOn::VerificationFailed, cause);
-    }
-    let due = |state: &CheckState| match state {
-        CheckState::Due(at) => Some(*at),
-        CheckState::Passed | CheckState::Failed | CheckState::Unknown => None,
-    };
-    let next = states.iter().filter_map(|(check, s)| due(s).map(|at| (at, *check)));
-    if let Some((at, check)) = next.min_by_key(|(at, _)| *at) {
-        if at <= now {
-            return Move::act(Act::Measure(Box::new(check.clone())));
-        }
-        return Move::wait(Waiting {
-            subject: format!("promotion {}", snapshot.promotion.id),
-            reason: "Verifying",
-            message: format!("verification {} measures again at {at}", check.name),
-            until: Some(at),
-        });
-    }
-    let undecided = states.iter().find(|(_, state)| *state == CheckState::Unknown);
-    Move::append(Event::Finished(match undecided {
-        Some((check, _)) => Finish {
-            ending: Ending::Inconclusive,
-            message: inconclusive(check, &of(check)),
-            remaining: Vec::new(),
-        },
-        None => Finish {
-            ending: Ending::Succeeded,
-            message: "every step is done and every check passed".to_owned(),
-            remaining: Vec::new(),
-        },
-    }))
-}
-
-fn inconclusive(check: &FrozenCheck, measurements: &[&Measurement]) -> String {
-    let last = measurements.last().map_or("nothing was measured", |m| m.detail.as_str());
-    format!("verification {} found no evidence before its deadline: {last}", check.name)
 }

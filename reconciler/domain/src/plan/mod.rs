@@ -6,6 +6,7 @@
 //! | [`warehouse`] | which sources to look at, which combination becomes freight |
 //! | [`stage`] | which freight automation promotes, what it supersedes |
 //! | [`promotion`] | the next move of one promotion: prepare, gate, commit, verify, undo |
+//! | [`request`], [`approve`], [`abort`] | whether a person's wish is granted |
 //!
 //! Choosing (warehouse, stage) may change its mind on each pass. Carrying out (promotion) follows
 //! its log. None of them acts: shells carry out the moves, append what came of them, and ask again.
@@ -15,18 +16,19 @@ mod commit;
 mod consequence;
 mod prepare;
 mod promotion;
+mod request;
 mod stage;
 mod undo;
+mod verify;
+mod walk;
 mod warehouse;
 
 use indexmap::IndexMap;
 use jiff::Timestamp;
 
 pub use consequence::{Consequences, consequences};
-pub use promotion::{
-    Act, ApproveError, Base, Move, RequestError, RequestFacts, Requested, abort, approve,
-    promotion, request,
-};
+pub use promotion::{Act, Base, Move, promotion};
+pub use request::{ApproveError, RequestError, RequestFacts, Requested, abort, approve, request};
 pub use stage::{Candidate, StageAct, StagePlan, candidates, stage};
 pub use warehouse::{DiscoveryCondition, WarehouseAct, WarehousePlan, condition, warehouse};
 

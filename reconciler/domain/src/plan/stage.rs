@@ -1,12 +1,14 @@
 //! The decision about a stage: what automation promotes to it.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 
 use super::{Waiting, earlier};
-use crate::availability::{Availability, availability};
+use crate::availability::{Availability, availability, is_there};
 use crate::duration;
 use crate::freight::FreightFacts;
-use crate::id::{FreightId, PromotionId, WarehouseName};
+use crate::id::{FreightId, Principal, PromotionId, WarehouseName};
 use crate::policy::{Joined, Mode};
 use crate::promotion::Ending;
 use crate::snapshot::{RunningPromotion, StageSnapshot};
@@ -90,8 +92,7 @@ pub fn candidates(snapshot: &StageSnapshot, joined: &Joined<'_>, now: Timestamp)
 fn pass_on(snapshot: &StageSnapshot, now: Timestamp, plan: &mut StagePlan) {
     let stage = &snapshot.stage.spec;
     for facts in &snapshot.freight {
-        let zero = std::time::Duration::ZERO;
-        let found = availability(&stage.name, &stage.requests, facts, zero, now);
+        let found = availability(&stage.name, &stage.requests, facts, Duration::ZERO, now);
         if found.is_available() && !facts.verified_in.contains_key(&stage.name) {
             plan.acts.push(StageAct::Pass { freight: facts.freight.id.clone() });
         }
@@ -158,9 +159,15 @@ fn choose(
                 // The oldest that is left: go on to the end.
                 Choose::Queue => chosen = Some(facts),
             },
-            other => {
+            other @ (Availability::NotRequested
+            | Availability::NotVerified { .. }
+            | Availability::NotSoaked { .. }) => {
                 let until = plan_wake(plan, &other);
                 plan.waiting.extend(not_yet(facts, &other, until));
+                if snapshot.stage.spec.choose == Choose::Queue && until.is_some() {
+                    // It is next by time alone: what is newer queues behind it.
+                    chosen = None;
+                }
             }
         }
     }
@@ -187,8 +194,7 @@ fn promote(
         Choose::Queue => competing.first(),
         // What a person started is not superseded by automation.
         Choose::Latest | Choose::MatchUpstream => competing.iter().find(|running| {
-            running.promotion.requester != crate::id::Principal::Automation
-                && !running.phase.holds_slot()
+            running.promotion.requester != Principal::Automation && !running.phase.holds_slot()
         }),
     };
     if let Some(running) = waits_for {
@@ -248,7 +254,7 @@ fn passed_over(snapshot: &StageSnapshot, facts: &FreightFacts) -> Option<String>
     }
     let in_upstream = || {
         let request = stage.request(&freight.warehouse);
-        request.is_some_and(|r| r.direct || r.from.iter().any(|upstream| facts.is_in(upstream)))
+        request.is_some_and(|r| r.direct || r.from.iter().any(|upstream| is_there(upstream, facts)))
     };
     if stage.choose == Choose::MatchUpstream && !in_upstream() {
         return Some("it is in no upstream stage now".to_owned());

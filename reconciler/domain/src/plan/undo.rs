@@ -3,7 +3,8 @@
 //! A push is undone by a revert, an apply by planning and applying the module of the last succeeded
 //! promotion against the same state, under the same infra rules; the first promotion's by
 //! destroying only what it created. What cannot be undone leaves the promotion *stuck*, with what
-//! remains; it is never called rolled back.
+//! remains; it is never called rolled back. Only requests that were sent have no undo by nature: they
+//! are told, and leave nothing stuck.
 
 use std::collections::BTreeSet;
 
@@ -12,13 +13,13 @@ use jiff::Timestamp;
 use super::commit::{Advance, advance, stuck};
 use super::promotion::{Act, Move};
 use crate::id::StepName;
-use crate::infra::{Address, judge_undo};
+use crate::infra::{Action, Address, judge_undo};
 use crate::policy::Joined;
 use crate::promotion::{Ending, Event, Finish, Frozen, Node, Previous, State, UndoPlan};
 use crate::snapshot::PromotionSnapshot;
 use crate::step::{
-    ApplyCall, Call, CommitCall, Nature, PlanCall, PlanRecord, PushRecord, Record, RevertCall,
-    StepKind, StepOutcome, mark,
+    ApplyCall, Call, Nature, PlanCall, PlanRecord, PushRecord, Record, RevertCall, StepKind,
+    StepOutcome, mark,
 };
 
 /// What an undo would do, in its order, for the change set.
@@ -30,7 +31,7 @@ pub(super) fn describe(frozen: &Frozen, state: &State) -> Vec<UndoPlan> {
                 StepKind::GitPush => {
                     (true, "reverts the commit; stuck if others changed the same lines".to_owned())
                 }
-                StepKind::TfApply => (true, describe_infra(frozen, state, &step.config)),
+                StepKind::TfApply => describe_infra(frozen, state, &step.config),
                 StepKind::Http => (false, "has no undo: what was sent stays sent".to_owned()),
                 StepKind::GitClone
                 | StepKind::YamlUpdate
@@ -43,20 +44,39 @@ pub(super) fn describe(frozen: &Frozen, state: &State) -> Vec<UndoPlan> {
         .collect()
 }
 
-fn describe_infra(frozen: &Frozen, state: &State, config: &serde_json::Value) -> String {
-    let plan_step = config.get("plan").and_then(serde_json::Value::as_str);
-    let plan = state.prepared.iter().find_map(|(name, done)| match &done.record {
-        Record::Plan(plan) if Some(name.as_str()) == plan_step => Some(plan),
-        _ => None,
-    });
+fn describe_infra(frozen: &Frozen, state: &State, config: &serde_json::Value) -> (bool, String) {
+    let plan_step = config.get("plan").and_then(serde_json::Value::as_str).unwrap_or_default();
+    let plan = state.prepared.get(plan_step).and_then(|done| done.record.as_plan());
     let before = plan.and_then(|plan| previous_plan(frozen.previous.as_ref()?, &plan.call));
-    match (before, &frozen.previous) {
-        (Some(_), Some(previous)) => format!(
-            "plans and applies the module of promotion {} again, under the same infra rules",
-            previous.promotion
-        ),
-        (_, _) => "destroys what this promotion created, and nothing else".to_owned(),
+    if let (Some(_), Some(previous)) = (before, &frozen.previous) {
+        let id = &previous.promotion;
+        let what = format!(
+            "plans and applies the module of promotion {id} again, under the same infra rules"
+        );
+        return (true, what);
     }
+    let kept: Vec<String> = plan.map(kept_changes).unwrap_or_default();
+    let what = "destroys what this promotion created, and nothing else";
+    if kept.is_empty() {
+        return (true, what.to_owned());
+    }
+    let why = "no earlier promotion says how these were";
+    (false, format!("{what}; {why}: {}", kept.join(", ")))
+}
+
+/// What a plan does to things that were there before: no undo of a first promotion brings it back.
+fn kept_changes(plan: &PlanRecord) -> Vec<String> {
+    let kept = plan.summary.changes.iter().filter_map(|change| {
+        let done = match change.action {
+            Action::Update => "updated",
+            Action::Replace => "replaced",
+            Action::Delete => "deleted",
+            Action::Forget => "forgotten",
+            Action::Create | Action::NoOp | Action::Read => return None,
+        };
+        Some(format!("{} ({done})", change.address))
+    });
+    kept.collect()
 }
 
 pub(super) fn next(snapshot: &PromotionSnapshot, now: Timestamp) -> Move {
@@ -74,19 +94,34 @@ pub(super) fn next(snapshot: &PromotionSnapshot, now: Timestamp) -> Move {
             return next;
         }
     }
-    let cause = snapshot.state.unwinding.clone().unwrap_or_default();
-    let unreachable: Vec<String> = frozen
-        .stage
-        .steps
-        .iter()
-        .filter(|step| step.uses == StepKind::Http && was_done(&snapshot.state, &step.name))
-        .map(|step| format!("step {}: its request was sent and has no undo", step.name))
-        .collect();
-    Move::append(Event::Finished(Finish {
-        ending: Ending::RolledBack,
-        message: format!("undone: {cause}"),
-        remaining: unreachable,
-    }))
+    finish(snapshot, frozen)
+}
+
+/// Every step that can be undone is: what remains has no undo.
+fn finish(snapshot: &PromotionSnapshot, frozen: &Frozen) -> Move {
+    let state = &snapshot.state;
+    let cause = state.unwinding.clone().unwrap_or_default();
+    let mut kept = Vec::new();
+    let mut remaining = Vec::new();
+    for step in &frozen.stage.steps {
+        let sent = step.uses == StepKind::Http && was_done(state, &step.name);
+        remaining.extend(
+            sent.then(|| format!("step {}: its request was sent and has no undo", step.name)),
+        );
+        let applied = matches!(changed(state, &step.name), Some(Record::Applied(_)));
+        let plan = applied_plan(state, &step.name).filter(|_| applied);
+        let first = plan.filter(|plan| previous_of(frozen, plan).is_none());
+        kept.extend(first.into_iter().flat_map(kept_changes).map(|what| {
+            format!("step {}: {what}, and no earlier promotion says how it was", step.name)
+        }));
+    }
+    let (ending, message) = if kept.is_empty() {
+        (Ending::RolledBack, format!("undone: {cause}"))
+    } else {
+        (Ending::Stuck, format!("undone only in part: {cause}"))
+    };
+    remaining.splice(0..0, kept);
+    Move::append(Event::Finished(Finish { ending, message, remaining }))
 }
 
 /// What a step changed outside, whether it ended well or not.
@@ -157,13 +192,10 @@ fn author_of(state: &State, frozen: &Frozen) -> (String, String) {
         let run = state.nodes.get(&Node::Step(step.name.clone())).map(|run| &run.call);
         run.or_else(|| state.prepared.get(&step.name).and_then(|done| done.call.as_ref()))
     });
-    let commit = calls.into_iter().find_map(|call| match call {
-        Call::GitCommit(CommitCall { author_name, author_email, .. }) => {
-            Some((author_name.clone(), author_email.clone()))
-        }
-        _ => None,
-    });
-    commit.unwrap_or_else(|| ("Lockstep".to_owned(), "lockstep@localhost".to_owned()))
+    match calls.into_iter().find_map(Call::as_commit) {
+        Some(commit) => (commit.author_name.clone(), commit.author_email.clone()),
+        None => ("Lockstep".to_owned(), "lockstep@localhost".to_owned()),
+    }
 }
 
 fn undo_apply(
@@ -174,8 +206,7 @@ fn undo_apply(
     now: Timestamp,
 ) -> Option<Move> {
     let applied = applied_plan(&snapshot.state, step)?;
-    let before =
-        frozen.previous.as_ref().and_then(|previous| previous_plan(previous, &applied.call));
+    let before = previous_of(frozen, applied);
     if before.is_none() && created.is_empty() {
         return None;
     }
@@ -187,50 +218,71 @@ fn undo_apply(
     if let Some(next) = node(snapshot, plan_node.clone(), plan_call, now) {
         return Some(next);
     }
-    let plan = planned(&snapshot.state, &plan_node)?;
+    let Some(plan) = planned(&snapshot.state, &plan_node) else {
+        return Some(stuck(snapshot, format!("the plan that undoes step {step} was not kept")));
+    };
     if !plan.summary.has_changes {
         return None;
     }
-    if let Some(refused) = refuse(snapshot, plan, created) {
+    let undo = Node::Undo(step.clone());
+    // What was let through stays so: a later edit of a policy stops no undo half-way.
+    let begun = snapshot.state.nodes.contains_key(&undo);
+    let refused = if begun { None } else { refuse(snapshot, plan, created, before.is_none()) };
+    if let Some(refused) = refused {
         return Some(stuck(snapshot, format!("the undo of step {step} is refused: {refused}")));
     }
     let call = || {
         let run = format!("{}-undo", mark(&snapshot.promotion.id, step).replace('/', "-"));
         Call::TfApply(ApplyCall { plan: Box::new(plan.clone()), run })
     };
-    node(snapshot, Node::Undo(step.clone()), call, now)
+    node(snapshot, undo, call, now)
 }
 
-/// What the infra rules say against the plan of an undo.
-fn refuse(snapshot: &PromotionSnapshot, plan: &PlanRecord, created: &[String]) -> Option<String> {
+/// Why the plan of an undo may not be applied: the infra rules, and for a first promotion that it
+/// would do more than destroy what the promotion created.
+fn refuse(
+    snapshot: &PromotionSnapshot,
+    plan: &PlanRecord,
+    created: &[String],
+    first: bool,
+) -> Option<String> {
     let policies: Vec<_> = snapshot.policies.iter().map(|p| p.spec.clone()).collect();
     let rules = Joined::of(&policies, &snapshot.promotion.stage).infra;
     let created: BTreeSet<Address> = created.iter().map(Address::new).collect();
     let violations = judge_undo(&plan.summary, &rules, &created);
-    let reasons: Vec<String> = violations.into_iter().map(|violation| violation.reason).collect();
+    let mut reasons: Vec<String> = violations.into_iter().map(|found| found.reason).collect();
+    let beyond = plan.summary.changes.iter().filter(|change| match change.action {
+        Action::NoOp | Action::Read => false,
+        Action::Delete => !created.contains(&change.address),
+        Action::Create | Action::Update | Action::Replace | Action::Forget => true,
+    });
+    reasons.extend(beyond.filter(|_| first).map(|change| {
+        format!("it would also change `{}`, which this promotion did not create", change.address)
+    }));
     (!reasons.is_empty()).then(|| reasons.join("; "))
 }
 
 fn applied_plan<'a>(state: &'a State, step: &StepName) -> Option<&'a PlanRecord> {
-    match &state.nodes.get(&Node::Step(step.clone()))?.call {
-        Call::TfApply(apply) => Some(&apply.plan),
-        _ => None,
-    }
+    let run = state.nodes.get(&Node::Step(step.clone()))?;
+    run.call.as_apply().map(|apply| &*apply.plan)
 }
 
 fn planned<'a>(state: &'a State, node: &Node) -> Option<&'a PlanRecord> {
     match &state.nodes.get(node)?.outcome.as_ref()?.1 {
-        StepOutcome::Done { record: Record::Plan(plan), .. } => Some(plan),
-        _ => None,
+        StepOutcome::Done { record, .. } => record.as_plan(),
+        StepOutcome::Failed { .. } | StepOutcome::Uncertain { .. } => None,
     }
+}
+
+/// How the promotion to go back to planned the module of an applied plan.
+fn previous_of<'a>(frozen: &'a Frozen, applied: &PlanRecord) -> Option<&'a PlanCall> {
+    previous_plan(frozen.previous.as_ref()?, &applied.call)
 }
 
 /// How the last succeeded promotion planned the module with the same state.
 fn previous_plan<'a>(previous: &'a Previous, plan: &PlanCall) -> Option<&'a PlanCall> {
-    previous.calls.iter().rev().find_map(|(_, call)| match call {
-        Call::TfPlan(before) if before.state == plan.state => Some(before),
-        _ => None,
-    })
+    let plans = previous.calls.iter().rev().filter_map(|(_, call)| call.as_plan());
+    plans.into_iter().find(|before| before.state == plan.state)
 }
 
 /// What fills the working directory of an undo: the previous promotion's trees, or for the undo of
@@ -242,12 +294,9 @@ pub(super) fn rebuild(snapshot: &PromotionSnapshot, step: &StepName) -> Vec<(Ste
         previous_plan(previous, &applied_plan(state, step)?.call).map(|_| previous)
     });
     match before {
-        Some(previous) => previous
-            .calls
-            .iter()
-            .filter(|(_, call)| !matches!(call, Call::TfPlan(_)))
-            .cloned()
-            .collect(),
+        Some(previous) => {
+            previous.calls.iter().filter(|(_, call)| call.as_plan().is_none()).cloned().collect()
+        }
         None => state.rebuild(),
     }
 }

@@ -6,6 +6,7 @@
 //! nobody else does.
 
 mod change_set;
+mod label;
 mod state;
 
 use std::collections::BTreeSet;
@@ -225,7 +226,8 @@ pub enum Ending {
     Succeeded,
     /// It failed; what was done stays.
     Failed,
-    /// It failed and was undone, all of it.
+    /// It failed, and everything that has an undo was undone. What has none (a request that was
+    /// sent) is in `remaining`.
     RolledBack,
     /// It could not be undone, or it cannot be known what was done: a person must look.
     Stuck,

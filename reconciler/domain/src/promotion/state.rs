@@ -14,7 +14,7 @@ use super::{
     Approval, ChangeSet, Ending, Entry, Event, Finish, Frozen, Node, Previous, StepPrepared,
 };
 use crate::id::{Principal, StepName};
-use crate::step::{Call, CheckoutAt, Record, StepOutcome};
+use crate::step::{Call, CheckoutAt, Record, Step, StepOutcome};
 use crate::verification::{FrozenCheck, Measurement};
 
 /// Where a promotion is.
@@ -153,9 +153,8 @@ impl State {
     /// # Errors
     /// The entry cannot follow those before it.
     pub fn apply(&mut self, entry: &Entry) -> Result<(), IllegalEvent> {
-        let phase = self.phase();
-        if !may_follow(phase, &entry.event) {
-            let (event, phase) = (entry.event.label(), phase.label());
+        if !self.may_follow(&entry.event) {
+            let (event, phase) = (entry.event.label(), self.phase().label());
             return Err(IllegalEvent { seq: entry.seq, event, phase });
         }
         let at = entry.at;
@@ -190,7 +189,36 @@ impl State {
         Ok(())
     }
 
+    /// Whether an event can happen now.
+    fn may_follow(&self, event: &Event) -> bool {
+        let phase = self.phase();
+        match event {
+            Event::PrepareStarted(_) => matches!(phase, Phase::Preparing | Phase::Waiting),
+            Event::StepPrepared(_) | Event::PrepareFailed { .. } | Event::Prepared(_) => {
+                phase == Phase::Preparing && self.frozen.is_some()
+            }
+            Event::Approved(_) | Event::Probed { .. } | Event::Committed => phase == Phase::Waiting,
+            // A node never starts while it runs, and nothing ends that did not start.
+            Event::Intent { node, .. } => phase == phase_of(node) && !self.runs(node),
+            Event::Outcome { node, .. } => phase == phase_of(node) && self.runs(node),
+            Event::Verifying { .. } => phase == Phase::Committing,
+            Event::Measured(_) => phase == Phase::Verifying,
+            Event::Unwinding { .. } => matches!(phase, Phase::Committing | Phase::Verifying),
+            Event::AbortRequested { .. } | Event::Finished(_) => !matches!(phase, Phase::Ended(_)),
+        }
+    }
+
+    /// Whether a node started and its end is not known.
+    fn runs(&self, node: &Node) -> bool {
+        self.nodes.get(node).is_some_and(|run| run.outcome.is_none())
+    }
+
     fn start_prepare(&mut self, frozen: Frozen) {
+        let edited = |before: &Frozen| before.generation != frozen.generation;
+        if self.frozen.as_ref().is_some_and(edited) {
+            // What an edit may have mended starts to count anew.
+            self.prepare_failures = 0;
+        }
         self.frozen = Some(frozen);
         self.prepared.clear();
         self.prepare_failure = None;
@@ -239,7 +267,7 @@ impl State {
         self.prepared.get(step).map(|prepared| (&prepared.outputs, &prepared.record))
     }
 
-    fn steps(&self) -> &[crate::step::Step] {
+    fn steps(&self) -> &[Step] {
         self.frozen.as_ref().map_or(&[], |frozen| &frozen.stage.steps)
     }
 
@@ -262,18 +290,27 @@ impl State {
                 .map(|run| &run.call)
                 .or_else(|| self.prepared.get(&step.name).and_then(|done| done.call.as_ref()));
             let record = self.done(&step.name).map(|(_, record)| record);
-            match (call, record) {
-                (Some(Call::GitClone(clone)), Some(Record::Clone(record))) => {
+            match call {
+                Some(Call::GitClone(clone)) => {
                     let mut clone = clone.clone();
+                    let found = record.and_then(Record::as_clone);
                     for checkout in &mut clone.checkouts {
-                        pin(&mut checkout.at, record.commits.get(&checkout.dir));
+                        pin(&mut checkout.at, found.and_then(|f| f.commits.get(&checkout.dir)));
                     }
                     calls.push((step.name.clone(), Call::GitClone(clone)));
                 }
-                (Some(call @ (Call::YamlUpdate(_) | Call::GitCommit(_))), _) => {
+                Some(call @ (Call::YamlUpdate(_) | Call::GitCommit(_))) => {
                     calls.push((step.name.clone(), call.clone()));
                 }
-                (Some(_) | None, _) => {}
+                Some(
+                    Call::GitPush(_)
+                    | Call::GitRevert(_)
+                    | Call::TfPlan(_)
+                    | Call::TfApply(_)
+                    | Call::TfOutput(_)
+                    | Call::Http(_),
+                )
+                | None => {}
             }
         }
         calls
@@ -285,7 +322,7 @@ impl State {
         let frozen = self.frozen.as_ref()?;
         let mut calls = self.rebuild();
         for step in &frozen.stage.steps {
-            if let Some((_, Record::Plan(plan))) = self.done(&step.name) {
+            if let Some(plan) = self.done(&step.name).and_then(|(_, record)| record.as_plan()) {
                 calls.push((step.name.clone(), Call::TfPlan(plan.call.clone())));
             }
         }
@@ -301,103 +338,16 @@ impl State {
     }
 }
 
+/// The phase in which a node runs.
+fn phase_of(node: &Node) -> Phase {
+    match node {
+        Node::Step(_) => Phase::Committing,
+        Node::UndoPlan(_) | Node::Undo(_) => Phase::Unwinding,
+    }
+}
+
 fn pin(at: &mut CheckoutAt, commit: Option<&String>) {
     if let (CheckoutAt::Branch(branch), Some(commit)) = (&*at, commit) {
         *at = CheckoutAt::Pinned { branch: branch.clone(), commit: commit.clone() };
-    }
-}
-
-/// Which events can happen in which phase.
-fn may_follow(phase: Phase, event: &Event) -> bool {
-    let before_commit = matches!(phase, Phase::Preparing | Phase::Waiting);
-    match event {
-        Event::PrepareStarted(_) | Event::AbortRequested { .. } if before_commit => true,
-        Event::PrepareStarted(_) => false,
-        Event::StepPrepared(_) | Event::PrepareFailed { .. } | Event::Prepared(_) => {
-            phase == Phase::Preparing
-        }
-        Event::Approved(_) | Event::Probed { .. } | Event::Committed => phase == Phase::Waiting,
-        Event::Intent { node: Node::Step(_), .. } | Event::Verifying { .. } => {
-            phase == Phase::Committing
-        }
-        Event::Intent { node: Node::Undo(_) | Node::UndoPlan(_), .. } => phase == Phase::Unwinding,
-        Event::Outcome { node: Node::Step(_), .. } => phase == Phase::Committing,
-        Event::Outcome { node: Node::Undo(_) | Node::UndoPlan(_), .. } => phase == Phase::Unwinding,
-        Event::Measured(_) => phase == Phase::Verifying,
-        Event::Unwinding { .. } => matches!(phase, Phase::Committing | Phase::Verifying),
-        Event::AbortRequested { .. } | Event::Finished(_) => !matches!(phase, Phase::Ended(_)),
-    }
-}
-
-impl Phase {
-    /// The word for it.
-    #[must_use]
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Preparing => "preparing",
-            Self::Waiting => "waiting",
-            Self::Committing => "committing",
-            Self::Verifying => "verifying",
-            Self::Unwinding => "unwinding",
-            Self::Ended(ending) => ending.label(),
-        }
-    }
-
-    /// Whether the promotion holds its stage's slot.
-    #[must_use]
-    pub fn holds_slot(self) -> bool {
-        match self {
-            Self::Committing | Self::Verifying | Self::Unwinding => true,
-            Self::Preparing | Self::Waiting | Self::Ended(_) => false,
-        }
-    }
-}
-
-impl Ending {
-    /// The word for it.
-    #[must_use]
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Succeeded => "succeeded",
-            Self::Failed => "failed",
-            Self::RolledBack => "rolled_back",
-            Self::Stuck => "stuck",
-            Self::Aborted => "aborted",
-            Self::Superseded => "superseded",
-            Self::Inconclusive => "inconclusive",
-        }
-    }
-}
-
-impl Event {
-    /// The word for it.
-    #[must_use]
-    pub fn label(&self) -> &'static str {
-        match self {
-            Self::PrepareStarted(_) => "prepare_started",
-            Self::StepPrepared(_) => "step_prepared",
-            Self::PrepareFailed { .. } => "prepare_failed",
-            Self::Prepared(_) => "prepared",
-            Self::Approved(_) => "approved",
-            Self::Probed { .. } => "probed",
-            Self::Committed => "committed",
-            Self::Intent { .. } => "intent",
-            Self::Outcome { .. } => "outcome",
-            Self::Verifying { .. } => "verifying",
-            Self::Measured(_) => "measured",
-            Self::Unwinding { .. } => "unwinding",
-            Self::AbortRequested { .. } => "abort_requested",
-            Self::Finished(_) => "finished",
-        }
-    }
-}
-
-impl Node {
-    /// The step that it belongs to.
-    #[must_use]
-    pub fn step(&self) -> &StepName {
-        match self {
-            Self::Step(step) | Self::UndoPlan(step) | Self::Undo(step) => step,
-        }
     }
 }

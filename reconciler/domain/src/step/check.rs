@@ -26,10 +26,40 @@ pub struct StepProblem {
 pub fn check_config(kind: StepKind, config: &Value) -> Vec<StepProblem> {
     let mut problems = Vec::new();
     object(fields(kind), config, "", &mut problems);
-    if problems.is_empty() && kind == StepKind::GitClone {
-        one_of_commit_and_branch(config, &mut problems);
+    if problems.is_empty() {
+        inside_the_working_directory(kind, config, &mut problems);
+        if kind == StepKind::GitClone {
+            one_of_commit_and_branch(config, &mut problems);
+        }
     }
     problems
+}
+
+/// Paths of a step stay below the working directory. Those that are templates are held to it when
+/// they are used.
+fn inside_the_working_directory(kind: StepKind, config: &Value, problems: &mut Vec<StepProblem>) {
+    let mut paths: Vec<(String, &str)> = Vec::new();
+    match kind {
+        StepKind::GitClone => {
+            let dirs = config["checkout"].as_object().into_iter().flatten();
+            paths.extend(dirs.map(|(dir, _)| (format!("checkout.{dir}"), dir.as_str())));
+        }
+        StepKind::YamlUpdate => {
+            paths.extend(config["path"].as_str().map(|path| ("path".to_owned(), path)));
+        }
+        StepKind::GitCommit | StepKind::GitPush | StepKind::TfPlan | StepKind::TfOutput => {
+            paths.extend(config["dir"].as_str().map(|dir| ("dir".to_owned(), dir)));
+        }
+        StepKind::TfApply | StepKind::Http => {}
+    }
+    for (at, path) in paths {
+        let literal = path.split("{{").next().unwrap_or_default();
+        if literal.starts_with('/') || path.split('/').any(|part| part == "..") {
+            let message =
+                format!("{path:?} leaves the working directory; paths are relative to it");
+            problems.push(StepProblem { path: at, message });
+        }
+    }
 }
 
 fn one_of_commit_and_branch(config: &Value, problems: &mut Vec<StepProblem>) {

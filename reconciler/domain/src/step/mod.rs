@@ -2,24 +2,31 @@
 //!
 //! A step is `{ name, uses, config }`. [`fields`] holds one table per kind: names, types, which
 //! strings are templates, which of those may wait for a later effect. The provider's functions,
-//! the daemon's validation and the generated documentation all read that one table. [`call`] has
-//! the typed form that a fully rendered step becomes, which is all that effects ever see.
+//! the daemon's validation and the generated documentation all read that one table. [`Call`] is
+//! the typed form that a fully rendered step becomes, which is all that effects ever see; [`Record`] is
+//! what running it leaves behind.
 
+mod build;
 mod call;
 mod check;
 mod fields;
+mod record;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use build::{CallError, WorkdirContext, mark};
 pub use call::{
-    Applied, ApplyCall, Call, CallError, Checkout, CheckoutAt, CloneCall, CloneRecord, CommitCall,
-    CommitRecord, FileChange, HttpCall, OutputCall, PlanCall, PlanRecord, PlannedOutput, PushCall,
-    PushRecord, Record, RevertCall, StepOutcome, UpdateCall, WorkdirContext, mark,
+    ApplyCall, Call, Checkout, CheckoutAt, CloneCall, CommitCall, HttpCall, OutputCall, PlanCall,
+    PushCall, RevertCall, UpdateCall,
 };
 pub(crate) use check::did_you_mean;
 pub use check::{StepProblem, check_config};
 pub use fields::{Field, FieldType, fields};
+pub use record::{
+    Applied, CloneRecord, CommitRecord, FileChange, PlanRecord, PlannedOutput, PushRecord, Record,
+    StepOutcome,
+};
 
 use crate::id::StepName;
 

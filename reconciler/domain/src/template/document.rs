@@ -11,6 +11,9 @@ use serde_json::{Map, Value, json};
 use super::{Template, TemplateError};
 use crate::expression::{Expression, ExpressionError, Names, Reference, Scope};
 
+/// The key of the object that stands for a text that waits, in [`Partial::value`].
+pub const DEFERRED: &str = "$deferred";
+
 /// A mistake in one text of a JSON value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("at {path}: {error}")]
@@ -127,7 +130,7 @@ fn render_text(
     }
     let waits = |expression: &Expression| expression.references().iter().any(deferred);
     let preview = template.concatenate(scope, &waits)?;
-    let value = json!({ "$deferred": preview });
+    let value = json!({ DEFERRED: preview });
     let template = text.to_owned();
     waiting.push(Deferred { path: path.to_owned(), template, preview, references });
     Ok(value)

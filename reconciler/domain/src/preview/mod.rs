@@ -2,6 +2,8 @@
 //! as the reconciler, once with the definitions as they are and once as they would be, and tells the
 //! difference. Instants are absolute, so that the answer stays true while it is read.
 
+mod warning;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
@@ -106,16 +108,20 @@ pub fn preview(world: &World, change: &Change, now: Timestamp) -> Preview {
         for waiting in &world.waiting {
             compare_gates(waiting, name, new.as_ref(), now, &mut preview.effects);
         }
-        let old = world.definitions.policies.iter().find(|policy| policy.spec.name == *name);
-        preview.warnings.extend(policy_warnings(old.map(|old| &old.spec), new.as_ref()));
+        preview.warnings.extend(warning::given_up(&world.definitions, name, new.as_ref()));
     }
     if let Change::Stage(name, new) = change {
         lost_stages(&world.definitions, name, new.as_ref(), &mut preview.effects);
+        let old = world.definitions.stages.get(name).map(|old| &old.spec);
+        if let Some(new) = new
+            && old != Some(new)
+        {
+            prepared_anew(&world.waiting, name, &mut preview.effects);
+        }
     }
     preview.effects.sort();
     preview.effects.dedup();
-    let warnings = effect_warnings(&preview.effects, change, &world.definitions);
-    preview.warnings.extend(warnings);
+    preview.warnings.extend(warning::of_effects(&preview.effects, change, &world.definitions));
     preview
 }
 
@@ -315,7 +321,7 @@ fn gates_with(
         promotion: Some(&waiting.promotion),
         change_set: waiting.state.change_set.as_ref(),
         approvals: &waiting.state.approvals,
-        hold: None,
+        hold: waiting.facts.held_for.get(&stage.name),
     };
     gates(&facts, now)
 }
@@ -345,88 +351,24 @@ fn lost_stages(
     }
 }
 
-/// What a change of a policy gives up, whatever freight there is.
-fn policy_warnings(old: Option<&Policy>, new: Option<&Policy>) -> Vec<Warning> {
-    let Some(old) = old else { return Vec::new() };
-    let mut warnings = Vec::new();
-    let mut dropped = |path: &str, what: String| {
-        warnings.push(Warning {
-            path: path.to_owned(),
-            summary: "A gate is dropped".to_owned(),
-            detail: format!("Policy {} would no longer ask for {what}.", old.name),
-        });
-    };
-    if let Some(soak) = old.soak
-        && new.and_then(|new| new.soak).is_none()
-    {
-        dropped("soak", format!("a soak of {}", duration::print(soak)));
-    }
-    for asked in &old.approvals {
-        let kept = new.is_some_and(|new| new.approvals.iter().any(|a| a.group == asked.group));
-        if !kept {
-            dropped("approvals", format!("approval by group {}", asked.group));
-        }
-    }
-    if old.infra.is_some() && new.is_none_or(|new| new.infra.is_none()) {
-        dropped("infra", "its infra rules".to_owned());
-    }
-    if !old.rollback.is_empty() && new.is_none_or(|new| new.rollback.is_empty()) {
-        warnings.push(Warning {
-            path: "rollback".to_owned(),
-            summary: "Failed promotions stay".to_owned(),
-            detail: format!("Policy {} would no longer undo promotions that fail.", old.name),
-        });
-    }
-    warnings
-}
-
-/// Warnings for what would happen by itself, at the field that causes it.
-fn effect_warnings(effects: &[Effect], change: &Change, definitions: &Definitions) -> Vec<Warning> {
-    let path = cause(change, definitions);
-    effects
-        .iter()
-        .filter_map(|effect| {
-            let subject = match (&effect.promotion, &effect.freight) {
-                (Some(promotion), _) => format!("Promotion {promotion}"),
-                (None, Some(freight)) => format!("Freight {}", freight.short()),
-                (None, None) => format!("Stage {}", effect.stage),
-            };
-            let (summary, what) = match effect.kind {
-                EffectKind::WouldPromote => ("This change promotes freight", "to stage"),
-                EffectKind::Supersedes => ("This change supersedes a promotion", "to stage"),
-                EffectKind::Unreachable => ("This change cuts off a stage", "in the pipeline:"),
-                EffectKind::BecomesPromotable
-                | EffectKind::BecomesBlocked
-                | EffectKind::GatePasses
-                | EffectKind::GateBlocks
-                | EffectKind::NeedsApprovalAgain => return None,
-            };
-            Some(Warning {
-                path: path.clone(),
-                summary: summary.to_owned(),
-                detail: format!("{subject} {what} {}: {}.", effect.stage, effect.reason),
-            })
-        })
-        .collect()
-}
-
-/// The field of the changed definition that most likely causes its effects.
-fn cause(change: &Change, definitions: &Definitions) -> String {
-    let field = match change {
-        Change::Policy(name, Some(new)) => {
-            let old = definitions.policies.iter().find(|policy| policy.spec.name == *name);
-            match old.map(|old| &old.spec) {
-                None => "mode",
-                Some(old) if old.mode != new.mode => "mode",
-                Some(old) if old.soak != new.soak => "soak",
-                Some(old) if old.approvals != new.approvals => "approvals",
-                Some(old) if old.infra != new.infra => "infra",
-                Some(old) if old.stages != new.stages => "stages",
-                Some(_) => "",
+/// Promotions that wait at gates are prepared anew for an edited stage. Whether they then do the same
+/// is not known before, so approvals that were given may not be enough.
+fn prepared_anew(waiting: &[PromotionSnapshot], stage: &StageName, effects: &mut Vec<Effect>) {
+    for waiting in waiting.iter().filter(|waiting| waiting.promotion.stage == *stage) {
+        let Some(change_set) = &waiting.state.change_set else { continue };
+        let given = waiting.state.approvals.iter().any(|a| a.digest == change_set.digest);
+        effects.extend(given.then(|| {
+            Effect {
+                stage: stage.clone(),
+                freight: Some(waiting.promotion.freight.clone()),
+                promotion: Some(waiting.promotion.id.clone()),
+                kind: EffectKind::NeedsApprovalAgain,
+                reason:
+                    "it is prepared anew; where it would then do something else, approvals are \
+                     asked again"
+                        .to_owned(),
+                until: None,
             }
-        }
-        Change::Stage(_, Some(_)) => "requests",
-        Change::Policy(_, None) | Change::Stage(_, None) => "",
-    };
-    field.to_owned()
+        }));
+    }
 }

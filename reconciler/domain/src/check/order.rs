@@ -1,0 +1,219 @@
+//! Checks of the order of a stage's steps: what a step needs, an earlier one must have made, and what
+//! decides where a step acts must be known before anything is changed.
+//!
+//! Only what is certain before a promotion is reported: a path or directory that is a template is
+//! known when it is rendered, and so is an output that a plan may know.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use super::{Problem, ProblemKind, unknown};
+use crate::expression::Reference;
+use crate::stage::Stage;
+use crate::step::{Nature, Step, StepKind, fields};
+use crate::template::references_json;
+
+/// Checks the order of the steps, whose arguments are well formed.
+pub(super) fn check_order(stage: &Stage, problems: &mut Vec<Problem>) {
+    let mut made = Made::default();
+    for (at, step) in stage.steps.iter().enumerate() {
+        made.check_needs(step, at, problems);
+        made.check_waits(step, at, problems);
+        made.note(step);
+    }
+}
+
+/// What the steps so far have made.
+#[derive(Default)]
+struct Made<'a> {
+    /// Checkouts by directory, and whether they are of a branch.
+    checkouts: BTreeMap<&'a str, bool>,
+    commits: Places<'a>,
+    plans: Places<'a>,
+    plan_steps: Vec<&'a str>,
+    /// Plans that are applied.
+    applied: BTreeSet<&'a str>,
+    /// Steps whose outputs exist only after the commit.
+    late: BTreeSet<&'a str>,
+    /// Files and directories that late steps write.
+    late_paths: Vec<&'a str>,
+}
+
+/// Directories in which something was made, and whether it may be in others, too.
+#[derive(Default)]
+struct Places<'a> {
+    known: BTreeSet<&'a str>,
+    others: bool,
+}
+
+impl<'a> Places<'a> {
+    fn add(&mut self, dir: Option<&'a str>) {
+        match dir {
+            Some(dir) => {
+                self.known.insert(dir);
+            }
+            None => self.others = true,
+        }
+    }
+
+    fn may_have(&self, dir: &str) -> bool {
+        self.others || self.known.contains(dir)
+    }
+}
+
+impl<'a> Made<'a> {
+    /// Files, commits and plans that the step needs.
+    fn check_needs(&self, step: &Step, at: usize, problems: &mut Vec<Problem>) {
+        let path = |argument: &str| format!("steps[{at}].config.{argument}");
+        let mut missing = |argument: &str, message: String| {
+            problems.push(Problem::new(path(argument), ProblemKind::Unknown, message));
+        };
+        match step.uses {
+            StepKind::GitClone | StepKind::Http => {}
+            StepKind::YamlUpdate => {
+                if let Some(file) = literal(step, "path").filter(|file| !self.is_below(file)) {
+                    missing("path", self.no_checkout(file));
+                }
+            }
+            StepKind::TfPlan => {
+                if let Some(dir) = literal(step, "dir").filter(|dir| !self.is_below(dir)) {
+                    missing("dir", self.no_checkout(dir));
+                }
+            }
+            StepKind::GitCommit => {
+                let dir = literal(step, "dir");
+                if let Some(dir) = dir.filter(|dir| !self.checkouts.contains_key(dir)) {
+                    missing("dir", self.no_checkout(dir));
+                }
+            }
+            StepKind::GitPush => {
+                let Some(dir) = literal(step, "dir") else { return };
+                if !self.commits.may_have(dir) {
+                    missing("dir", format!("no git_commit step before this one commits {dir:?}"));
+                }
+                if self.checkouts.get(dir) == Some(&false) && given(step, "branch").is_none() {
+                    let message = format!(
+                        "{dir:?} is checked out from a commit, so the branch to push to must be given"
+                    );
+                    problems.push(Problem::new(path("branch"), ProblemKind::Missing, message));
+                }
+            }
+            StepKind::TfOutput => {
+                let dir = literal(step, "dir");
+                if let Some(dir) = dir.filter(|dir| !self.plans.may_have(dir)) {
+                    missing("dir", format!("no tf_plan step before this one plans {dir:?}"));
+                }
+            }
+            StepKind::TfApply => {
+                let Some(plan) = literal(step, "plan") else { return };
+                unknown("tf_plan step", plan, &self.plan_steps, path("plan"), problems);
+                if self.applied.contains(plan) {
+                    let message = format!(
+                        "the plan of step {plan} is applied before; a plan is applied once"
+                    );
+                    problems.push(Problem::new(path("plan"), ProblemKind::Duplicate, message));
+                }
+            }
+        }
+    }
+
+    /// Arguments that decide where the step acts and would be known only after an effect.
+    fn check_waits(&self, step: &Step, at: usize, problems: &mut Vec<Problem>) {
+        for field in fields(step.uses).iter().filter(|field| !field.may_wait) {
+            let Some(value) = given(step, field.name) else { continue };
+            let names = self.late_references(value);
+            if names.is_empty() {
+                continue;
+            }
+            let message = format!(
+                "{} decides where the step acts, so it cannot wait for {}, which exists only after \
+                 an effect",
+                field.name,
+                names.join(", "),
+            );
+            let path = format!("steps[{at}].config.{}", field.name);
+            problems.push(Problem::new(path, ProblemKind::Invalid, message));
+        }
+    }
+
+    fn note(&mut self, step: &'a Step) {
+        let reads = match step.uses {
+            StepKind::GitCommit | StepKind::TfPlan | StepKind::TfOutput => literal(step, "dir"),
+            StepKind::YamlUpdate => literal(step, "path"),
+            StepKind::GitClone | StepKind::GitPush | StepKind::TfApply | StepKind::Http => None,
+        };
+        let reads_late = reads.is_some_and(|reads| {
+            self.late_paths.iter().any(|late| is_below(late, reads) || is_below(reads, late))
+        });
+        let is_late = step.uses.nature() == Nature::Effect
+            || reads_late
+            || !self.late_references(&step.config).is_empty();
+        if is_late {
+            self.late.insert(step.name.as_str());
+        }
+        match step.uses {
+            StepKind::GitClone => self.note_checkouts(step),
+            StepKind::GitCommit => self.commits.add(literal(step, "dir")),
+            StepKind::TfPlan => {
+                self.plans.add(literal(step, "dir"));
+                self.plan_steps.push(step.name.as_str());
+                self.late_paths.extend(reads.filter(|_| is_late));
+            }
+            StepKind::YamlUpdate => self.late_paths.extend(reads.filter(|_| is_late)),
+            StepKind::TfApply => self.applied.extend(literal(step, "plan")),
+            StepKind::GitPush | StepKind::TfOutput | StepKind::Http => {}
+        }
+    }
+
+    fn note_checkouts(&mut self, step: &'a Step) {
+        for (dir, checkout) in step.config["checkout"].as_object().into_iter().flatten() {
+            let of_branch = checkout.get("branch").is_some_and(|branch| !branch.is_null());
+            self.checkouts.insert(dir, of_branch);
+        }
+    }
+
+    /// What a value reads of late steps, in words.
+    fn late_references(&self, value: &Value) -> Vec<String> {
+        let references = references_json(value).unwrap_or_default();
+        let is_late = |reference: &&Reference| match reference {
+            Reference::Path(path) => match path.as_slice() {
+                [root, step, ..] => root == "steps" && self.late.contains(step.as_str()),
+                [..] => false,
+            },
+            Reference::Call { .. } => false,
+        };
+        references.iter().filter(is_late).map(ToString::to_string).collect()
+    }
+
+    fn is_below(&self, path: &str) -> bool {
+        self.checkouts.keys().any(|dir| is_below(path, dir))
+    }
+
+    fn no_checkout(&self, path: &str) -> String {
+        let dirs: Vec<&str> = self.checkouts.keys().copied().collect();
+        match dirs.as_slice() {
+            [] => format!("no git_clone step before this one checks out {path:?}"),
+            dirs => format!(
+                "no git_clone step before this one checks out {path:?}; checked out: {}",
+                dirs.join(", ")
+            ),
+        }
+    }
+}
+
+fn given<'a>(step: &'a Step, argument: &str) -> Option<&'a Value> {
+    step.config.get(argument).filter(|value| !value.is_null())
+}
+
+/// A text argument that is no template.
+fn literal<'a>(step: &'a Step, argument: &str) -> Option<&'a str> {
+    given(step, argument)?.as_str().filter(|text| !text.contains("{{"))
+}
+
+/// Whether a path is a directory or inside it.
+fn is_below(path: &str, dir: &str) -> bool {
+    let dir = dir.trim_end_matches('/');
+    dir == "."
+        || path.strip_prefix(dir).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}

@@ -1,0 +1,248 @@
+//! Checks of stages against the rest of their project.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::order::check_order;
+use super::verification::{response_names, texts};
+use super::{Problem, ProblemKind, Surroundings, cycle_through, dotted, expression, join, unknown};
+use crate::expression::{Names, Shape};
+use crate::id::StageName;
+use crate::scope::{step_names, verification_names};
+use crate::stage::{Request, Stage};
+use crate::step::{FieldType, check_config, fields};
+use crate::template::{Template, TemplateError, check_json};
+use crate::verification::Verification;
+
+/// Checks a stage against the rest of its project.
+#[must_use]
+pub fn check_stage(stage: &Stage, around: &Surroundings<'_>) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    check_requests(stage, around, &mut problems);
+    check_steps(stage, around, &mut problems);
+    check_verification_uses(stage, around, &mut problems);
+    if let Some(cycle) = cycle_through(stage, &around.stages) {
+        let names: Vec<&str> = cycle.iter().map(|name| name.as_str()).collect();
+        problems.push(Problem {
+            path: cycle_path(stage, cycle.get(1).copied()),
+            kind: ProblemKind::Cycle,
+            message: format!("stages wait for each other in a circle: {}", names.join(" -> ")),
+        });
+    }
+    problems
+}
+
+/// The request that leads into the cycle.
+fn cycle_path(stage: &Stage, upstream: Option<&StageName>) -> String {
+    for (at, request) in stage.requests.iter().enumerate() {
+        for (which, from) in request.from.iter().enumerate() {
+            if Some(from) == upstream {
+                return format!("requests[{at}].from[{which}]");
+            }
+        }
+    }
+    "requests".to_owned()
+}
+
+fn check_requests(stage: &Stage, around: &Surroundings<'_>, problems: &mut Vec<Problem>) {
+    if stage.requests.is_empty() {
+        problems.push(Problem {
+            path: "requests".to_owned(),
+            kind: ProblemKind::Missing,
+            message: "a stage requests freight of at least one warehouse".to_owned(),
+        });
+    }
+    let mut seen = BTreeSet::new();
+    for (at, request) in stage.requests.iter().enumerate() {
+        let path = format!("requests[{at}].warehouse");
+        if !seen.insert(&request.warehouse) {
+            let message = format!("warehouse {} is requested twice", request.warehouse);
+            problems.push(Problem { path: path.clone(), kind: ProblemKind::Duplicate, message });
+        }
+        let known: Vec<&str> = around.warehouses.keys().map(|name| name.as_str()).collect();
+        unknown("warehouse", request.warehouse.as_str(), &known, path, problems);
+        if !request.direct && request.from.is_empty() {
+            problems.push(Problem {
+                path: format!("requests[{at}]"),
+                kind: ProblemKind::Missing,
+                message: "freight comes straight from the warehouse (direct) or from upstream \
+                          stages (from); this says neither"
+                    .to_owned(),
+            });
+        }
+        for (which, from) in request.from.iter().enumerate() {
+            let path = format!("requests[{at}].from[{which}]");
+            if request.from[..which].contains(from) {
+                let message = format!("stage {from} is named twice");
+                problems.push(Problem {
+                    path: path.clone(),
+                    kind: ProblemKind::Duplicate,
+                    message,
+                });
+            }
+            if *from == stage.name {
+                continue;
+            }
+            let known: Vec<&str> = around.stages.keys().map(|name| name.as_str()).collect();
+            unknown("stage", from.as_str(), &known, path.clone(), problems);
+            passes_on(request, from, around, path, problems);
+        }
+    }
+}
+
+/// An upstream stage must itself request the warehouse whose freight it is to pass on.
+fn passes_on(
+    request: &Request,
+    from: &StageName,
+    around: &Surroundings<'_>,
+    path: String,
+    problems: &mut Vec<Problem>,
+) {
+    let Some(upstream) = around.stages.get(from) else { return };
+    if upstream.request(&request.warehouse).is_none() {
+        problems.push(Problem {
+            path,
+            kind: ProblemKind::Invalid,
+            message: format!(
+                "stage {from} does not request warehouse {}, so its freight never gets there",
+                request.warehouse
+            ),
+        });
+    }
+}
+
+fn check_steps(stage: &Stage, around: &Surroundings<'_>, problems: &mut Vec<Problem>) {
+    let mut seen = BTreeSet::new();
+    let mut well_formed = true;
+    for (at, step) in stage.steps.iter().enumerate() {
+        if !seen.insert(&step.name) {
+            problems.push(Problem {
+                path: format!("steps[{at}].name"),
+                kind: ProblemKind::Duplicate,
+                message: format!("two steps are named {}", step.name),
+            });
+        }
+        let arguments = check_config(step.uses, &step.config);
+        if arguments.is_empty() {
+            check_names(stage, at, around, problems);
+            continue;
+        }
+        well_formed = false;
+        problems.extend(arguments.into_iter().map(|problem| Problem {
+            path: join(&format!("steps[{at}].config"), &problem.path),
+            kind: ProblemKind::Invalid,
+            message: problem.message,
+        }));
+    }
+    // What a malformed step would have left behind is not known.
+    if well_formed {
+        check_order(stage, problems);
+    }
+}
+
+/// Names in the templates and conditions of a step.
+fn check_names(stage: &Stage, at: usize, around: &Surroundings<'_>, problems: &mut Vec<Problem>) {
+    let step = &stage.steps[at];
+    let names = step_names(stage, at, &around.warehouses);
+    if knows_freight(stage, around)
+        && let Err(errors) = check_json(&step.config, &names)
+    {
+        problems.extend(errors.into_iter().map(|found| Problem {
+            path: format!("steps[{at}].config{}", dotted(&found.path)),
+            kind: ProblemKind::Expression,
+            message: found.error.to_string(),
+        }));
+    }
+    for field in fields(step.uses) {
+        let Some(given) = step.config.get(field.name) else { continue };
+        let path = format!("steps[{at}].config.{}", field.name);
+        match (field.holds, given) {
+            (FieldType::Condition, Value::String(text)) => {
+                expression(text, &response_names(), &path, problems);
+            }
+            (FieldType::Map(FieldType::Condition), Value::Object(entries)) => {
+                for (name, text) in entries {
+                    let text = text.as_str().unwrap_or_default();
+                    expression(text, &response_names(), &format!("{path}.{name}"), problems);
+                }
+            }
+            (
+                FieldType::Text
+                | FieldType::Bool
+                | FieldType::Integer
+                | FieldType::Duration
+                | FieldType::OneOf(_)
+                | FieldType::Condition
+                | FieldType::Any
+                | FieldType::List(_)
+                | FieldType::Map(_)
+                | FieldType::Object(_),
+                _,
+            ) => {}
+        }
+    }
+}
+
+/// With an unknown warehouse every `freight.…` would be a second report of the same mistake.
+fn knows_freight(stage: &Stage, around: &Surroundings<'_>) -> bool {
+    stage.requests.iter().all(|request| around.warehouses.contains_key(&request.warehouse))
+}
+
+fn check_verification_uses(stage: &Stage, around: &Surroundings<'_>, problems: &mut Vec<Problem>) {
+    let mut seen = BTreeSet::new();
+    for (at, used) in stage.verifications.iter().enumerate() {
+        if !seen.insert(&used.name) {
+            problems.push(Problem {
+                path: format!("verifications[{at}].name"),
+                kind: ProblemKind::Duplicate,
+                message: format!("two verifications are named {:?}", used.name),
+            });
+        }
+        let Some(template) = around.verifications.get(&used.template) else {
+            let known: Vec<&str> = around.verifications.keys().map(|n| n.as_str()).collect();
+            let path = format!("verifications[{at}].template");
+            unknown("verification", used.template.as_str(), &known, path, problems);
+            continue;
+        };
+        if knows_freight(stage, around) {
+            check_arguments(stage, at, template, around, problems);
+        }
+    }
+}
+
+/// The arguments of a verification, and the names that its template uses with them.
+fn check_arguments(
+    stage: &Stage,
+    at: usize,
+    template: &Verification,
+    around: &Surroundings<'_>,
+    problems: &mut Vec<Problem>,
+) {
+    let used = &stage.verifications[at];
+    let mistakes = |text: &str, names: &Names| match Template::parse(text) {
+        Ok(template) => template.check(names).err().unwrap_or_default(),
+        Err(TemplateError::Malformed(error)) => vec![error],
+        // Parsing has no other errors.
+        Err(
+            TemplateError::Evaluation(_) | TemplateError::NoText { .. } | TemplateError::At { .. },
+        ) => Vec::new(),
+    };
+    let names = step_names(stage, stage.steps.len(), &around.warehouses);
+    for (name, text) in &used.args {
+        problems.extend(mistakes(text, &names).into_iter().map(|error| Problem {
+            path: format!("verifications[{at}].args.{name}"),
+            kind: ProblemKind::Expression,
+            message: error.to_string(),
+        }));
+    }
+    let given = used.args.keys().map(|name| (name.clone(), Shape::Scalar));
+    let names = verification_names(stage, Shape::Object(given.collect()), &around.warehouses);
+    for (path, text) in texts(template) {
+        problems.extend(mistakes(text, &names).into_iter().map(|error| Problem {
+            path: format!("verifications[{at}].args"),
+            kind: ProblemKind::Expression,
+            message: format!("{path} of verification {}: {error}", used.template),
+        }));
+    }
+}

@@ -1,0 +1,303 @@
+//! What people may ask of a promotion: start one, approve one, stop one.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::availability::{Availability, availability};
+use crate::freight::FreightFacts;
+use crate::id::{FreightId, Principal, PromotionId};
+use crate::policy::{GateKind, Joined, Mode};
+use crate::promotion::{Approval, BypassRequest, Ending, Event, Phase, Promotion, State};
+use crate::snapshot::{RunningPromotion, StageSnapshot};
+
+/// Why a person's wish cannot be granted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ApproveError {
+    /// The promotion is past its gates or not there yet.
+    #[error(
+        "promotion {promotion} is {phase}; only a promotion that waits at its gates can be approved"
+    )]
+    NotWaiting {
+        /// The promotion.
+        promotion: PromotionId,
+        /// Where it is.
+        phase: &'static str,
+    },
+    /// The approval names another change set than the present one.
+    #[error(
+        "promotion {promotion} would now do something else than what you saw \
+         ({seen}): look at its change set {present} and approve that"
+    )]
+    OtherDigest {
+        /// The promotion.
+        promotion: PromotionId,
+        /// The digest given.
+        seen: String,
+        /// The digest now.
+        present: String,
+    },
+    /// The same person approved the same change set before.
+    #[error("{by} has approved this change set of promotion {promotion} already")]
+    Again {
+        /// The promotion.
+        promotion: PromotionId,
+        /// Who.
+        by: String,
+    },
+    /// The promotion is over.
+    #[error("promotion {promotion} is over: it {phase}")]
+    Over {
+        /// The promotion.
+        promotion: PromotionId,
+        /// How it ended.
+        phase: &'static str,
+    },
+}
+
+/// A person's approval of a change set.
+///
+/// # Errors
+/// The promotion does not wait, does something else by now, or has this person's approval.
+pub fn approve(
+    promotion: &Promotion,
+    state: &State,
+    approval: Approval,
+) -> Result<Event, ApproveError> {
+    let id = || promotion.id.clone();
+    let change_set = match (state.phase(), &state.change_set) {
+        (Phase::Waiting, Some(change_set)) => change_set,
+        (phase, _) => {
+            return Err(ApproveError::NotWaiting { promotion: id(), phase: phase.label() });
+        }
+    };
+    if change_set.digest != approval.digest {
+        let (seen, present) = (approval.digest, change_set.digest.clone());
+        return Err(ApproveError::OtherDigest { promotion: id(), seen, present });
+    }
+    let given = |other: &Approval| other.by == approval.by && other.digest == approval.digest;
+    if state.approvals.iter().any(given) {
+        return Err(ApproveError::Again { promotion: id(), by: approval.by });
+    }
+    Ok(Event::Approved(approval))
+}
+
+/// A person's wish to stop a promotion.
+///
+/// # Errors
+/// It is over.
+pub fn abort(
+    promotion: &Promotion,
+    state: &State,
+    by: Principal,
+    reason: String,
+) -> Result<Event, ApproveError> {
+    match state.phase() {
+        Phase::Ended(ending) => {
+            Err(ApproveError::Over { promotion: promotion.id.clone(), phase: ending.label() })
+        }
+        Phase::Preparing
+        | Phase::Waiting
+        | Phase::Committing
+        | Phase::Verifying
+        | Phase::Unwinding => Ok(Event::AbortRequested { by, reason }),
+    }
+}
+
+/// What a request for a promotion is judged by.
+#[derive(Debug, Clone)]
+pub struct RequestFacts<'a> {
+    /// The stage.
+    pub stage: &'a StageSnapshot,
+    /// The freight that is wanted.
+    pub freight: &'a FreightId,
+    /// Who wants it.
+    pub requester: &'a str,
+    /// Gates to skip, with a reason.
+    pub bypass: Option<&'a BypassRequest>,
+}
+
+/// What a granted request brings with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Requested {
+    /// Promotions that have not committed and are now pointless.
+    pub supersedes: Vec<PromotionId>,
+    /// A hold to put on the stage, because automation would have chosen otherwise.
+    pub hold: Option<String>,
+    /// Whether a hold on the stage is lifted, because automation would choose the same.
+    pub release_hold: bool,
+}
+
+/// Why a promotion cannot be started.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RequestError {
+    /// The stage has no steps.
+    #[error("stage {stage} has no steps: freight passes through it by itself")]
+    ControlFlow {
+        /// The stage.
+        stage: String,
+    },
+    /// The freight may not go there.
+    #[error("freight {freight} is not available to stage {stage}: {why}")]
+    NotAvailable {
+        /// The freight, short.
+        freight: String,
+        /// The stage.
+        stage: String,
+        /// Why, and what to do.
+        why: String,
+    },
+    /// It is on its way already.
+    #[error("promotion {promotion} is bringing freight {freight} to this stage already")]
+    Running {
+        /// The promotion.
+        promotion: PromotionId,
+        /// The freight, short.
+        freight: String,
+    },
+    /// A bypass was asked for without the right.
+    #[error("no policy gives {who} the right to skip the gate {gate} of stage {stage}")]
+    NoBypass {
+        /// Who asked.
+        who: String,
+        /// The gate.
+        gate: &'static str,
+        /// The stage.
+        stage: String,
+    },
+}
+
+/// A person's wish to promote freight to a stage.
+///
+/// # Errors
+/// The freight cannot go there, is on its way, or a gate may not be skipped by them.
+pub fn request(facts: &RequestFacts<'_>, now: Timestamp) -> Result<Requested, RequestError> {
+    let stage = &facts.stage.stage.spec;
+    if stage.is_control_flow() {
+        return Err(RequestError::ControlFlow { stage: stage.name.to_string() });
+    }
+    let joined = Joined::of(&facts.stage.policies, &stage.name);
+    check_bypass(facts, &joined)?;
+    let wanted = check_available(facts, now)?;
+    check_running(facts)?;
+    let warehouse = &wanted.freight.warehouse;
+    let supersedes =
+        facts.stage.running.iter().filter(|running| {
+            running.promotion.warehouse == *warehouse && !running.phase.holds_slot()
+        });
+    let newer = newer(facts.stage, &joined, wanted, now);
+    let conflicts = |newer: &&FreightFacts| !gave_up(facts.stage, newer);
+    let hold = (joined.mode != Mode::Manual && newer.iter().any(conflicts)).then(|| {
+        format!(
+            "{} promoted freight {} instead of what automation would choose; \
+             promote the newest freight to let automation go on",
+            facts.requester,
+            facts.freight.short(),
+        )
+    });
+    Ok(Requested {
+        supersedes: supersedes.map(|running| running.promotion.id.clone()).collect(),
+        hold,
+        release_hold: newer.is_empty(),
+    })
+}
+
+/// Freight of the same warehouse that is newer than the wanted one and available.
+fn newer<'a>(
+    stage: &'a StageSnapshot,
+    joined: &Joined<'_>,
+    wanted: &FreightFacts,
+    now: Timestamp,
+) -> Vec<&'a FreightFacts> {
+    let spec = &stage.stage.spec;
+    let newer = stage.freight.iter().filter(|other| {
+        other.freight.warehouse == wanted.freight.warehouse
+            && other.freight.sequence > wanted.freight.sequence
+            && availability(&spec.name, &spec.requests, other, joined.soak, now).is_available()
+    });
+    newer.collect()
+}
+
+/// Whether freight is not in the stage and automation will not bring it there again, because its
+/// last promotion did not succeed.
+fn gave_up(stage: &StageSnapshot, facts: &FreightFacts) -> bool {
+    let freight = &facts.freight;
+    let there = stage.current.get(&freight.warehouse) == Some(&freight.id);
+    let failed = stage.ended.get(&freight.id).is_some_and(|ending| match ending {
+        Ending::Failed
+        | Ending::RolledBack
+        | Ending::Stuck
+        | Ending::Aborted
+        | Ending::Inconclusive => true,
+        Ending::Succeeded | Ending::Superseded => false,
+    });
+    failed && !there
+}
+
+/// Freight that is on its way needs no second promotion, unless this one skips gates at which the
+/// other waits.
+fn check_running(facts: &RequestFacts<'_>) -> Result<(), RequestError> {
+    let in_the_way = |running: &&RunningPromotion| {
+        running.promotion.freight == *facts.freight
+            && (facts.bypass.is_none() || running.phase.holds_slot())
+    };
+    match facts.stage.running.iter().find(in_the_way) {
+        Some(running) => Err(RequestError::Running {
+            promotion: running.promotion.id.clone(),
+            freight: facts.freight.short().to_owned(),
+        }),
+        None => Ok(()),
+    }
+}
+
+fn check_bypass(facts: &RequestFacts<'_>, joined: &Joined<'_>) -> Result<(), RequestError> {
+    let Some(request) = facts.bypass else { return Ok(()) };
+    for gate in &request.gates {
+        // Where no policy asks for the gate, or it is the stage's own, each policy has to agree.
+        let asking = joined.asking(*gate);
+        if !joined.may_bypass(*gate, &asking, &request.groups) {
+            return Err(RequestError::NoBypass {
+                who: facts.requester.to_owned(),
+                gate: gate.name(),
+                stage: facts.stage.stage.spec.name.to_string(),
+            });
+        }
+    }
+    Ok(())
+}
+
+fn check_available<'a>(
+    facts: &RequestFacts<'a>,
+    now: Timestamp,
+) -> Result<&'a FreightFacts, RequestError> {
+    let stage = &facts.stage.stage.spec;
+    let refuse = |why: String| RequestError::NotAvailable {
+        freight: facts.freight.short().to_owned(),
+        stage: stage.name.to_string(),
+        why,
+    };
+    let known = facts.stage.freight.iter().find(|known| known.freight.id == *facts.freight);
+    let Some(known) = known else {
+        return Err(refuse("the stage does not request freight of its warehouse".to_owned()));
+    };
+    match availability(&stage.name, &stage.requests, known, Duration::ZERO, now) {
+        Availability::Available { .. } | Availability::NotSoaked { .. } => Ok(known),
+        Availability::NotRequested => {
+            Err(refuse("the stage does not request freight of its warehouse".to_owned()))
+        }
+        Availability::NotVerified { missing } => {
+            let skipped = |request: &&BypassRequest| request.gates.contains(&GateKind::Upstream);
+            if facts.bypass.as_ref().is_some_and(skipped) {
+                return Ok(known);
+            }
+            let names: Vec<String> = missing.iter().map(ToString::to_string).collect();
+            Err(refuse(format!(
+                "it is not verified in {}; wait for that, or open the stage for it with \
+                 `lockstep freight approve {} --stage {} --reason …`",
+                names.join(", "),
+                facts.freight.short(),
+                stage.name,
+            )))
+        }
+    }
+}

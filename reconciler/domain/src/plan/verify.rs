@@ -1,0 +1,168 @@
+//! Verifying: measurements after the effects, until every check is decided. Absence of evidence is
+//! never success.
+
+use jiff::Timestamp;
+
+use super::Waiting;
+use super::commit::{effects_done, failed};
+use super::promotion::{Act, Move};
+use crate::expression::Scope;
+use crate::policy::RollbackOn;
+use crate::promotion::{Ending, Event, Finish, Frozen};
+use crate::scope::scope;
+use crate::snapshot::PromotionSnapshot;
+use crate::template::{Template, render_json};
+use crate::verification::{
+    Check, CheckState, FrozenCheck, HttpCheck, Measurement, PrometheusCheck, Verification,
+    check_state,
+};
+
+/// The first move once every step is done.
+pub(super) fn begin(snapshot: &PromotionSnapshot, frozen: &Frozen) -> Move {
+    match freeze_checks(snapshot, frozen) {
+        Ok(checks) => Move::append(Event::Verifying { checks }),
+        Err(message) => Move::append(Event::Finished(Finish {
+            ending: Ending::Inconclusive,
+            message: format!("verification could not begin: {message}"),
+            remaining: Vec::new(),
+        })),
+    }
+}
+
+/// The checks of a stage with their templates rendered.
+fn freeze_checks(
+    snapshot: &PromotionSnapshot,
+    frozen: &Frozen,
+) -> Result<Vec<FrozenCheck>, String> {
+    let mut checks = Vec::new();
+    for used in &frozen.stage.verifications {
+        let template = frozen
+            .templates
+            .iter()
+            .find(|template| template.name == used.template)
+            .ok_or_else(|| format!("there is no verification {}", used.template))?;
+        if template.checks.is_empty() {
+            return Err(format!("verification {} has no checks", used.template));
+        }
+        let mut scope = scope(&snapshot.promotion, frozen, &snapshot.state);
+        let arguments = render_json(&serde_json::json!(used.args), &scope)
+            .map_err(|error| format!("arguments of {}: {error}", used.name))?;
+        scope.set("args", arguments);
+        for (name, check) in &template.checks {
+            let name = format!("{}/{name}", used.name);
+            checks.push(freeze(name, check, template, &scope)?);
+        }
+    }
+    Ok(checks)
+}
+
+fn freeze(
+    name: String,
+    check: &Check,
+    template: &Verification,
+    scope: &Scope,
+) -> Result<FrozenCheck, String> {
+    let render = |text: &str| -> Result<String, String> {
+        let rendered = Template::parse(text).and_then(|template| template.render(scope));
+        let value = rendered.map_err(|error| format!("check {name}: {error}"))?;
+        Ok(value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+    };
+    let check = render_check(check, &render)?;
+    Ok(FrozenCheck {
+        name,
+        check,
+        initial_delay: template.initial_delay,
+        interval: template.interval,
+        count: template.count,
+        failure_limit: template.failure_limit,
+        deadline: template.deadline,
+    })
+}
+
+fn render_check(
+    check: &Check,
+    render: &dyn Fn(&str) -> Result<String, String>,
+) -> Result<Check, String> {
+    Ok(match check {
+        Check::Http(http) => Check::Http(HttpCheck {
+            url: render(&http.url)?,
+            headers: http
+                .headers
+                .iter()
+                .map(|(name, value)| Ok((name.clone(), render(value)?)))
+                .collect::<Result<_, String>>()?,
+            body: http.body.as_deref().map(render).transpose()?,
+            ..http.clone()
+        }),
+        Check::Prometheus(query) => Check::Prometheus(PrometheusCheck {
+            address: render(&query.address)?,
+            query: render(&query.query)?,
+            ..query.clone()
+        }),
+    })
+}
+
+/// Measures what is due, and ends when the checks are decided.
+pub(super) fn next(snapshot: &PromotionSnapshot, now: Timestamp) -> Move {
+    let state = &snapshot.state;
+    let Some((started_at, checks)) = &state.verifying else { return Move::default() };
+    if let Some((by, reason)) = &state.abort {
+        return Move::append(Event::Finished(Finish {
+            ending: Ending::Aborted,
+            message: format!("aborted by {by} during verification: {reason}"),
+            remaining: effects_done(snapshot),
+        }));
+    }
+    let mut due: Option<(Timestamp, &FrozenCheck)> = None;
+    let mut undecided = None;
+    for check in checks {
+        let taken: Vec<&Measurement> =
+            state.measurements.iter().filter(|m| m.check == check.name).collect();
+        match check_state(check, *started_at, &taken, now) {
+            CheckState::Passed => {}
+            CheckState::Failed => {
+                let last = taken.last().map_or_else(String::new, |m| format!(": {}", m.detail));
+                let cause = format!("verification {} failed{last}", check.name);
+                return failed(snapshot, RollbackOn::VerificationFailed, cause);
+            }
+            CheckState::Unknown if undecided.is_none() => {
+                undecided = Some(inconclusive(check, &taken));
+            }
+            CheckState::Unknown => {}
+            CheckState::Due(at) if due.is_none_or(|(first, _)| at < first) => {
+                due = Some((at, check));
+            }
+            CheckState::Due(_) => {}
+        }
+    }
+    if let Some((at, check)) = due {
+        return measure(snapshot, check, at, now);
+    }
+    let (ending, message) = match undecided {
+        Some(message) => (Ending::Inconclusive, message),
+        None => (Ending::Succeeded, "every step is done and every check passed".to_owned()),
+    };
+    Move::append(Event::Finished(Finish { ending, message, remaining: Vec::new() }))
+}
+
+fn measure(
+    snapshot: &PromotionSnapshot,
+    check: &FrozenCheck,
+    at: Timestamp,
+    now: Timestamp,
+) -> Move {
+    if at <= now {
+        return Move::act(Act::Measure(Box::new(check.clone())));
+    }
+    Move::wait(Waiting {
+        subject: format!("promotion {}", snapshot.promotion.id),
+        reason: "Verifying",
+        message: format!("verification {} measures again at {at}", check.name),
+        until: Some(at),
+    })
+}
+
+fn inconclusive(check: &FrozenCheck, measurements: &[&Measurement]) -> String {
+    let last = measurements.last().map_or("nothing was measured", |m| m.detail.as_str());
+    format!("verification {} found no evidence before its deadline: {last}", check.name)
+}

@@ -1,0 +1,303 @@
+//! The walk over the steps of one preparation.
+//!
+//! Steps are walked in order. A local step runs as soon as its inputs are known. What needs an
+//! output, a file or a state that exists only after a later effect is *deferred*: its place, files,
+//! keys and the text of its expressions are fixed in the change set, only values may vary. A
+//! deferred argument that would decide *where* a step acts is refused.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use indexmap::IndexMap;
+use serde_json::{Map, Value};
+
+use super::undo;
+use crate::expression::{Reference, Scope};
+use crate::id::{FreightId, StepName, WarehouseName};
+use crate::promotion::{
+    ChangeSet, FilesOf, Frozen, InfraChange, PlannedStep, State, StepPlan, StepPrepared,
+};
+use crate::scope::scope;
+use crate::snapshot::PromotionSnapshot;
+use crate::step::{
+    Call, Nature, PlanRecord, PlannedOutput, Record, Step, StepKind, WorkdirContext, fields,
+};
+use crate::template::{references_json, render_json, render_partial};
+
+/// What one step of the walk comes to.
+pub(super) enum Progress {
+    /// It is prepared, deferred, or an effect for later.
+    Passed,
+    /// It has to run now.
+    Run(Box<Call>),
+    /// It need not run: its outputs follow from a plan.
+    Follows(Box<StepPrepared>),
+}
+
+/// The walk over the steps of one preparation.
+pub(super) struct Walk<'a> {
+    snapshot: &'a PromotionSnapshot,
+    frozen: &'a Frozen,
+    state: &'a State,
+    scope: Scope,
+    unknown: BTreeMap<&'a StepName, &'a BTreeSet<String>>,
+    deferred: BTreeSet<&'a str>,
+    /// Paths below the working directory that deferred steps will write.
+    waiting_paths: Vec<String>,
+    /// Infra states that applies before this step change, with the step that does.
+    applied_states: Vec<(String, &'a StepName)>,
+    planned: Vec<PlannedStep>,
+}
+
+impl<'a> Walk<'a> {
+    pub(super) fn new(snapshot: &'a PromotionSnapshot, frozen: &'a Frozen) -> Self {
+        let state = &snapshot.state;
+        Self {
+            snapshot,
+            frozen,
+            state,
+            scope: scope(&snapshot.promotion, frozen, state),
+            unknown: state.unknown_outputs(),
+            deferred: BTreeSet::new(),
+            waiting_paths: Vec::new(),
+            applied_states: Vec::new(),
+            planned: Vec::new(),
+        }
+    }
+
+    /// Looks at the next step.
+    ///
+    /// # Errors
+    /// Why the promotion cannot be prepared, whenever it is tried.
+    pub(super) fn step(&mut self, step: &'a Step) -> Result<Progress, String> {
+        let waits_for = self.waits_for(step)?;
+        if step.uses.nature() == Nature::Effect {
+            self.note(step, StepPlan::Effect)?;
+            self.deferred.insert(step.name.as_str());
+            self.note_applied(step);
+            return Ok(Progress::Passed);
+        }
+        if !waits_for.is_empty() {
+            self.defer(step, waits_for)?;
+            return Ok(Progress::Passed);
+        }
+        if self.state.prepared.contains_key(&step.name) {
+            self.note(step, StepPlan::Prepared)?;
+            return Ok(Progress::Passed);
+        }
+        if step.uses == StepKind::TfOutput
+            && let Some(prepared) = self.outputs_of_plan(step)?
+        {
+            return Ok(Progress::Follows(Box::new(prepared)));
+        }
+        let config = render_json(&step.config, &self.scope).map_err(|error| error.to_string())?;
+        let records = self.state.records();
+        let context = WorkdirContext {
+            promotion: &self.snapshot.promotion.id,
+            step: &step.name,
+            started_at: self.snapshot.promotion.created_at,
+            records: &records,
+        };
+        let call = Call::new(step.uses, &config, &context).map_err(|error| error.to_string())?;
+        Ok(Progress::Run(Box::new(call)))
+    }
+
+    /// Outputs, files or plans of later effects that the step needs, in words.
+    fn waits_for(&self, step: &Step) -> Result<Vec<String>, String> {
+        let references = references_json(&step.config).map_err(|error| error.to_string())?;
+        let mut waits: BTreeSet<String> = references
+            .iter()
+            .filter(|reference| self.is_deferred(reference))
+            .map(ToString::to_string)
+            .collect();
+        if let Some(reads) = self.place(step) {
+            let inside = |path: &&String| is_beneath(path, &reads) || is_beneath(&reads, path);
+            waits.extend(
+                self.waiting_paths.iter().filter(inside).map(|path| format!("file {path}")),
+            );
+        }
+        if step.uses == StepKind::TfPlan {
+            let state = self.state_of(step);
+            let applied = self.applied_states.iter().filter(|(applied, _)| state == *applied);
+            waits.extend(applied.map(|(_, step)| format!("steps.{step}")));
+        }
+        Ok(waits.into_iter().collect())
+    }
+
+    /// The file or directory below the working directory that a step works in.
+    fn place(&self, step: &Step) -> Option<String> {
+        match step.uses {
+            StepKind::GitCommit | StepKind::TfPlan | StepKind::TfOutput => self.text(step, "dir"),
+            StepKind::YamlUpdate => self.text(step, "path"),
+            StepKind::GitClone | StepKind::GitPush | StepKind::TfApply | StepKind::Http => None,
+        }
+    }
+
+    /// A rendered text argument; as written where it cannot be rendered yet.
+    fn text(&self, step: &Step, name: &str) -> Option<String> {
+        let written = step.config.get(name)?;
+        let rendered = render_json(written, &self.scope).ok();
+        rendered.as_ref().unwrap_or(written).as_str().map(str::to_owned)
+    }
+
+    /// Name of the state of a `tf_plan`.
+    fn state_of(&self, step: &Step) -> String {
+        self.text(step, "state").or_else(|| self.text(step, "dir")).unwrap_or_default()
+    }
+
+    fn note_applied(&mut self, step: &'a Step) {
+        let plan = step.config.get("plan").and_then(Value::as_str);
+        let planned = |other: &&Step| Some(other.name.as_str()) == plan;
+        if step.uses == StepKind::TfApply
+            && let Some(plan) = self.frozen.stage.steps.iter().find(planned)
+        {
+            self.applied_states.push((self.state_of(plan), &step.name));
+        }
+    }
+
+    fn is_deferred(&self, reference: &Reference) -> bool {
+        let Reference::Path(path) = reference else { return false };
+        let (step, output) = match path.as_slice() {
+            [root, step, output @ ..] if root == "steps" => (step, output),
+            // A computed step name: it may be any of them.
+            [root] if root == "steps" => {
+                return !self.deferred.is_empty() || self.unknown.values().any(|u| !u.is_empty());
+            }
+            [..] => return false,
+        };
+        if self.deferred.contains(step.as_str()) {
+            return true;
+        }
+        let unknown = self.unknown.iter().find(|(name, _)| name.as_str() == step);
+        unknown.is_some_and(|(_, unknown)| match output.first() {
+            Some(output) => unknown.contains(output),
+            None => !unknown.is_empty(),
+        })
+    }
+
+    /// Outputs of a module whose apply comes before this step, as far as its plan knows them.
+    fn outputs_of_plan(&self, step: &Step) -> Result<Option<StepPrepared>, String> {
+        let dir = render_json(&step.config["dir"], &self.scope).map_err(|e| e.to_string())?;
+        let made = self.state.prepared.iter().rev();
+        let planned = made
+            .filter_map(|(name, done)| Some((name, done.record.as_plan()?)))
+            .find(|(_, plan)| dir.as_str() == Some(&plan.call.dir));
+        let Some((plan_step, plan)) = planned else { return Ok(None) };
+        let applied_before =
+            self.frozen.stage.steps.iter().take_while(|s| s.name != step.name).any(|other| {
+                other.uses == StepKind::TfApply
+                    && other.config.get("plan").and_then(Value::as_str) == Some(plan_step.as_str())
+            });
+        if !applied_before || !plan.summary.has_changes {
+            return Ok(None);
+        }
+        let (outputs, unknown) = outputs_of(plan);
+        let record = Record::None;
+        Ok(Some(StepPrepared { step: step.name.clone(), call: None, outputs, unknown, record }))
+    }
+
+    fn defer(&mut self, step: &'a Step, waits_for: Vec<String>) -> Result<(), String> {
+        let writes = match step.uses {
+            StepKind::YamlUpdate | StepKind::TfPlan => self.place(step),
+            StepKind::GitClone
+            | StepKind::GitCommit
+            | StepKind::GitPush
+            | StepKind::TfApply
+            | StepKind::TfOutput
+            | StepKind::Http => None,
+        };
+        self.waiting_paths.extend(writes);
+        self.note(step, StepPlan::Deferred { waits_for })?;
+        self.deferred.insert(step.name.as_str());
+        Ok(())
+    }
+
+    /// Adds a step to the change set, with what must wait marked as such.
+    fn note(&mut self, step: &Step, plan: StepPlan) -> Result<(), String> {
+        let deferred = |reference: &Reference| self.is_deferred(reference);
+        let partial = render_partial(&step.config, &self.scope, &deferred)
+            .map_err(|error| error.to_string())?;
+        for waiting in &partial.deferred {
+            let argument = waiting.path.trim_start_matches('/').split('/').next().unwrap_or("");
+            let may_wait = fields(step.uses).iter().any(|f| f.name == argument && f.may_wait);
+            if !may_wait {
+                let names: Vec<String> =
+                    waiting.references.iter().map(ToString::to_string).collect();
+                return Err(format!(
+                    "{argument} decides where the step acts, so it cannot wait for {}, which exists \
+                     only after a later effect",
+                    names.join(", "),
+                ));
+            }
+        }
+        let (name, uses, config) = (step.name.clone(), step.uses, partial.value);
+        self.planned.push(PlannedStep { name, uses, config, plan });
+        Ok(())
+    }
+
+    /// What the promotion will do, after the last step.
+    pub(super) fn change_set(self) -> ChangeSet {
+        let mut files = Vec::new();
+        let mut infra = Vec::new();
+        for (name, done) in &self.state.prepared {
+            match &done.record {
+                Record::Commit(commit) => files.push(FilesOf {
+                    step: name.clone(),
+                    repo: commit.repo.clone(),
+                    branch: self.branch_of(&commit.dir),
+                    files: commit.files.clone(),
+                }),
+                Record::Plan(plan) => infra.push(InfraChange {
+                    step: name.clone(),
+                    dir: plan.call.dir.clone(),
+                    summary: plan.summary.clone(),
+                    digest: plan.semantic_digest,
+                }),
+                Record::None | Record::Clone(_) | Record::Push(_) | Record::Applied(_) => {}
+            }
+        }
+        let collection: IndexMap<WarehouseName, FreightId> = self
+            .frozen
+            .collection
+            .iter()
+            .map(|(warehouse, freight)| (warehouse.clone(), freight.id.clone()))
+            .collect();
+        let undo = undo::describe(self.frozen, self.state);
+        ChangeSet::new(collection, self.planned, files, infra, undo)
+    }
+
+    /// The branch that a push step sends the checkout to.
+    fn branch_of(&self, dir: &str) -> Option<String> {
+        let pushes = |planned: &&PlannedStep| {
+            planned.uses == StepKind::GitPush
+                && planned.config.get("dir").and_then(Value::as_str) == Some(dir)
+        };
+        let push = self.planned.iter().find(pushes)?;
+        if let Some(branch) = push.config.get("branch").and_then(Value::as_str) {
+            return Some(branch.to_owned());
+        }
+        let clones = self.state.prepared.values().rev().filter_map(|done| done.record.as_clone());
+        clones.filter_map(|clone| clone.branches.get(dir)).next().cloned()
+    }
+}
+
+/// The outputs that a plan knows, and the names of those that it does not.
+fn outputs_of(plan: &PlanRecord) -> (Map<String, Value>, BTreeSet<String>) {
+    let mut outputs = Map::new();
+    let mut unknown = BTreeSet::new();
+    for (name, output) in &plan.outputs {
+        match output {
+            PlannedOutput::Known(value) => {
+                outputs.insert(name.clone(), value.clone());
+            }
+            PlannedOutput::Unknown | PlannedOutput::Sensitive => {
+                unknown.insert(name.clone());
+            }
+        }
+    }
+    (outputs, unknown)
+}
+
+fn is_beneath(path: &str, dir: &str) -> bool {
+    let dir = dir.trim_end_matches('/');
+    path == dir || path.strip_prefix(dir).is_some_and(|rest| rest.starts_with('/')) || dir == "."
+}

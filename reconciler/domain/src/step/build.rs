@@ -1,0 +1,347 @@
+//! From rendered arguments to a [`Call`].
+//!
+//! The arguments were checked against their table as templates; here the rendered values are checked
+//! again, because a template may give anything.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use indexmap::IndexMap;
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::{
+    ApplyCall, Call, Checkout, CheckoutAt, CloneCall, CloneRecord, CommitCall, FieldType, HttpCall,
+    OutputCall, PlanCall, PlanRecord, PushCall, Record, StepKind, UpdateCall, fields,
+};
+use crate::duration;
+use crate::id::{PromotionId, StepName};
+
+/// What a call needs to know of its surroundings beside its arguments.
+#[derive(Debug, Clone)]
+pub struct WorkdirContext<'a> {
+    /// The promotion.
+    pub promotion: &'a PromotionId,
+    /// The step.
+    pub step: &'a StepName,
+    /// The promotion's start.
+    pub started_at: Timestamp,
+    /// Records of the steps before, in order.
+    pub records: &'a IndexMap<StepName, Record>,
+}
+
+/// Why a rendered step is not a call.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CallError {
+    /// A rendered value has another type than the argument takes.
+    #[error("{path}: expected {expected}, but the templates gave {found}")]
+    Type {
+        /// The argument.
+        path: String,
+        /// What it takes.
+        expected: &'static str,
+        /// What was rendered.
+        found: String,
+    },
+    /// The directory holds no checkout.
+    #[error("dir: no git_clone step before this one checks out into {dir:?}")]
+    NoCheckout {
+        /// The directory.
+        dir: String,
+    },
+    /// There is no branch to push to.
+    #[error(
+        "branch: {dir:?} was checked out from a commit, so the branch to push to must be given"
+    )]
+    NoBranch {
+        /// The directory.
+        dir: String,
+    },
+    /// Nothing was committed there.
+    #[error("dir: no git_commit step before this one commits {dir:?}")]
+    NoCommit {
+        /// The directory.
+        dir: String,
+    },
+    /// There is no such plan.
+    #[error("plan: no tf_plan step before this one is named {name:?}")]
+    NoPlan {
+        /// The name.
+        name: String,
+    },
+    /// The module was not planned.
+    #[error("dir: no tf_plan step before this one plans {dir:?}")]
+    NotPlanned {
+        /// The directory.
+        dir: String,
+    },
+}
+
+impl Call {
+    /// Makes the call of a step from its rendered arguments.
+    ///
+    /// # Errors
+    /// A rendered value of the wrong type, or a reference to a step that left nothing usable.
+    pub fn new(
+        kind: StepKind,
+        config: &Value,
+        context: &WorkdirContext<'_>,
+    ) -> Result<Self, CallError> {
+        let arguments = Arguments(config);
+        match kind {
+            StepKind::GitClone => clone(&arguments).map(Self::GitClone),
+            StepKind::YamlUpdate => update(&arguments).map(Self::YamlUpdate),
+            StepKind::GitCommit => commit(&arguments, context).map(Self::GitCommit),
+            StepKind::GitPush => push(&arguments, context).map(Self::GitPush),
+            StepKind::TfPlan => plan(&arguments).map(Self::TfPlan),
+            StepKind::TfApply => apply(&arguments, context).map(Self::TfApply),
+            StepKind::TfOutput => output(&arguments, context).map(Self::TfOutput),
+            StepKind::Http => http(&arguments, context).map(Self::Http),
+        }
+    }
+}
+
+fn clone(arguments: &Arguments<'_>) -> Result<CloneCall, CallError> {
+    let mut checkouts = Vec::new();
+    for (dir, checkout) in arguments.map("checkout")? {
+        let checkout = Arguments(checkout);
+        let at = match checkout.optional_text("commit")? {
+            Some(commit) => CheckoutAt::Commit(commit),
+            None => CheckoutAt::Branch(checkout.text("branch")?),
+        };
+        checkouts.push(Checkout { dir: dir.clone(), at });
+    }
+    Ok(CloneCall { repo: arguments.text("repo")?, checkouts })
+}
+
+fn update(arguments: &Arguments<'_>) -> Result<UpdateCall, CallError> {
+    let updates = arguments.map("updates")?;
+    Ok(UpdateCall {
+        path: arguments.text("path")?,
+        updates: updates.map(|(key, value)| (key.clone(), value.clone())).collect(),
+    })
+}
+
+fn commit(
+    arguments: &Arguments<'_>,
+    context: &WorkdirContext<'_>,
+) -> Result<CommitCall, CallError> {
+    let dir = arguments.text("dir")?;
+    let (clone, base) =
+        checkout_of(context, &dir).ok_or_else(|| CallError::NoCheckout { dir: dir.clone() })?;
+    Ok(CommitCall {
+        repo: clone.repo.clone(),
+        base: base.clone(),
+        message: arguments.text("message")?,
+        author_name: arguments.optional_text("author_name")?.unwrap_or_else(|| "Lockstep".into()),
+        author_email: arguments
+            .optional_text("author_email")?
+            .unwrap_or_else(|| "lockstep@localhost".into()),
+        date: context.started_at,
+        mark: mark(context.promotion, context.step),
+        dir,
+    })
+}
+
+fn push(arguments: &Arguments<'_>, context: &WorkdirContext<'_>) -> Result<PushCall, CallError> {
+    let dir = arguments.text("dir")?;
+    let committed = context.records.iter().rev().find_map(|(step, record)| {
+        let commit = record.as_commit().filter(|commit| commit.dir == dir)?;
+        Some((step, commit))
+    });
+    let Some((committer, record)) = committed else { return Err(CallError::NoCommit { dir }) };
+    let from_checkout =
+        || checkout_of(context, &dir).and_then(|(clone, _)| clone.branches.get(&dir)).cloned();
+    let Some(branch) = arguments.optional_text("branch")?.or_else(from_checkout) else {
+        return Err(CallError::NoBranch { dir });
+    };
+    Ok(PushCall {
+        repo: record.repo.clone(),
+        branch,
+        commit: record.commit.clone(),
+        mark: mark(context.promotion, committer),
+    })
+}
+
+fn plan(arguments: &Arguments<'_>) -> Result<PlanCall, CallError> {
+    let dir = arguments.text("dir")?;
+    let vars = arguments.map("vars")?;
+    Ok(PlanCall {
+        vars: vars.map(|(name, value)| (name.clone(), value.clone())).collect(),
+        var_files: arguments.texts("var_files")?,
+        state: arguments.optional_text("state")?.unwrap_or_else(|| dir.clone()),
+        tool: arguments.word(StepKind::TfPlan, "tool")?,
+        lock_timeout: arguments.duration("lock_timeout")?.unwrap_or(Duration::from_secs(60)),
+        timeout: arguments.duration("timeout")?.unwrap_or(Duration::from_secs(3600)),
+        destroy: Vec::new(),
+        dir,
+    })
+}
+
+fn apply(arguments: &Arguments<'_>, context: &WorkdirContext<'_>) -> Result<ApplyCall, CallError> {
+    let name = arguments.text("plan")?;
+    let plan = context.records.get(name.as_str()).and_then(Record::as_plan);
+    let Some(plan) = plan else { return Err(CallError::NoPlan { name }) };
+    let run = mark(context.promotion, context.step).replace('/', "-");
+    Ok(ApplyCall { plan: Box::new(plan.clone()), run })
+}
+
+fn output(
+    arguments: &Arguments<'_>,
+    context: &WorkdirContext<'_>,
+) -> Result<OutputCall, CallError> {
+    let dir = arguments.text("dir")?;
+    let planned = |plan: &&PlanRecord| plan.call.dir == dir;
+    let record = context.records.values().rev().filter_map(Record::as_plan).find(planned);
+    match record {
+        Some(plan) => Ok(OutputCall { plan: plan.call.clone() }),
+        None => Err(CallError::NotPlanned { dir }),
+    }
+}
+
+fn http(arguments: &Arguments<'_>, context: &WorkdirContext<'_>) -> Result<HttpCall, CallError> {
+    let method = arguments.word(StepKind::Http, "method")?.unwrap_or_else(|| "GET".to_owned());
+    let mut headers = BTreeMap::new();
+    for (name, value) in arguments.map("headers")? {
+        headers.insert(name.clone(), scalar_text(value, &format!("headers.{name}"))?);
+    }
+    if !headers.keys().any(|name| name.eq_ignore_ascii_case(IDEMPOTENCY_KEY)) {
+        headers.insert(IDEMPOTENCY_KEY.to_owned(), mark(context.promotion, context.step));
+    }
+    let mut outputs = BTreeMap::new();
+    for (name, value) in arguments.map("outputs")? {
+        outputs.insert(name.clone(), scalar_text(value, &format!("outputs.{name}"))?);
+    }
+    let repeatable = matches!(method.as_str(), "GET" | "PUT" | "DELETE");
+    let at_most_once = match arguments.word(StepKind::Http, "delivery")?.as_deref() {
+        Some("at_most_once") => true,
+        Some(_) => false,
+        None => !repeatable,
+    };
+    Ok(HttpCall {
+        url: arguments.text("url")?,
+        headers,
+        body: arguments.0.get("body").filter(|body| !body.is_null()).cloned(),
+        timeout: arguments.duration("timeout")?.unwrap_or(Duration::from_secs(30)),
+        success: arguments
+            .optional_text("success")?
+            .unwrap_or_else(|| "response.status >= 200 && response.status < 300".to_owned()),
+        outputs,
+        at_most_once,
+        method,
+    })
+}
+
+/// The header that tells a receiver that it has seen a request before.
+const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
+
+/// What marks an effect of a step outside: in commit trailers, headers and run names.
+#[must_use]
+pub fn mark(promotion: &PromotionId, step: &StepName) -> String {
+    format!("{promotion}/{step}")
+}
+
+fn checkout_of<'a>(
+    context: &'a WorkdirContext<'_>,
+    dir: &str,
+) -> Option<(&'a CloneRecord, &'a String)> {
+    context.records.values().rev().filter_map(Record::as_clone).find_map(|clone| {
+        let commit = clone.commits.get(dir)?;
+        Some((clone, commit))
+    })
+}
+
+fn scalar_text(value: &Value, path: &str) -> Result<String, CallError> {
+    match value {
+        Value::String(text) => Ok(text.clone()),
+        Value::Bool(value) => Ok(value.to_string()),
+        Value::Number(value) => Ok(value.to_string()),
+        Value::Null | Value::Array(_) | Value::Object(_) => Err(CallError::Type {
+            path: path.to_owned(),
+            expected: "text",
+            found: value.to_string(),
+        }),
+    }
+}
+
+/// Typed reading of rendered arguments.
+struct Arguments<'a>(&'a Value);
+
+impl<'a> Arguments<'a> {
+    fn given(&self, name: &str) -> Option<&'a Value> {
+        self.0.get(name).filter(|value| !value.is_null())
+    }
+
+    fn optional_text(&self, name: &str) -> Result<Option<String>, CallError> {
+        self.given(name).map(|value| scalar_text(value, name)).transpose()
+    }
+
+    fn text(&self, name: &str) -> Result<String, CallError> {
+        scalar_text(self.0.get(name).unwrap_or(&Value::Null), name)
+    }
+
+    fn texts(&self, name: &str) -> Result<Vec<String>, CallError> {
+        let Some(value) = self.given(name) else { return Ok(Vec::new()) };
+        let items = value.as_array().ok_or_else(|| CallError::Type {
+            path: name.to_owned(),
+            expected: "a list",
+            found: value.to_string(),
+        })?;
+        items
+            .iter()
+            .enumerate()
+            .map(|(at, item)| scalar_text(item, &format!("{name}[{at}]")))
+            .collect()
+    }
+
+    /// One of the words that the table of the kind allows for this argument.
+    fn word(&self, kind: StepKind, name: &str) -> Result<Option<String>, CallError> {
+        let Some(text) = self.optional_text(name)? else { return Ok(None) };
+        let allowed = fields(kind).iter().any(|field| match field.holds {
+            FieldType::OneOf(words) => field.name == name && words.contains(&text.as_str()),
+            FieldType::Text
+            | FieldType::Bool
+            | FieldType::Integer
+            | FieldType::Duration
+            | FieldType::Condition
+            | FieldType::Any
+            | FieldType::List(_)
+            | FieldType::Map(_)
+            | FieldType::Object(_) => false,
+        });
+        if allowed {
+            return Ok(Some(text));
+        }
+        let (path, expected) = (name.to_owned(), "one of the allowed words");
+        Err(CallError::Type { path, expected, found: text })
+    }
+
+    fn duration(&self, name: &str) -> Result<Option<Duration>, CallError> {
+        let Some(text) = self.optional_text(name)? else { return Ok(None) };
+        let parsed = duration::parse(&text);
+        parsed.map(Some).map_err(|_| CallError::Type {
+            path: name.to_owned(),
+            expected: "a duration such as \"30s\"",
+            found: text,
+        })
+    }
+
+    /// The entries of a map; none if it is not given.
+    fn map(
+        &self,
+        name: &str,
+    ) -> Result<impl Iterator<Item = (&'a String, &'a Value)> + use<'a>, CallError> {
+        let entries = match self.given(name) {
+            None => None,
+            Some(Value::Object(entries)) => Some(entries),
+            Some(other) => {
+                return Err(CallError::Type {
+                    path: name.to_owned(),
+                    expected: "a map",
+                    found: other.to_string(),
+                });
+            }
+        };
+        Ok(entries.into_iter().flatten())
+    }
+}

@@ -1,0 +1,174 @@
+//! What running a call leaves behind: the data that later steps and the undo need.
+
+use std::collections::BTreeMap;
+
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::PlanCall;
+use crate::infra::{PlanDigest, PlanSummary};
+
+/// What a step left behind that later steps or the undo need.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "record")]
+pub enum Record {
+    /// Nothing.
+    None,
+    /// Trees and the commits they are of.
+    Clone(CloneRecord),
+    /// A commit, or that there was nothing to commit.
+    Commit(CommitRecord),
+    /// A push.
+    Push(PushRecord),
+    /// A stored plan.
+    Plan(Box<PlanRecord>),
+    /// An apply.
+    Applied(Applied),
+}
+
+/// Which commit each directory holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CloneRecord {
+    /// The repository.
+    pub repo: String,
+    /// Commit by directory.
+    pub commits: IndexMap<String, String>,
+    /// Branch by directory, for those checked out from a branch.
+    pub branches: IndexMap<String, String>,
+}
+
+/// A commit that was made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommitRecord {
+    /// The checkout's directory.
+    pub dir: String,
+    /// The repository.
+    pub repo: String,
+    /// The commit's parent.
+    pub base: String,
+    /// The commit; absent: nothing had changed.
+    pub commit: Option<String>,
+    /// Files that it changes.
+    pub files: Vec<FileChange>,
+}
+
+/// One changed file of a commit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileChange {
+    /// Path in the repository.
+    pub path: String,
+    /// Object id before; absent: the file is new.
+    pub old_blob: Option<String>,
+    /// Object id after; absent: the file is gone.
+    pub new_blob: Option<String>,
+    /// The difference as text, capped.
+    pub patch: String,
+}
+
+/// A commit that is on its branch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PushRecord {
+    /// The repository.
+    pub repo: String,
+    /// The branch.
+    pub branch: String,
+    /// The commit as it is there; differs from the prepared one where others had pushed before.
+    pub commit: Option<String>,
+}
+
+/// A stored plan of an infra module.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PlanRecord {
+    /// How it was planned.
+    pub call: PlanCall,
+    /// SHA-256 of the stored plan file: what an apply must present.
+    pub file_digest: String,
+    /// Where the plan file is kept, a name inside the daemon's storage.
+    pub file: String,
+    /// What it would do.
+    pub summary: PlanSummary,
+    /// Digest of what it would do, the same for an identical re-plan.
+    pub semantic_digest: PlanDigest,
+    /// Outputs after the apply, as far as the plan knows them.
+    pub outputs: BTreeMap<String, PlannedOutput>,
+    /// Lineage and serial of the state that it was made against; absent: there was none.
+    pub state: Option<(String, u64)>,
+}
+
+/// An output as the plan knows it. Sensitive values are never kept.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PlannedOutput {
+    /// Its value after the apply.
+    Known(Value),
+    /// Not known before the apply.
+    Unknown,
+    /// Sensitive: read from the state when a step needs it.
+    Sensitive,
+}
+
+/// An apply that ended well.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Applied {
+    /// Addresses that it created.
+    pub created: Vec<String>,
+}
+
+/// How running a call ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "outcome")]
+pub enum StepOutcome {
+    /// It is done.
+    Done {
+        /// What later steps see as `steps.<name>`.
+        outputs: Map<String, Value>,
+        /// What the undo needs.
+        record: Record,
+    },
+    /// It is not done, and nothing outside was changed or what was changed is in `record`.
+    Failed {
+        /// What happened, where, and what to do.
+        message: String,
+        /// Whether the same call may succeed later.
+        retry: bool,
+        /// What was changed before it failed.
+        record: Record,
+    },
+    /// It cannot be known whether it is done.
+    Uncertain {
+        /// What is not known, and what a person must look at.
+        message: String,
+    },
+}
+
+impl Record {
+    /// The trees, if that is what was left behind.
+    #[must_use]
+    pub fn as_clone(&self) -> Option<&CloneRecord> {
+        match self {
+            Self::Clone(clone) => Some(clone),
+            Self::None | Self::Commit(_) | Self::Push(_) | Self::Plan(_) | Self::Applied(_) => None,
+        }
+    }
+
+    /// The commit, if that is what was left behind.
+    #[must_use]
+    pub fn as_commit(&self) -> Option<&CommitRecord> {
+        match self {
+            Self::Commit(commit) => Some(commit),
+            Self::None | Self::Clone(_) | Self::Push(_) | Self::Plan(_) | Self::Applied(_) => None,
+        }
+    }
+
+    /// The plan, if that is what was left behind.
+    #[must_use]
+    pub fn as_plan(&self) -> Option<&PlanRecord> {
+        match self {
+            Self::Plan(plan) => Some(plan),
+            Self::None | Self::Clone(_) | Self::Commit(_) | Self::Push(_) | Self::Applied(_) => {
+                None
+            }
+        }
+    }
+}
