@@ -44,6 +44,9 @@ struct File {
     /// Hosts that may be reached although their addresses are private.
     #[serde(default)]
     private_hosts: Vec<String>,
+    /// The only hosts that may be reached; empty: every public one.
+    #[serde(default)]
+    allowed_hosts: Vec<String>,
     /// Environment of every infra run.
     #[serde(default)]
     infra_env: BTreeMap<String, String>,
@@ -132,14 +135,10 @@ impl Config {
             None => File::default(),
         };
         let tool = options.infra_tool.parse().map_err(|error| invalid("--infra-tool", error))?;
-        let private = file
-            .private_hosts
-            .iter()
-            .map(|host| host.parse::<HostRule>().map_err(|error| invalid("private_hosts", error)));
         let egress = EgressPolicy {
             allow_private: options.allow_private,
-            private: private.collect::<Result<_, _>>()?,
-            ..EgressPolicy::default()
+            private: host_rules("private_hosts", &file.private_hosts)?,
+            only: host_rules("allowed_hosts", &file.allowed_hosts)?,
         };
         let credentials = file.credentials.into_iter().map(credential);
         Ok(Self {
@@ -162,6 +161,11 @@ fn read(path: &Path) -> Result<File, ConfigError> {
         path: path.to_owned(),
         message: error.to_string(),
     })
+}
+
+fn host_rules(key: &str, hosts: &[String]) -> Result<Vec<HostRule>, ConfigError> {
+    let rules = hosts.iter().map(|host| host.parse().map_err(|error| invalid(key, error)));
+    rules.collect()
 }
 
 fn credential(entry: CredentialEntry) -> Result<Credential, ConfigError> {

@@ -1,5 +1,6 @@
 //! `lockstepd`: arguments, logging, signals.
 
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -31,7 +32,11 @@ fn main() -> ExitCode {
     let Arguments { command: Command::Serve(options) } = Arguments::parse();
     let filter =
         EnvFilter::try_from_env("LOCKSTEPD_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr)
+        .init();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let ran = match runtime {
         Ok(runtime) => runtime.block_on(serve(&options)),

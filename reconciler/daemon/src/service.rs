@@ -114,7 +114,9 @@ impl Service {
         self.address
     }
 
-    /// Stops taking requests, lets running work reach its next boundary, closes the store.
+    /// Stops taking requests, leaves running work to the next start, closes the store.
+    ///
+    /// Work that is cut off here has its intent in the log; an infra run goes on below its shim.
     pub async fn stop(self) {
         self.shutdown.cancel();
         if let Ok(Err(error)) = self.server.await {
@@ -147,14 +149,23 @@ fn open_effects(config: &Config, shutdown: CancellationToken) -> Result<Effects,
     Ok(Effects::open(effects)?)
 }
 
-/// Makes the first administrator's token, once. Its secret is only ever in the file.
+/// Makes the first administrator's token, once. Its secret is only ever in the file, which is there
+/// before the store knows the token: a start that was cut off in between takes it from there.
 async fn first_token(store: &Store, data_dir: &Path, clock: &dyn Clock) -> Result<(), StartError> {
-    let path = data_dir.join(FIRST_TOKEN_FILE);
-    if path.exists() || !store.list_tokens().await?.is_empty() {
+    if !store.list_tokens().await?.is_empty() {
         return Ok(());
     }
-    let secret = server::new_secret().ok_or(StartError::Random)?;
-    write_private(&path, format!("{secret}\n").as_bytes())?;
+    let path = data_dir.join(FIRST_TOKEN_FILE);
+    let secret = match fs::read_to_string(&path) {
+        Ok(text) => text.trim().to_owned(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let secret = server::new_secret().ok_or(StartError::Random)?;
+            write_private(&path, format!("{secret}\n").as_bytes())?;
+            secret
+        }
+        Err(source) => return Err(StartError::File { path, source }),
+    };
+    tracing::info!(file = %path.display(), "the administrator's token is in this file");
     let token = NewToken {
         name: FIRST_TOKEN.to_owned(),
         groups: std::collections::BTreeSet::new(),

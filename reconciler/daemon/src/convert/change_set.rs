@@ -68,11 +68,11 @@ fn calls(set: &ChangeSet) -> Vec<v1::PlannedCall> {
 /// The arguments of a step, one line each; what must wait is shown as its template.
 fn arguments(config: &Value) -> Vec<String> {
     let mut lines = Vec::new();
-    flatten(config, String::new(), &mut lines);
+    flatten(config, "", &mut lines);
     lines
 }
 
-fn flatten(value: &Value, path: String, lines: &mut Vec<String>) {
+fn flatten(value: &Value, path: &str, lines: &mut Vec<String>) {
     if let Some(preview) = value.get(DEFERRED) {
         lines.push(format!("{path} = {}", preview.as_str().unwrap_or_default()));
         return;
@@ -82,12 +82,12 @@ fn flatten(value: &Value, path: String, lines: &mut Vec<String>) {
     match value {
         Value::Object(entries) => {
             for (name, entry) in entries {
-                flatten(entry, inside(name), lines);
+                flatten(entry, &inside(name), lines);
             }
         }
         Value::Array(items) => {
             for (at, item) in items.iter().enumerate() {
-                flatten(item, format!("{path}[{at}]"), lines);
+                flatten(item, &format!("{path}[{at}]"), lines);
             }
         }
         Value::String(text) => lines.push(format!("{path} = {text}")),

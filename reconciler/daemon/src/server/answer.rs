@@ -1,17 +1,23 @@
 //! Answers and refusals.
 
+use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use reconciler_api::problem::{Conflict, PROBLEM_MEDIA_TYPE, Problem, ProblemCode};
 use reconciler_api::v1::{Kind, PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX, Precondition};
 use reconciler_domain::id::{NameError, PromotionId};
 use reconciler_store::{DeleteError, Page, PutError, StoreError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+
+/// Largest problem that is given an id: all that handlers make are smaller.
+const PROBLEM_BYTES_MAX: usize = 1024 * 1024;
 
 /// What a handler gives.
 pub(super) type Answer<T> = Result<T, Refusal>;
@@ -59,6 +65,33 @@ pub(super) fn problem(problem: &Problem) -> Response {
     let body = serde_json::to_vec(problem).unwrap_or_default();
     let media_type = HeaderValue::from_static(PROBLEM_MEDIA_TYPE);
     (status, [(header::CONTENT_TYPE, media_type)], body).into_response()
+}
+
+/// A new id for a request: unlikely enough to repeat for finding it in a log.
+pub(super) fn request_id() -> String {
+    let mut bytes = [0_u8; 9];
+    // Without random numbers requests share an id; nothing depends on it.
+    let _unfilled = SystemRandom::new().fill(&mut bytes);
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// Puts the request's id into an answer that is a problem.
+pub(super) async fn name_instance(response: Response, id: &str) -> Response {
+    let is_problem = response
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|media_type| media_type.as_bytes() == PROBLEM_MEDIA_TYPE.as_bytes());
+    if !is_problem {
+        return response;
+    }
+    let (mut parts, body) = response.into_parts();
+    let bytes = axum::body::to_bytes(body, PROBLEM_BYTES_MAX).await.unwrap_or_default();
+    let body = match serde_json::from_slice::<Problem>(&bytes) {
+        Ok(problem) => serde_json::to_vec(&problem.with_instance(id)).unwrap_or_default().into(),
+        Err(_) => bytes,
+    };
+    parts.headers.remove(header::CONTENT_LENGTH);
+    Response::from_parts(parts, body.into())
 }
 
 /// JSON in and out; what does not parse is a problem that names its place.

@@ -27,6 +27,7 @@ use reconciler_api::v1::{Health, HealthStatus, ServerVersion};
 use reconciler_api::{VERSION, VERSION_HEADER};
 use reconciler_store::Store;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use crate::clock::Clock;
 use answer::{Answer, Json};
@@ -71,17 +72,23 @@ fn guarded(route: MethodRouter<Server>, auth: Auth, server: &Server) -> MethodRo
     }
 }
 
-/// What every answer has: the version of the contract; and every request: a trace.
+/// What every request has: an id in the log; and every answer: the version of the contract, and the
+/// id where it is a problem.
 async fn envelope(request: Request, next: Next) -> Response {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let mut response = next.run(request).await;
-    response.headers_mut().insert(VERSION_HEADER, HeaderValue::from_static(VERSION));
+    let id = answer::request_id();
+    let span = tracing::info_span!("request", id);
+    let response = next.run(request).instrument(span.clone()).await;
     let status = response.status();
-    if status.is_server_error() {
-        tracing::error!(%method, path, %status, "answered");
-    } else {
-        tracing::debug!(%method, path, %status, "answered");
-    }
+    span.in_scope(|| {
+        if status.is_server_error() {
+            tracing::error!(%method, path, %status, "answered");
+        } else {
+            tracing::debug!(%method, path, %status, "answered");
+        }
+    });
+    let mut response = answer::name_instance(response, &id).await;
+    response.headers_mut().insert(VERSION_HEADER, HeaderValue::from_static(VERSION));
     response
 }
 

@@ -31,6 +31,8 @@ const LEASE: Duration = Duration::from_secs(30);
 const CONCURRENT_MAX: usize = 16;
 /// Longest sleep without looking for due work: a belt beside the notification.
 const SLEEP_MAX: Duration = Duration::from_secs(30);
+/// How often what is kept for a time only is looked through.
+const PRUNE_EVERY: Duration = Duration::from_secs(3600);
 /// Wait after an unexpected error of one key, so that a broken object costs little.
 const ERROR_PAUSE: Duration = Duration::from_secs(15);
 
@@ -64,6 +66,7 @@ impl Worker {
     /// Runs until shutdown; what is under way is then left to the next process.
     pub(crate) async fn run(self) {
         let mut running = JoinSet::new();
+        let mut prune = tokio::time::interval(PRUNE_EVERY);
         while !self.shutdown.is_cancelled() {
             self.start_due(&mut running).await;
             let pause = self.pause().await;
@@ -71,6 +74,7 @@ impl Worker {
                 () = self.shutdown.cancelled() => {}
                 () = self.store.woken().notified() => {}
                 Some(_) = running.join_next(), if !running.is_empty() => {}
+                _ = prune.tick() => self.prune().await,
                 () = tokio::time::sleep(pause) => {}
             }
         }
@@ -91,6 +95,15 @@ impl Worker {
                 }
             }
             Err(error) => tracing::error!(%error, "due work could not be claimed"),
+        }
+    }
+
+    /// Forgets what is kept for a time only.
+    async fn prune(&self) {
+        match self.store.preview_prune(self.clock.now()).await {
+            Ok(0) => {}
+            Ok(gone) => tracing::debug!(gone, "old previews forgotten"),
+            Err(error) => tracing::warn!(%error, "old previews could not be forgotten"),
         }
     }
 
