@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use reconciler_domain::artifact::{Artifact, ImageVersion};
 use reconciler_domain::freight::Freight;
 use reconciler_domain::id::{FreightId, Principal, ProjectName, PromotionId, WarehouseName};
-use reconciler_domain::promotion::Event;
+use reconciler_domain::promotion::{Event, Frozen};
 use reconciler_domain::stage::{Choose, Stage};
 use reconciler_domain::warehouse::Warehouse;
 use reconciler_store::{Change, Lease, NewPromotion, Project, Store, WakeKey};
@@ -40,7 +40,7 @@ async fn measure(tasks: usize) -> Vec<Duration> {
     let mut running = Vec::new();
     for n in 0..tasks {
         let (id, lease) = promotion(&store, n, &freight, now).await;
-        running.push(tokio::spawn(append(store.clone(), id, lease)));
+        running.push(tokio::spawn(append(store.clone(), id, lease, begun(n))));
     }
     let mut took = Vec::new();
     for task in running {
@@ -70,16 +70,7 @@ async fn world(store: &Store, stages: usize, now: Timestamp) -> FreightId {
     };
     store.put_warehouse(&shop(), &warehouse, &by).await.unwrap();
     for n in 0..stages {
-        let stage = Stage {
-            name: format!("s{n}").parse().unwrap(),
-            labels: BTreeMap::new(),
-            vars: BTreeMap::new(),
-            requests: Vec::new(),
-            steps: Vec::new(),
-            verifications: Vec::new(),
-            choose: Choose::Latest,
-        };
-        store.put_stage(&shop(), &stage, &by).await.unwrap();
+        store.put_stage(&shop(), &stage(n), &by).await.unwrap();
     }
     let image = ImageVersion {
         repo: "registry.example/web".to_owned(),
@@ -90,6 +81,30 @@ async fn world(store: &Store, stages: usize, now: Timestamp) -> FreightId {
     let artifacts = IndexMap::from([("api".parse().unwrap(), Artifact::Image(image))]);
     let id = Freight::id_of(&web(), &artifacts);
     store.create_freight(&shop(), &web(), &id, &artifacts, now).await.unwrap().unwrap().id
+}
+
+fn stage(n: usize) -> Stage {
+    Stage {
+        name: format!("s{n}").parse().unwrap(),
+        labels: BTreeMap::new(),
+        vars: BTreeMap::new(),
+        requests: Vec::new(),
+        steps: Vec::new(),
+        verifications: Vec::new(),
+        choose: Choose::Latest,
+    }
+}
+
+fn begun(n: usize) -> Event {
+    Event::PrepareStarted(Box::new(Frozen {
+        attempt: 1,
+        project: shop(),
+        generation: 1,
+        stage: stage(n),
+        templates: Vec::new(),
+        collection: IndexMap::new(),
+        previous: None,
+    }))
 }
 
 async fn promotion(
@@ -117,10 +132,11 @@ async fn promotion(
     (id, leases.into_iter().find(|lease| lease.key == key).unwrap())
 }
 
-async fn append(store: Store, id: PromotionId, lease: Lease) -> Vec<Duration> {
+async fn append(store: Store, id: PromotionId, lease: Lease, begun: Event) -> Vec<Duration> {
+    store.append(&shop(), &id, Some(&lease), 0, begun, Timestamp::now()).await.unwrap();
     let begin = Instant::now();
     let mut took = Vec::new();
-    for seq in 0.. {
+    for seq in 1.. {
         if begin.elapsed() >= MEASURED {
             break;
         }

@@ -7,9 +7,11 @@ use std::process::{Command, Stdio};
 
 use reconciler_domain::freight::Freight;
 use reconciler_domain::id::FreightId;
-use reconciler_store::{OpenError, Page, Store, StoreError};
+use reconciler_store::{LeaseError, OpenError, Page, Store, StoreError, WakeKey};
 
-use crate::world::{World, artifacts, at, change, creating, dev, project, shop, warehouse, web};
+use crate::world::{
+    LEASE, World, artifacts, at, change, creating, dev, project, shop, warehouse, web,
+};
 
 const CHILD: &str = "STORE_TEST_CHILD_DATABASE";
 const TASKS: usize = 8;
@@ -194,4 +196,19 @@ async fn a_caller_that_goes_away_does_not_stop_the_work() {
     drop(put);
     let again = world.store.put_project(&project, &change).await.unwrap_err();
     assert_eq!(again.to_string(), "project shop exists already");
+}
+
+#[tokio::test]
+async fn what_a_process_left_is_taken_up_by_the_next_one() {
+    let world = World::empty().await;
+    let key = WakeKey::Stage(shop(), dev());
+    world.store.wake(&key, at(0)).await.unwrap();
+    let left = world.store.claim("gone", LEASE, at(0), 1).await.unwrap().remove(0);
+    world.store.close().await;
+    let store = Store::open(world.path()).await.unwrap();
+    let lost = store.renew(&left, LEASE, at(1)).await.unwrap_err();
+    assert!(matches!(lost, LeaseError::Lost { .. }), "{lost}");
+    let taken = store.claim("next", LEASE, at(1), 1).await.unwrap().remove(0);
+    assert_eq!(taken.key, key);
+    assert!(taken.epoch > left.epoch);
 }

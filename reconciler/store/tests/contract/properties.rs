@@ -10,10 +10,12 @@ use crate::world::{
     World, alice, at, dev, finished, new_promotion, prepare_started, prepared, prod, shop, stage,
 };
 
-/// One thing that is tried; whether it is possible is the store's affair.
+/// One thing that is tried; whether it is possible is the store's affair. Promotions are counted
+/// from the newest.
 #[derive(Debug, Clone)]
 enum Try {
     Promote { prod: bool, freight: usize, supersede: Option<usize>, hold: bool },
+    Prepare { promotion: usize },
     Commit { promotion: usize },
     Append { promotion: usize, event: Happening },
 }
@@ -41,22 +43,23 @@ fn happening() -> impl Strategy<Value = Happening> {
         3 => Just(Happening::Verifying),
         1 => Just(Happening::Unwinding),
         1 => Just(Happening::Abort),
-        3 => proptest::sample::select(Ending::ALL.as_slice()).prop_map(Happening::Finished),
+        1 => proptest::sample::select(Ending::ALL.as_slice()).prop_map(Happening::Finished),
     ]
 }
 
 fn tries() -> impl Strategy<Value = Vec<Try>> {
     let promote =
-        (any::<bool>(), 0..3_usize, proptest::option::of(0..8_usize), any::<bool>()).prop_map(
+        (any::<bool>(), 0..3_usize, proptest::option::of(0..4_usize), any::<bool>()).prop_map(
             |(prod, freight, supersede, hold)| Try::Promote { prod, freight, supersede, hold },
         );
     let one = prop_oneof![
-        2 => promote,
-        2 => (0..8_usize).prop_map(|promotion| Try::Commit { promotion }),
-        6 => (0..8_usize, happening())
+        1 => promote,
+        2 => (0..4_usize).prop_map(|promotion| Try::Prepare { promotion }),
+        3 => (0..4_usize).prop_map(|promotion| Try::Commit { promotion }),
+        6 => (0..4_usize, happening())
             .prop_map(|(promotion, event)| Try::Append { promotion, event }),
     ];
-    proptest::collection::vec(one, 1..40)
+    proptest::collection::vec(one, 1..80)
 }
 
 fn event(happening: Happening, freight: &Freight) -> Event {
@@ -91,7 +94,8 @@ async fn run(tries: Vec<Try>) {
         match one {
             Try::Promote { prod: to_prod, freight: n, supersede, hold } => {
                 let to = if to_prod { prod() } else { dev() };
-                let supersedes = supersede.and_then(|n| promotions.get(n)).map(|p| p.0.clone());
+                let supersedes =
+                    supersede.and_then(|n| promotions.iter().rev().nth(n)).map(|p| p.0.clone());
                 let new = NewPromotion {
                     supersedes: supersedes.into_iter().collect(),
                     hold: hold.then(|| "by hand".to_owned()),
@@ -101,13 +105,20 @@ async fn run(tries: Vec<Try>) {
                 let made = world.store.create_promotion(&shop(), &new, at(second)).await;
                 promotions.extend(made.ok().map(|made| (made.id, n)));
             }
+            Try::Prepare { promotion } => {
+                if let Some((id, n)) = promotions.iter().rev().nth(promotion) {
+                    for happening in [Happening::PrepareStarted, Happening::Prepared] {
+                        drop(world.append(id, event(happening, &freight[*n]), second).await);
+                    }
+                }
+            }
             Try::Commit { promotion } => {
-                if let Some((id, _)) = promotions.get(promotion) {
+                if let Some((id, _)) = promotions.iter().rev().nth(promotion) {
                     drop(world.commit(id, second).await);
                 }
             }
             Try::Append { promotion, event: happening } => {
-                if let Some((id, n)) = promotions.get(promotion) {
+                if let Some((id, n)) = promotions.iter().rev().nth(promotion) {
                     drop(world.append(id, event(happening, &freight[*n]), second).await);
                 }
             }
