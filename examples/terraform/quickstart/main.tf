@@ -133,11 +133,11 @@ resource "lockstep_stage" "prod" {
 
 # What decides whether a stage vouches for it.
 resource "lockstep_verification" "healthy" {
-  project  = lockstep_project.shop.name
-  name     = "healthy"
-  count    = 2
-  interval = var.verification_interval
-  deadline = "5m"
+  project      = lockstep_project.shop.name
+  name         = "healthy"
+  measurements = 2
+  interval     = var.verification_interval
+  deadline     = "5m"
 
   http {
     name    = "health"
@@ -150,11 +150,11 @@ resource "lockstep_verification" "healthy" {
 resource "lockstep_verification" "errors" {
   for_each = toset(var.prometheus_url == null ? [] : [var.prometheus_url])
 
-  project  = lockstep_project.shop.name
-  name     = "errors"
-  count    = 3
-  interval = var.verification_interval
-  deadline = "10m"
+  project      = lockstep_project.shop.name
+  name         = "errors"
+  measurements = 3
+  interval     = var.verification_interval
+  deadline     = "10m"
 
   prometheus {
     name    = "error-ratio"

@@ -2,7 +2,7 @@ resource "lockstep_verification" "healthy" {
   name          = "healthy"
   initial_delay = "10s"
   interval      = "15s"
-  count         = 4
+  measurements  = 4
   failure_limit = 1
   deadline      = "5m"
 

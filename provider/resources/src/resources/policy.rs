@@ -17,6 +17,8 @@ use crate::form::{self, Keyed, Read as _};
 use crate::managed::{Definition, Item, block};
 use crate::place::Moved;
 
+const INFRA_RULES: [&str; 3] = ["forbid", "protect", "max_changes"];
+
 pub(crate) struct Policy;
 
 impl Definition for Policy {
@@ -79,8 +81,7 @@ impl Definition for Policy {
             list(&bypass, "gates", "Name the gates that may be skipped.", diags);
         }
         for infra in config.blocks("infra") {
-            let rules = ["forbid", "protect", "max_changes"];
-            if rules.iter().all(|rule| infra.get(rule).is_null()) {
+            if INFRA_RULES.iter().all(|rule| infra.get(rule).is_null()) {
                 let text = "Set `forbid`, `protect` or `max_changes`, or leave the block out.";
                 diags.error_at(infra.path().clone(), "No rule", text);
             }
@@ -135,12 +136,16 @@ impl Definition for Policy {
 }
 
 fn automatic_has_no_gates(config: &Reader<'_>, diags: &mut Diagnostics) {
+    // The client shows an attribute better than the block around it.
     let mut gates = Vec::new();
     if !config.get("soak").is_null() {
         gates.push(config.path_of("soak"));
     }
-    gates.extend(config.blocks("approval").first().map(|block| block.path().clone()));
-    gates.extend(config.blocks("infra").first().map(|block| block.path().clone()));
+    gates.extend(config.blocks("approval").first().map(|block| block.path_of("group")));
+    gates.extend(config.block("infra").map(|infra| {
+        let set = INFRA_RULES.iter().find(|rule| !infra.get(rule).is_null());
+        set.map_or_else(|| infra.path().clone(), |rule| infra.path_of(rule))
+    }));
     for path in gates {
         diags.error_at(
             path,

@@ -13,6 +13,7 @@ use crate::attribute::{
 };
 use crate::form::{self, Keyed, Read as _};
 use crate::managed::{Definition, Item, block};
+use crate::place::Moved;
 
 pub(crate) struct Verification;
 
@@ -26,6 +27,8 @@ impl Definition for Verification {
         time left are never success. Texts may hold `{{ CEL }}` over `args`, `freight`, `vars`, \
         `steps`, `stage`, `project` and `promotion`.";
     const KEYED: Keyed = &[(&["http", "prometheus"], "name")];
+    // The client keeps `count` for itself at the root of a resource.
+    const MOVED: Moved = &[("count", "measurements")];
 
     fn fields() -> Vec<(&'static str, Item)> {
         let timing = |default: &str, text: &str| span().default(default).describe(text);
@@ -44,7 +47,7 @@ impl Definition for Verification {
                 timing(VerificationSpec::INTERVAL_DEFAULT, "Time between two measurements.").into(),
             ),
             (
-                "count",
+                "measurements",
                 count(1)
                     .default(VerificationSpec::COUNT_DEFAULT)
                     .describe("How many good measurements each check needs.")
@@ -85,7 +88,7 @@ impl Definition for Verification {
             description: value.text("description").unwrap_or_default(),
             initial_delay: value.text("initial_delay").unwrap_or(default.initial_delay),
             interval: value.text("interval").unwrap_or(default.interval),
-            count: value.count("count").unwrap_or(default.count),
+            count: value.count("measurements").unwrap_or(default.count),
             failure_limit: value.count("failure_limit").unwrap_or(default.failure_limit),
             deadline: value.text("deadline").unwrap_or(default.deadline),
             http: value.blocks("http").iter().map(http_spec).collect(),
@@ -108,7 +111,7 @@ impl Definition for Verification {
             ("description", form::text(description)),
             ("initial_delay", initial_delay.into()),
             ("interval", interval.into()),
-            ("count", (*count).into()),
+            ("measurements", (*count).into()),
             ("failure_limit", (*failure_limit).into()),
             ("deadline", deadline.into()),
             ("http", Value::list(http.iter().map(http_value))),

@@ -86,7 +86,8 @@ impl Daemon {
     /// Puts an object there as somebody else would.
     pub(crate) fn put(&self, kind: Kind, name: &str, spec: Value) {
         let object = Object { generation: 1, token: 1, changed_by: "bob".to_owned(), spec };
-        self.world().objects.insert((kind, "shop".to_owned(), name.to_owned()), object);
+        let project = if kind == Kind::Project { name } else { "shop" };
+        self.world().objects.insert((kind, project.to_owned(), name.to_owned()), object);
     }
 
     /// Removes an object as somebody else would.
@@ -200,7 +201,7 @@ async fn answer(
     let present = world.objects.get(&key).cloned();
     let id = id(&key);
     match (method.as_str(), present) {
-        ("GET", None) | ("DELETE", None) => refuse(Problem::not_found(key.0.as_str(), &id)),
+        ("GET" | "DELETE", None) => refuse(Problem::not_found(key.0.as_str(), &id)),
         ("GET", Some(object)) => Json(wire(&key, &object)).into_response(),
         (_, Some(_)) if condition == Precondition::Absent => {
             refuse(Problem::already_exists(key.0, &id))

@@ -26,12 +26,11 @@ fn example(path: &str) -> String {
 }
 
 fn page(title: &str, category: &str, description: &str, body: &str) -> String {
-    let summary = description.split_once(": ").map_or(description, |(first, _)| first);
-    let summary = summary.split_once(". ").map_or(summary, |(first, _)| first);
-    let summary = summary.trim_end_matches('.');
+    let summary = description.split([':', '.', '\n']).next().unwrap_or_default();
     format!(
         "---\npage_title: \"{title}\"\nsubcategory: \"{category}\"\ndescription: |-\n  \
-         {summary}.\n---\n\n# {title}\n\n{description}\n\n{body}"
+         {summary}.\n---\n\n# {title}\n\n{}\n\n{body}",
+        description.trim()
     )
 }
 

@@ -43,7 +43,7 @@ resource "lockstep_verification" "errors" {
   project       = lockstep_project.shop.name
   name          = "errors"
   initial_delay = "5s"
-  count         = 3
+  measurements  = 3
 
   http {
     name    = "health"

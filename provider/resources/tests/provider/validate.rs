@@ -51,7 +51,7 @@ fn bad_texts_of_a_warehouse() {
             allow_tags = ["["]
           }
           freight {
-            require = "freight.infra.comit == 'x'"
+            require = "freight.infra.digst == 'x'"
           }
         }
         "#,
@@ -64,7 +64,7 @@ fn bad_texts_of_a_warehouse() {
             r#"at `repo = "example.com/api:1"`: Invalid value"#,
             r#"at `constraint = "=~1"`: Invalid value: `=~1` is not a version range"#,
             r#"at `allow_tags = ["["]`: Invalid value"#,
-            r#"Invalid condition: `freight.infra` has no field `comit`, did you mean `commit`?"#,
+            r#"Invalid condition: `freight.infra` has no field `digst`, did you mean `digest`?"#,
         ],
     );
 }
@@ -144,7 +144,7 @@ fn mode_automatic_has_no_gates() {
         "#,
         &[
             "error at `soak = \"1h\"`: Mode automatic has no gates",
-            "error at `approval {`: Mode automatic has no gates",
+            "error at `approval { group = \"sre\" }`: Mode automatic has no gates",
             r#"at `stages { names = ["dev", "te[st"] }`: Invalid value: Element 1:"#,
             r#"at `mode = "automtic"`: Invalid value: "automtic" is none of the allowed words. Did you mean "automatic"?"#,
             r#"Empty list: A policy selects at least one stage"#,
@@ -251,7 +251,7 @@ fn checks_are_checked() {
         r#"
         resource "lockstep_verification" "errors" {
           name     = "errors"
-          count    = 1.5
+          measurements = 1.5
           deadline = "-5m"
           http {
             name    = "up"
@@ -275,7 +275,7 @@ fn checks_are_checked() {
         resource "lockstep_verification" "none" { name = "none" }
         "#,
         &[
-            "at `count = 1.5`: Invalid value",
+            "at `measurements = 1.5`: Invalid value",
             "at `deadline = \"-5m\"`: Invalid value: `-5m` is negative",
             "at `url = \"example.com\"`: Invalid value: \"example.com\" is not a URL",
             "Unknown name `respons`, did you mean `response`?",
@@ -334,18 +334,26 @@ fn provider_settings_are_checked() {
           token_file = "b"
           project    = "Shop"
         }
+        resource "lockstep_project" "shop" { name = "shop" }
+        "#,
+        &[
+            "Invalid value: \"localhost\" is not a URL",
+            "Conflicting settings: Both `token` and `token_file` are set",
+            "Invalid value: \"Shop\" is not a project name",
+        ],
+    );
+}
+
+#[test]
+fn which_freight_is_meant_must_be_clear() {
+    check(
+        r#"
         data "lockstep_freight" "any" {}
         data "lockstep_freight" "both" {
           id    = "abc"
           stage = "dev"
         }
         "#,
-        &[
-            "Invalid value: \"localhost\" is not a URL",
-            "Conflicting settings: Both `token` and `token_file` are set",
-            "Invalid value: \"Shop\" is not a project name",
-            "Which freight?",
-            "Conflicting settings: Freight is read by `id`, or",
-        ],
+        &["Which freight?", "Conflicting settings: Freight is read by `id`, or"],
     );
 }
