@@ -1,7 +1,7 @@
 //! Writing and removing objects.
 
 use provider_protocol::Diagnostics;
-use provider_protocol::cty::Value;
+use provider_protocol::cty::{Path, Value};
 use provider_protocol::provider::{Change, Destroy, State};
 use reconciler_api::client::ClientError;
 use reconciler_api::problem::ProblemCode;
@@ -88,7 +88,7 @@ impl<D: Definition> Managed<D> {
                     "There is a {} {wanted} already, so {seen} cannot take that name.",
                     wanted.kind
                 );
-                let path = provider_protocol::cty::Path::attribute("name");
+                let path = Path::attribute("name");
                 diags.error_at(path, format!("Cannot rename {} {seen}", seen.kind), text);
                 None
             }
@@ -156,11 +156,7 @@ impl<D: Definition> Managed<D> {
     fn known(value: &Value, diags: &mut Diagnostics) -> Option<Identity> {
         let identity = Identity::of(Self::KIND, value);
         if identity.is_none() {
-            diags.error_at(
-                provider_protocol::cty::Path::attribute("project"),
-                "Missing project",
-                super::plan::NO_PROJECT,
-            );
+            diags.error_at(Path::attribute("project"), "Missing project", super::plan::NO_PROJECT);
         }
         identity
     }
@@ -199,7 +195,7 @@ impl<D: Definition> Managed<D> {
              import {{\n  to = {}.{label}\n  id = \"{identity}\"\n}}",
             D::TYPE_NAME
         );
-        let path = provider_protocol::cty::Path::attribute("name");
+        let path = Path::attribute("name");
         diags.error_at(
             path,
             format!("{} exists already", sentence(kind.as_str()).trim_end_matches('.')),
