@@ -11,6 +11,8 @@ mod policy;
 mod preview;
 mod promotion;
 mod stage;
+#[cfg(test)]
+mod tests;
 mod verification;
 mod warehouse;
 
@@ -21,6 +23,7 @@ use std::time::Duration;
 use reconciler_api::problem::{FieldCode, FieldProblem};
 use reconciler_domain::check::{Problem, ProblemKind};
 use reconciler_domain::duration;
+use reconciler_domain::id::NameError;
 use reconciler_domain::snapshot::Hold;
 
 pub(crate) use explain::{Explained, active, explain, waiting};
@@ -52,26 +55,39 @@ impl Fields {
     }
 
     /// Parses a text; a problem and `None` if it does not parse.
-    pub(crate) fn parse<T>(&mut self, path: &str, text: &str) -> Option<T>
+    pub(crate) fn parse<T>(&mut self, path: &str, code: FieldCode, text: &str) -> Option<T>
     where
         T: FromStr<Err: Display>,
     {
-        self.result(path, text.parse())
+        self.result(path, code, text.parse())
+    }
+
+    /// Parses a name.
+    pub(crate) fn name<T>(&mut self, path: &str, text: &str) -> Option<T>
+    where
+        T: FromStr<Err = NameError>,
+    {
+        self.parse(path, FieldCode::BadName, text)
     }
 
     /// Takes a result; a problem and `None` if it is an error.
-    pub(crate) fn result<T, E: Display>(&mut self, path: &str, result: Result<T, E>) -> Option<T> {
+    pub(crate) fn result<T, E: Display>(
+        &mut self,
+        path: &str,
+        code: FieldCode,
+        result: Result<T, E>,
+    ) -> Option<T> {
         match result {
             Ok(value) => Some(value),
             Err(error) => {
-                self.add(path, FieldCode::Invalid, error.to_string());
+                self.add(path, code, error.to_string());
                 None
             }
         }
     }
 
     pub(crate) fn duration(&mut self, path: &str, text: &str) -> Option<Duration> {
-        self.result(path, duration::parse(text))
+        self.result(path, FieldCode::BadDuration, duration::parse(text))
     }
 
     pub(crate) fn optional_duration(
@@ -95,7 +111,7 @@ impl Fields {
             Ok(url) => {
                 let message =
                     format!("scheme {:?} is not supported; use http or https", url.scheme());
-                self.add(path, FieldCode::Invalid, message);
+                self.add(path, FieldCode::BadUrl, message);
             }
             Err(error) => {
                 self.add(path, FieldCode::BadUrl, format!("{text:?} is not a URL: {error}"));

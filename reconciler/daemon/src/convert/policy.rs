@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use reconciler_api::problem::FieldProblem;
+use reconciler_api::problem::{FieldCode, FieldProblem};
 use reconciler_api::v1::{self, PolicySpec};
 use reconciler_domain::duration;
 use reconciler_domain::id::PolicyName;
@@ -39,7 +39,11 @@ pub(crate) fn parse_policy(
 fn parse_infra(fields: &mut Fields, rules: &v1::InfraRules) -> InfraRules {
     let mut protect = Vec::new();
     for (at, pattern) in rules.protect.iter().enumerate() {
-        protect.extend(fields.parse::<AddressGlob>(&format!("infra.protect[{at}]"), pattern));
+        protect.extend(fields.parse::<AddressGlob>(
+            &format!("infra.protect[{at}]"),
+            FieldCode::BadGlob,
+            pattern,
+        ));
     }
     let forbid = rules.forbid.iter().map(|action| match action {
         v1::InfraAction::Create => ForbiddenAction::Create,

@@ -21,7 +21,7 @@ pub(crate) fn parse_stage(name: StageName, spec: &StageSpec) -> Result<Stage, Ve
     }
     let mut verifications = Vec::new();
     for (at, used) in spec.verifications.iter().enumerate() {
-        let template = fields.parse(&format!("verifications[{at}].template"), &used.template);
+        let template = fields.name(&format!("verifications[{at}].template"), &used.template);
         verifications.extend(template.map(|template| VerificationUse {
             name: used.name.clone(),
             template,
@@ -44,10 +44,10 @@ pub(crate) fn parse_stage(name: StageName, spec: &StageSpec) -> Result<Stage, Ve
 }
 
 fn parse_request(fields: &mut Fields, path: &str, request: &v1::Request) -> Option<Request> {
-    let warehouse = fields.parse::<WarehouseName>(&format!("{path}.warehouse"), &request.warehouse);
+    let warehouse = fields.name::<WarehouseName>(&format!("{path}.warehouse"), &request.warehouse);
     let mut from = Vec::new();
     for (at, upstream) in request.from.iter().enumerate() {
-        from.extend(fields.parse::<StageName>(&format!("{path}.from[{at}]"), upstream));
+        from.extend(fields.name::<StageName>(&format!("{path}.from[{at}]"), upstream));
     }
     Some(Request {
         warehouse: warehouse?,
@@ -61,12 +61,12 @@ fn parse_request(fields: &mut Fields, path: &str, request: &v1::Request) -> Opti
 }
 
 fn parse_step(fields: &mut Fields, path: &str, step: &v1::Step) -> Option<Step> {
-    let name = fields.parse(&format!("{path}.name"), &step.name);
+    let name = fields.name(&format!("{path}.name"), &step.name);
     let uses = StepKind::from_name(&step.uses);
     if uses.is_none() {
         let known: Vec<&str> = StepKind::ALL.iter().map(|kind| kind.name()).collect();
         let message = format!("there is no step {:?}; known: {}", step.uses, known.join(", "));
-        fields.add(&format!("{path}.uses"), FieldCode::Invalid, message);
+        fields.add(&format!("{path}.uses"), FieldCode::UnknownStep, message);
     }
     Some(Step { name: name?, uses: uses?, config: step.config.clone() })
 }

@@ -24,7 +24,7 @@ pub(crate) fn parse_verification(
     let interval = fields.duration("interval", &spec.interval);
     let deadline = fields.duration("deadline", &spec.deadline);
     if spec.count == 0 {
-        fields.add("count", FieldCode::Invalid, "at least one measurement must pass");
+        fields.add("count", FieldCode::OutOfBounds, "at least one measurement must pass");
     }
     let mut checks = IndexMap::new();
     for (at, check) in spec.http.iter().enumerate() {

@@ -22,7 +22,7 @@ pub(crate) fn parse_warehouse(
     let mut fields = Fields::default();
     let interval = fields.duration("interval", &spec.interval);
     if interval.is_some_and(|interval| interval.is_zero()) {
-        fields.add("interval", FieldCode::Invalid, "the interval must be longer than nothing");
+        fields.add("interval", FieldCode::OutOfBounds, "the interval must be longer than nothing");
     }
     if let Some(require) = &spec.require {
         let parsed = Expression::parse(require);
@@ -58,7 +58,7 @@ fn insert(
     source: Option<Source>,
 ) {
     let path = format!("{path}.name");
-    let Some(name) = fields.parse::<SubscriptionName>(&path, name) else { return };
+    let Some(name) = fields.name::<SubscriptionName>(&path, name) else { return };
     if subscriptions.contains_key(&name) {
         fields.add(&path, FieldCode::Duplicate, format!("two subscriptions are named {name}"));
     } else if let Some(source) = source {
@@ -67,12 +67,12 @@ fn insert(
 }
 
 fn parse_git(fields: &mut Fields, path: &str, git: &GitSubscription) -> Option<GitSource> {
-    let repo = fields.parse::<RepoUrl>(&format!("{path}.repo"), &git.repo);
+    let repo = fields.parse::<RepoUrl>(&format!("{path}.repo"), FieldCode::BadUrl, &git.repo);
     if git.branch.is_empty() {
         fields.add(&format!("{path}.branch"), FieldCode::Missing, "name the branch to watch");
     }
     let filter = PathFilter::new(&git.include_paths, &git.exclude_paths);
-    let filter = fields.result(&format!("{path}.include_paths"), filter);
+    let filter = fields.result(&format!("{path}.include_paths"), FieldCode::BadGlob, filter);
     let limit = discovery_limit(fields, path, git.discovery_limit);
     repo.and(filter)?;
     Some(GitSource {
@@ -85,14 +85,18 @@ fn parse_git(fields: &mut Fields, path: &str, git: &GitSubscription) -> Option<G
 }
 
 fn parse_image(fields: &mut Fields, path: &str, image: &ImageSubscription) -> Option<ImageSource> {
-    let repo = fields.parse::<ImageRepo>(&format!("{path}.repo"), &image.repo);
+    let repo = fields.parse::<ImageRepo>(&format!("{path}.repo"), FieldCode::BadUrl, &image.repo);
     if let Some(constraint) = &image.constraint {
-        fields.parse::<Constraint>(&format!("{path}.constraint"), constraint);
+        fields.parse::<Constraint>(
+            &format!("{path}.constraint"),
+            FieldCode::BadConstraint,
+            constraint,
+        );
     }
     let filter = TagFilter::new(&image.allow_tags, &image.ignore_tags);
-    let filter = fields.result(&format!("{path}.allow_tags"), filter);
+    let filter = fields.result(&format!("{path}.allow_tags"), FieldCode::BadRegex, filter);
     if let Some(platform) = &image.platform {
-        fields.parse::<Platform>(&format!("{path}.platform"), platform);
+        fields.parse::<Platform>(&format!("{path}.platform"), FieldCode::BadPlatform, platform);
     }
     let limit = discovery_limit(fields, path, image.discovery_limit);
     repo?;
@@ -114,7 +118,7 @@ fn discovery_limit(fields: &mut Fields, path: &str, limit: u32) -> Option<u32> {
         return Some(limit);
     }
     let message = format!("keep between 1 and 100 versions, not {limit}");
-    fields.add(&format!("{path}.discovery_limit"), FieldCode::Invalid, message);
+    fields.add(&format!("{path}.discovery_limit"), FieldCode::OutOfBounds, message);
     None
 }
 
