@@ -176,6 +176,7 @@ fn call_of(snapshot: &PromotionSnapshot, frozen: &Frozen, step: &Step) -> Result
     }
     let records = state.records();
     let context = WorkdirContext {
+        project: &snapshot.project,
         promotion: &snapshot.promotion.id,
         step: &step.name,
         started_at: snapshot.promotion.created_at,

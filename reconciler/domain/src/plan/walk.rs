@@ -92,6 +92,7 @@ impl<'a> Walk<'a> {
         let config = render_json(&step.config, &self.scope).map_err(|error| error.to_string())?;
         let records = self.state.records();
         let context = WorkdirContext {
+            project: &self.snapshot.project,
             promotion: &self.snapshot.promotion.id,
             step: &step.name,
             started_at: self.snapshot.promotion.created_at,

@@ -15,11 +15,13 @@ use super::{
     OutputCall, PlanCall, PlanRecord, PushCall, Record, StepKind, UpdateCall, fields,
 };
 use crate::duration;
-use crate::id::{PromotionId, StepName};
+use crate::id::{ProjectName, PromotionId, StepName};
 
 /// What a call needs to know of its surroundings beside its arguments.
 #[derive(Debug, Clone)]
 pub struct WorkdirContext<'a> {
+    /// The project.
+    pub project: &'a ProjectName,
     /// The promotion.
     pub promotion: &'a PromotionId,
     /// The step.
@@ -206,7 +208,9 @@ fn http(arguments: &Arguments<'_>, context: &WorkdirContext<'_>) -> Result<HttpC
         headers.insert(name.clone(), scalar_text(value, &format!("headers.{name}"))?);
     }
     if !headers.keys().any(|name| name.eq_ignore_ascii_case(IDEMPOTENCY_KEY)) {
-        headers.insert(IDEMPOTENCY_KEY.to_owned(), mark(context.promotion, context.step));
+        // Promotion ids repeat across projects, and two projects may call one receiver.
+        let key = format!("{}/{}", context.project, mark(context.promotion, context.step));
+        headers.insert(IDEMPOTENCY_KEY.to_owned(), key);
     }
     let mut outputs = BTreeMap::new();
     for (name, value) in arguments.map("outputs")? {
