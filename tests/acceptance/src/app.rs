@@ -5,11 +5,13 @@
 //! brought it, and reports that version healthy, unless a test said that it is not.
 //!
 //! ```text
-//! GET /ENVIRONMENT/healthz    200 or 503: {"environment", "version", "healthy"}
-//! GET /metrics                app_request_errors_ratio{environment, version}: 0 or 0.5
+//! GET /ENVIRONMENT/health    200 or 503: {"environment", "version", "healthy"}
+//! GET /metrics               http_errors_total{service="shop", environment, version}
 //! ```
+//!
+//! Of an unhealthy version the errors grow with every look at the metrics, of a healthy one never.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -32,9 +34,12 @@ pub struct App {
 struct Deployment {
     gitops: Repo,
     environments: Vec<String>,
-    /// Environment and version.
-    broken: Mutex<BTreeSet<(String, String)>>,
+    broken: Mutex<BTreeSet<Deployed>>,
+    errors: Mutex<BTreeMap<Deployed, u64>>,
 }
+
+/// An environment and a version in it.
+type Deployed = (String, String);
 
 /// The file in which an environment's version is: `image.tag` in `apps/ENVIRONMENT/values.yaml`.
 #[must_use]
@@ -49,19 +54,19 @@ impl App {
     /// There is no port.
     pub async fn start(gitops: &Repo, environments: &[&str]) -> Outcome<Self> {
         let environments = environments.iter().map(|&name| name.to_owned()).collect();
-        let (gitops, broken) = (gitops.clone(), Mutex::default());
-        let deployment = Arc::new(Deployment { gitops, environments, broken });
+        let (gitops, broken, errors) = (gitops.clone(), Mutex::default(), Mutex::default());
+        let deployment = Arc::new(Deployment { gitops, environments, broken, errors });
         let router = Router::new()
-            .route("/{environment}/healthz", get(health))
+            .route("/{environment}/health", get(health))
             .route("/metrics", get(metrics))
             .with_state(Arc::clone(&deployment));
         Ok(Self { hosted: Hosted::start(router).await?, deployment })
     }
 
-    /// Its base URL.
+    /// Its base URL in an environment.
     #[must_use]
-    pub fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.hosted.port)
+    pub fn url(&self, environment: &str) -> String {
+        format!("http://{}/{environment}", self.target())
     }
 
     /// Where it can be scraped, `host:port`.
@@ -82,8 +87,16 @@ impl App {
 }
 
 impl Deployment {
-    fn broken(&self) -> MutexGuard<'_, BTreeSet<(String, String)>> {
+    fn broken(&self) -> MutexGuard<'_, BTreeSet<Deployed>> {
         self.broken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts one error more if the version is broken; how many there were so far.
+    fn errors(&self, environment: &str, version: &str) -> u64 {
+        let mut errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = errors.entry((environment.to_owned(), version.to_owned())).or_default();
+        *count += u64::from(!self.is_healthy(environment, version));
+        *count
     }
 
     async fn version(&self, environment: &str) -> Outcome<String> {
@@ -121,13 +134,14 @@ async fn health(
 }
 
 async fn metrics(State(deployment): State<Arc<Deployment>>) -> String {
-    let name = "app_request_errors_ratio";
-    let mut text = format!("# HELP {name} Share of requests that fail.\n# TYPE {name} gauge\n");
+    let name = "http_errors_total";
+    let mut text = format!("# HELP {name} Requests that failed.\n# TYPE {name} counter\n");
     for environment in &deployment.environments {
         let Ok(version) = deployment.version(environment).await else { continue };
-        let ratio = if deployment.is_healthy(environment, &version) { "0" } else { "0.5" };
-        let labels = format!("environment=\"{environment}\",version=\"{version}\"");
-        writeln!(text, "{name}{{{labels}}} {ratio}").expect("writing to a string does not fail");
+        let errors = deployment.errors(environment, &version);
+        let labels =
+            format!("service=\"shop\",environment=\"{environment}\",version=\"{version}\"");
+        writeln!(text, "{name}{{{labels}}} {errors}").expect("writing to a string does not fail");
     }
     text
 }
@@ -146,22 +160,32 @@ mod tests {
         gitops.commit("values", &[(&values_file("prod"), values)]).await?;
         let app = App::start(&gitops, &["prod"]).await?;
         let http = reqwest::Client::builder().no_proxy().build().at("a client")?;
-        let ask = async |path: &str| {
-            let answer = http.get(format!("{}{path}", app.url())).send().await.at(path)?;
+        let ask = async |url: String| {
+            let answer = http.get(&url).send().await.at(&url)?;
             let status = answer.status().as_u16();
-            Outcome::Ok((status, answer.text().await.at(path)?))
+            Outcome::Ok((status, answer.text().await.at(&url)?))
         };
-        let (status, body) = ask("/prod/healthz").await?;
+        let health = || format!("{}/health", app.url("prod"));
+        let metrics = || format!("http://{}/metrics", app.target());
+        let (status, body) = ask(health()).await?;
         let healthy = r#"{"environment":"prod","version":"1.0.0","healthy":true}"#;
         assert_eq!((status, body.as_str()), (200, healthy));
+        let errors = async |expect: &str| {
+            let (_, text) = ask(metrics()).await?;
+            let labels = r#"service="shop",environment="prod",version="1.0.0""#;
+            let line = format!("http_errors_total{{{labels}}} {expect}");
+            assert_eq!(text.lines().last(), Some(line.as_str()));
+            Outcome::Ok(())
+        };
+        errors("0").await?;
         app.break_version("prod", "1.0.0");
-        assert_eq!(ask("/prod/healthz").await?.0, 503);
-        let (_, metrics) = ask("/metrics").await?;
-        let line = "app_request_errors_ratio{environment=\"prod\",version=\"1.0.0\"} 0.5";
-        assert_eq!(metrics.lines().last(), Some(line));
+        assert_eq!(ask(health()).await?.0, 503);
+        errors("1").await?;
+        errors("2").await?;
         app.mend_version("prod", "1.0.0");
-        assert_eq!(ask("/prod/healthz").await?.0, 200);
-        assert_eq!(ask("/elsewhere/healthz").await?.0, 404);
+        assert_eq!(ask(health()).await?.0, 200);
+        errors("2").await?;
+        assert_eq!(ask(format!("{}/health", app.url("elsewhere"))).await?.0, 404);
         Ok(())
     }
 }

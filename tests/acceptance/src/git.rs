@@ -59,7 +59,7 @@ impl GitServer {
 
     async fn start_as(access: Access) -> Outcome<Self> {
         process::program("git")?;
-        let root = tempfile::tempdir().at("a folder for repositories")?;
+        let root = process::folder("git")?;
         let path = root.path().to_owned();
         let http = hosting::run(GitHttp::start(path, access)).await?.at("the git server")?;
         Ok(Self { http, root })

@@ -6,7 +6,7 @@ use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
 use reconciler_api::client::{Client, RetryPolicy};
-use reconciler_api::v1::{Freight, FreightQuery, Phase, Promotion, Secret};
+use reconciler_api::v1::{Freight, FreightQuery, Phase, Promotion, PromotionQuery, Secret};
 use tempfile::TempDir;
 
 use crate::cli::Cli;
@@ -54,7 +54,7 @@ impl Lockstepd {
     /// It is not built, or does not get healthy; with its log.
     pub async fn start_with(settings: Settings) -> Outcome<Self> {
         let program = process::binary("lockstepd")?;
-        let dir = tempfile::tempdir().at("a folder for lockstepd")?;
+        let dir = process::folder("lockstepd")?;
         let port = process::free_port()?;
         let mut started = Self { program, settings, port, process: None, dir };
         started.restart().await?;
@@ -271,6 +271,31 @@ impl Lockstepd {
         }
         let text = format!("not so: {what}\n{}", describe(&promotion));
         Err(Failure::new(text).with("lockstepd's log", &self.log_tail()))
+    }
+
+    /// Waits until there is a promotion of this freight to a stage; answers with its id.
+    ///
+    /// # Errors
+    /// There is none in time; with those that there are.
+    pub async fn promotion_of(
+        &self,
+        deadline: Duration,
+        project: &str,
+        stage: &str,
+        freight: &str,
+    ) -> Outcome<String> {
+        let client = self.client()?;
+        let what = format!("freight {freight} is promoted to {stage}");
+        let query = PromotionQuery { stage: Some(stage.to_owned()), ..PromotionQuery::default() };
+        self.eventually(deadline, &what, async || {
+            let page = client.list_promotions(project, &query).await?;
+            let found = page.items.iter().find(|promotion| promotion.freight == freight);
+            found.map(|promotion| promotion.id.clone()).ok_or_else(|| {
+                let there: Vec<String> = page.items.iter().map(describe).collect();
+                Failure::new(format!("there is: {}", there.join("; ")))
+            })
+        })
+        .await
     }
 
     /// Waits for freight that fits.

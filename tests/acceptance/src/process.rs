@@ -14,6 +14,7 @@ use std::sync::{OnceLock, mpsc};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal};
+use tempfile::TempDir;
 use tokio::process::Child;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
@@ -77,6 +78,15 @@ pub fn free_port() -> Outcome<u16> {
     Ok(listener.local_addr().at("asking for a free port")?.port())
 }
 
+/// A temporary folder with a name that tells what is in it.
+///
+/// # Errors
+/// It cannot be made.
+pub fn folder(what: &str) -> Outcome<TempDir> {
+    let made = tempfile::Builder::new().prefix(&format!("{what}-")).tempdir();
+    made.at(format_args!("a folder for {what}"))
+}
+
 /// What a program that ran to its end did.
 #[derive(Debug, Clone)]
 pub struct Run {
@@ -127,7 +137,7 @@ impl Run {
 /// It does not start, or does not end in time. An exit code is no error here.
 pub async fn run(command: &Command, deadline: Duration) -> Outcome<Run> {
     let name = shown(command);
-    let dir = tempfile::tempdir().at("a folder for output")?;
+    let dir = folder("output")?;
     let (stdout, stderr) = (dir.path().join("stdout"), dir.path().join("stderr"));
     let began = Instant::now();
     let mut process = Process::start(command, &stdout, &stderr).await?;

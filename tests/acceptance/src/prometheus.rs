@@ -30,7 +30,7 @@ impl Prometheus {
     /// It is not installed, does not start, or cannot scrape.
     pub async fn start(target: &str) -> Outcome<Self> {
         let program = process::program("prometheus")?;
-        let dir = tempfile::tempdir().at("a folder for prometheus")?;
+        let dir = process::folder("prometheus")?;
         let config = dir.path().join("prometheus.yml");
         let text = format!(
             "global: {{scrape_interval: 250ms, scrape_timeout: 250ms}}\n\
@@ -94,7 +94,7 @@ mod tests {
         gitops.commit("values", &[(&values_file("prod"), "image:\n  tag: 1.0.0\n")]).await?;
         let app = App::start(&gitops, &["prod"]).await?;
         let prometheus = Prometheus::start(&app.target()).await?;
-        let samples = prometheus.query("app_request_errors_ratio").await?;
+        let samples = prometheus.query("http_errors_total").await?;
         assert_eq!(samples[0]["metric"]["version"], "1.0.0");
         Ok(())
     }

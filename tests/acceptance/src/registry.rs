@@ -31,7 +31,7 @@ impl Registry {
     /// It is not installed, or does not start.
     pub async fn start() -> Outcome<Self> {
         let program = process::program("docker-registry")?;
-        let dir = tempfile::tempdir().at("a folder for the registry")?;
+        let dir = process::folder("registry")?;
         let config = dir.path().join("config.yml");
         let (process, port) = Process::listening(&dir.path().join("registry.log"), |port| {
             fs::write(&config, settings(port, dir.path())).at("the registry's configuration")?;

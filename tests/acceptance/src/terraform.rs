@@ -116,7 +116,7 @@ impl Workspace {
     pub fn new(tool: &Tool, lockstepd: &Lockstepd) -> Outcome<Self> {
         let provider = process::binary(PROVIDER)?;
         let folder = provider.parent().unwrap_or(Path::new("/"));
-        let dir = tempfile::tempdir().at("a folder for a root module")?;
+        let dir = process::folder("terraform")?;
         let overrides = format!(
             "provider_installation {{\n  dev_overrides {{\n    \
              \"registry.terraform.io/lockstep/lockstep\" = {folder:?}\n    \

@@ -1,6 +1,8 @@
 //! All of it together: repositories, a registry, an application, Prometheus, a daemon, and a small
 //! shop that is promoted through three environments.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
@@ -20,7 +22,7 @@ pub const ENVIRONMENTS: [&str; 3] = ["dev", "staging", "prod"];
 /// The infra module of the shop, in the infra repository.
 pub const MODULE: &str = "modules/shop";
 
-/// The infra module: `database_url` is known only once the database is there.
+/// The infra module: `queue_id` is known only once the queue is there.
 const MODULE_TEXT: &str = r#"variable "environment" {
   type = string
 }
@@ -29,22 +31,26 @@ variable "image" {
   type = string
 }
 
-# Made once per environment. Nobody knows its address before.
-resource "terraform_data" "database" {
-  input = { environment = var.environment }
+# Made once per environment. Nobody knows its id before.
+resource "terraform_data" "queue" {
+  input = var.environment
 }
 
 # Changes with each release.
 resource "terraform_data" "service" {
-  input = { environment = var.environment, image = var.image }
+  input = {
+    environment = var.environment
+    image       = var.image
+    queue       = terraform_data.queue.id
+  }
+}
+
+output "queue_id" {
+  value = terraform_data.queue.id
 }
 
 output "image" {
   value = terraform_data.service.output.image
-}
-
-output "database_url" {
-  value = "postgres://${terraform_data.database.id}.db.internal/${var.environment}"
 }
 "#;
 
@@ -82,7 +88,7 @@ impl World {
     pub async fn start_with(settings: Settings) -> Outcome<Self> {
         let git = GitServer::start().await?;
         let infra = git.create("infra").await?;
-        infra.commit("shop: database and service", &[(&module_file(), MODULE_TEXT)]).await?;
+        infra.commit("shop: queue and service", &[(&module_file(), MODULE_TEXT)]).await?;
         let gitops = git.create("gitops").await?;
         let files = ENVIRONMENTS.map(|name| (values_file(name), values(name)));
         let files: Vec<(&str, &str)> =
@@ -119,13 +125,14 @@ impl World {
         let variables = json!({
             "infra_repo": self.infra.url,
             "gitops_repo": self.gitops.url,
-            "image": self.registry.repo(IMAGE),
+            "image_repo": self.registry.repo(IMAGE),
             "insecure_registry": true,
-            "app_url": self.app.url(),
+            "app_urls": ENVIRONMENTS.map(|name| (name, self.app.url(name))).into_iter().collect::<BTreeMap<_, _>>(),
             "prometheus_url": self.prometheus.url(),
-            "interval": "2s",
+            "interval": "1s",
+            "verification_interval": "1s",
             "settle": "1s",
-            "soak": "2s",
+            "soak": "3s",
         });
         match variables {
             Value::Object(variables) => variables,
@@ -140,13 +147,13 @@ fn module_file() -> String {
 
 fn values(environment: &str) -> String {
     format!(
-        "# The shop in {environment}. Lockstep writes image.tag and database.url; the rest is ours.\n\
+        "# The shop in {environment}. Lockstep writes image.tag and queue.id; the rest is ours.\n\
          replicas: 2\n\
          image:\n\
          \x20 repository: registry.example.com/{IMAGE}\n\
          \x20 tag: \"0.0.0\"   # the release\n\
-         database:\n\
-         \x20 url: \"\"        # an output of the infra module\n\
-         \x20 pool: 10\n"
+         queue:\n\
+         \x20 id: \"\"         # an output of the infra module\n\
+         \x20 consumers: 10\n"
     )
 }

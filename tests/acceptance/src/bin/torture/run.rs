@@ -1,0 +1,155 @@
+//! Releases, and the kills among them.
+
+use std::path::Path;
+use std::time::Duration;
+
+use acceptance::terraform::{Tool, Workspace};
+use acceptance::world::{MODULE, PROJECT, World};
+use acceptance::{At as _, Outcome};
+use reconciler_api::v1::{Artifact, Phase, Promotion, PromotionQuery};
+
+use crate::audit::{Site, Tally};
+use crate::say;
+
+/// How long a release may take to arrive, with the daemon killed in between.
+const PATIENCE: Duration = Duration::from_secs(180);
+/// The longest time between two kills: about what a release takes through both stages.
+const BETWEEN_KILLS: Duration = Duration::from_secs(6);
+/// The most kills in one release, so that it arrives at all.
+const KILLS_PER_RELEASE: u64 = 4;
+/// The stages that need nobody's approval.
+const STAGES: [&str; 2] = ["dev", "staging"];
+
+/// Kills the daemon so many times while it promotes; what came of it.
+pub(crate) async fn torture(kills: u32, seed: u64) -> Outcome<Tally> {
+    let mut world = World::start().await?;
+    let folder = tempfile::tempdir().at("a folder")?;
+    let made = folder.path().join("made");
+    world
+        .infra
+        .commit("shop: leave a line", &[(&format!("{MODULE}/main.tf"), &module(&made))])
+        .await?;
+    let workspace = Workspace::of_example(&Tool::preferred()?, &world.lockstepd, "quickstart")?;
+    let mut variables = world.variables();
+    variables.insert("soak".to_owned(), "1s".into());
+    workspace.set_variables(&variables)?;
+    workspace.apply().await?;
+
+    let (mut random, mut tally) = (Random(seed), Tally::default());
+    while tally.kills < kills && tally.is_clean() {
+        let version = format!("1.0.{}", tally.releases);
+        world.release(&version).await?;
+        tally.releases += 1;
+        for _ in 0..=random.below(KILLS_PER_RELEASE) {
+            if tally.kills == kills {
+                break;
+            }
+            tokio::time::sleep(random.up_to(BETWEEN_KILLS)).await;
+            tally.busy += u32::from(is_busy(&world).await?);
+            world.lockstepd.kill().await?;
+            tally.kills += 1;
+            world.lockstepd.restart().await?;
+        }
+        let site = Site { world: &world, workspace: &workspace, made: &made };
+        arrive(&site, &version, &mut tally).await?;
+        say(&format!("{version} arrived after {} kills in all", tally.kills));
+    }
+    Ok(tally)
+}
+
+/// Whether a promotion is under way.
+async fn is_busy(world: &World) -> Outcome<bool> {
+    let query = PromotionQuery { active: Some(true), ..PromotionQuery::default() };
+    let active = world.lockstepd.client()?.list_promotions(PROJECT, &query).await?;
+    let waits = |it: &Promotion| it.phase == Phase::Waiting;
+    Ok(active.items.iter().any(|it| !waits(it)))
+}
+
+/// Waits until a release is in every stage, and looks at what it left there.
+async fn arrive(site: &Site<'_>, version: &str, tally: &mut Tally) -> Outcome {
+    let lockstepd = &site.world.lockstepd;
+    let is_it = |artifact: &Artifact| match artifact {
+        Artifact::Image(image) => image.tag == version,
+        Artifact::Git(_) => true,
+    };
+    let what = format!("freight of {version}");
+    let found = lockstepd
+        .freight(PATIENCE, PROJECT, &what, |freight| freight.artifacts.values().all(is_it))
+        .await;
+    let freight = match found {
+        Ok(freight) => freight,
+        Err(failure) => {
+            tally.lost.push(failure.to_string());
+            return Ok(());
+        }
+    };
+    for stage in STAGES {
+        let ended = async {
+            let id = lockstepd.promotion_of(PATIENCE, PROJECT, stage, &freight.id).await?;
+            lockstepd.promotion(PATIENCE, PROJECT, &id, &[Phase::Succeeded]).await
+        };
+        match ended.await {
+            Ok(promotion) => site.audit(&promotion, version, tally).await?,
+            Err(failure) => tally.lost.push(failure.to_string()),
+        }
+    }
+    Ok(())
+}
+
+/// An infra module that leaves a line outside whenever it makes a release, and takes its time, so
+/// that kills hit it.
+fn module(made: &Path) -> String {
+    format!(
+        r#"variable "environment" {{
+  type = string
+}}
+
+variable "image" {{
+  type = string
+}}
+
+resource "terraform_data" "queue" {{
+  input = var.environment
+}}
+
+resource "terraform_data" "service" {{
+  triggers_replace = var.image
+  input            = var.image
+
+  provisioner "local-exec" {{
+    command = "sleep 0.5; echo '${{var.environment}} ${{var.image}}' >> '{}'"
+  }}
+}}
+
+output "queue_id" {{
+  value = terraform_data.queue.id
+}}
+
+output "image" {{
+  value = terraform_data.service.output
+}}
+"#,
+        made.display()
+    )
+}
+
+/// `SplitMix64`: small, and the same everywhere for the same seed.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    fn below(&mut self, limit: u64) -> u64 {
+        self.next() % limit
+    }
+
+    fn up_to(&mut self, longest: Duration) -> Duration {
+        let millis = u64::try_from(longest.as_millis()).unwrap_or(u64::MAX);
+        Duration::from_millis(self.below(millis))
+    }
+}
