@@ -4,8 +4,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use acceptance::terraform::{Tool, Workspace};
+use acceptance::wait::eventually;
 use acceptance::world::{MODULE, PROJECT, World};
-use acceptance::{At as _, Outcome};
+use acceptance::{At as _, Failure, Outcome};
 use reconciler_api::v1::{Artifact, Phase, Promotion, PromotionQuery};
 
 use crate::audit::{Site, Tally};
@@ -13,8 +14,10 @@ use crate::say;
 
 /// How long a release may take to arrive, with the daemon killed in between.
 const PATIENCE: Duration = Duration::from_secs(180);
-/// The longest time between two kills: about what a release takes through both stages.
-const BETWEEN_KILLS: Duration = Duration::from_secs(6);
+/// How long a kill waits for a promotion to be under way.
+const BUSY_WITHIN: Duration = Duration::from_secs(5);
+/// The longest time from then to the kill: about what a promotion takes.
+const UNTIL_KILL: Duration = Duration::from_secs(3);
 /// The most kills in one release, so that it arrives at all.
 const KILLS_PER_RELEASE: u64 = 4;
 /// The stages that need nobody's approval.
@@ -44,7 +47,12 @@ pub(crate) async fn torture(kills: u32, seed: u64) -> Outcome<Tally> {
             if tally.kills == kills {
                 break;
             }
-            tokio::time::sleep(random.up_to(BETWEEN_KILLS)).await;
+            // Where all promotions wait or none is there, the kill comes at any other moment.
+            let _idle = eventually(BUSY_WITHIN, "a promotion is under way", async || {
+                if is_busy(&world).await? { Ok(()) } else { Err(Failure::new("none is")) }
+            })
+            .await;
+            tokio::time::sleep(random.up_to(UNTIL_KILL)).await;
             tally.busy += u32::from(is_busy(&world).await?);
             world.lockstepd.kill().await?;
             tally.kills += 1;
