@@ -1,0 +1,22 @@
+//! What people do with Lockstep, and what goes wrong: real binaries, driven from outside.
+//!
+//! ```text
+//! provider/    terraform or tofu, whichever are there, with our provider
+//! promotion/   freight on its way: gates, people, verification, undo
+//! crash        the daemon killed at every boundary of every effect
+//! bad_input    what cannot be reached, and what cannot stand
+//! cli          the command line
+//! ```
+//!
+//! Each scenario has a daemon of its own on a port of its own, so that all run at the same time.
+//! Nothing waits for a fixed time: what is waited for is asked for until it is so.
+
+mod bad_input;
+mod cli;
+mod crash;
+mod desk;
+mod pipeline;
+mod promotion;
+mod provider;
+mod site;
+mod wire;

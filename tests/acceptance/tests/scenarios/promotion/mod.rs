@@ -1,0 +1,7 @@
+//! Freight on its way.
+
+mod gates;
+mod people;
+mod together;
+mod undo;
+mod verification;
