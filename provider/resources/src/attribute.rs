@@ -2,6 +2,7 @@
 //!
 //! Every check is made at `validate`, without a daemon, by the reconciler's own parsers.
 
+use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::str::FromStr;
 
@@ -80,20 +81,29 @@ pub(crate) fn version_range() -> Attribute {
     parsed::<Constraint>()
 }
 
-/// A list of texts, each accepted by a check.
+/// A list of texts, each accepted by a check. Their order means nothing, and the daemon need not
+/// keep it: the same texts in another order are no change.
 pub(crate) fn list_of(
     check: impl Fn(&str) -> Result<(), String> + Send + Sync + 'static,
 ) -> Attribute {
-    Attribute::list(Type::String).validate(move |value| {
-        let mut problems = Vec::new();
-        for (index, element) in value.as_list().unwrap_or_default().iter().enumerate() {
-            let checked = element.as_str().map_or(Err("It must not be null.".to_owned()), &check);
-            if let Err(problem) = checked {
-                problems.push(format!("Element {index}: {problem}"));
+    Attribute::list(Type::String)
+        .validate(move |value| {
+            let mut problems = Vec::new();
+            for (index, element) in value.as_list().unwrap_or_default().iter().enumerate() {
+                let checked =
+                    element.as_str().map_or(Err("It must not be null.".to_owned()), &check);
+                if let Err(problem) = checked {
+                    problems.push(format!("Element {index}: {problem}"));
+                }
             }
-        }
-        if problems.is_empty() { Ok(()) } else { Err(problems.join("\n")) }
-    })
+            if problems.is_empty() { Ok(()) } else { Err(problems.join("\n")) }
+        })
+        .equal(|left, right| distinct(left).is_some() && distinct(left) == distinct(right))
+}
+
+/// The texts of a list; none if it is no list of known texts.
+fn distinct(list: &Value) -> Option<BTreeSet<&str>> {
+    list.as_list()?.iter().map(Value::as_str).collect()
 }
 
 /// A list of names.
