@@ -25,7 +25,7 @@ test: programs ## Run every test, unit to acceptance
 	$(CARGO) test --workspace --no-fail-fast
 
 conformance: ## Run the conformance vectors in DIR (default: tests/conformance)
-	@LOCKSTEP_CONFORMANCE_DIR=$(abspath $(DIR)) \
+	@RUST_BACKTRACE=0 LOCKSTEP_CONFORMANCE_DIR=$(abspath $(DIR)) \
 		$(CARGO) test --quiet -p acceptance --test conformance -- --exact every_vector_holds --nocapture
 
 bench: $(if $(ID),bench-$(ID),$(addprefix bench-,$(BENCHES))) ## Run the benchmarks, or the one named by ID
