@@ -132,6 +132,10 @@ pub(crate) fn field_problems(problems: Vec<Problem>) -> Vec<FieldProblem> {
                 ProblemKind::Unknown => unknown_code(&problem.path),
                 ProblemKind::Expression => FieldCode::BadExpression,
                 ProblemKind::Cycle => FieldCode::Cycle,
+                ProblemKind::Argument => FieldCode::UnknownArgument,
+                ProblemKind::Duration => FieldCode::BadDuration,
+                ProblemKind::Glob => FieldCode::BadGlob,
+                ProblemKind::Conflict => FieldCode::Conflicting,
             };
             FieldProblem::new(problem.path, code, problem.message)
         })

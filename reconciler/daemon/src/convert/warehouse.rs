@@ -5,7 +5,7 @@ use reconciler_api::problem::{FieldCode, FieldProblem};
 use reconciler_api::v1::{GitSubscription, ImageSubscription, WarehouseSpec};
 use reconciler_domain::duration;
 use reconciler_domain::expression::Expression;
-use reconciler_domain::filter::{PathFilter, TagFilter};
+use reconciler_domain::filter::{FilterError, PathFilter, TagFilter};
 use reconciler_domain::id::{SubscriptionName, WarehouseName};
 use reconciler_domain::version::Constraint;
 use reconciler_domain::warehouse::{GitSource, ImageSource, Source, Warehouse};
@@ -72,7 +72,7 @@ fn parse_git(fields: &mut Fields, path: &str, git: &GitSubscription) -> Option<G
         fields.add(&format!("{path}.branch"), FieldCode::Missing, "name the branch to watch");
     }
     let filter = PathFilter::new(&git.include_paths, &git.exclude_paths);
-    let filter = fields.result(&format!("{path}.include_paths"), FieldCode::BadGlob, filter);
+    let filter = pattern(fields, path, "paths", filter);
     let limit = discovery_limit(fields, path, git.discovery_limit);
     repo.and(filter)?;
     Some(GitSource {
@@ -94,7 +94,7 @@ fn parse_image(fields: &mut Fields, path: &str, image: &ImageSubscription) -> Op
         );
     }
     let filter = TagFilter::new(&image.allow_tags, &image.ignore_tags);
-    let filter = fields.result(&format!("{path}.allow_tags"), FieldCode::BadRegex, filter);
+    let filter = pattern(fields, path, "tags", filter);
     if let Some(platform) = &image.platform {
         fields.parse::<Platform>(&format!("{path}.platform"), FieldCode::BadPlatform, platform);
     }
@@ -111,6 +111,24 @@ fn parse_image(fields: &mut Fields, path: &str, image: &ImageSubscription) -> Op
         insecure: image.insecure,
         discovery_limit: limit?,
     })
+}
+
+/// Takes a filter; the problem of a pattern that is none is told at its place in its list.
+fn pattern<T>(
+    fields: &mut Fields,
+    path: &str,
+    of: &str,
+    filter: Result<T, FilterError>,
+) -> Option<T> {
+    let error = match filter {
+        Ok(filter) => return Some(filter),
+        Err(error) => error,
+    };
+    let FilterError { list, index, pattern, reason } = error;
+    let is_glob = of == "paths" && !pattern.starts_with("regex:");
+    let code = if is_glob { FieldCode::BadGlob } else { FieldCode::BadRegex };
+    fields.add(&format!("{path}.{list}_{of}[{index}]"), code, format!("`{pattern}`: {reason}"));
+    None
 }
 
 fn discovery_limit(fields: &mut Fields, path: &str, limit: u32) -> Option<u32> {

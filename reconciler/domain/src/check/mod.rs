@@ -51,6 +51,14 @@ pub enum ProblemKind {
     Expression,
     /// Stages that wait for each other in a circle.
     Cycle,
+    /// An argument that the kind of step does not take.
+    Argument,
+    /// A text that is not a duration.
+    Duration,
+    /// A text that is not a glob.
+    Glob,
+    /// Two fields that exclude each other, or neither of two of which one is needed.
+    Conflict,
 }
 
 /// The other definitions of the project, as far as checks look at them.

@@ -18,14 +18,14 @@ pub fn check_policy(policy: &Policy) -> Vec<Problem> {
     }
     for (at, pattern) in policy.stages.iter().enumerate() {
         if let Err(error) = globset::Glob::new(pattern) {
-            add(&format!("stages.names[{at}]"), ProblemKind::Invalid, error.to_string());
+            add(&format!("stages.names[{at}]"), ProblemKind::Glob, error.to_string());
         }
     }
     if policy.mode == Mode::Automatic && policy.has_gates() {
         let message = "a policy of mode automatic has no gates; use mode gated to let automation \
                        promote once every gate passes"
             .to_owned();
-        add("mode", ProblemKind::Invalid, message);
+        add("mode", ProblemKind::Conflict, message);
     }
     check_approvals(policy, &mut problems);
     check_bypass(policy, &mut problems);

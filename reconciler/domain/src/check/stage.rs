@@ -131,7 +131,7 @@ fn check_steps(stage: &Stage, around: &Surroundings<'_>, problems: &mut Vec<Prob
         well_formed = false;
         problems.extend(arguments.into_iter().map(|problem| Problem {
             path: join(&format!("steps[{at}].config"), &problem.path),
-            kind: ProblemKind::Invalid,
+            kind: problem.kind,
             message: problem.message,
         }));
     }

@@ -14,13 +14,12 @@ pub fn check_verification(verification: &Verification) -> Vec<Problem> {
         let message = "a verification needs at least one check".to_owned();
         problems.push(Problem { path: String::new(), kind: ProblemKind::Missing, message });
     }
-    for (name, check) in &verification.checks {
-        let (kind, names) = match check {
-            Check::Http(_) => ("http", response_names()),
-            Check::Prometheus(_) => ("prometheus", result_names()),
+    for (place, check) in places(verification) {
+        let names = match check {
+            Check::Http(_) => response_names(),
+            Check::Prometheus(_) => result_names(),
         };
-        let path = format!("{kind}[{name:?}].success");
-        expression(check.success(), &names, &path, &mut problems);
+        expression(check.success(), &names, &format!("{place}.success"), &mut problems);
     }
     for (path, text) in texts(verification) {
         if let Err(error) = Template::parse(text) {
@@ -77,10 +76,9 @@ pub fn result_names() -> Names {
 /// The templates of a verification, each with its path.
 pub(super) fn texts(verification: &Verification) -> Vec<(String, &str)> {
     let mut texts = Vec::new();
-    for (name, check) in &verification.checks {
+    for (path, check) in places(verification) {
         match check {
             Check::Http(http) => {
-                let path = format!("http[{name:?}]");
                 texts.push((format!("{path}.url"), http.url.as_str()));
                 for (header, value) in &http.headers {
                     texts.push((format!("{path}.headers.{header}"), value.as_str()));
@@ -88,11 +86,25 @@ pub(super) fn texts(verification: &Verification) -> Vec<(String, &str)> {
                 texts.extend(http.body.as_deref().map(|body| (format!("{path}.body"), body)));
             }
             Check::Prometheus(query) => {
-                let path = format!("prometheus[{name:?}]");
                 texts.push((format!("{path}.address"), query.address.as_str()));
                 texts.push((format!("{path}.query"), query.query.as_str()));
             }
         }
     }
     texts
+}
+
+/// Every check with its place among those of its kind, such as `http[0]`.
+fn places(verification: &Verification) -> Vec<(String, &Check)> {
+    let mut places = Vec::with_capacity(verification.checks.len());
+    let (mut http, mut prometheus) = (0, 0);
+    for check in verification.checks.values() {
+        let (kind, at) = match check {
+            Check::Http(_) => ("http", &mut http),
+            Check::Prometheus(_) => ("prometheus", &mut prometheus),
+        };
+        places.push((format!("{kind}[{at}]"), check));
+        *at += 1;
+    }
+    places
 }

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::StepKind;
 use super::fields::{Field, FieldType, fields};
+use crate::check::ProblemKind;
 use crate::duration;
 use crate::expression::Expression;
 use crate::template::Template;
@@ -14,6 +15,8 @@ use crate::template::Template;
 pub struct StepProblem {
     /// Where in the arguments: `checkout.infra.commit`; empty for the arguments as a whole.
     pub path: String,
+    /// What kind of wrong.
+    pub kind: ProblemKind,
     /// What is wrong and what is expected.
     pub message: String,
 }
@@ -57,7 +60,7 @@ fn inside_the_working_directory(kind: StepKind, config: &Value, problems: &mut V
         if literal.starts_with('/') || path.split('/').any(|part| part == "..") {
             let message =
                 format!("{path:?} leaves the working directory; paths are relative to it");
-            problems.push(StepProblem { path: at, message });
+            problems.push(StepProblem { path: at, kind: ProblemKind::Invalid, message });
         }
     }
 }
@@ -68,6 +71,7 @@ fn one_of_commit_and_branch(config: &Value, problems: &mut Vec<StepProblem>) {
         if given("commit") == given("branch") {
             problems.push(StepProblem {
                 path: format!("checkout.{dir}"),
+                kind: ProblemKind::Conflict,
                 message: "give either commit or branch".to_owned(),
             });
         }
@@ -83,14 +87,16 @@ fn object(table: &[Field], value: &Value, path: &str, problems: &mut Vec<StepPro
         if !table.iter().any(|field| field.name == name) {
             let names: Vec<&str> = table.iter().map(|field| field.name).collect();
             let message = format!("there is no argument {name:?}; {}", did_you_mean(name, &names));
-            problems.push(StepProblem { path: join(path, name), message });
+            let path = join(path, name);
+            problems.push(StepProblem { path, kind: ProblemKind::Argument, message });
         }
     }
     for field in table {
         let at = join(path, field.name);
         match given.get(field.name) {
             None | Some(Value::Null) if field.required => {
-                problems.push(StepProblem { path: at, message: "is required".to_owned() });
+                let message = "is required".to_owned();
+                problems.push(StepProblem { path: at, kind: ProblemKind::Missing, message });
             }
             None | Some(Value::Null) => {}
             Some(value) => typed(&field.holds, value, &at, problems),
@@ -102,7 +108,7 @@ fn typed(holds: &FieldType, value: &Value, path: &str, problems: &mut Vec<StepPr
     if let Value::String(text) = value {
         let is_condition = matches!(holds, FieldType::Condition);
         if !is_condition && text.contains("{{") {
-            syntax(Template::parse(text).map(drop), path, problems);
+            syntax(Template::parse(text).map(drop), ProblemKind::Expression, path, problems);
             let takes_template =
                 !matches!(holds, FieldType::List(_) | FieldType::Map(_) | FieldType::Object(_));
             if !takes_template {
@@ -117,17 +123,22 @@ fn typed(holds: &FieldType, value: &Value, path: &str, problems: &mut Vec<StepPr
         FieldType::Integer if value.is_i64() || value.is_u64() => {}
         FieldType::Any => any(value, path, problems),
         FieldType::Duration => match value.as_str() {
-            Some(text) => syntax(duration::parse(text).map(drop), path, problems),
+            Some(text) => {
+                syntax(duration::parse(text).map(drop), ProblemKind::Duration, path, problems)
+            }
             None => problems.push(unexpected(path, expected(holds), value)),
         },
         FieldType::Condition => match value.as_str() {
-            Some(text) => syntax(Expression::parse(text).map(drop), path, problems),
+            Some(text) => {
+                syntax(Expression::parse(text).map(drop), ProblemKind::Expression, path, problems)
+            }
             None => problems.push(unexpected(path, expected(holds), value)),
         },
         FieldType::OneOf(words) => match value.as_str() {
             Some(word) if words.contains(&word) => {}
             Some(word) => problems.push(StepProblem {
                 path: path.to_owned(),
+                kind: ProblemKind::Invalid,
                 message: format!("{word:?} is not allowed; {}", did_you_mean(word, words)),
             }),
             None => problems.push(unexpected(path, expected(holds), value)),
@@ -159,7 +170,7 @@ fn typed(holds: &FieldType, value: &Value, path: &str, problems: &mut Vec<StepPr
 fn any(value: &Value, path: &str, problems: &mut Vec<StepProblem>) {
     match value {
         Value::String(text) if text.contains("{{") => {
-            syntax(Template::parse(text).map(drop), path, problems);
+            syntax(Template::parse(text).map(drop), ProblemKind::Expression, path, problems);
         }
         Value::Array(items) => {
             for (at, item) in items.iter().enumerate() {
@@ -177,11 +188,12 @@ fn any(value: &Value, path: &str, problems: &mut Vec<StepProblem>) {
 
 fn syntax<E: std::fmt::Display>(
     parsed: Result<(), E>,
+    kind: ProblemKind,
     path: &str,
     problems: &mut Vec<StepProblem>,
 ) {
     if let Err(error) = parsed {
-        problems.push(StepProblem { path: path.to_owned(), message: error.to_string() });
+        problems.push(StepProblem { path: path.to_owned(), kind, message: error.to_string() });
     }
 }
 
@@ -194,7 +206,8 @@ fn unexpected(path: &str, expected: &str, found: &Value) -> StepProblem {
         Value::Array(_) => "a list".to_owned(),
         Value::Object(_) => "an object".to_owned(),
     };
-    StepProblem { path: path.to_owned(), message: format!("expected {expected}, found {found}") }
+    let message = format!("expected {expected}, found {found}");
+    StepProblem { path: path.to_owned(), kind: ProblemKind::Invalid, message }
 }
 
 fn expected(holds: &FieldType) -> &'static str {
