@@ -78,11 +78,11 @@ pub fn warehouse(snapshot: &WarehouseSnapshot, now: Timestamp) -> WarehousePlan 
         }
         plan.waiting.extend(failed_look(name, found, due));
     }
-    if plan.acts.is_empty() {
-        combine(snapshot, &mut plan);
-    } else {
+    let looks = !plan.acts.is_empty();
+    if looks {
         plan.wake_at = now;
     }
+    combine(snapshot, looks, &mut plan);
     plan
 }
 
@@ -135,15 +135,21 @@ fn failed_look(name: &SubscriptionName, found: &Discovery, due: Timestamp) -> Op
     })
 }
 
-fn combine(snapshot: &WarehouseSnapshot, plan: &mut WarehousePlan) {
+/// Makes freight of the newest combination, or says why there is none. While sources are still to be
+/// looked at (`looks`) nothing is made: something newer may be found.
+fn combine(snapshot: &WarehouseSnapshot, looks: bool, plan: &mut WarehousePlan) {
     let spec = &snapshot.warehouse.spec;
     let (reason, message) = match newest_combination(spec, &snapshot.discovered) {
         Combination::Found(artifacts) => {
             let id = Freight::id_of(&spec.name, &artifacts);
-            if !snapshot.freight.contains(&id) {
-                plan.acts.push(WarehouseAct::CreateFreight { id, artifacts });
+            if snapshot.freight.contains(&id) {
+                return;
             }
-            return;
+            if !looks {
+                plan.acts.push(WarehouseAct::CreateFreight { id, artifacts });
+                return;
+            }
+            ("Looking", "the sources are looked at before freight is made".to_owned())
         }
         Combination::Incomplete { missing } => {
             let names: Vec<String> = missing.iter().map(ToString::to_string).collect();
