@@ -20,7 +20,7 @@ use std::str::FromStr;
 
 use async_trait::async_trait;
 use provider_protocol::Diagnostics;
-use provider_protocol::cty::{Path, Value};
+use provider_protocol::cty::{Path, Type, Value};
 use provider_protocol::provider::{
     Change, Context, Destroy, Plan, Reader, Resource, State, duplicates,
 };
@@ -119,9 +119,19 @@ impl<D: Definition> Managed<D> {
         Self { definition: PhantomData }
     }
 
-    /// Where the API's fields are.
+    /// Where the API's fields are. Inside a list that is an attribute, and no list of blocks, the
+    /// client can show an element and nothing of it.
     fn places() -> Places {
-        Places { moved: D::MOVED, ty: Self::schema_block().ty() }
+        let block = Self::schema_block();
+        let mut ty = block.ty();
+        if let Type::Object(fields) = &mut ty {
+            for name in block.attributes.keys() {
+                if let Some(list @ Type::List(_)) = fields.get_mut(name) {
+                    *list = Type::list(Type::Dynamic);
+                }
+            }
+        }
+        Places { moved: D::MOVED, ty }
     }
 
     fn schema_block() -> Block {

@@ -86,7 +86,8 @@ pub(super) fn keep_texts(read: Value, before: &Value) -> Value {
     }))
 }
 
-/// Checks every step as far as it is known, with what it may refer to.
+/// Checks every step as far as it is known, with what it may refer to. What is wrong is told at the
+/// element: of a place further inside the client shows only the resource.
 pub(super) fn validate(config: &Reader<'_>, diags: &mut Diagnostics) {
     let steps = config.blocks("steps");
     duplicates(&steps, "name", diags);
@@ -94,7 +95,7 @@ pub(super) fn validate(config: &Reader<'_>, diags: &mut Diagnostics) {
     for step in &steps {
         let checked = check_step(step, diags);
         if let Some((kind, arguments)) = &checked {
-            before.check(config, *kind, arguments, &step.path_of("config"), diags);
+            before.check(config, *kind, arguments, step.path(), diags);
         }
         before.add(step, checked.map(|(kind, _)| kind));
     }
@@ -106,7 +107,7 @@ fn check_step(step: &Reader<'_>, diags: &mut Diagnostics) -> Option<(StepKind, J
     if step.parse("name", invalid_name, diags, str::parse::<StepName>).is_null()
         && step.get("name").is_null()
     {
-        diags.error_at(step.path_of("name"), invalid_name, "A step needs a name.");
+        diags.error_at(step.path().clone(), invalid_name, "A step needs a name.");
     }
     let kind = kind(step, diags);
     let arguments = arguments(step, diags);
@@ -116,7 +117,7 @@ fn check_step(step: &Reader<'_>, diags: &mut Diagnostics) -> Option<(StepKind, J
         let text = sentence(&problem.message);
         let text = if problem.path.is_empty() { text } else { format!("{}: {text}", problem.path) };
         let summary = format!("Invalid arguments of {}", kind.name());
-        diags.error_at(step.path_of("config"), summary, text);
+        diags.error_at(step.path().clone(), summary, text);
     }
     problems.is_empty().then_some((kind, arguments))
 }
@@ -131,7 +132,7 @@ fn kind(step: &Reader<'_>, diags: &mut Diagnostics) -> Option<StepKind> {
     if kind.is_none() {
         let known = StepKind::ALL.map(StepKind::name);
         let text = format!("There is no kind of step {name:?}. {}", did_you_mean(name, known));
-        diags.error_at(step.path_of("uses"), "Unknown kind of step", text);
+        diags.error_at(step.path().clone(), "Unknown kind of step", text);
     }
     kind
 }
@@ -144,7 +145,7 @@ fn arguments(step: &Reader<'_>, diags: &mut Diagnostics) -> Option<Json> {
     };
     let read = serde_json::from_str(text)
         .map_err(|error| format!("It is not JSON: {error}. Write it with jsonencode({{ … }})."));
-    diags.take(step.path_of("config"), "Invalid arguments of a step", read)
+    diags.take(step.path().clone(), "Invalid arguments of a step", read)
 }
 
 /// What the steps before a step give it.
