@@ -128,7 +128,9 @@ pub struct PromotionSnapshot {
     pub templates: Vec<Verification>,
     /// The promoted freight and what happened to it.
     pub facts: FreightFacts,
-    /// Freight of the last succeeded promotion, by warehouse.
+    /// What the promoted freight goes with: freight of the last succeeded promotion, by warehouse.
+    /// Where that has none of another warehouse, the freight of the newest promotion to the stage
+    /// that is not over: the first promotions to a stage bring each other's freight.
     pub current: BTreeMap<WarehouseName, Freight>,
     /// How the last succeeded promotion made its infra.
     pub previous: Option<Previous>,

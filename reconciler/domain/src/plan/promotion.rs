@@ -105,7 +105,7 @@ pub fn promotion(snapshot: &PromotionSnapshot, now: Timestamp) -> Move {
 }
 
 /// Before the commit an abort, or the loss of the stage, simply ends it. So does the arrival of its
-/// freight by another promotion, unless a person wants it brought there again.
+/// freight with another promotion; only a person may bring freight again that was there before.
 fn stopped_early(snapshot: &PromotionSnapshot) -> Option<Finish> {
     let finish = |ending, message| Some(Finish { ending, message, remaining: Vec::new() });
     let promotion = &snapshot.promotion;
@@ -116,10 +116,15 @@ fn stopped_early(snapshot: &PromotionSnapshot) -> Option<Finish> {
         return finish(Ending::Aborted, "its stage was deleted".to_owned());
     }
     let there = snapshot.current.get(&promotion.warehouse);
-    if promotion.requester == Principal::Automation
-        && there.is_some_and(|freight| freight.id == promotion.freight)
-    {
-        return finish(Ending::Superseded, "its freight is in the stage already".to_owned());
+    if there.is_none_or(|freight| freight.id != promotion.freight) {
+        return None;
+    }
+    let last = snapshot.previous.as_ref().map(|previous| &previous.promotion);
+    let seen = snapshot.state.frozen.as_ref().map(|f| f.previous.as_ref().map(|p| &p.promotion));
+    let came_since = seen.is_some_and(|seen| seen != last);
+    if promotion.requester == Principal::Automation || came_since {
+        let by = last.map_or_else(String::new, |last| format!(": promotion {last} brought it"));
+        return finish(Ending::Superseded, format!("its freight is in the stage already{by}"));
     }
     None
 }

@@ -147,7 +147,8 @@ fn choose(
     let of_warehouse = |facts: &&FreightFacts| facts.freight.warehouse == *warehouse;
     let mut chosen: Option<&FreightFacts> = None;
     for facts in snapshot.freight.iter().filter(of_warehouse).rev() {
-        if passed_over(snapshot, facts).is_some() {
+        if let Some(why) = passed_over(snapshot, facts) {
+            plan.waiting.extend(left_out(snapshot, facts, why));
             continue;
         }
         match available(snapshot, facts, joined, now) {
@@ -260,6 +261,19 @@ fn passed_over(snapshot: &StageSnapshot, facts: &FreightFacts) -> Option<String>
         return Some("it is in no upstream stage now".to_owned());
     }
     None
+}
+
+/// Freight that is newer than what is in the stage and yet not taken is worth a word; what is there,
+/// on its way or older is not.
+fn left_out(snapshot: &StageSnapshot, facts: &FreightFacts, message: String) -> Option<Waiting> {
+    let freight = &facts.freight;
+    let there = snapshot.current.get(&freight.warehouse) == Some(&freight.id);
+    let coming = snapshot.running.iter().any(|running| running.promotion.freight == freight.id);
+    if there || coming || is_older_than_current(snapshot, facts) {
+        return None;
+    }
+    let subject = format!("freight {}", freight.id.short());
+    Some(Waiting { subject, reason: "PassedOver", message, until: None })
 }
 
 /// Freight that was superseded is taken again only once nothing newer stands in its way.

@@ -32,7 +32,8 @@ pub enum Change {
 pub struct World {
     /// Every definition.
     pub definitions: Definitions,
-    /// The stages that the change may reach.
+    /// The stages that the change may reach, with the freight of the warehouses that they request
+    /// before or after it.
     pub stages: Vec<StageSnapshot>,
     /// Their promotions that wait at gates.
     pub waiting: Vec<PromotionSnapshot>,
@@ -161,7 +162,9 @@ fn compare_stage(
         .into_iter()
         .map(|candidate| (candidate.freight.clone(), candidate))
         .collect();
-    for candidate in candidates(after, &new_joined, now) {
+    // What is in the stage, on its way or behind it comes no closer and goes no further away.
+    let open = candidates(after, &new_joined, now).into_iter().filter(|c| c.passed_over.is_none());
+    for candidate in open {
         let was = old.get(&candidate.freight).is_some_and(|c| c.availability.is_available());
         let is = candidate.availability.is_available();
         let kind = match (was, is) {
@@ -279,20 +282,21 @@ fn compare_gates(
     };
     let kinds: BTreeSet<GateKind> = before.iter().chain(&after).map(|gate| gate.kind).collect();
     for kind in kinds {
-        let (was, is) = (passes(&before, kind), passes(&after, kind));
-        if was == is {
-            continue;
+        if !passes(&before, kind) && passes(&after, kind) {
+            let reason = format!("gate {} would pass", kind.name());
+            effects.push(effect(EffectKind::GatePasses, reason, None));
         }
-        let blocked = after.iter().find(|gate| gate.kind == kind && !gate.lets_pass());
-        effects.push(match blocked {
-            Some(gate) if kind == GateKind::Approvals && !waiting.state.approvals.is_empty() => {
-                effect(EffectKind::NeedsApprovalAgain, gate.message.clone(), gate.until)
-            }
-            Some(gate) => effect(EffectKind::GateBlocks, gate.message.clone(), gate.until),
-            None => {
-                effect(EffectKind::GatePasses, format!("gate {} would pass", kind.name()), None)
-            }
-        });
+    }
+    let given = !waiting.state.approvals.is_empty();
+    let blocks = |gate: &&Gate| !gate.lets_pass();
+    let said: BTreeSet<&str> = before.iter().filter(blocks).map(|g| g.message.as_str()).collect();
+    for gate in after.iter().filter(blocks).filter(|gate| !said.contains(gate.message.as_str())) {
+        let kind = if gate.kind == GateKind::Approvals && given {
+            EffectKind::NeedsApprovalAgain
+        } else {
+            EffectKind::GateBlocks
+        };
+        effects.push(effect(kind, gate.message.clone(), gate.until));
     }
     let all = |gates: &[Gate]| gates.iter().all(Gate::lets_pass);
     if !all(&before) && all(&after) {

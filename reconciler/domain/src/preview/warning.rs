@@ -73,14 +73,16 @@ pub(super) fn of_effects(
         .iter()
         .filter_map(|effect| {
             let subject = match (&effect.promotion, &effect.freight) {
-                (Some(promotion), _) => format!("Promotion {promotion}"),
-                (None, Some(freight)) => format!("Freight {}", freight.short()),
+                (Some(promotion), _) => format!("Promotion {promotion} to stage {}", effect.stage),
+                (None, Some(freight)) => {
+                    format!("Freight {} to stage {}", freight.short(), effect.stage)
+                }
                 (None, None) => format!("Stage {}", effect.stage),
             };
-            let (summary, what) = match effect.kind {
-                EffectKind::WouldPromote => ("This change promotes freight", "to stage"),
-                EffectKind::Supersedes => ("This change supersedes a promotion", "to stage"),
-                EffectKind::Unreachable => ("This change cuts off a stage", "in the pipeline:"),
+            let summary = match effect.kind {
+                EffectKind::WouldPromote => "This change promotes freight",
+                EffectKind::Supersedes => "This change supersedes a promotion",
+                EffectKind::Unreachable => "This change cuts off a stage",
                 EffectKind::BecomesPromotable
                 | EffectKind::BecomesBlocked
                 | EffectKind::GatePasses
@@ -90,7 +92,7 @@ pub(super) fn of_effects(
             Some(Warning {
                 path: path.clone(),
                 summary: summary.to_owned(),
-                detail: format!("{subject} {what} {}: {}.", effect.stage, effect.reason),
+                detail: format!("{subject}: {}.", effect.reason),
             })
         })
         .collect()

@@ -1,11 +1,17 @@
-//! The conformance vectors that this crate's language half answers for, one check per category.
+//! The conformance vectors that this crate answers for, one check per category.
 //!
 //! A runner over all categories includes this file by its path and asks each such file in turn.
 
+use std::{collections::BTreeMap, time::Duration};
+
 use reconciler_domain::{
+    availability::{Availability, Because, availability},
     expression::Scope,
     filter::{PathFilter, TagFilter},
+    freight::{Freight, FreightFacts},
+    id::StageName,
     infra::Plan,
+    stage::Request,
     template::Template,
     url::{RepositoryKind, normalize},
     version::{Constraint, SelectOptions, Version, select, select_lexical},
@@ -13,7 +19,8 @@ use reconciler_domain::{
 use serde_json::{Value, json};
 
 /// The categories of this file.
-pub(crate) const CATEGORIES: [&str; 8] = [
+pub(crate) const CATEGORIES: [&str; 9] = [
+    "freight_availability",
     "lexical_select",
     "path_filter",
     "plan_summary",
@@ -27,6 +34,7 @@ pub(crate) const CATEGORIES: [&str; 8] = [
 /// Runs one case: `None` if the category is not one of this file's, otherwise what differs.
 pub(crate) fn run(category: &str, input: &Value, expect: &Value) -> Option<Result<(), String>> {
     let got = match category {
+        "freight_availability" => freight_availability(input, expect),
         "lexical_select" => lexical_select(input),
         "path_filter" => path_filter(input),
         "plan_summary" => plan_summary(input),
@@ -60,6 +68,74 @@ fn refused() -> Value {
 
 fn tags_filter(input: &Value) -> TagFilter {
     TagFilter::new(&texts(input, "allow"), &texts(input, "ignore")).expect("valid patterns")
+}
+
+fn freight_availability(input: &Value, expect: &Value) -> Value {
+    let facts = freight_facts(input);
+    let requests: Vec<Request> =
+        input["requests"].as_array().expect("a list").iter().map(stage_request).collect();
+    let asked = requests.iter().position(|request| request.warehouse == facts.freight.warehouse);
+    let soak = asked.and_then(|at| input["requests"][at]["soak_seconds"].as_u64()).unwrap_or(0);
+    let stage: StageName = text(input, "stage").parse().expect("a stage's name");
+    let now = text(input, "now").parse().expect("an instant");
+    let found = availability(&stage, &requests, &facts, Duration::from_secs(soak), now);
+    let (kind, soaked) = match &found {
+        Availability::Available { because, soak } => {
+            let kind = match because {
+                Because::Approved => "approved",
+                Because::Direct => "direct",
+                Because::Verified => "verified",
+            };
+            (kind, Some(soak))
+        }
+        Availability::NotRequested => ("not_requested", None),
+        Availability::NotVerified { .. } => ("not_verified", None),
+        Availability::NotSoaked { soak, .. } => ("not_soaked", Some(soak)),
+    };
+    let soaked: BTreeMap<&str, u64> = soaked
+        .into_iter()
+        .flatten()
+        .map(|(stage, held)| (stage.as_str(), held.as_secs()))
+        .collect();
+    let mut got = json!({
+        "available": found.is_available(),
+        "reason_kind": kind,
+        "soak_seconds": soaked,
+    });
+    // A case says only what it is about.
+    let fields = got.as_object_mut().expect("an object");
+    fields.retain(|name, _| expect.get(name).is_some());
+    got
+}
+
+fn stage_request(request: &Value) -> Request {
+    let field = |name: &str, default: Value| request.get(name).cloned().unwrap_or(default);
+    let request = json!({
+        "warehouse": request["warehouse"],
+        "direct": field("direct", json!(false)),
+        "from": field("from", json!([])),
+        "matching": field("match", json!("any")),
+    });
+    serde_json::from_value(request).expect("a request")
+}
+
+fn freight_facts(input: &Value) -> FreightFacts {
+    let freight: Freight = serde_json::from_value(json!({
+        "id": "0".repeat(40),
+        "warehouse": input["freight"]["warehouse"],
+        "artifacts": {},
+        "created_at": "2024-01-01T00:00:00Z",
+        "sequence": 1,
+    }))
+    .expect("freight");
+    let mut facts = FreightFacts::new(freight);
+    let approved = texts(input, "approved_for").into_iter();
+    facts.approved_for =
+        approved.map(|stage| (stage.parse().expect("a stage"), facts.freight.created_at)).collect();
+    let read = "the facts of the case have the form of ours";
+    facts.verified_in = serde_json::from_value(input["verified_in"].clone()).expect(read);
+    facts.stays = serde_json::from_value(input["in_stage"].clone()).expect(read);
+    facts
 }
 
 fn semver_parse(input: &Value) -> Value {
