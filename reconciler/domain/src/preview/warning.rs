@@ -2,7 +2,7 @@
 
 use super::{Change, Effect, EffectKind, Warning};
 use crate::duration;
-use crate::id::PolicyName;
+use crate::id::{PolicyName, StageName};
 use crate::infra::InfraRules;
 use crate::policy::Policy;
 use crate::snapshot::Definitions;
@@ -53,7 +53,7 @@ pub(super) fn given_up(
 /// Stages that the policy guards and would not guard any more.
 fn let_go(definitions: &Definitions, old: &Policy, new: &Policy) -> Option<Warning> {
     let lost = definitions.stages.keys().filter(|stage| old.selects(stage) && !new.selects(stage));
-    let names: Vec<&str> = lost.map(|stage| stage.as_str()).collect();
+    let names: Vec<&str> = lost.map(StageName::as_str).collect();
     let guards = old.has_gates() || !old.rollback.is_empty();
     (guards && !names.is_empty()).then(|| Warning {
         path: "stages".to_owned(),

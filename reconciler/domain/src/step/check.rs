@@ -124,13 +124,13 @@ fn typed(holds: &FieldType, value: &Value, path: &str, problems: &mut Vec<StepPr
         FieldType::Any => any(value, path, problems),
         FieldType::Duration => match value.as_str() {
             Some(text) => {
-                syntax(duration::parse(text).map(drop), ProblemKind::Duration, path, problems)
+                syntax(duration::parse(text).map(drop), ProblemKind::Duration, path, problems);
             }
             None => problems.push(unexpected(path, expected(holds), value)),
         },
         FieldType::Condition => match value.as_str() {
             Some(text) => {
-                syntax(Expression::parse(text).map(drop), ProblemKind::Expression, path, problems)
+                syntax(Expression::parse(text).map(drop), ProblemKind::Expression, path, problems);
             }
             None => problems.push(unexpected(path, expected(holds), value)),
         },

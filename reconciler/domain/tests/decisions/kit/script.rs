@@ -1,0 +1,464 @@
+//! The language of scenarios. One line is one definition or one thing that happens; `+1h` lets time
+//! pass. After each line the world does whatever it can.
+//!
+//! ```text
+//! warehouse shop api db              # image subscriptions; `require EXPRESSION` at the end
+//! stage prod shop<dev|qa: app        # straight from shop, or from one of dev and qa (`&`: all)
+//! policy gate prod gated soak=1h approve=sre:2:requester
+//! verification errors count=2
+//! found shop api 1.1.0               # a new version at the source
+//! promote prod f1 by ann bypass soak as oncall
+//! why prod                           # prints why nothing moves
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use indexmap::IndexMap;
+use reconciler_domain::artifact::{Artifact, ImageVersion};
+use reconciler_domain::duration;
+use reconciler_domain::id::{FreightId, PromotionId, StageName, StepName};
+use reconciler_domain::infra::{AddressGlob, InfraRules};
+use reconciler_domain::plan;
+use reconciler_domain::policy::{Approvals, Bypass, Excluded, GateKind, Mode, Policy, RollbackOn};
+use reconciler_domain::promotion::{Approval, BypassRequest};
+use reconciler_domain::stage::{Choose, Matching, Request, Stage, VerificationUse};
+use reconciler_domain::step::{Step, StepKind};
+use reconciler_domain::verification::{Check, Measured, PrometheusCheck, Verification};
+use reconciler_domain::warehouse::{ImageSource, Source, Warehouse};
+use serde_json::{Value, json};
+
+use super::world::{Crash, World};
+
+/// Plays a script in a new world and gives its story.
+pub(crate) fn run(script: &str) -> String {
+    let mut world = World::new();
+    play(&mut world, script).expect("nothing crashes");
+    world.story.join("\n")
+}
+
+/// Plays a script.
+pub(crate) fn play(world: &mut World, script: &str) -> Result<(), Crash> {
+    for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        line_of(world, line)?;
+    }
+    Ok(())
+}
+
+pub(crate) fn line_of(world: &mut World, line: &str) -> Result<(), Crash> {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    if let Some(time) = line.strip_prefix('+') {
+        world.story.push(format!("-- {line}"));
+        let until = world.now + duration::parse(time).expect("a duration");
+        return world.wait_until(until);
+    }
+    match words.as_slice() {
+        ["warehouse", name, rest @ ..] => warehouse(world, name, rest),
+        ["stage", rest @ ..] => stage(world, &rest.join(" ")),
+        ["policy", name, stages, mode, rest @ ..] => {
+            world.set_policy(policy(name, stages, mode, rest));
+        }
+        ["drop", "policy", name] => world.drop_policy(name),
+        ["drop", "stage", name] => {
+            world.definitions.stages.remove(*name);
+        }
+        ["verification", name, rest @ ..] => verification(world, name, rest),
+        ["found", warehouse, subscription, version] => {
+            found(world, warehouse, subscription, version);
+        }
+        ["promote", stage, freight, "by", who, rest @ ..] => {
+            let bypass = bypass_of(rest);
+            let (stage, freight) = (stage_name(stage), freight_id(world, freight));
+            world.request(&stage, &freight, who, bypass);
+        }
+        ["approve", id, "by", who, "in", groups, rest @ ..] => {
+            approve(world, id, who, groups, rest.first().copied());
+        }
+        ["abort", id, "by", who] => world.abort(&promotion_id(id), who),
+        ["open", stage, freight] => {
+            let (now, freight) = (world.now, freight_id(world, freight));
+            world.facts_mut(&freight).approved_for.insert(stage_name(stage), now);
+        }
+        ["push", repo, rest @ ..] => {
+            let values: Vec<(String, String)> =
+                rest.iter().filter_map(|v| v.split_once('=')).map(pair).collect();
+            world.outside.push(repo, &values);
+        }
+        ["state", name, rest @ ..] => {
+            let state = world.outside.states.entry((*name).to_owned()).or_default();
+            state.serial += 1;
+            state.resources.extend(rest.iter().filter_map(|v| v.split_once('=')).map(pair));
+        }
+        ["fail", node, rest @ ..] => {
+            let times = rest.first().map_or(1, |times| times.parse().expect("a number"));
+            world.outside.failures.insert((*node).to_owned(), (times, rest.contains(&"retry")));
+        }
+        ["measure", check, rest @ ..] => {
+            let measured = rest.iter().map(|word| measured(word)).collect();
+            world.outside.measures.insert((*check).to_owned(), measured);
+        }
+        ["unknown", "url"] => world.outside.url_unknown_at_plan = true,
+        ["dependent", address, "of", other] => {
+            world.outside.dependents.insert((*address).to_owned(), (*other).to_owned());
+        }
+        ["why", stage] => return why(world, &stage_name(stage)),
+        ["gates", id] => return gates(world, &promotion_id(id)),
+        ["undo-plan", id] => undo_plan(world, &promotion_id(id)),
+        ["outside"] => {
+            let lines = world.outside.describe();
+            world.story.extend(lines.into_iter().map(|line| format!("  | {line}")));
+        }
+        other => panic!("unknown line {other:?}"),
+    }
+    world.settle().map(drop)
+}
+
+fn pair((key, value): (&str, &str)) -> (String, String) {
+    (key.to_owned(), value.to_owned())
+}
+
+fn measured(word: &str) -> Measured {
+    match word {
+        "pass" => Measured::Pass,
+        "fail" => Measured::Fail,
+        "unknown" => Measured::Unknown,
+        other => panic!("unknown measurement {other}"),
+    }
+}
+
+pub(crate) fn stage_name(name: &str) -> StageName {
+    name.parse().expect("a stage")
+}
+
+pub(crate) fn promotion_id(id: &str) -> PromotionId {
+    id.parse().expect("a promotion")
+}
+
+pub(crate) fn freight_id(world: &World, name: &str) -> FreightId {
+    let sequence: i64 = name.strip_prefix('f').expect("f1, f2, …").parse().expect("a number");
+    let found = world.freight.iter().find(|facts| facts.freight.sequence == sequence);
+    found.unwrap_or_else(|| panic!("there is no {name}")).freight.id.clone()
+}
+
+// Definitions.
+
+fn warehouse(world: &mut World, name: &str, rest: &[&str]) {
+    let at = rest.iter().position(|word| *word == "require").unwrap_or(rest.len());
+    let source = |subscription: &&str| {
+        let source = Source::Image(ImageSource {
+            repo: format!("registry.example/{subscription}"),
+            constraint: None,
+            strict_semver: true,
+            allow_tags: Vec::new(),
+            ignore_tags: Vec::new(),
+            platform: None,
+            insecure: false,
+            discovery_limit: 20,
+        });
+        (subscription.parse().expect("a subscription"), source)
+    };
+    let warehouse = Warehouse {
+        name: name.parse().expect("a warehouse"),
+        interval: Duration::from_secs(10 * 365 * 24 * 3600),
+        subscriptions: rest[..at].iter().map(source).collect(),
+        require: (at < rest.len()).then(|| rest[at + 1..].join(" ")),
+    };
+    let warehouse = world.defined(warehouse, None);
+    world.definitions.warehouses.insert(warehouse.spec.name.clone(), warehouse);
+}
+
+fn found(world: &mut World, warehouse: &str, subscription: &str, version: &str) {
+    let repo = format!("registry.example/{subscription}");
+    let artifact = Artifact::Image(ImageVersion {
+        repo,
+        tag: version.to_owned(),
+        digest: format!("sha256:{version}"),
+        created_at: None,
+    });
+    let now = world.now;
+    let of_warehouse = world.discovered.entry(warehouse.parse().expect("a warehouse")).or_default();
+    let found = of_warehouse.entry(subscription.parse().expect("a subscription")).or_default();
+    found.versions.insert(0, artifact);
+    found.newest_seen_at = Some(now);
+    found.looked_at = Some(now);
+}
+
+/// `prod shop<a|b data: app verify=errors queue`.
+fn stage(world: &mut World, text: &str) {
+    let (head, tail) = text.split_once(':').unwrap_or((text, ""));
+    let mut head = head.split_whitespace();
+    let name = stage_name(head.next().expect("a stage has a name"));
+    let mut stage = Stage {
+        name: name.clone(),
+        labels: BTreeMap::new(),
+        vars: BTreeMap::new(),
+        requests: head.map(request).collect(),
+        steps: Vec::new(),
+        verifications: Vec::new(),
+        choose: Choose::Latest,
+    };
+    for word in tail.split_whitespace() {
+        match word.split_once('=') {
+            Some(("verify", template)) => stage.verifications.push(VerificationUse {
+                name: template.to_owned(),
+                template: template.parse().expect("a verification"),
+                args: BTreeMap::new(),
+            }),
+            Some((var, value)) => {
+                stage.vars.insert(var.to_owned(), value.to_owned());
+            }
+            None => match word {
+                "queue" => stage.choose = Choose::Queue,
+                "match_upstream" => stage.choose = Choose::MatchUpstream,
+                preset => stage.steps.extend(steps(preset)),
+            },
+        }
+    }
+    set_stage(world, stage);
+}
+
+pub(crate) fn set_stage(world: &mut World, stage: Stage) {
+    let before = world.definitions.stages.get(&stage.name).map(|stage| stage.generation);
+    let stage = world.defined(stage, before);
+    world.definitions.stages.insert(stage.spec.name.clone(), stage);
+}
+
+fn request(word: &str) -> Request {
+    let (warehouse, from) = word.split_once('<').unwrap_or((word, ""));
+    let matching = if from.contains('&') { Matching::All } else { Matching::Any };
+    let from = from.split(['|', '&']).filter(|name| !name.is_empty());
+    Request {
+        warehouse: warehouse.parse().expect("a warehouse"),
+        direct: !word.contains('<'),
+        from: from.map(stage_name).collect(),
+        matching,
+    }
+}
+
+/// Well-known steps.
+pub(crate) fn steps(preset: &str) -> Vec<Step> {
+    let gitops = |updates: Value| {
+        json!([
+            ["clone", "git_clone", { "repo": "https://git.example/gitops", "checkout": { "gitops": { "branch": "main" } } }],
+            ["set", "yaml_update", { "path": "gitops/{{ stage.name }}.yaml", "updates": updates }],
+            ["commit", "git_commit", { "dir": "gitops", "message": "Promote {{ promotion.id }}" }],
+            ["push", "git_push", { "dir": "gitops" }],
+        ])
+    };
+    let tag = "{{ freight.api.tag }}";
+    let infra = json!([
+        ["src", "git_clone", { "repo": "https://git.example/infra", "checkout": { "infra": { "branch": "main" } } }],
+        ["plan", "tf_plan", { "dir": "infra", "state": "{{ stage.name }}", "vars": { "version": tag } }],
+        ["apply", "tf_apply", { "plan": "plan" }],
+    ]);
+    let out = json!([["out", "tf_output", { "dir": "infra" }]]);
+    let hook = |delivery: &str| {
+        json!([["call", "http", {
+            "url": "https://hook.example/{{ stage.name }}", "method": "POST",
+            "delivery": delivery, "body": { "tag": tag }, "outputs": { "ticket": "response.json.id" },
+        }]])
+    };
+    let parts = match preset {
+        "app" => vec![gitops(json!({ "tag": tag }))],
+        "pair" => vec![gitops(json!({
+            "api": "{{ freight_from('shop').api.tag }}", "db": "{{ freight_from('data').db.tag }}",
+        }))],
+        "infra" => vec![infra],
+        "both" => vec![infra, gitops(json!({ "tag": tag }))],
+        "linked" => vec![infra, out, gitops(json!({ "tag": tag, "url": "{{ steps.out.url }}" }))],
+        "hook" => vec![hook("at_least_once")],
+        "once" => vec![hook("at_most_once")],
+        "ticket" => {
+            vec![hook("at_least_once"), gitops(json!({ "ticket": "{{ steps.call.ticket }}" }))]
+        }
+        other => panic!("unknown steps {other}"),
+    };
+    parts.iter().flat_map(steps_of).collect()
+}
+
+/// Steps from `[[name, uses, config], …]`.
+pub(crate) fn steps_of(steps: &Value) -> Vec<Step> {
+    let step = |step: &Value| Step {
+        name: step[0].as_str().and_then(|name| name.parse::<StepName>().ok()).expect("a step name"),
+        uses: step[1].as_str().and_then(StepKind::from_name).expect("a kind of step"),
+        config: step[2].clone(),
+    };
+    steps.as_array().expect("a list of steps").iter().map(step).collect()
+}
+
+/// A policy of the words `soak=1h settle=30s approve=GROUP:COUNT[:EXCLUDED+…] forbid=delete
+/// protect=GLOB max=3 rollback bypass=GROUP:GATE+…`.
+pub(crate) fn policy(name: &str, stages: &str, mode: &str, rest: &[&str]) -> Policy {
+    let mut policy = Policy {
+        name: name.parse().expect("a policy"),
+        mode: match mode {
+            "automatic" => Mode::Automatic,
+            "gated" => Mode::Gated,
+            "manual" => Mode::Manual,
+            other => panic!("unknown mode {other}"),
+        },
+        stages: stages.split(',').map(str::to_owned).collect(),
+        soak: None,
+        settle: Some(Duration::ZERO),
+        approvals: Vec::new(),
+        infra: None,
+        rollback: BTreeSet::new(),
+        bypass: Vec::new(),
+    };
+    for word in rest {
+        let (key, value) = word.split_once('=').unwrap_or((word, ""));
+        match key {
+            "soak" => policy.soak = Some(duration::parse(value).expect("a duration")),
+            "settle" => policy.settle = Some(duration::parse(value).expect("a duration")),
+            "approve" => policy.approvals.push(approvals(value)),
+            "rollback" => {
+                policy.rollback =
+                    BTreeSet::from([RollbackOn::PromotionFailed, RollbackOn::VerificationFailed]);
+            }
+            "bypass" => policy.bypass.push(bypass(value)),
+            "forbid" | "protect" | "max" => {
+                rule(policy.infra.get_or_insert_default(), key, value);
+            }
+            other => panic!("unknown word {other} of a policy"),
+        }
+    }
+    policy
+}
+
+fn rule(rules: &mut InfraRules, key: &str, value: &str) {
+    match key {
+        "forbid" => {
+            let actions: Vec<&str> = value.split('+').collect();
+            rules.forbid = serde_json::from_value(json!(actions)).expect("actions");
+        }
+        "protect" => rules.protect.push(value.parse::<AddressGlob>().expect("a glob")),
+        "max" => rules.max_changes = Some(value.parse().expect("a number")),
+        other => panic!("unknown rule {other}"),
+    }
+}
+
+fn approvals(value: &str) -> Approvals {
+    let mut parts = value.split(':');
+    let group = parts.next().expect("a group").to_owned();
+    let count = parts.next().map_or(1, |count| count.parse().expect("a count"));
+    let exclude = parts.next().into_iter().flat_map(|names| names.split('+'));
+    let exclude = exclude.map(|name| match name {
+        "requester" => Excluded::Requester,
+        "commit_author" => Excluded::CommitAuthor,
+        "policy_author" => Excluded::PolicyAuthor,
+        other => panic!("unknown exclusion {other}"),
+    });
+    Approvals { group, count, exclude: exclude.collect() }
+}
+
+fn gate_kinds(names: &str, separator: char) -> BTreeSet<GateKind> {
+    names.split(separator).map(|name| GateKind::bypassable(name).expect("a gate")).collect()
+}
+
+fn bypass(value: &str) -> Bypass {
+    let (group, gates) = value.split_once(':').expect("GROUP:GATE");
+    let groups = BTreeSet::from([group.to_owned()]);
+    Bypass { name: group.to_owned(), groups, gates: gate_kinds(gates, '+') }
+}
+
+/// `bypass GATE,GATE as GROUP`.
+fn bypass_of(words: &[&str]) -> Option<BypassRequest> {
+    match words {
+        ["bypass", gates, "as", group] => Some(BypassRequest {
+            gates: gate_kinds(gates, ','),
+            groups: BTreeSet::from([(*group).to_owned()]),
+            reason: "the site is down".to_owned(),
+        }),
+        [] => None,
+        other => panic!("unknown words {other:?}"),
+    }
+}
+
+fn verification(world: &mut World, name: &str, rest: &[&str]) {
+    let mut template = template(name);
+    for word in rest {
+        match word.split_once('=') {
+            Some(("count", count)) => template.count = count.parse().expect("a count"),
+            Some(("failures", limit)) => template.failure_limit = limit.parse().expect("a limit"),
+            Some(("deadline", time)) => {
+                template.deadline = duration::parse(time).expect("a duration");
+            }
+            other => panic!("unknown word {other:?} of a verification"),
+        }
+    }
+    let template = world.defined(template, None);
+    world.definitions.verifications.insert(template.spec.name.clone(), template);
+}
+
+/// A verification with one query: every minute, for ten minutes.
+pub(crate) fn template(name: &str) -> Verification {
+    let query = Check::Prometheus(PrometheusCheck {
+        address: "https://metrics.example".to_owned(),
+        query: "errors{stage='{{ stage.name }}'}".to_owned(),
+        timeout: Duration::from_secs(10),
+        success: "result.value < 1.0".to_owned(),
+    });
+    Verification {
+        name: name.parse().expect("a verification"),
+        description: String::new(),
+        initial_delay: Duration::ZERO,
+        interval: Duration::from_secs(60),
+        count: 1,
+        failure_limit: 0,
+        deadline: Duration::from_secs(600),
+        checks: IndexMap::from([("rate".to_owned(), query)]),
+    }
+}
+
+// What people do and ask.
+
+fn approve(world: &mut World, id: &str, who: &str, groups: &str, digest: Option<&str>) {
+    let id = promotion_id(id);
+    let present = world.sagas[&id].state.change_set.as_ref().map(|set| set.digest.clone());
+    let digest = match digest {
+        Some(digest) => digest.to_owned(),
+        None => present.unwrap_or_else(|| "none".to_owned()),
+    };
+    let approval = Approval {
+        by: who.to_owned(),
+        groups: groups.split(',').map(str::to_owned).collect(),
+        digest,
+        comment: None,
+    };
+    world.approve(&id, approval);
+}
+
+/// Why a stage and its promotions do not move.
+fn why(world: &mut World, stage: &StageName) -> Result<(), Crash> {
+    world.settle()?;
+    let mut lines = plan::stage(&world.stage_snapshot(stage), world.now).waiting;
+    let of_stage = world.sagas.values().filter(|saga| saga.promotion.stage == *stage);
+    for id in of_stage.map(|saga| saga.promotion.id.clone()).collect::<Vec<_>>() {
+        lines.extend(plan::promotion(&world.promotion_snapshot(&id), world.now).waiting);
+    }
+    for line in lines {
+        let until = line.until.map_or_else(String::new, |at| format!(" [{at}]"));
+        world.tell(format!("  ? {}: {}: {}{until}", line.subject, line.reason, line.message));
+    }
+    Ok(())
+}
+
+/// Every gate of a promotion.
+fn gates(world: &mut World, id: &PromotionId) -> Result<(), Crash> {
+    world.settle()?;
+    for gate in plan::promotion(&world.promotion_snapshot(id), world.now).gates {
+        let skipped = if gate.bypassed { " (skipped)" } else { "" };
+        let line =
+            format!("  # {} {:?}{skipped}: {}", gate.kind.name(), gate.verdict, gate.message);
+        world.tell(line);
+    }
+    Ok(())
+}
+
+fn undo_plan(world: &mut World, id: &PromotionId) {
+    let undo = world.sagas[id].state.change_set.as_ref().expect("it is prepared").undo.clone();
+    for step in undo {
+        let possible = if step.possible { "" } else { " (not all)" };
+        world.tell(format!("  < {}{possible}: {}", step.step, step.description));
+    }
+}

@@ -1,0 +1,67 @@
+//! What happened, in words.
+
+use reconciler_domain::promotion::{Event, Node, StepPlan};
+use reconciler_domain::step::StepOutcome;
+use reconciler_domain::verification::Measured;
+
+use super::world::Saga;
+
+/// Lines for an event of a promotion. What always follows is left out.
+pub(crate) fn event(saga: &Saga, event: &Event) -> Vec<String> {
+    match event {
+        Event::PrepareStarted(frozen) if frozen.attempt == 1 => Vec::new(),
+        Event::PrepareStarted(_) => vec!["is prepared again".to_owned()],
+        Event::StepPrepared(_) | Event::Intent { .. } => Vec::new(),
+        Event::PrepareFailed { message, retry, .. } => {
+            vec![format!(
+                "could not be prepared{}: {message}",
+                if *retry { ", may pass" } else { "" }
+            )]
+        }
+        Event::Prepared(change_set) => {
+            let mut lines = vec!["is prepared".to_owned()];
+            for step in &change_set.steps {
+                if let StepPlan::Deferred { waits_for } = &step.plan {
+                    lines.push(format!("  {} waits for {}", step.name, waits_for.join(", ")));
+                }
+            }
+            lines
+        }
+        Event::Approved(approval) => vec![format!("is approved by {}", approval.by)],
+        Event::Probed { moved } => moved.clone(),
+        Event::Committed => vec!["commits".to_owned()],
+        Event::Outcome { node, outcome } => vec![ran(saga, node, outcome)],
+        Event::Verifying { checks } if checks.is_empty() => Vec::new(),
+        Event::Verifying { .. } => vec!["verifies".to_owned()],
+        Event::Measured(measurement) => {
+            let measured = match measurement.measured {
+                Measured::Pass => "pass",
+                Measured::Fail => "fail",
+                Measured::Unknown => "unknown",
+            };
+            vec![format!("measures {}: {measured}", measurement.check)]
+        }
+        Event::Unwinding { cause } => vec![format!("unwinds: {cause}")],
+        Event::AbortRequested { by, .. } => vec![format!("is to stop, says {by}")],
+        Event::Finished(finish) => {
+            let mut lines = vec![format!("{}: {}", finish.ending.label(), finish.message)];
+            lines.extend(finish.remaining.iter().map(|what| format!("  remains: {what}")));
+            lines
+        }
+    }
+}
+
+fn ran(saga: &Saga, node: &Node, outcome: &StepOutcome) -> String {
+    let what = match node {
+        Node::Step(step) => format!("runs {step}"),
+        Node::UndoPlan(step) => format!("plans the undo of {step}"),
+        Node::Undo(step) => format!("undoes {step}"),
+    };
+    let attempts = saga.state.nodes[node].attempts;
+    let again = if attempts > 1 { format!(" (attempt {attempts})") } else { String::new() };
+    match outcome {
+        StepOutcome::Done { .. } => format!("{what}{again}"),
+        StepOutcome::Failed { message, .. } => format!("{what}{again}: failed: {message}"),
+        StepOutcome::Uncertain { message } => format!("{what}{again}: uncertain: {message}"),
+    }
+}

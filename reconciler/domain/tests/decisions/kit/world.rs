@@ -1,0 +1,543 @@
+//! A world in memory: definitions, freight, promotions with their logs, slots and holds. It carries
+//! out what is decided as the daemon does, and can die at any boundary.
+
+use std::collections::BTreeMap;
+
+use indexmap::IndexMap;
+use jiff::Timestamp;
+use reconciler_domain::freight::{Freight, FreightFacts, Stay};
+use reconciler_domain::id::{
+    FreightId, Principal, ProjectName, PromotionId, StageName, StepName, SubscriptionName,
+    WarehouseName,
+};
+use reconciler_domain::plan::{
+    self, Act, Move, RequestFacts, StageAct, WarehouseAct, consequences,
+};
+use reconciler_domain::policy::Policy;
+use reconciler_domain::promotion::{
+    Approval, BypassRequest, Ending, Entry, Event, Finish, Node, Phase, Promotion, State,
+    StepPrepared,
+};
+use reconciler_domain::snapshot::{
+    Defined, Definitions, Hold, PromotionSnapshot, RunningPromotion, StageSnapshot,
+    WarehouseSnapshot,
+};
+use reconciler_domain::stage::Stage;
+use reconciler_domain::step::{Call, StepOutcome};
+use reconciler_domain::warehouse::{Discovery, Warehouse};
+
+use super::outside::Outside;
+use super::tell;
+
+/// The process is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Crash;
+
+#[derive(Debug, Clone)]
+pub(crate) struct Saga {
+    pub(crate) promotion: Promotion,
+    pub(crate) log: Vec<Entry>,
+    pub(crate) state: State,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct World {
+    pub(crate) now: Timestamp,
+    pub(crate) definitions: Definitions,
+    /// When a policy was last removed.
+    removed_at: Timestamp,
+    pub(crate) discovered: BTreeMap<WarehouseName, IndexMap<SubscriptionName, Discovery>>,
+    pub(crate) freight: Vec<FreightFacts>,
+    pub(crate) sagas: IndexMap<PromotionId, Saga>,
+    pub(crate) holds: BTreeMap<StageName, Hold>,
+    pub(crate) outside: Outside,
+    pub(crate) story: Vec<String>,
+    /// Boundaries that can still be passed before the process dies.
+    pub(crate) fuel: Option<u32>,
+}
+
+pub(crate) fn start() -> Timestamp {
+    "2026-01-01T00:00:00Z".parse().expect("an instant")
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        Self {
+            now: start(),
+            definitions: Definitions::default(),
+            removed_at: Timestamp::MIN,
+            discovered: BTreeMap::new(),
+            freight: Vec::new(),
+            sagas: IndexMap::new(),
+            holds: BTreeMap::new(),
+            outside: Outside::default(),
+            story: Vec::new(),
+            fuel: None,
+        }
+    }
+
+    fn boundary(&mut self) -> Result<(), Crash> {
+        match &mut self.fuel {
+            Some(0) => Err(Crash),
+            Some(left) => {
+                *left -= 1;
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    pub(crate) fn defined<T>(&self, spec: T, before: Option<u64>) -> Defined<T> {
+        let changed_by = Principal::Named("admin".to_owned());
+        Defined { spec, generation: before.unwrap_or(0) + 1, changed_at: self.now, changed_by }
+    }
+
+    pub(crate) fn set_policy(&mut self, policy: Policy) {
+        let before = self.definitions.policies.iter().position(|p| p.spec.name == policy.name);
+        let generation = before.map(|at| self.definitions.policies.remove(at).generation);
+        let policy = self.defined(policy, generation);
+        self.definitions.policies.push(policy);
+    }
+
+    pub(crate) fn drop_policy(&mut self, name: &str) {
+        self.definitions.policies.retain(|policy| policy.spec.name.as_str() != name);
+        self.removed_at = self.now;
+    }
+
+    // Snapshots, as the store makes them.
+
+    pub(crate) fn warehouse_snapshot(&self, name: &WarehouseName) -> WarehouseSnapshot {
+        let of_it = self.freight.iter().filter(|facts| facts.freight.warehouse == *name);
+        WarehouseSnapshot {
+            project: project(),
+            warehouse: self.definitions.warehouses[name].clone(),
+            discovered: self.discovered.get(name).cloned().unwrap_or_default(),
+            refresh_asked_at: None,
+            freight: of_it.map(|facts| facts.freight.id.clone()).collect(),
+        }
+    }
+
+    pub(crate) fn facts(&self, facts: &FreightFacts) -> FreightFacts {
+        let mut facts = facts.clone();
+        for (name, stage) in &self.definitions.stages {
+            let request = stage.spec.request(&facts.freight.warehouse);
+            if let Some(request) = request.filter(|_| stage.spec.is_control_flow()) {
+                facts.passed_on.insert(name.clone(), request.clone());
+            }
+        }
+        facts.held_for.extend(self.holds.clone());
+        facts
+    }
+
+    fn last_succeeded(&self, stage: &StageName) -> Option<&Saga> {
+        self.sagas.values().rev().find(|saga| {
+            saga.promotion.stage == *stage && saga.state.phase() == Phase::Ended(Ending::Succeeded)
+        })
+    }
+
+    pub(crate) fn in_stage(&self, stage: &StageName) -> BTreeMap<WarehouseName, FreightId> {
+        let there = self.freight.iter().filter(|facts| facts.is_in(stage));
+        there.map(|facts| (facts.freight.warehouse.clone(), facts.freight.id.clone())).collect()
+    }
+
+    pub(crate) fn stage_snapshot(&self, name: &StageName) -> StageSnapshot {
+        let stage = self.definitions.stages[name].clone();
+        let selecting = self.definitions.policies.iter().filter(|p| p.spec.selects(name));
+        let upstreams = stage.spec.upstreams().into_iter();
+        let changes = selecting
+            .map(|policy| policy.changed_at)
+            .chain(upstreams.filter_map(|up| Some(self.definitions.stages.get(up)?.changed_at)))
+            .chain([stage.changed_at, self.removed_at]);
+        let requested =
+            |facts: &&FreightFacts| stage.spec.request(&facts.freight.warehouse).is_some();
+        let mut ended = BTreeMap::new();
+        for saga in self.sagas.values().filter(|saga| saga.promotion.stage == *name) {
+            if let Phase::Ended(ending) = saga.state.phase() {
+                ended.insert(saga.promotion.freight.clone(), ending);
+            }
+        }
+        let running = self.sagas.values().filter(|saga| {
+            saga.promotion.stage == *name && !matches!(saga.state.phase(), Phase::Ended(_))
+        });
+        StageSnapshot {
+            project: project(),
+            policies: self.definitions.policy_specs(),
+            definitions_changed_at: changes.max().unwrap_or(Timestamp::MIN),
+            freight: self.freight.iter().filter(requested).map(|f| self.facts(f)).collect(),
+            current: self.in_stage(name),
+            running: running
+                .map(|saga| RunningPromotion {
+                    promotion: saga.promotion.clone(),
+                    phase: saga.state.phase(),
+                })
+                .collect(),
+            ended,
+            hold: self.holds.get(name).cloned(),
+            stage,
+        }
+    }
+
+    pub(crate) fn slot(&self, stage: &StageName) -> Option<PromotionId> {
+        let holds =
+            |saga: &&Saga| saga.promotion.stage == *stage && saga.state.phase().holds_slot();
+        let mut holders = self.sagas.values().filter(holds);
+        let holder = holders.next().map(|saga| saga.promotion.id.clone());
+        assert!(holders.next().is_none(), "two promotions hold the slot of {stage}");
+        holder
+    }
+
+    pub(crate) fn promotion_snapshot(&self, id: &PromotionId) -> PromotionSnapshot {
+        let saga = &self.sagas[id];
+        let stage = self.definitions.stages.get(&saga.promotion.stage).cloned();
+        let used = stage.iter().flat_map(|stage| &stage.spec.verifications);
+        let templates = used.filter_map(|used| self.definitions.verifications.get(&used.template));
+        let last = self.last_succeeded(&saga.promotion.stage);
+        let collection = last.and_then(|last| last.state.frozen.as_ref());
+        let collection = collection.into_iter().flat_map(|frozen| frozen.collection.clone());
+        let mut current: BTreeMap<WarehouseName, Freight> = collection.collect();
+        for other in self.sagas.values().rev().map(|saga| (&saga.promotion, saga.state.phase())) {
+            let (other, phase) = other;
+            let beside = other.stage == saga.promotion.stage
+                && other.warehouse != saga.promotion.warehouse
+                && !matches!(phase, Phase::Ended(_));
+            if beside && !current.contains_key(&other.warehouse) {
+                let facts = self.freight.iter().find(|f| f.freight.id == other.freight);
+                let freight = facts.expect("its freight is there").freight.clone();
+                current.insert(other.warehouse.clone(), freight);
+            }
+        }
+        let facts = self.freight.iter().find(|f| f.freight.id == saga.promotion.freight);
+        PromotionSnapshot {
+            project: project(),
+            promotion: saga.promotion.clone(),
+            state: saga.state.clone(),
+            templates: templates.map(|template| template.spec.clone()).collect(),
+            stage,
+            policies: self.definitions.policies.clone(),
+            facts: self.facts(facts.expect("its freight is there")),
+            current,
+            previous: last.and_then(|last| last.state.as_previous(&last.promotion)),
+            slot: self.slot(&saga.promotion.stage),
+        }
+    }
+
+    // Carrying out.
+
+    /// Makes every move that can be made now. Gives the next instant at which something can move by
+    /// itself.
+    pub(crate) fn settle(&mut self) -> Result<Option<Timestamp>, Crash> {
+        for _ in 0..1000 {
+            let mut wakes = Vec::new();
+            let mut moved = false;
+            for name in self.definitions.warehouses.keys().cloned().collect::<Vec<_>>() {
+                let planned = plan::warehouse(&self.warehouse_snapshot(&name), self.now);
+                for act in planned.acts {
+                    self.warehouse_act(&name, act)?;
+                    moved = true;
+                }
+            }
+            for name in self.definitions.stages.keys().cloned().collect::<Vec<_>>() {
+                let planned = plan::stage(&self.stage_snapshot(&name), self.now);
+                wakes.extend(planned.wake_at);
+                if let Some(act) = planned.acts.into_iter().next() {
+                    self.stage_act(&name, act)?;
+                    moved = true;
+                }
+            }
+            let running = |saga: &&Saga| !matches!(saga.state.phase(), Phase::Ended(_));
+            let running = self.sagas.values().filter(running);
+            for id in running.map(|saga| saga.promotion.id.clone()).collect::<Vec<_>>() {
+                let next = plan::promotion(&self.promotion_snapshot(&id), self.now);
+                self.check_reason(&id, &next);
+                wakes.extend(next.wake_at);
+                let mut act = next.act;
+                // A worker carries one promotion on as far as it goes.
+                while let Some(next) = act {
+                    self.act(&id, next)?;
+                    moved = true;
+                    act = plan::promotion(&self.promotion_snapshot(&id), self.now).act;
+                }
+            }
+            if !moved {
+                return Ok(wakes.into_iter().min());
+            }
+        }
+        panic!("the world does not come to rest:\n{}", self.story.join("\n"));
+    }
+
+    /// What does not move says why.
+    fn check_reason(&self, id: &PromotionId, next: &Move) {
+        let over = matches!(self.sagas[id].state.phase(), Phase::Ended(_));
+        let says = next.act.is_some() || !next.waiting.is_empty();
+        assert!(over || says, "promotion {id} does not move and does not say why");
+    }
+
+    /// Lets time pass, waking at each instant that a decision named.
+    pub(crate) fn wait_until(&mut self, until: Timestamp) -> Result<(), Crash> {
+        while let Some(wake) = self.settle()?.filter(|wake| *wake <= until) {
+            assert!(wake > self.now, "a wake-up lies in the past: {wake}");
+            self.now = wake;
+        }
+        self.now = until;
+        self.settle().map(drop)
+    }
+
+    fn warehouse_act(&mut self, name: &WarehouseName, act: WarehouseAct) -> Result<(), Crash> {
+        self.boundary()?;
+        match act {
+            WarehouseAct::Discover { subscription, .. } => {
+                let found = self.discovered.entry(name.clone()).or_default();
+                found.entry(subscription).or_default().looked_at = Some(self.now);
+            }
+            WarehouseAct::CreateFreight { id, artifacts } => {
+                let sequence = i64::try_from(self.freight.len()).expect("few") + 1;
+                let warehouse = name.clone();
+                let freight = Freight { id, warehouse, artifacts, created_at: self.now, sequence };
+                let summary = freight.summary();
+                self.freight.push(FreightFacts::new(freight));
+                self.tell(format!("f{sequence} is made: {summary}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn stage_act(&mut self, stage: &StageName, act: StageAct) -> Result<(), Crash> {
+        self.boundary()?;
+        match act {
+            StageAct::Pass { freight } => {
+                let now = self.now;
+                self.facts_mut(&freight).verified_in.insert(stage.clone(), now);
+                self.tell(format!("{freight} passes {stage}"));
+            }
+            StageAct::Promote { freight, supersedes } => {
+                self.check_not_older(stage, &freight);
+                self.create(stage, &freight, Principal::Automation, None, &supersedes);
+            }
+        }
+        Ok(())
+    }
+
+    /// Automation never goes back to older freight.
+    fn check_not_older(&self, stage: &StageName, freight: &FreightId) {
+        let of = |id: &FreightId| self.freight.iter().find(|f| f.freight.id == *id).expect("known");
+        let wanted = &of(freight).freight;
+        let there = self.in_stage(stage).remove(&wanted.warehouse);
+        let older = there.is_some_and(|there| of(&there).freight.sequence >= wanted.sequence);
+        assert!(!older, "automation promotes older freight over newer to {stage}");
+    }
+
+    fn create(
+        &mut self,
+        stage: &StageName,
+        freight: &FreightId,
+        requester: Principal,
+        bypass: Option<BypassRequest>,
+        supersedes: &[PromotionId],
+    ) -> PromotionId {
+        let number = self.sagas.values().filter(|saga| saga.promotion.stage == *stage).count() + 1;
+        let id = PromotionId::new(stage, u64::try_from(number).expect("few"));
+        self.tell(format!("{id} starts: {freight}, by {requester}"));
+        for superseded in supersedes {
+            let message = format!("promotion {id} takes its place");
+            let finish = Finish { ending: Ending::Superseded, message, remaining: Vec::new() };
+            self.append(superseded, Event::Finished(finish));
+        }
+        let warehouse = self.facts_mut(freight).freight.warehouse.clone();
+        let promotion = Promotion {
+            id: id.clone(),
+            stage: stage.clone(),
+            freight: freight.clone(),
+            warehouse,
+            requester,
+            reason: None,
+            bypass,
+            created_at: self.now,
+        };
+        let saga = Saga { promotion, log: Vec::new(), state: State::default() };
+        self.sagas.insert(id.clone(), saga);
+        id
+    }
+
+    fn act(&mut self, id: &PromotionId, act: Act) -> Result<(), Crash> {
+        match act {
+            Act::Append(event) => self.append_own(id, *event),
+            Act::Prepare { step, call, rebuild } => {
+                self.boundary()?;
+                let node = Node::Step(step.clone());
+                let outcome = self.outside.run(&node, &call, &rebuild);
+                self.append_own(id, prepared(step, *call, outcome))?;
+                self.outside.recorded(&node);
+                Ok(())
+            }
+            Act::Probe { bases } => {
+                let moved = self.outside.probe(&bases);
+                self.append_own(id, Event::Probed { moved })
+            }
+            Act::Commit => {
+                assert_eq!(self.slot(&self.sagas[id].promotion.stage), None, "the slot is free");
+                self.append_own(id, Event::Committed)
+            }
+            Act::Run { node, call, rebuild, resumed } => {
+                if !resumed {
+                    self.append_own(id, Event::Intent { node: node.clone(), call: call.clone() })?;
+                }
+                self.boundary()?;
+                let outcome = Box::new(self.outside.run(&node, &call, &rebuild));
+                self.append_own(id, Event::Outcome { node: node.clone(), outcome })?;
+                self.outside.recorded(&node);
+                Ok(())
+            }
+            Act::Measure(check) => {
+                self.boundary()?;
+                let taken = self.outside.measure(&check, self.now);
+                self.append_own(id, Event::Measured(taken))?;
+                self.outside.measured(&check.name);
+                Ok(())
+            }
+        }
+    }
+
+    fn append_own(&mut self, id: &PromotionId, event: Event) -> Result<(), Crash> {
+        self.boundary()?;
+        self.append(id, event);
+        Ok(())
+    }
+
+    /// Appends an event and writes what follows from it, at once.
+    pub(crate) fn append(&mut self, id: &PromotionId, event: Event) {
+        let now = self.now;
+        let saga = self.sagas.get_mut(id).expect("it is there");
+        let after = consequences(&saga.promotion, &saga.state, &event);
+        let seq = u64::try_from(saga.log.len()).expect("few") + 1;
+        let entry = Entry { seq, at: now, event };
+        saga.state.apply(&entry).expect("a decision appends only what can happen");
+        saga.log.push(entry.clone());
+        let stage = saga.promotion.stage.clone();
+        let lines = tell::event(saga, &entry.event);
+        for line in lines {
+            self.tell(format!("{id} {line}"));
+        }
+        if let Some(entered) = after.enter {
+            self.enter(&stage, &entered);
+        }
+        for freight in after.verify {
+            self.facts_mut(&freight).verified_in.entry(stage.clone()).or_insert(now);
+        }
+        if let Some(reason) = after.hold {
+            self.hold(&stage, reason, Principal::Automation);
+        }
+        let holds = self.slot(&stage).as_ref() == Some(id);
+        if let Some(taken) = after.slot {
+            assert_eq!(holds, taken, "the slot of {stage} goes with the phase");
+        }
+    }
+
+    fn hold(&mut self, stage: &StageName, reason: String, by: Principal) {
+        self.tell(format!("{stage} is held by {by}: {reason}"));
+        self.holds.insert(stage.clone(), Hold { reason, by, at: self.now });
+    }
+
+    fn enter(&mut self, stage: &StageName, entered: &[FreightId]) {
+        let now = self.now;
+        for facts in &mut self.freight {
+            let stays = facts.stays.entry(stage.clone()).or_default();
+            let open = stays.iter_mut().find(|stay| stay.left_at.is_none());
+            match (open, entered.contains(&facts.freight.id)) {
+                (Some(_), true) | (None, false) => {}
+                (Some(stay), false) => stay.left_at = Some(now),
+                (None, true) => stays.push(Stay { entered_at: now, left_at: None }),
+            }
+        }
+    }
+
+    pub(crate) fn facts_mut(&mut self, id: &FreightId) -> &mut FreightFacts {
+        self.freight.iter_mut().find(|facts| facts.freight.id == *id).expect("known freight")
+    }
+
+    // What people do.
+
+    pub(crate) fn request(
+        &mut self,
+        stage: &StageName,
+        freight: &FreightId,
+        who: &str,
+        bypass: Option<BypassRequest>,
+    ) {
+        let snapshot = self.stage_snapshot(stage);
+        let facts =
+            RequestFacts { stage: &snapshot, freight, requester: who, bypass: bypass.as_ref() };
+        match plan::request(&facts, self.now) {
+            Err(error) => self.tell(format!("refused: {error}")),
+            Ok(granted) => {
+                let who = Principal::Named(who.to_owned());
+                self.create(stage, freight, who.clone(), bypass, &granted.supersedes);
+                if let Some(reason) = granted.hold {
+                    self.hold(stage, reason, who);
+                } else if granted.release_hold && self.holds.remove(stage).is_some() {
+                    self.tell(format!("{stage} is held no longer"));
+                }
+            }
+        }
+    }
+
+    pub(crate) fn approve(&mut self, id: &PromotionId, approval: Approval) {
+        let saga = &self.sagas[id];
+        match plan::approve(&saga.promotion, &saga.state, approval) {
+            Ok(event) => self.append(id, event),
+            Err(error) => self.tell(format!("refused: {error}")),
+        }
+    }
+
+    pub(crate) fn abort(&mut self, id: &PromotionId, by: &str) {
+        let saga = &self.sagas[id];
+        let by = Principal::Named(by.to_owned());
+        match plan::abort(&saga.promotion, &saga.state, by, "not now".to_owned()) {
+            Ok(event) => self.append(id, event),
+            Err(error) => self.tell(format!("refused: {error}")),
+        }
+    }
+
+    /// Adds a line to the story, with short names for ids.
+    pub(crate) fn tell(&mut self, line: impl AsRef<str>) {
+        let line = self.named(line.as_ref());
+        self.story.push(line);
+    }
+
+    pub(crate) fn named(&self, text: &str) -> String {
+        let freight = self.freight.iter().map(|facts| &facts.freight);
+        freight.fold(text.to_owned(), |text, freight| {
+            let name = format!("f{}", freight.sequence);
+            text.replace(freight.id.as_str(), &name).replace(freight.id.short(), &name)
+        })
+    }
+
+    pub(crate) fn stage(&self, name: &str) -> &Stage {
+        &self.definitions.stages[name].spec
+    }
+
+    pub(crate) fn warehouse(&self, name: &str) -> &Warehouse {
+        &self.definitions.warehouses[name].spec
+    }
+}
+
+fn prepared(step: StepName, call: Call, outcome: StepOutcome) -> Event {
+    match outcome {
+        StepOutcome::Done { outputs, record } => Event::StepPrepared(Box::new(StepPrepared {
+            step,
+            call: Some(call),
+            outputs,
+            unknown: std::collections::BTreeSet::new(),
+            record,
+        })),
+        StepOutcome::Failed { message, retry, .. } => {
+            Event::PrepareFailed { step: Some(step), message, retry }
+        }
+        StepOutcome::Uncertain { message } => {
+            Event::PrepareFailed { step: Some(step), message, retry: false }
+        }
+    }
+}
+
+pub(crate) fn project() -> ProjectName {
+    "shop".parse().expect("a project's name")
+}

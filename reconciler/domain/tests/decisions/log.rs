@@ -1,0 +1,285 @@
+//! The log: what it refuses, and that a crash at any point of it changes nothing in the end.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
+
+use insta::assert_snapshot;
+use jiff::SignedDuration;
+use proptest::prelude::*;
+use reconciler_domain::duration;
+use reconciler_domain::promotion::{Entry, Phase, State};
+
+use crate::kit::script::line_of;
+use crate::kit::world::start;
+use crate::kit::{World, play};
+
+/// Scripts in which promotions go through everything that can be resumed.
+const SCRIPTS: [&str; 6] = [
+    "
+        push gitops dev.yaml#tag=0
+        push infra module#cache=1
+        verification errors count=2
+        warehouse shop api
+        stage dev shop: linked hook verify=errors
+        stage tested shop<dev
+        stage prod shop<tested: app
+        policy auto dev,prod automatic
+        found shop api 1.0.0
+        +1m
+        found shop api 1.1.0
+        +1m
+    ",
+    "
+        unknown url
+        push gitops dev.yaml#tag=0
+        push infra module#cache=1
+        warehouse shop api
+        stage dev shop: linked hook
+        policy gate dev gated approve=sre rollback
+        found shop api 1.0.0
+        approve dev.1 by ann in sre
+        fail push 9
+        found shop api 1.1.0
+        approve dev.2 by ann in sre
+        +1h
+    ",
+    "
+        push gitops dev.yaml#tag=0
+        push infra module#cache=1
+        warehouse shop api
+        stage dev shop: both hook
+        policy auto dev automatic rollback
+        fail call 1
+        found shop api 1.0.0
+        found shop api 1.1.0
+        fail call 9
+        found shop api 1.2.0
+    ",
+    "
+        push gitops dev.yaml#tag=0
+        verification errors count=2
+        warehouse shop api
+        stage dev shop: app verify=errors
+        policy auto dev automatic rollback
+        found shop api 1.0.0
+        +1m
+        measure errors/rate pass fail
+        found shop api 1.1.0
+        push gitops other.yaml#a=1
+        +5m
+    ",
+    "
+        push gitops dev.yaml#tag=0
+        warehouse shop api
+        warehouse data db
+        stage dev shop data: pair
+        policy auto dev automatic
+        found shop api 1.0.0
+        found data db 5.0.0
+        found data db 5.1.0
+        promote dev f1 by ann
+        found shop api 1.1.0
+    ",
+    "
+        push gitops dev.yaml#tag=0
+        warehouse shop api
+        stage dev shop: app hook
+        policy auto dev automatic rollback
+        fail push 2 retry
+        fail undo-push 1 retry
+        fail call 4 retry
+        found shop api 1.0.0
+        +20s
+        abort dev.1 by ann
+        +1h
+    ",
+];
+
+/// Plays a script in a process that dies after so many boundaries and starts again each time.
+fn play_dying(script: &str, fuels: &[u32]) -> World {
+    let mut world = World::new();
+    let mut fuels = fuels.iter().copied();
+    world.fuel = fuels.next();
+    for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        let time = line.strip_prefix('+').map(|time| duration::parse(time).expect("a duration"));
+        let until = world.now + time.unwrap_or_default();
+        let mut played = line_of(&mut world, line);
+        while played.is_err() {
+            world.fuel = fuels.next();
+            played = world.wait_until(until);
+        }
+    }
+    world
+}
+
+/// What is left in the end.
+fn result(world: &World) -> Vec<String> {
+    let sagas = world.sagas.values();
+    let endings = sagas.map(|saga| format!("{} {:?}", saga.promotion.id, saga.state.finish));
+    let effects = world.outside.effects.iter().map(|(key, times)| format!("{key}: {times}"));
+    endings.chain(effects).chain(world.outside.describe()).collect()
+}
+
+fn assert_once(world: &World) {
+    for (effect, times) in &world.outside.effects {
+        assert_eq!(*times, 1, "{effect} happened {times} times");
+    }
+}
+
+/// What must be the same whether the process died or not.
+fn memory(world: &World) -> impl PartialEq + std::fmt::Debug {
+    let logs: Vec<_> = world.sagas.values().map(|saga| saga.log.clone()).collect();
+    (logs, world.freight.clone(), world.holds.clone(), world.now, result(world))
+}
+
+#[test]
+fn a_death_at_any_boundary_changes_nothing() {
+    for (at, script) in SCRIPTS.iter().enumerate() {
+        let mut world = World::new();
+        for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
+            let before = world.clone();
+            line_of(&mut world, line).expect("nothing crashes");
+            for fuel in 0.. {
+                let mut dying = before.clone();
+                dying.fuel = Some(fuel);
+                if line_of(&mut dying, line).is_ok() {
+                    break;
+                }
+                dying.fuel = None;
+                dying.wait_until(world.now).expect("nothing crashes");
+                assert_eq!(memory(&dying), memory(&world), "script {at}, {line}, at {fuel}");
+            }
+        }
+        assert_once(&world);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
+
+    #[test]
+    fn many_deaths_change_nothing_in_the_end(
+        at in 0..SCRIPTS.len(),
+        // A process that dies before it can carry out a whole step never gets on.
+        fuels in proptest::collection::vec(2..12_u32, 1..12),
+    ) {
+        let whole = play_dying(SCRIPTS[at], &[]);
+        let world = play_dying(SCRIPTS[at], &fuels);
+        assert_once(&world);
+        prop_assert_eq!(result(&world), result(&whole));
+    }
+
+    #[test]
+    fn no_order_of_entries_panics(order in proptest::collection::vec(any::<prop::sample::Index>(), 0..60)) {
+        let all = &*ALL_ENTRIES;
+        let log: Vec<&Entry> = order.iter().map(|index| &all[index.index(all.len())]).collect();
+        let mut state = State::default();
+        for entry in log {
+            let before = format!("{state:?}");
+            let phase = state.phase();
+            if state.apply(entry).is_err() {
+                prop_assert_eq!(format!("{state:?}"), before, "what is refused changes nothing");
+            }
+            prop_assert!(!matches!(phase, Phase::Ended(_)) || state.phase() == phase);
+        }
+    }
+}
+
+static ALL_ENTRIES: LazyLock<Vec<Entry>> = LazyLock::new(all_entries);
+
+fn all_entries() -> Vec<Entry> {
+    let worlds = SCRIPTS.iter().map(|script| play_dying(script, &[]));
+    worlds.flat_map(|world| world.sagas.into_values().flat_map(|saga| saga.log)).collect()
+}
+
+#[test]
+fn a_log_read_back_folds_to_the_same() {
+    for script in SCRIPTS {
+        for saga in play_dying(script, &[]).sagas.values() {
+            let text = serde_json::to_string(&saga.log).expect("a log is data");
+            let log: Vec<Entry> = serde_json::from_str(&text).expect("it reads back");
+            assert_eq!(log, saga.log);
+            let state = State::fold(&log).expect("it folds");
+            assert_eq!(format!("{state:?}"), format!("{:?}", saga.state));
+        }
+    }
+}
+
+#[test]
+fn each_phase_takes_only_its_own_events() {
+    let entries = all_entries();
+    let mut kinds: Vec<&Entry> = Vec::new();
+    let mut seen = BTreeSet::new();
+    for entry in &entries {
+        if seen.insert(entry.event.label()) {
+            kinds.push(entry);
+        }
+    }
+    let mut taken: BTreeMap<Phase, BTreeSet<&str>> = BTreeMap::new();
+    for script in SCRIPTS {
+        for saga in play_dying(script, &[]).sagas.values() {
+            let mut state = State::default();
+            for entry in &saga.log {
+                let of_phase = taken.entry(state.phase()).or_default();
+                let takes = |kind: &&&Entry| state.clone().apply(kind).is_ok();
+                of_phase.extend(kinds.iter().filter(takes).map(|kind| kind.event.label()));
+                of_phase.insert(entry.event.label());
+                state.apply(entry).expect("it folds");
+            }
+            let after = kinds.iter().filter(|kind| state.clone().apply(kind).is_ok());
+            taken.entry(state.phase()).or_default().extend(after.map(|kind| kind.event.label()));
+        }
+    }
+    let rows: Vec<String> = taken
+        .iter()
+        .map(|(phase, kinds)| {
+            let kinds: Vec<&str> = kinds.iter().copied().collect();
+            let kinds = if kinds.is_empty() { "nothing".to_owned() } else { kinds.join(" ") };
+            format!("{}: {kinds}", phase.label())
+        })
+        .collect();
+    assert_snapshot!(rows.join("\n"), @r"
+    preparing: abort_requested finished prepare_started prepared step_prepared
+    waiting: abort_requested approved committed finished prepare_started probed
+    committing: abort_requested finished intent outcome unwinding verifying
+    verifying: abort_requested finished measured unwinding
+    unwinding: abort_requested finished intent outcome
+    succeeded: nothing
+    rolled_back: nothing
+    stuck: nothing
+    superseded: nothing
+    ");
+}
+
+#[test]
+fn a_node_neither_starts_twice_nor_ends_unstarted() {
+    let mut world = World::new();
+    play(
+        &mut world,
+        "
+        push gitops dev.yaml#tag=0
+        warehouse shop api
+        stage dev shop: app
+        policy auto dev automatic
+        found shop api 1.0.0
+    ",
+    )
+    .expect("nothing crashes");
+    let log = &world.sagas[0].log;
+    let at = |label: &str| log.iter().position(|e| e.event.label() == label).expect("it is there");
+    let again = |upto: usize, entry: usize| {
+        let mut state = State::fold(&log[..upto]).expect("a prefix folds");
+        let at = start() + SignedDuration::from_secs(1);
+        state.apply(&Entry { seq: 99, at, event: log[entry].event.clone() })
+    };
+    let (intent, outcome) = (at("intent"), at("outcome"));
+    assert!(again(intent, outcome).is_err(), "an outcome without an intent");
+    assert!(again(intent + 1, intent).is_err(), "an intent while the node runs");
+    assert!(again(outcome + 1, outcome).is_err(), "a second outcome");
+    assert!(again(outcome + 1, intent).is_ok(), "the next attempt");
+    let error = again(0, at("prepared")).expect_err("nothing was begun");
+    assert_eq!(
+        error.to_string(),
+        "entry 99 (prepared) cannot happen while the promotion is preparing"
+    );
+}

@@ -1,0 +1,15 @@
+//! The decisions, played in a small world: every scenario is a script and the story that follows.
+
+mod kit;
+
+mod choosing;
+mod combination;
+mod committing;
+mod definitions;
+mod gating;
+mod log;
+mod preparing;
+mod previewing;
+mod properties;
+mod undoing;
+mod verifying;

@@ -1,0 +1,208 @@
+//! What a change of one definition would do to live freight.
+
+use insta::assert_snapshot;
+use reconciler_domain::preview::{Change, World as Live, preview};
+use reconciler_domain::promotion::Phase;
+
+use crate::kit::script::{policy, stage_name};
+use crate::kit::{World, play};
+
+/// Plays a script, then previews a change: `policy …`, `remove policy NAME`, `stage …`, `remove stage
+/// NAME`.
+fn of(script: &str, change: &str) -> String {
+    let mut world = World::new();
+    play(&mut world, script).expect("nothing crashes");
+    let words: Vec<&str> = change.split_whitespace().collect();
+    let change = match words.as_slice() {
+        ["policy", name, stages, mode, rest @ ..] => {
+            let new = policy(name, stages, mode, rest);
+            Change::Policy(new.name.clone(), Some(new))
+        }
+        ["remove", "policy", name] => Change::Policy(name.parse().expect("a name"), None),
+        ["stage", name, ..] => {
+            let mut other = world.clone();
+            play(&mut other, change).expect("nothing crashes");
+            Change::Stage(stage_name(name), Some(other.stage(name).clone()))
+        }
+        ["remove", "stage", name] => Change::Stage(stage_name(name), None),
+        other => panic!("unknown change {other:?}"),
+    };
+    let stages = world.definitions.stages.keys().map(|name| world.stage_snapshot(name));
+    let waiting = world.sagas.iter().filter(|(_, saga)| saga.state.phase() == Phase::Waiting);
+    let live = Live {
+        definitions: world.definitions.clone(),
+        stages: stages.collect(),
+        waiting: waiting.map(|(id, _)| world.promotion_snapshot(id)).collect(),
+    };
+    let preview = preview(&live, &change, world.now);
+    let mut lines = Vec::new();
+    for effect in &preview.effects {
+        let what = match (&effect.freight, &effect.promotion) {
+            (_, Some(promotion)) => format!(" {promotion}"),
+            (Some(freight), None) => format!(" {}", freight.short()),
+            (None, None) => String::new(),
+        };
+        let until = effect.until.map_or_else(String::new, |at| format!(" [{at}]"));
+        lines.push(format!("{}{what}: {:?}: {}{until}", effect.stage, effect.kind, effect.reason));
+    }
+    for warning in &preview.warnings {
+        lines.push(format!(
+            "warning at {:?}: {}: {}",
+            warning.path, warning.summary, warning.detail
+        ));
+    }
+    world.named(&lines.join("\n"))
+}
+
+const PIPELINE: &str = "
+    push gitops a.yaml#b=c
+    warehouse shop api
+    stage dev shop: app
+    stage prod shop<dev: app
+    policy auto dev automatic
+";
+
+fn with(rest: &str) -> String {
+    format!("{PIPELINE}\n{rest}")
+}
+
+#[test]
+fn a_first_policy_of_a_stage_starts_what_is_ready() {
+    let script = with("found shop api 1.0.0");
+    assert_snapshot!(of(&script, "policy go prod automatic settle=30s"), @r#"
+    prod f1: WouldPromote: automation would start a promotion 30s after the change; it commits at once
+    warning at "mode": This change promotes freight: Freight f1 to stage prod: automation would start a promotion 30s after the change; it commits at once.
+    "#);
+    assert_snapshot!(of(&script, "policy go prod gated soak=1h"), @"prod f1: BecomesBlocked: has to soak for 1h upstream [2026-01-01T01:00:00Z]");
+    assert_snapshot!(of(&script, "policy go prod manual"), @"");
+    assert_snapshot!(of(&script, "policy go other automatic"), @"");
+}
+
+#[test]
+fn a_gate_that_goes_or_comes_is_told_for_what_waits_at_it() {
+    let script = with(
+        "
+        policy gate prod gated approve=sre:2 forbid=create
+        found shop api 1.0.0
+        approve prod.1 by ann in sre
+    ",
+    );
+    assert_snapshot!(of(&script, "policy gate prod gated approve=sre forbid=create"), @r#"
+    prod prod.1: WouldPromote: promotion prod.1 would commit: every gate passes
+    prod prod.1: GatePasses: gate approvals would pass
+    warning at "approvals": This change promotes freight: Promotion prod.1 to stage prod: promotion prod.1 would commit: every gate passes.
+    "#);
+    assert_snapshot!(of(&script, "policy gate prod gated approve=sre:3 approve=audit"), @r#"
+    prod prod.1: NeedsApprovalAgain: needs 1 approval of group audit, has 0
+    prod prod.1: NeedsApprovalAgain: needs 3 approvals of group sre, has 1
+    warning at "infra": A gate is dropped: Policy gate would no longer ask for its infra rules.
+    "#);
+    assert_snapshot!(of(&script, "policy gate prod automatic"), @r#"
+    prod prod.1: WouldPromote: promotion prod.1 would commit: every gate passes
+    prod prod.1: GatePasses: gate approvals would pass
+    warning at "approvals": A gate is dropped: Policy gate would no longer ask for approval by group sre.
+    warning at "infra": A gate is dropped: Policy gate would no longer ask for its infra rules.
+    warning at "mode": This change promotes freight: Promotion prod.1 to stage prod: promotion prod.1 would commit: every gate passes.
+    "#);
+    assert_snapshot!(of(&script, "policy more prod manual approve=audit"), @r"
+    prod prod.1: GateBlocks: the stage is manual: a person must start the promotion
+    prod prod.1: NeedsApprovalAgain: needs 1 approval of group audit, has 0
+    ");
+    assert_snapshot!(of(&script, "remove policy gate"), @r#"
+    prod prod.1: GatePasses: gate approvals would pass
+    prod prod.1: GateBlocks: no policy selects the stage, so a person must start the promotion
+    warning at "approvals": A gate is dropped: Policy gate would no longer ask for approval by group sre.
+    warning at "infra": A gate is dropped: Policy gate would no longer ask for its infra rules.
+    "#);
+}
+
+#[test]
+fn soak_blocks_until_an_instant() {
+    let script = with(
+        "
+        policy gate prod manual rollback
+        found shop api 1.0.0
+    ",
+    );
+    assert_snapshot!(of(&script, "policy gate prod manual soak=1h"), @r#"
+    prod f1: BecomesBlocked: has to soak for 1h upstream [2026-01-01T01:00:00Z]
+    warning at "rollback": Failed promotions stay: Policy gate would no longer undo promotions that fail.
+    "#);
+}
+
+#[test]
+fn a_gate_that_lets_newer_freight_through_supersedes() {
+    let script = with(
+        "
+        policy gate prod gated soak=1h approve=sre
+        found shop api 1.0.0
+        +1h
+        found shop api 1.1.0
+    ",
+    );
+    assert_snapshot!(of(&script, "policy gate prod gated approve=sre"), @r#"
+    prod prod.1: Supersedes: newer freight would take its place
+    prod f2: WouldPromote: automation would start a promotion 0s after the change; it commits once every gate passes
+    prod f2: BecomesPromotable: verified upstream
+    warning at "soak": A gate is dropped: Policy gate would no longer ask for a soak of 1h.
+    warning at "soak": This change supersedes a promotion: Promotion prod.1 to stage prod: newer freight would take its place.
+    warning at "soak": This change promotes freight: Freight f2 to stage prod: automation would start a promotion 0s after the change; it commits once every gate passes.
+    "#);
+}
+
+#[test]
+fn a_policy_that_lets_a_stage_go_says_so() {
+    let script = with("policy gate dev,prod gated approve=sre");
+    assert_snapshot!(of(&script, "policy gate prod gated approve=sre"), @r#"warning at "stages": A stage is let go: Policy gate would no longer hold for dev."#);
+}
+
+#[test]
+fn a_stage_that_is_cut_off_is_told() {
+    let script = with(
+        "
+        stage tested shop<dev
+        stage end shop<tested&prod: app
+        found shop api 1.0.0
+    ",
+    );
+    assert_snapshot!(of(&script, "remove stage dev"), @r#"
+    end: Unreachable: no freight could reach it once stage dev is changed
+    prod: Unreachable: no freight could reach it once stage dev is changed
+    tested: Unreachable: no freight could reach it once stage dev is changed
+    warning at "": This change cuts off a stage: Stage end: no freight could reach it once stage dev is changed.
+    warning at "": This change cuts off a stage: Stage prod: no freight could reach it once stage dev is changed.
+    warning at "": This change cuts off a stage: Stage tested: no freight could reach it once stage dev is changed.
+    "#);
+    assert_snapshot!(of(&script, "stage prod shop<nowhere: app"), @r#"
+    end: Unreachable: no freight could reach it once stage prod is changed
+    prod f1: BecomesBlocked: not verified upstream in nowhere
+    warning at "requests": This change cuts off a stage: Stage end: no freight could reach it once stage prod is changed.
+    "#);
+}
+
+#[test]
+fn an_edited_stage_prepares_its_promotions_anew() {
+    let script = with(
+        "
+        policy gate prod gated approve=sre:2
+        found shop api 1.0.0
+        approve prod.1 by ann in sre
+    ",
+    );
+    assert_snapshot!(of(&script, "stage prod shop<dev: app hook"), @"prod prod.1: NeedsApprovalAgain: it is prepared anew; where it would then do something else, approvals are asked again");
+    assert_snapshot!(of(&script, "stage prod shop<dev: app"), @"");
+}
+
+#[test]
+fn a_stage_that_asks_elsewhere_changes_what_is_promotable() {
+    let script = with(
+        "
+        stage qa shop: app
+        found shop api 1.0.0
+        found shop api 1.1.0
+        promote qa f1 by ann
+    ",
+    );
+    assert_snapshot!(of(&script, "stage prod shop<qa: app"), @"prod f2: BecomesBlocked: not verified upstream in qa");
+    assert_snapshot!(of(&script, "stage prod shop<qa&dev: app"), @"prod f2: BecomesBlocked: not verified upstream in qa");
+}

@@ -1,0 +1,286 @@
+//! What holds in every world: the kit's own assertions (one holder of a slot, no older freight over
+//! newer by automation, a reason for what does not move, only legal events, rest in the end), and the
+//! properties below.
+
+use proptest::prelude::*;
+use reconciler_domain::plan::{self, StageAct};
+use reconciler_domain::preview::{Change, EffectKind, World as Live, preview};
+use reconciler_domain::promotion::Phase;
+use reconciler_domain::snapshot::StageSnapshot;
+
+use crate::kit::script::{line_of, policy, set_stage};
+use crate::kit::{World, play};
+
+const DEFINITIONS: &str = "
+    push gitops a.yaml#b=c
+    push infra module#cache=1
+    verification errors count=2 failures=1 deadline=5m
+    warehouse shop api
+    warehouse data db
+";
+
+fn pipelines() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(vec![
+        "
+            stage dev shop: app
+            stage qa shop<dev: once
+            stage prod shop<dev|qa: linked
+        ",
+        "
+            stage dev shop: app verify=errors
+            stage qa shop: hook
+            stage gate shop<dev&qa
+            stage prod shop<gate: both queue
+        ",
+        "
+            stage dev shop data: pair
+            stage qa shop: app match_upstream
+            stage prod shop<dev data<dev: pair verify=errors
+        ",
+        "
+            stage dev shop: app
+            stage qa shop<dev
+            stage prod shop<qa: app match_upstream
+        ",
+    ])
+}
+
+fn policies() -> impl Strategy<Value = String> {
+    let stages = prop::sample::select(vec!["dev", "qa", "prod", "*", "dev,qa", "p*"]);
+    let rest = prop::sample::select(vec![
+        "automatic",
+        "automatic rollback",
+        "gated",
+        "gated soak=10m",
+        "gated approve=sre",
+        "gated approve=sre:2:requester rollback",
+        "gated forbid=create",
+        "gated settle=1m",
+        "manual",
+        "manual approve=sre bypass=oncall:approvals",
+        "gated soak=2m rollback settle=30s",
+    ]);
+    let name = prop::sample::select(vec!["one", "two", "three"]);
+    (name, stages, rest).prop_map(|(name, stages, rest)| format!("policy {name} {stages} {rest}"))
+}
+
+fn happenings() -> impl Strategy<Value = String> {
+    let fixed = prop::sample::select(vec![
+        "+1s",
+        "+30s",
+        "+3m",
+        "+15m",
+        "push gitops a.yaml#b=d",
+        "push gitops dev.yaml#tag=x",
+        "push infra module#disk=1",
+        "state prod x.cache=2",
+        "fail push 1",
+        "fail push 2 retry",
+        "fail apply 1",
+        "fail set 2 retry",
+        "fail call 1 retry",
+        "fail undo-push 1",
+        "measure errors/rate fail fail",
+        "measure errors/rate unknown",
+        "unknown url",
+        "drop policy one",
+        "drop policy two",
+        "promote dev f1 by ann",
+        "promote prod f1 by ann",
+        "promote qa f2 by ann",
+        "promote dev f2 by bob",
+        "promote prod f3 by bob bypass approvals as oncall",
+        "open prod f1",
+        "open prod f3",
+    ])
+    .prop_map(str::to_owned);
+    let versions = (1..30_u32, prop::sample::select(vec!["shop api", "data db"]))
+        .prop_map(|(n, source)| format!("found {source} 1.{n}.0"));
+    let people = (
+        prop::sample::select(vec!["approve", "abort"]),
+        prop::sample::select(vec!["dev", "qa", "prod"]),
+        1..5_u32,
+        prop::sample::select(vec!["ann", "bob", "eve"]),
+    )
+        .prop_map(|(verb, stage, number, who)| {
+            let groups = if verb == "approve" { " in sre" } else { "" };
+            format!("{verb} {stage}.{number} by {who}{groups}")
+        });
+    prop_oneof![3 => fixed, 3 => versions, 2 => people, 1 => policies()]
+}
+
+/// A script of things that may or may not be possible; what is not is left out.
+fn played(pipeline: &str, lines: &[String]) -> World {
+    let mut world = World::new();
+    play(&mut world, DEFINITIONS).expect("nothing crashes");
+    play(&mut world, pipeline).expect("nothing crashes");
+    for line in lines {
+        if is_possible(&world, line) {
+            line_of(&mut world, line).expect("nothing crashes");
+        }
+    }
+    world
+}
+
+fn is_possible(world: &World, line: &str) -> bool {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let is_there = |freight: &str| {
+        let sequence = freight.trim_start_matches('f').parse::<i64>().expect("f1, f2, …");
+        world.freight.iter().any(|facts| facts.freight.sequence == sequence)
+    };
+    match words.as_slice() {
+        ["promote" | "open", _, freight, ..] => is_there(freight),
+        ["approve" | "abort", id, ..] => world.sagas.keys().any(|known| known.as_str() == *id),
+        [..] => true,
+    }
+}
+
+/// A pipeline and what happens to it.
+fn stories() -> impl Strategy<Value = (&'static str, Vec<String>)> {
+    let lines = prop_oneof![1 => policies(), 2 => happenings()];
+    (pipelines(), proptest::collection::vec(lines, 4..24))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_same_snapshot_and_instant_give_the_same_plan((pipeline, lines) in stories()) {
+        let world = played(pipeline, &lines);
+        for stage in world.definitions.stages.keys() {
+            let plan = |world: &World| plan::stage(&world.stage_snapshot(stage), world.now);
+            prop_assert_eq!(plan(&world), plan(&world.clone()));
+        }
+        for id in world.sagas.keys() {
+            let plan = |world: &World| plan::promotion(&world.promotion_snapshot(id), world.now);
+            prop_assert_eq!(format!("{:?}", plan(&world)), format!("{:?}", plan(&world.clone())));
+        }
+    }
+
+    #[test]
+    fn a_world_at_rest_stays_at_rest((pipeline, lines) in stories()) {
+        let mut world = played(pipeline, &lines);
+        let wake = world.settle().expect("nothing crashes");
+        let told = world.story.len();
+        prop_assert_eq!(world.settle().expect("nothing crashes"), wake);
+        prop_assert_eq!(world.story.len(), told);
+        prop_assert!(wake.is_none_or(|wake| wake > world.now));
+    }
+
+    #[test]
+    fn what_is_over_stays_over_and_gives_its_slot_back((pipeline, lines) in stories()) {
+        let world = played(pipeline, &lines);
+        for stage in world.definitions.stages.keys() {
+            let running = world.sagas.values().any(|saga| {
+                saga.promotion.stage == *stage && !matches!(saga.state.phase(), Phase::Ended(_))
+            });
+            prop_assert!(running || world.slot(stage).is_none());
+        }
+    }
+
+    #[test]
+    fn a_preview_of_a_policy_says_what_the_reconciler_then_starts(
+        (pipeline, lines) in stories(),
+        change in policies(),
+        remove in any::<bool>(),
+    ) {
+        let mut world = played(pipeline, &lines);
+        world.settle().expect("nothing crashes");
+        let words: Vec<&str> = change.split_whitespace().collect();
+        let new = policy(words[1], words[2], words[3], &words[4..]);
+        let change = Change::Policy(new.name.clone(), (!remove).then(|| new.clone()));
+        let said = said(&world, &change);
+        let mut changed = world.clone();
+        match remove {
+            true => changed.drop_policy(new.name.as_str()),
+            false => changed.set_policy(new),
+        }
+        prop_assert_eq!(said, would_move(&world, &mut changed), "{:?}", change);
+    }
+
+    #[test]
+    fn a_preview_of_a_stage_says_what_the_reconciler_then_starts(
+        (pipeline, lines) in stories(),
+        other_pipeline in pipelines(),
+        which in prop::sample::select(vec!["dev", "qa", "prod"]),
+    ) {
+        let mut world = played(pipeline, &lines);
+        world.settle().expect("nothing crashes");
+        let mut other = World::new();
+        play(&mut other, DEFINITIONS).expect("nothing crashes");
+        play(&mut other, other_pipeline).expect("nothing crashes");
+        let new = other.stage(which).clone();
+        let change = Change::Stage(new.name.clone(), Some(new.clone()));
+        let said: Vec<String> =
+            said(&world, &change).into_iter().filter(|line| line.contains(" starts ")).collect();
+        let mut changed = world.clone();
+        set_stage(&mut changed, new);
+        let then = would_move(&world, &mut changed);
+        let then: Vec<String> = then.into_iter().filter(|line| line.contains(" starts ")).collect();
+        let of_stage = format!("{which} starts ");
+        let then: Vec<String> = then.into_iter().filter(|l| l.starts_with(&of_stage)).collect();
+        prop_assert_eq!(said, then, "{:?}", change);
+    }
+}
+
+/// What a preview says that would move by itself.
+fn said(world: &World, change: &Change) -> Vec<String> {
+    let all = || world.freight.iter().map(|facts| world.facts(facts)).collect();
+    let stages = world.definitions.stages.keys().map(|name| world.stage_snapshot(name));
+    let stages = stages.map(|stage| StageSnapshot { freight: all(), ..stage });
+    let waiting = world.sagas.iter().filter(|(_, saga)| saga.state.phase() == Phase::Waiting);
+    let live = Live {
+        definitions: world.definitions.clone(),
+        stages: stages.collect(),
+        waiting: waiting.map(|(id, _)| world.promotion_snapshot(id)).collect(),
+    };
+    let effects = preview(&live, change, world.now).effects;
+    let mut lines: Vec<String> = effects
+        .iter()
+        .filter(|effect| effect.kind == EffectKind::WouldPromote)
+        .map(|effect| match (&effect.promotion, &effect.freight) {
+            (Some(promotion), _) => format!("{promotion} commits"),
+            (None, Some(freight)) => format!("{} starts {freight}", effect.stage),
+            (None, None) => panic!("a promotion has freight"),
+        })
+        .collect();
+    lines.sort();
+    lines
+}
+
+/// What the decisions would begin in the changed world that they would not begin in the old one,
+/// once definitions have come to rest.
+fn would_move(before: &World, changed: &mut World) -> Vec<String> {
+    let mut lines = Vec::new();
+    for stage in before.definitions.stages.keys() {
+        let acts = |world: &World| {
+            let mut snapshot = world.stage_snapshot(stage);
+            snapshot.definitions_changed_at = jiff::Timestamp::MIN;
+            plan::stage(&snapshot, world.now).acts
+        };
+        let old = acts(before);
+        for act in acts(changed) {
+            if let StageAct::Promote { freight, .. } = &act
+                && !old.contains(&act)
+            {
+                lines.push(format!("{stage} starts {freight}"));
+            }
+        }
+    }
+    for policy in &mut changed.definitions.policies {
+        policy.changed_at = jiff::Timestamp::MIN;
+    }
+    for (id, saga) in &before.sagas {
+        if saga.state.phase() != Phase::Waiting {
+            continue;
+        }
+        let gates = |world: &World| plan::promotion(&world.promotion_snapshot(id), world.now).gates;
+        let pass =
+            |world: &World| gates(world).iter().all(reconciler_domain::gate::Gate::lets_pass);
+        if !pass(before) && pass(changed) {
+            lines.push(format!("{id} commits"));
+        }
+    }
+    lines.sort();
+    lines
+}

@@ -1,0 +1,228 @@
+//! Verification: no evidence is never success.
+
+use insta::assert_snapshot;
+
+use crate::kit::run;
+
+fn with(rest: &str) -> String {
+    run(&format!(
+        "
+        push gitops dev.yaml#tag=0
+        warehouse shop api
+        verification errors count=2 failures=1 deadline=5m
+        stage dev shop: app verify=errors
+        stage prod shop<dev: app
+        policy auto dev,prod automatic
+        {rest}
+        "
+    ))
+}
+
+#[test]
+fn enough_measurements_vouch_for_the_freight() {
+    assert_snapshot!(with("
+        found shop api 1.0.0
+        why dev
+        why prod
+        +1m
+    "), @r"
+    f1 is made: api 1.0.0
+    dev.1 starts: f1, by automation
+    dev.1 is prepared
+    dev.1 commits
+    dev.1 runs push
+    dev.1 verifies
+    dev.1 measures errors/rate: pass
+      ? promotion dev.1: Verifying: verification errors/rate measures again at 2026-01-01T00:01:00Z [2026-01-01T00:01:00Z]
+      ? freight f1: NotVerifiedUpstream: not verified upstream in dev
+    -- +1m
+    dev.1 measures errors/rate: pass
+    dev.1 succeeded: every step is done and every check passed
+    prod.1 starts: f1, by automation
+    prod.1 is prepared
+    prod.1 commits
+    prod.1 runs push
+    prod.1 succeeded: every step is done and every check passed
+    ");
+}
+
+#[test]
+fn failures_up_to_the_limit_are_allowed() {
+    assert_snapshot!(with("
+        measure errors/rate fail pass
+        found shop api 1.0.0
+        +2m
+    "), @r"
+    f1 is made: api 1.0.0
+    dev.1 starts: f1, by automation
+    dev.1 is prepared
+    dev.1 commits
+    dev.1 runs push
+    dev.1 verifies
+    dev.1 measures errors/rate: fail
+    -- +2m
+    dev.1 measures errors/rate: pass
+    dev.1 measures errors/rate: pass
+    dev.1 succeeded: every step is done and every check passed
+    prod.1 starts: f1, by automation
+    prod.1 is prepared
+    prod.1 commits
+    prod.1 runs push
+    prod.1 succeeded: every step is done and every check passed
+    ");
+}
+
+#[test]
+fn more_failures_fail_the_promotion_and_the_freight_stays() {
+    assert_snapshot!(with("
+        found shop api 1.0.0
+        +1m
+        measure errors/rate pass fail fail
+        found shop api 1.1.0
+        +2m
+        outside
+        why dev
+    "), @r"
+    f1 is made: api 1.0.0
+    dev.1 starts: f1, by automation
+    dev.1 is prepared
+    dev.1 commits
+    dev.1 runs push
+    dev.1 verifies
+    dev.1 measures errors/rate: pass
+    -- +1m
+    dev.1 measures errors/rate: pass
+    dev.1 succeeded: every step is done and every check passed
+    prod.1 starts: f1, by automation
+    prod.1 is prepared
+    prod.1 commits
+    prod.1 runs push
+    prod.1 succeeded: every step is done and every check passed
+    f2 is made: api 1.1.0
+    dev.2 starts: f2, by automation
+    dev.2 is prepared
+    dev.2 commits
+    dev.2 runs push
+    dev.2 verifies
+    dev.2 measures errors/rate: pass
+    -- +2m
+    dev.2 measures errors/rate: fail
+    dev.2 measures errors/rate: fail
+    dev.2 failed: verification errors/rate failed: too many errors
+    dev.2   remains: step push: commit c4 is on branch main of https://git.example/gitops
+      | https://git.example/gitops: dev.yaml#tag=1.1.0 prod.yaml#tag=1.0.0
+    ");
+}
+
+#[test]
+fn with_rollback_the_freight_before_comes_back() {
+    assert_snapshot!(with("
+        policy undo dev gated rollback
+        found shop api 1.0.0
+        +1m
+        measure errors/rate fail fail
+        found shop api 1.1.0
+        +1m
+        outside
+        why dev
+        found shop api 1.2.0
+        +1m
+    "), @r"
+    f1 is made: api 1.0.0
+    dev.1 starts: f1, by automation
+    dev.1 is prepared
+    dev.1 commits
+    dev.1 runs push
+    dev.1 verifies
+    dev.1 measures errors/rate: pass
+    -- +1m
+    dev.1 measures errors/rate: pass
+    dev.1 succeeded: every step is done and every check passed
+    prod.1 starts: f1, by automation
+    prod.1 is prepared
+    prod.1 commits
+    prod.1 runs push
+    prod.1 succeeded: every step is done and every check passed
+    f2 is made: api 1.1.0
+    dev.2 starts: f2, by automation
+    dev.2 is prepared
+    dev.2 commits
+    dev.2 runs push
+    dev.2 verifies
+    dev.2 measures errors/rate: fail
+    -- +1m
+    dev.2 measures errors/rate: fail
+    dev.2 unwinds: verification errors/rate failed: too many errors
+    dev.2 undoes push
+    dev.2 rolled_back: undone: verification errors/rate failed: too many errors
+      | https://git.example/gitops: dev.yaml#tag=1.0.0 prod.yaml#tag=1.0.0
+      ? freight f2: PassedOver: its last promotion here did not succeed; a person can promote it
+    f3 is made: api 1.2.0
+    dev.3 starts: f3, by automation
+    dev.3 is prepared
+    dev.3 commits
+    dev.3 runs push
+    dev.3 verifies
+    dev.3 measures errors/rate: pass
+    -- +1m
+    dev.3 measures errors/rate: pass
+    dev.3 succeeded: every step is done and every check passed
+    prod.2 starts: f3, by automation
+    prod.2 is prepared
+    prod.2 commits
+    prod.2 runs push
+    prod.2 succeeded: every step is done and every check passed
+    ");
+}
+
+#[test]
+fn without_evidence_it_is_inconclusive() {
+    assert_snapshot!(with("
+        measure errors/rate unknown unknown pass unknown unknown unknown unknown
+        found shop api 1.0.0
+        +1h
+        why dev
+        why prod
+    "), @r"
+    f1 is made: api 1.0.0
+    dev.1 starts: f1, by automation
+    dev.1 is prepared
+    dev.1 commits
+    dev.1 runs push
+    dev.1 verifies
+    dev.1 measures errors/rate: unknown
+    -- +1h
+    dev.1 measures errors/rate: unknown
+    dev.1 measures errors/rate: pass
+    dev.1 measures errors/rate: unknown
+    dev.1 measures errors/rate: unknown
+    dev.1 inconclusive: verification errors/rate found no evidence before its deadline: no sample
+      ? freight f1: NotVerifiedUpstream: not verified upstream in dev
+    ");
+}
+
+#[test]
+fn a_template_that_is_gone_or_empty_is_inconclusive() {
+    let gone = "
+        push gitops dev.yaml#tag=0
+        warehouse shop api
+        stage dev shop: app verify=errors
+        policy auto dev automatic
+        found shop api 1.0.0
+    ";
+    assert_snapshot!(run(gone), @r"
+    f1 is made: api 1.0.0
+    dev.1 starts: f1, by automation
+    dev.1 is prepared
+    dev.1 commits
+    dev.1 runs push
+    dev.1 inconclusive: verification could not begin: there is no verification errors
+    ");
+    let mut world = crate::kit::World::new();
+    crate::kit::play(&mut world, "verification errors count=1").expect("nothing crashes");
+    for template in world.definitions.verifications.values_mut() {
+        template.spec.checks.clear();
+    }
+    crate::kit::play(&mut world, gone).expect("nothing crashes");
+    assert_snapshot!(world.story.last().cloned().unwrap_or_default(), @"dev.1 inconclusive: verification could not begin: verification errors has no checks");
+}
