@@ -45,7 +45,9 @@ torture: programs ## Kill lockstepd N times at random moments; SEED=... repeats 
 	@tests/acceptance/tools
 	@$(CARGO_TARGET_DIR)/debug/torture $(N) $(SEED)
 
-docs: ## Build the documentation of the crates
+docs: ## Write the pages that come from schemas and types, and build the crates' documentation
+	UPDATE=1 $(CARGO) test --quiet -p reconciler-api --test openapi
+	UPDATE=1 $(CARGO) test --quiet -p provider-resources --test provider pages
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
 
 install: ## Install the three programs below PREFIX (default: ~/.local)
