@@ -100,7 +100,7 @@ async fn sources_that_are_not_there_are_told_and_come_back() -> Outcome {
     site.lockstepd.restart().await?;
     let told = becomes(&site, "far", "api", ConditionStatus::False).await?;
     names_the_place(&told, &image_wire.address());
-    assert_eq!(freight_of(&site, "far").await?, [made.clone()]);
+    assert_eq!(freight_of(&site, "far").await?, std::slice::from_ref(&made));
     site.promoted("far", &made).await.map(drop)
 }
 

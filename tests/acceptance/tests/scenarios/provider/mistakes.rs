@@ -108,7 +108,7 @@ const STEPS: &str = r#"
 resource "lockstep_stage" "misspelt_argument" {
   name = "a"
   steps = [
-    provider::lockstep::tf_plan("plan", { dri = "infra" }), #! there is no argument "dri"; did you mean "dir"?
+    provider::lockstep::tf_plan("plan", { dri = "infra", dir = "infra" }), #! dri: There is no argument "dri"; did you mean "dir"?
   ]
   request { warehouse = "shop" }
 }
@@ -142,8 +142,18 @@ resource "lockstep_stage" "unknown_function" {
 }
 resource "lockstep_stage" "by_hand" {
   name = "f"
-  steps = [ #! There is no argument "dri"; did you mean "dir"?
-    { name = "out", uses = "tf_output", config = jsonencode({ dri = "x", dir = "x" }) },
+  steps = [
+    { name = "out", uses = "tf_output", config = jsonencode({ dri = "x", dir = "x" }) }, #! dri: There is no argument "dri"; did you mean "dir"?
+    { name = "clone", uses = "git_clon", config = "{}" }, #! There is no kind of step "git_clon". Did you mean "git_clone"?
+  ]
+  request { warehouse = "shop" }
+}
+resource "lockstep_stage" "bad_reference" {
+  name = "g"
+  vars = { region = "eu" }
+  steps = [
+    provider::lockstep::tf_plan("plan", { dir = "{{ vars.regoin }}" }), #! `vars` has no field `regoin`, did you mean `region`?
+    provider::lockstep::tf_apply("apply", { plan = "pln" }), #! Did you mean "plan"?
   ]
   request { warehouse = "shop" }
 }
@@ -182,6 +192,14 @@ resource "lockstep_stage" "dev" {
   request {
     warehouse = "shpo" #! There is no warehouse "shpo" in project "shop". Did you mean "shop"?
   }
+}
+resource "lockstep_stage" "late" {
+  name = "late"
+  steps = [
+    provider::lockstep::http("a", { url = "http://127.0.0.1:1/" }),
+    provider::lockstep::http("b", { url = "http://127.0.0.1:1/{{ freight.infra.comit }}" }), #! `freight.infra` has no field `comit`
+  ]
+  request { warehouse = "shop" }
 }
 resource "lockstep_stage" "test" {
   name = "test"
