@@ -12,4 +12,5 @@ mod preparing;
 mod previewing;
 mod properties;
 mod undoing;
+mod upstream;
 mod verifying;
