@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use reconciler_domain::freight::{Freight, FreightFacts};
 use reconciler_domain::id::{FreightId, ProjectName, PromotionId, StageName, WarehouseName};
-use reconciler_domain::promotion::{Ending, Event, Phase};
+use reconciler_domain::promotion::{Ending, Event, Phase, Promotion};
 use reconciler_domain::snapshot::{
     Hold, PromotionSnapshot, RunningPromotion, StageSnapshot, WarehouseSnapshot,
 };
@@ -129,7 +129,11 @@ impl<'a> Loader<'a> {
             under_way.extend(fold::load(sql, project, &id)?);
         }
         let needed = current.values().chain(under_way.iter().map(|f| &f.promotion.freight));
-        let freight = self.freight_for(&stage.spec, needed)?;
+        let mut freight = self.freight_for(&stage.spec, needed)?;
+        let passing = self.passing_on(&stage.spec)?;
+        for facts in &mut freight {
+            pass_on(facts, &passing);
+        }
         let snapshot = StageSnapshot {
             project: project.clone(),
             definitions_changed_at: self.definitions_changed_at(&stage, &policies)?,
@@ -162,6 +166,12 @@ impl<'a> Loader<'a> {
         let succeeded = self.last_succeeded(&promotion.stage, None)?;
         let facts = freight::facts(sql, project, &promotion.freight)?;
         let missing = || Unreadable::new(format!("freight {}", promotion.freight), "it is missing");
+        let mut facts = facts.ok_or_else(missing)?;
+        if let Some(stage) = &stage {
+            pass_on(&mut facts, &self.passing_on(&stage.spec)?);
+        }
+        let hold = self.hold(&promotion.stage)?;
+        facts.held_for.extend(hold.map(|hold| (promotion.stage.clone(), hold)));
         let snapshot = PromotionSnapshot {
             project: project.clone(),
             state,
@@ -171,13 +181,60 @@ impl<'a> Loader<'a> {
                 .into_iter()
                 .map(Stored::defined)
                 .collect(),
-            facts: facts.ok_or_else(missing)?,
-            current: succeeded.as_ref().map(collection).unwrap_or_default(),
+            current: self.companions(&promotion, succeeded.as_ref())?,
+            facts,
             previous: self.previous(&promotion.stage, succeeded)?,
             slot: slot_holder(sql, project, &promotion.stage)?,
             promotion,
         };
         self.done((snapshot, last_seq))
+    }
+
+    /// The control-flow stages that freight may come through on its way to the stage. One that
+    /// cannot be read lets nothing through.
+    fn passing_on(&mut self, stage: &Stage) -> Result<BTreeMap<StageName, Stage>, StoreError> {
+        let mut passing = BTreeMap::new();
+        let mut names: Vec<StageName> = stage.upstreams().into_iter().cloned().collect();
+        while let Some(name) = names.pop() {
+            if passing.contains_key(&name) {
+                continue;
+            }
+            let found = match definition::get::<Stage>(self.sql, self.project, name.as_str()) {
+                Ok(found) => found.map(|found| found.spec).filter(Stage::is_control_flow),
+                Err(StoreError::Unreadable(error)) => {
+                    self.unreadable.push(error);
+                    None
+                }
+                Err(error) => return Err(error),
+            };
+            if let Some(upstream) = found {
+                names.extend(upstream.upstreams().into_iter().cloned());
+                passing.insert(name, upstream);
+            }
+        }
+        Ok(passing)
+    }
+
+    /// Freight that goes with the promoted one: of the last succeeded promotion; where that has none
+    /// of another warehouse, of the newest promotion to the stage that is not over.
+    fn companions(
+        &self,
+        promotion: &Promotion,
+        succeeded: Option<&Folded>,
+    ) -> Result<BTreeMap<WarehouseName, Freight>, StoreError> {
+        let mut current = succeeded.map(collection).unwrap_or_default();
+        let mut others = running(self.sql, self.project, &promotion.stage)?;
+        others.sort_by_key(|id| std::cmp::Reverse(id.number()));
+        for id in others.iter().filter(|id| **id != promotion.id) {
+            let Some(other) = fold::load(self.sql, self.project, id)? else { continue };
+            let warehouse = &other.promotion.warehouse;
+            if *warehouse == promotion.warehouse || current.contains_key(warehouse) {
+                continue;
+            }
+            let facts = freight::facts(self.sql, self.project, &other.promotion.freight)?;
+            current.extend(facts.map(|facts| (warehouse.clone(), facts.freight)));
+        }
+        Ok(current)
     }
 
     /// The newest freight of each requested warehouse and what is needed besides, oldest first.
@@ -341,6 +398,15 @@ impl<'a> Loader<'a> {
             }
         }
         Ok(last.and_then(|last| last.state.as_previous(&last.promotion)))
+    }
+}
+
+/// Notes through which control-flow stages the freight may come.
+fn pass_on(facts: &mut FreightFacts, passing: &BTreeMap<StageName, Stage>) {
+    for (name, stage) in passing {
+        if let Some(request) = stage.request(&facts.freight.warehouse) {
+            facts.passed_on.insert(name.clone(), request.clone());
+        }
     }
 }
 

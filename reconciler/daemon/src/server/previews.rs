@@ -10,15 +10,15 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use reconciler_api::problem::FieldProblem;
-use reconciler_api::v1::{Definition as Asked, PreviewRequest};
+use reconciler_api::v1::{Definition as Asked, PAGE_LIMIT_DEFAULT, PreviewRequest};
 use reconciler_domain::id::ProjectName;
 use reconciler_domain::policy::Policy;
 use reconciler_domain::preview::{Change, Preview, World, preview as judge};
 use reconciler_domain::promotion::Phase;
-use reconciler_domain::snapshot::Definitions;
+use reconciler_domain::snapshot::{Definitions, StageSnapshot};
 use reconciler_domain::stage::Stage;
 use reconciler_domain::warehouse::Warehouse;
-use reconciler_store::Subject;
+use reconciler_store::{Page, Subject};
 use sha2::{Digest as _, Sha256};
 
 use super::Server;
@@ -125,9 +125,12 @@ async fn world(
     let mut stages = Vec::new();
     let mut waiting = Vec::new();
     for stage in definitions.stages.values().filter(|stage| concerned(&stage.spec)) {
-        let Some(found) = server.store.stage_snapshot(project, &stage.spec.name).await? else {
+        let Some(mut found) = server.store.stage_snapshot(project, &stage.spec.name).await? else {
             continue;
         };
+        if let Change::Stage(_, Some(new)) = change {
+            newly_requested(server, project, new, &mut found.value).await?;
+        }
         let at_gates = found.value.running.iter().filter(|run| run.phase == Phase::Waiting);
         for running in at_gates {
             let snapshot = server.store.promotion_snapshot(project, &running.promotion.id).await?;
@@ -136,4 +139,23 @@ async fn world(
         stages.push(found.value);
     }
     Ok(World { definitions, stages, waiting })
+}
+
+/// Adds the freight of warehouses that the stage does not request yet.
+async fn newly_requested(
+    server: &Server,
+    project: &ProjectName,
+    new: &Stage,
+    snapshot: &mut StageSnapshot,
+) -> Answer<()> {
+    for request in &new.requests {
+        if snapshot.stage.spec.request(&request.warehouse).is_some() {
+            continue;
+        }
+        let newest = Page { after: None, limit: PAGE_LIMIT_DEFAULT };
+        let found = server.store.list_freight(project, Some(&request.warehouse), newest).await?;
+        snapshot.freight.extend(found.items);
+    }
+    snapshot.freight.sort_by_key(|facts| facts.freight.sequence);
+    Ok(())
 }

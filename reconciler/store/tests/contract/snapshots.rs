@@ -1,9 +1,13 @@
 use jiff::Timestamp;
+use reconciler_domain::freight::Freight;
+use reconciler_domain::id::{StageName, WarehouseName};
 use reconciler_domain::promotion::{Ending, Event, Phase};
+use reconciler_domain::warehouse::Warehouse;
+use reconciler_store::NewPromotion;
 
 use crate::world::{
-    World, at, change, dev, finished, policy, prod, shop, stage, using, verification, warehouse,
-    web,
+    World, artifacts, at, change, dev, finished, new_promotion, policy, prod, shop, stage, using,
+    verification, warehouse, web,
 };
 
 async fn changed_at(world: &World) -> Timestamp {
@@ -142,4 +146,44 @@ async fn a_warehouse_sees_its_freight() {
     let value = world.store.warehouse_snapshot(&shop(), &web()).await.unwrap().unwrap().value;
     assert_eq!(value.freight.into_iter().collect::<Vec<_>>(), [freight.id]);
     assert_eq!((value.discovered.len(), value.refresh_asked_at), (0, None));
+}
+
+#[tokio::test]
+async fn decisions_see_control_flow_stages_on_the_way_and_the_hold_of_the_stage() {
+    let world = World::new().await;
+    let store = &world.store;
+    let qa = "qa".parse::<StageName>().unwrap();
+    let mut passing = stage(&qa, &[dev()]);
+    passing.steps.clear();
+    store.put_stage(&shop(), &passing, &change(1)).await.unwrap();
+    store.put_stage(&shop(), &stage(&prod(), std::slice::from_ref(&qa)), &change(1)).await.unwrap();
+    let freight = world.freight("1.0.0", 2).await;
+    let seen = store.stage_snapshot(&shop(), &prod()).await.unwrap().unwrap().value;
+    assert_eq!(seen.freight[0].passed_on[&qa], passing.requests[0]);
+    assert_eq!(seen.freight[0].passed_on.len(), 1, "dev has steps");
+    let mut new = new_promotion(&prod(), &freight.id);
+    new.hold = Some("look first".to_owned());
+    let id = store.create_promotion(&shop(), &new, at(3)).await.unwrap().id;
+    let (seen, _) = store.promotion_snapshot(&shop(), &id).await.unwrap().unwrap().value;
+    assert_eq!(seen.facts.passed_on[&qa], passing.requests[0]);
+    assert_eq!(seen.facts.held_for[&prod()].reason, "look first");
+}
+
+#[tokio::test]
+async fn the_first_promotions_to_a_stage_bring_each_others_freight() {
+    let world = World::new().await;
+    let store = &world.store;
+    let data = "data".parse::<WarehouseName>().unwrap();
+    let other = Warehouse { name: data.clone(), ..warehouse() };
+    store.put_warehouse(&shop(), &other, &change(1)).await.unwrap();
+    let content = artifacts("2.0.0");
+    let id = Freight::id_of(&data, &content);
+    let made = store.create_freight(&shop(), &data, &id, &content, at(2)).await.unwrap().unwrap();
+    let first = world.freight("1.0.0", 2).await;
+    let first = world.promote(&dev(), &first, 3).await;
+    let new = NewPromotion { warehouse: data.clone(), ..new_promotion(&dev(), &made.id) };
+    store.create_promotion(&shop(), &new, at(4)).await.unwrap();
+    let (seen, _) = store.promotion_snapshot(&shop(), &first).await.unwrap().unwrap().value;
+    assert_eq!(seen.current[&data], made);
+    assert!(!seen.current.contains_key(&web()), "its own warehouse's freight is its own");
 }
