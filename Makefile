@@ -6,7 +6,6 @@ CARGO_TARGET_DIR ?= target
 DIR ?= tests/conformance
 N ?= 20
 BENCHES := append handshake
-PROGRAMS := lockstepd lockstep terraform-provider-lockstep
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test conformance bench $(addprefix bench-,$(BENCHES)) torture docs install lint fmt programs
