@@ -9,8 +9,9 @@
 //! - [`serve`]: the process around it: handshake, mutual TLS, logs, panics, the end.
 //! - [`wire`]: the generated messages.
 //!
-//! Only protocol 6 is spoken, and only what is offered through [`provider`]: no deferred
-//! actions, no state stores, no provider metadata, no type system of old.
+//! Only protocol 6 is spoken, up to its minor 11, and only what is offered through [`provider`]:
+//! no deferred answers, no state stores, no computed blocks, no provider metadata, no type system
+//! of old. What a client does not know it never asks for.
 
 pub mod cty;
 mod diagnostic;

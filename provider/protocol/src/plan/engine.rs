@@ -46,6 +46,14 @@ pub fn plan(
     Ok(Planned { value, requires_replace })
 }
 
+/// A configuration with its defaults, for what has no plan.
+#[must_use]
+pub fn with_defaults(schema: &Schema, config: &Value) -> Value {
+    let mut value = config.clone();
+    apply_defaults(&schema.block, &mut value, config);
+    value
+}
+
 fn apply_defaults(block: &Block, value: &mut Value, config: &Value) {
     walk(block, value, config, &Value::Null, &mut |visit| {
         if let (Some(default), true) = (&visit.attribute.default, visit.config.is_null()) {

@@ -15,7 +15,9 @@ mod walk;
 use crate::cty::Path;
 
 pub use compatible::apply_violations;
-pub use engine::{Planned, keep_equal_forms, plan, replace_paths, strip_write_only, validate};
+pub use engine::{
+    Planned, keep_equal_forms, plan, replace_paths, strip_write_only, validate, with_defaults,
+};
 pub use proposed::proposed_new;
 pub use valid::plan_violations;
 

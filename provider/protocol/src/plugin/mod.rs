@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::server::Router;
 
 use crate::provider::Provider;
-use crate::server::Server;
+use crate::server::Service;
 use crate::wire::health::health_server::HealthServer;
 use crate::wire::plugin::grpc_broker_server::GrpcBrokerServer;
 use crate::wire::plugin::grpc_controller_server::GrpcControllerServer;
@@ -108,7 +108,7 @@ fn say(line: &str) -> io::Result<()> {
 
 fn router<P: Provider>(provider: P, end: &CancellationToken) -> Router {
     let streams = Arc::new(services::Streams::new(end.clone()));
-    let provider = ProviderServer::new(Server::new(provider))
+    let provider = ProviderServer::new(Service::new(provider))
         .max_decoding_message_size(MAX_MESSAGE)
         .max_encoding_message_size(usize::MAX);
     tonic::transport::Server::builder()

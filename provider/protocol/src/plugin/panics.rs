@@ -25,6 +25,13 @@ pub(crate) struct Panic {
     pub(crate) backtrace: String,
 }
 
+impl Panic {
+    /// Where in the code.
+    pub(crate) fn place(&self) -> &str {
+        &self.place
+    }
+}
+
 impl fmt::Display for Panic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} at {}", self.message, self.place)

@@ -1,10 +1,14 @@
-//! What the author of a provider writes: the provider, its resources, data sources and functions.
+//! What the author of a provider writes: the provider and everything it offers, one trait each.
 //!
 //! All of them speak in [`Value`]s and [`Diagnostics`].
 //! What can be decided from the schema alone is decided before they are called and checked after.
 
+mod action;
+mod check;
 mod data_source;
+mod ephemeral;
 mod function;
+mod list;
 mod reader;
 mod resource;
 
@@ -17,8 +21,12 @@ use crate::cty::Value;
 use crate::diagnostic::Diagnostics;
 use crate::schema::Schema;
 
+pub use action::{Action, Progress};
+pub use check::check;
 pub use data_source::DataSource;
+pub use ephemeral::{EphemeralResource, Opened, Renewed};
 pub use function::{Function, FunctionError, Parameter, Signature};
+pub use list::{Found, ListResource, Listed, Query};
 pub use reader::{Field, Reader, duplicates};
 pub use resource::{Change, Destroy, Move, Plan, Resource, State};
 
@@ -62,6 +70,21 @@ pub trait Provider: Send + Sync + 'static {
     fn functions(&self) -> Vec<Arc<dyn Function>> {
         Vec::new()
     }
+
+    /// The ephemeral resource types.
+    fn ephemeral_resources(&self) -> Vec<Arc<dyn EphemeralResource<Self::Client>>> {
+        Vec::new()
+    }
+
+    /// The resource types whose objects can be listed.
+    fn list_resources(&self) -> Vec<Arc<dyn ListResource<Self::Client>>> {
+        Vec::new()
+    }
+
+    /// The actions.
+    fn actions(&self) -> Vec<Arc<dyn Action<Self::Client>>> {
+        Vec::new()
+    }
 }
 
 /// What a provider is configured with.
@@ -71,6 +94,18 @@ pub struct Configure<'a> {
     pub config: &'a Value,
     /// Version of the tool, Terraform or OpenTofu; which of them cannot be told.
     pub tool_version: &'a str,
+    /// What the client can do.
+    pub capabilities: Capabilities,
+}
+
+/// What the client says it can do; what it says nothing about, it cannot. Whether it knows of a
+/// whole kind (functions, identities, lists, actions) it never says: it asks for what it knows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Capabilities {
+    /// It keeps write-only values out of its state.
+    pub write_only: bool,
+    /// What a plan kept it gives back when it plans once more while applying.
+    pub planned_private: bool,
 }
 
 /// What every operation has around it.
@@ -78,12 +113,26 @@ pub struct Configure<'a> {
 pub struct Context<C> {
     /// What `configure` made. None while validating, and when the configuration was not known.
     pub client: Option<Arc<C>>,
-    /// Cancelled when the user interrupts: stop waiting and return what is true by now.
+    /// Cancelled when the user interrupts, or nobody waits for the answer any more: stop waiting
+    /// and return what is true by now.
     pub cancel: CancellationToken,
     /// Names the request in logs and in reports of bugs.
     pub request_id: String,
-    /// Whether the client keeps write-only values out of its state.
-    pub write_only_allowed: bool,
+    /// What the client can do, as it said with this request; where a request has no place for
+    /// it, as it said when it configured the provider.
+    pub capabilities: Capabilities,
+}
+
+// Not derived: what is behind the pointer need not be `Clone`.
+impl<C> Clone for Context<C> {
+    fn clone(&self) -> Self {
+        Self {
+            client: self.client.clone(),
+            cancel: self.cancel.clone(),
+            request_id: self.request_id.clone(),
+            capabilities: self.capabilities,
+        }
+    }
 }
 
 impl<C> Context<C> {

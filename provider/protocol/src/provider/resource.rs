@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use super::Context;
 use crate::cty::{Path, Value};
 use crate::diagnostic::Diagnostics;
-use crate::schema::Schema;
+use crate::schema::{Identity, Schema};
 
 /// A managed resource type.
 ///
@@ -18,6 +18,19 @@ pub trait Resource<C: Send + Sync + 'static>: Send + Sync + 'static {
 
     /// What its block holds.
     fn schema(&self) -> Schema;
+
+    /// What identifies an object for good; none for a type that is known by import ids alone.
+    /// Clients that know of identities keep one beside each state; others never see it.
+    fn identity(&self) -> Option<Identity> {
+        None
+    }
+
+    /// The identity of the object that has this state: without more, its attributes of the same
+    /// names. Null where the state does not say it, unknown where a plan does not.
+    fn identify(&self, cx: &Context<C>, identity: &Identity, state: &Value) -> Value {
+        let _ = cx;
+        identity.in_state(state)
+    }
 
     /// Checks the configuration further than its schema does. No network: values may be
     /// unknown, and there is no client. Report everything that is wrong.
@@ -67,6 +80,26 @@ pub trait Resource<C: Send + Sync + 'static>: Send + Sync + 'static {
     /// diagnostic, which shows the form an id has.
     async fn import(&self, cx: &Context<C>, id: &str, diags: &mut Diagnostics) -> Option<State>;
 
+    /// The start of a state for the object of this identity; it is read next. Without more, the
+    /// state's attributes of the same names. Attributes that an import may leave out are null.
+    async fn import_identity(
+        &self,
+        cx: &Context<C>,
+        identity: &Value,
+        diags: &mut Diagnostics,
+    ) -> Option<State> {
+        let _ = (cx, diags);
+        Some(State::new(identity.clone()))
+    }
+
+    /// A configuration that describes the object as it is, for the client to print. It is made
+    /// by the [schema](crate::schema::Block::configuration) already; a resource that knows better what
+    /// people would write may change it.
+    fn generate(&self, state: &Value, config: Value) -> Value {
+        let _ = state;
+        config
+    }
+
     /// Brings a state of an older schema version to the current one.
     async fn upgrade(
         &self,
@@ -80,6 +113,25 @@ pub trait Resource<C: Send + Sync + 'static>: Send + Sync + 'static {
             format!(
                 "The state of this {} has version {version}, and this provider cannot read it. \
                  Remove it with `state rm` and import the object again.",
+                self.type_name()
+            ),
+        );
+        None
+    }
+
+    /// Brings an identity of an older version to the current one.
+    async fn upgrade_identity(
+        &self,
+        version: i64,
+        identity: &serde_json::Value,
+        diags: &mut Diagnostics,
+    ) -> Option<Value> {
+        let _ = identity;
+        diags.error(
+            "Identity is of an older version",
+            format!(
+                "The identity of this {} has version {version}, and this provider cannot read \
+                 it. Remove the resource with `state rm` and import the object again.",
                 self.type_name()
             ),
         );
@@ -135,6 +187,9 @@ pub struct Plan<'a> {
     pub planned: Value,
     /// What was kept beside the state, and will be given to create or update.
     pub private: Vec<u8>,
+    /// What the plan that is carried out now kept, when this one is made while applying. Only
+    /// clients with [`planned_private`](super::Capabilities::planned_private) give it back.
+    pub kept: Option<&'a [u8]>,
     /// Attributes whose change replaces the object; those the schema says are in it already.
     pub requires_replace: Vec<Path>,
 }
@@ -199,4 +254,7 @@ pub struct Move<'a> {
     pub state: &'a serde_json::Value,
     /// What was kept beside it.
     pub private: &'a [u8],
+    /// Its identity, by its own schema and that one's version; none when it has none, or the
+    /// client does not know of identities.
+    pub identity: Option<(i64, &'a serde_json::Value)>,
 }

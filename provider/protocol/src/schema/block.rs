@@ -3,7 +3,7 @@
 use indexmap::IndexMap;
 
 use super::{Attribute, AttributeType};
-use crate::cty::{Type, Value};
+use crate::cty::{Path, Type, Value};
 
 /// The attributes and blocks inside a pair of braces.
 #[derive(Clone, Debug, Default)]
@@ -88,11 +88,33 @@ impl Block {
         }
     }
 
+    /// Calls `visit` for every attribute inside, outer before inner.
+    pub(crate) fn each_attribute(&self, path: &Path, visit: &mut dyn FnMut(&Attribute, &Path)) {
+        each_of(&self.attributes, path, visit);
+        for (name, nested) in &self.blocks {
+            nested.block.each_attribute(&path.field(name), visit);
+        }
+    }
+
     pub(super) fn attribute_named(&self, names: &[&str]) -> Option<&Attribute> {
         let (first, rest) = names.split_first()?;
         match self.blocks.get(*first) {
             Some(nested) => nested.block.attribute_named(rest),
             None => attribute_below(self.attributes.get(*first)?, rest),
+        }
+    }
+}
+
+fn each_of(
+    attributes: &IndexMap<String, Attribute>,
+    path: &Path,
+    visit: &mut dyn FnMut(&Attribute, &Path),
+) {
+    for (name, attribute) in attributes {
+        let path = path.field(name);
+        visit(attribute, &path);
+        if let Some(nested) = attribute.as_nested() {
+            each_of(&nested.attributes, &path, visit);
         }
     }
 }

@@ -1,6 +1,8 @@
 //! The client's rules for schemas, so that a schema it would refuse fails in a test of ours.
 
-use super::{Attribute, AttributeType, Block, BlockNesting, NestedBlock, Nesting, Schema};
+use super::{
+    Attribute, AttributeType, Block, BlockNesting, Identity, Mode, NestedBlock, Nesting, Schema,
+};
 use crate::cty::{Path, Type, conform::conform};
 
 /// Root names that mean something else in a `resource` or `data` block.
@@ -19,6 +21,55 @@ pub fn resource(schema: &Schema) -> Vec<String> {
 #[must_use]
 pub fn provider(schema: &Schema) -> Vec<String> {
     reserved(schema, &RESERVED_IN_PROVIDER).into_iter().chain(schema.check()).collect()
+}
+
+/// What is wrong with an identity.
+#[must_use]
+pub fn identity(identity: &Identity) -> Vec<String> {
+    let mut checker = Checker::default();
+    for (name, attribute) in &identity.attributes {
+        let path = Path::attribute(name);
+        checker.name(name, &path);
+        let is_primitive = |ty: &Type| matches!(ty, Type::String | Type::Number | Type::Bool);
+        let is_flat = match &attribute.ty {
+            Type::List(element) => is_primitive(element),
+            ty => is_primitive(ty),
+        };
+        if !is_flat {
+            checker.problem(&path, "an identity holds primitives and lists of them");
+        }
+    }
+    if !identity.attributes.values().any(|attribute| attribute.required) {
+        checker.problems.push("an import must give something".to_owned());
+    }
+    checker.problems
+}
+
+/// The attributes that are computed where there is nobody to compute them: what has only a
+/// configuration. Those with a default are ours to fill in.
+#[must_use]
+pub fn no_computed(schema: &Schema) -> Vec<String> {
+    named(schema, "there is only a configuration, so nothing is computed", |attribute| {
+        attribute.mode == Mode::Computed
+            || (attribute.mode == Mode::OptionalComputed && attribute.default.is_none())
+    })
+}
+
+/// The attributes that are write-only where nothing is kept anyway.
+#[must_use]
+pub fn no_write_only(schema: &Schema) -> Vec<String> {
+    let problem = "nothing is kept, so nothing is write-only";
+    named(schema, problem, |attribute| attribute.write_only)
+}
+
+fn named(schema: &Schema, problem: &str, is_wrong: impl Fn(&Attribute) -> bool) -> Vec<String> {
+    let mut paths = Vec::new();
+    schema.block.each_attribute(&Path::root(), &mut |attribute, path| {
+        if is_wrong(attribute) {
+            paths.push(format!("{path}: {problem}"));
+        }
+    });
+    paths
 }
 
 fn reserved(schema: &Schema, names: &[&str]) -> Vec<String> {

@@ -7,10 +7,13 @@ mod attribute;
 mod block;
 pub mod check;
 pub mod docs;
+mod generate;
+mod identity;
 mod wire;
 
 pub use attribute::{Attribute, AttributeType, Equal, Mode, Nested, Nesting, Validate};
 pub use block::{Block, BlockNesting, NestedBlock};
+pub use identity::{Identity, IdentityAttribute};
 
 use crate::cty::{Path, Step, Type};
 

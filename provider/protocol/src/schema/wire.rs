@@ -9,6 +9,25 @@ impl Schema {
         block.version = self.version;
         wire::Schema { version: self.version, block: Some(block) }
     }
+
+    /// Of something that has a configuration and nothing else: no provider gives it values, so a
+    /// default is only ever ours to know.
+    pub(crate) fn to_wire_config(&self) -> wire::Schema {
+        let mut schema = self.to_wire();
+        schema.block.iter_mut().for_each(not_computed);
+        schema
+    }
+}
+
+fn not_computed(block: &mut wire::schema::Block) {
+    block.attributes.iter_mut().for_each(attribute_not_computed);
+    block.block_types.iter_mut().filter_map(|nested| nested.block.as_mut()).for_each(not_computed);
+}
+
+fn attribute_not_computed(attribute: &mut wire::schema::Attribute) {
+    attribute.computed &= !attribute.optional;
+    let nested = attribute.nested_type.iter_mut().flat_map(|nested| &mut nested.attributes);
+    nested.for_each(attribute_not_computed);
 }
 
 impl Block {

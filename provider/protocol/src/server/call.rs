@@ -1,82 +1,62 @@
 //! What every RPC has around it: a span, its duration in the log, and a net under panics.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use futures::future::BoxFuture;
+use futures::{Stream, StreamExt as _};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::codegen::BoxStream;
 use tonic::{Request, Response, Status};
 use tracing::Instrument as _;
 
 use super::Server;
+use super::message::{Ask, Event, Reply};
 use crate::diagnostic::Diagnostics;
 use crate::plugin::panics::{Panic, catch};
 use crate::provider::{Context, Provider};
-use crate::wire::tfplugin6 as wire;
-
-/// An answer that can say what went wrong. Its default is one that says nothing else.
-pub(super) trait Reply: Default + Send {
-    fn tell(&mut self, diags: &Diagnostics);
-}
-
-macro_rules! replies {
-    ($($message:ident),+) => {$(
-        impl Reply for wire::$message::Response {
-            fn tell(&mut self, diags: &Diagnostics) {
-                self.diagnostics = diags.to_wire();
-            }
-        }
-    )+};
-}
-
-replies!(
-    get_metadata,
-    get_provider_schema,
-    get_resource_identity_schemas,
-    get_functions,
-    validate_provider_config,
-    validate_resource_config,
-    validate_data_resource_config,
-    configure_provider,
-    upgrade_resource_state,
-    read_resource,
-    plan_resource_change,
-    apply_resource_change,
-    import_resource_state,
-    move_resource_state,
-    read_data_source
-);
-
-impl Reply for wire::stop_provider::Response {
-    fn tell(&mut self, diags: &Diagnostics) {
-        self.error = texts(diags);
-    }
-}
-
-impl Reply for wire::call_function::Response {
-    fn tell(&mut self, diags: &Diagnostics) {
-        // A function that fails says so in its own error; what is told here is told beside it.
-        if diags.has_errors() {
-            let error = wire::FunctionError { text: texts(diags), function_argument: None };
-            self.error = Some(error);
-        }
-    }
-}
-
-fn texts(diags: &Diagnostics) -> String {
-    let texts: Vec<String> =
-        diags.iter().map(|diag| format!("{}: {}", diag.summary, diag.detail)).collect();
-    texts.join("\n")
-}
 
 /// Numbers the requests of this process; with its id, names them in logs.
 static REQUESTS: AtomicU64 = AtomicU64::new(1);
+/// Events of a stream that wait for the client to read them.
+const BACKLOG: usize = 1;
+
+/// Where the events of a stream go. An error is told when the client reads them no more.
+pub(super) type Outlet<E> = mpsc::Sender<Result<E, Status>>;
+
+/// One RPC.
+struct Call<C> {
+    rpc: &'static str,
+    /// The resource type or function that it is about.
+    subject: String,
+    cx: Context<C>,
+}
 
 impl<P: Provider> Server<P> {
-    /// Answers one RPC. `subject` is the resource type or function it is about.
-    pub(super) async fn answer<Q, R: Reply>(
+    fn call<Q: Ask>(&self, rpc: &'static str, request: &Q) -> Call<P::Client> {
+        let number = REQUESTS.fetch_add(1, Ordering::Relaxed);
+        let request_id = format!("{:x}-{number:x}", std::process::id());
+        let cx = self.context(request_id, request.capabilities());
+        Call { rpc, subject: request.subject().to_owned(), cx }
+    }
+
+    fn span(&self, call: &Call<P::Client>) -> tracing::Span {
+        tracing::debug_span!(
+            "rpc",
+            tf_rpc = call.rpc,
+            tf_req_id = call.cx.request_id,
+            tf_resource_type = call.subject,
+            tf_provider_addr = self.provider.address(),
+            tf_proto_version = "6",
+        )
+    }
+
+    /// Answers an RPC that has one answer.
+    pub(super) async fn answer<Q: Ask, R: Reply>(
         &self,
         rpc: &'static str,
-        subject: impl Fn(&Q) -> &str,
         request: Request<Q>,
         body: impl for<'c> FnOnce(
             &'c Self,
@@ -85,50 +65,97 @@ impl<P: Provider> Server<P> {
             &'c mut Diagnostics,
         ) -> BoxFuture<'c, Option<R>>,
     ) -> Result<Response<R>, Status> {
-        let number = REQUESTS.fetch_add(1, Ordering::Relaxed);
-        let context = self.context(format!("{:x}-{number:x}", std::process::id()));
         let request = request.into_inner();
-        let subject = subject(&request).to_owned();
-        let span = tracing::debug_span!(
-            "rpc",
-            tf_rpc = rpc,
-            tf_req_id = context.request_id,
-            tf_resource_type = subject,
-            tf_provider_addr = self.provider.address(),
-            tf_proto_version = "6",
-        );
+        let call = self.call(rpc, &request);
+        let span = self.span(&call);
         let answer = async {
-            let started = Instant::now();
             let mut diags = Diagnostics::new();
-            let caught = catch(body(self, request, &context, &mut diags)).await;
-            let mut reply = match caught {
-                Ok(reply) => reply.unwrap_or_default(),
-                Err(panic) => {
-                    tracing::error!(panic = %panic, backtrace = panic.backtrace, "panic");
-                    diags.push(crash(rpc, &subject, &context.request_id, &panic));
-                    R::default()
-                }
-            };
+            let reply = call.run(body(self, request, &call.cx, &mut diags)).await;
+            let reply = reply.unwrap_or_else(|crash| {
+                diags.push(crash);
+                None
+            });
+            let mut reply = reply.unwrap_or_default();
             reply.tell(&diags);
-            let errors = diags.has_errors();
-            let duration = started.elapsed().as_millis();
-            tracing::debug!(tf_req_duration_ms = duration, failed = errors, "served");
             Ok(Response::new(reply))
         };
         answer.instrument(span).await
     }
+
+    /// Answers an RPC that has a stream of answers. It goes on when the client reads no more,
+    /// with its context cancelled, so that it can end as it should.
+    pub(super) fn stream<Q: Ask, E: Event>(
+        self: &Arc<Self>,
+        rpc: &'static str,
+        request: Request<Q>,
+        body: impl for<'c> FnOnce(
+            &'c Self,
+            Q,
+            &'c Context<P::Client>,
+            &'c Outlet<E>,
+            &'c mut Diagnostics,
+        ) -> BoxFuture<'c, ()>
+        + Send
+        + 'static,
+    ) -> Result<Response<BoxStream<E>>, Status> {
+        let request = request.into_inner();
+        let mut call = self.call(rpc, &request);
+        let span = self.span(&call);
+        let cancel = call.cx.cancel.child_token();
+        call.cx.cancel = cancel.clone();
+        let (outlet, events) = mpsc::channel(BACKLOG);
+        let server = Arc::clone(self);
+        let answer = async move {
+            let mut diags = Diagnostics::new();
+            let done = call.run(body(&server, request, &call.cx, &outlet, &mut diags)).await;
+            if let Err(crash) = done {
+                diags.push(crash);
+            }
+            if let Some(last) = E::last(&diags) {
+                // A client that is gone needs no last word.
+                drop(outlet.send(Ok(last)).await);
+            }
+        };
+        tokio::spawn(answer.instrument(span));
+        let events = until_dropped(ReceiverStream::new(events), cancel.drop_guard());
+        Ok(Response::new(events.boxed()))
+    }
 }
 
-fn crash(rpc: &str, subject: &str, request_id: &str, panic: &Panic) -> crate::Diagnostic {
-    let about = if subject.is_empty() { String::new() } else { format!(" of {subject}") };
-    crate::Diagnostic {
-        severity: crate::Severity::Error,
-        summary: "Bug in the provider".to_owned(),
-        detail: format!(
-            "The provider failed in {rpc}{about}: {panic}. This is never the fault of the \
-             configuration: please report it, with the log of a run with TF_LOG=debug. \
-             The request is {request_id}."
-        ),
-        path: crate::cty::Path::root(),
+/// The events, with something that is dropped when nobody reads them any more.
+fn until_dropped<S: Stream>(events: S, guard: impl Send) -> impl Stream<Item = S::Item> {
+    events.map(move |event| {
+        let _kept: &_ = &guard;
+        event
+    })
+}
+
+impl<C> Call<C> {
+    /// Runs it to its end, or to its panic.
+    async fn run<T>(&self, body: impl Future<Output = T>) -> Result<T, crate::Diagnostic> {
+        let started = Instant::now();
+        let caught = catch(body).await;
+        let duration = started.elapsed().as_millis();
+        tracing::debug!(tf_req_duration_ms = duration, panicked = caught.is_err(), "served");
+        caught.map_err(|panic| {
+            tracing::error!(place = panic.place(), backtrace = panic.backtrace, "panic");
+            self.crash(&panic)
+        })
+    }
+
+    fn crash(&self, panic: &Panic) -> crate::Diagnostic {
+        let Self { rpc, subject, cx } = self;
+        let about = if subject.is_empty() { String::new() } else { format!(" of {subject}") };
+        crate::Diagnostic {
+            severity: crate::Severity::Error,
+            summary: "Bug in the provider".to_owned(),
+            detail: format!(
+                "The provider failed in {rpc}{about}: {panic}. This is never the fault of the \
+                 configuration: please report it, with the log of a run with TF_LOG=debug. \
+                 The request is {}.",
+                cx.request_id
+            ),
+            path: crate::cty::Path::root(),
+        }
     }
 }

@@ -1,9 +1,9 @@
 //! Planning and applying changes of managed resources.
 
 use super::Server;
+use super::identity::{decode_identity, identify};
 use super::registry::Entry;
 use super::state::{no_reason, unknown_in_state};
-use super::validate::write_only_allowed;
 use crate::cty::{Path, Value};
 use crate::diagnostic::Diagnostics;
 use crate::plan::{self, Violation};
@@ -21,18 +21,18 @@ impl<P: Provider> Server<P> {
         let prior = entry.typed.decode(request.prior_state.as_ref(), diags)?;
         let proposed = entry.typed.decode(request.proposed_new_state.as_ref(), diags)?;
         let config = entry.typed.decode(request.config.as_ref(), diags)?;
+        let identity = decode_identity(entry, request.prior_identity.as_ref(), diags)?;
         let private = request.prior_private;
         if proposed.is_null() {
             let destroy = Destroy { state: &prior, private: &private };
             entry.item.plan_destroy(cx, destroy, diags).await;
-            return planned(entry, &Value::Null, &[], private, diags);
+            return Some(plan_resource_change::Response {
+                planned_state: entry.typed.encode(&Value::Null, diags),
+                planned_private: private,
+                planned_identity: request.prior_identity,
+                ..plan_resource_change::Response::default()
+            });
         }
-        let cx = Context {
-            client: cx.client.clone(),
-            cancel: cx.cancel.clone(),
-            request_id: cx.request_id.clone(),
-            write_only_allowed: write_only_allowed(request.client_capabilities.as_ref()),
-        };
         let made = plan::plan(&entry.typed.schema, &prior, proposed, &config);
         let made =
             diags.take(Path::root(), "Bug in the provider: default of another type", made)?;
@@ -41,16 +41,25 @@ impl<P: Provider> Server<P> {
             config: &config,
             planned: made.value,
             private,
+            kept: Some(request.planned_private.as_slice()).filter(|kept| !kept.is_empty()),
             requires_replace: made.requires_replace,
         };
-        entry.item.plan(&cx, &mut plan, diags).await;
+        entry.item.plan(cx, &mut plan, diags).await;
         let Plan { planned: value, private, requires_replace, .. } = plan;
         let mut value = entry.typed.conform(value, diags)?;
         plan::strip_write_only(&entry.typed.schema.block, &mut value);
         let found = plan::plan_violations(&entry.typed.schema.block, &prior, &config, &value);
         broken("Bug in the provider: invalid plan", found, diags);
         let paths = replaced(entry, &value, &prior, requires_replace);
-        planned(entry, &value, &paths, private, diags)
+        // A new object may get another identity than the one that is replaced.
+        let before = if prior.is_null() { &Value::Null } else { &identity };
+        Some(plan_resource_change::Response {
+            planned_state: entry.typed.encode(&value, diags),
+            requires_replace: paths.iter().map(Path::to_wire).collect(),
+            planned_private: private,
+            planned_identity: identify(entry, cx, &value, before, diags),
+            ..plan_resource_change::Response::default()
+        })
     }
 
     pub(super) async fn apply_change(
@@ -63,6 +72,9 @@ impl<P: Provider> Server<P> {
         let prior = entry.typed.decode(request.prior_state.as_ref(), diags)?;
         let planned = entry.typed.decode(request.planned_state.as_ref(), diags)?;
         let config = entry.typed.decode(request.config.as_ref(), diags)?;
+        let identity = decode_identity(entry, request.planned_identity.as_ref(), diags)?;
+        // Of an object that was only planned, nobody knows yet which it is.
+        let identity = if identity.is_wholly_known() { identity } else { Value::Null };
         let private = request.planned_private;
         let state = if planned.is_null() {
             let destroy = Destroy { state: &prior, private: &private };
@@ -87,25 +99,11 @@ impl<P: Provider> Server<P> {
         };
         Some(apply_resource_change::Response {
             new_state: entry.typed.encode(&state.value, diags),
+            new_identity: identify(entry, cx, &state.value, &identity, diags),
             private: state.private,
             ..apply_resource_change::Response::default()
         })
     }
-}
-
-fn planned<C>(
-    entry: &Entry<dyn Resource<C>>,
-    value: &Value,
-    paths: &[Path],
-    private: Vec<u8>,
-    diags: &mut Diagnostics,
-) -> Option<plan_resource_change::Response> {
-    Some(plan_resource_change::Response {
-        planned_state: entry.typed.encode(value, diags),
-        requires_replace: paths.iter().map(Path::to_wire).collect(),
-        planned_private: private,
-        ..plan_resource_change::Response::default()
-    })
 }
 
 /// The paths that the schema and the resource name, as far as something changes there. The

@@ -4,7 +4,7 @@ use std::sync::PoisonError;
 
 use tokio_util::sync::CancellationToken;
 
-use super::Server;
+use super::{Configured, Server};
 use crate::diagnostic::Diagnostics;
 use crate::provider::{Configure, Context, Provider};
 use crate::wire::tfplugin6::{configure_provider, stop_provider};
@@ -13,14 +13,19 @@ impl<P: Provider> Server<P> {
     pub(super) async fn configure(
         &self,
         request: configure_provider::Request,
-        _: &Context<P::Client>,
+        cx: &Context<P::Client>,
         diags: &mut Diagnostics,
     ) -> Option<configure_provider::Response> {
         self.forget_stop();
         let config = self.offer().provider.decode(request.config.as_ref(), diags)?;
-        let configure = Configure { config: &config, tool_version: &request.terraform_version };
+        let configure = Configure {
+            config: &config,
+            tool_version: &request.terraform_version,
+            capabilities: cx.capabilities,
+        };
         let client = self.provider.configure(configure, diags).await;
-        *self.client.write().unwrap_or_else(PoisonError::into_inner) = client;
+        let configured = Configured { client, capabilities: cx.capabilities };
+        *self.configured.write().unwrap_or_else(PoisonError::into_inner) = configured;
         Some(configure_provider::Response::default())
     }
 

@@ -4,11 +4,19 @@
 use std::collections::HashMap;
 
 use super::Server;
-use super::registry::Entry;
+use super::registry::Entries;
 use crate::diagnostic::Diagnostics;
 use crate::provider::{Context, Function, Parameter, Provider};
+use crate::schema::Schema;
 use crate::wire::tfplugin6 as wire;
 use crate::wire::tfplugin6::get_metadata as metadata;
+
+macro_rules! names {
+    ($entries:expr, $metadata:ident) => {{
+        let names = $entries.keys();
+        names.map(|name| metadata::$metadata { type_name: (*name).to_owned() }).collect()
+    }};
+}
 
 impl<P: Provider> Server<P> {
     pub(super) async fn metadata(
@@ -18,14 +26,14 @@ impl<P: Provider> Server<P> {
         _: &mut Diagnostics,
     ) -> Option<metadata::Response> {
         let offer = self.offer();
-        let resource = |name: &&str| metadata::ResourceMetadata { type_name: (*name).to_owned() };
-        let data = |name: &&str| metadata::DataSourceMetadata { type_name: (*name).to_owned() };
-        let function = |name: &&str| metadata::FunctionMetadata { name: (*name).to_owned() };
         Some(metadata::Response {
             server_capabilities: Some(capabilities()),
-            resources: offer.resources.keys().map(resource).collect(),
-            data_sources: offer.data_sources.keys().map(data).collect(),
-            functions: offer.functions.keys().map(function).collect(),
+            resources: names!(offer.resources, ResourceMetadata),
+            data_sources: names!(offer.data_sources, DataSourceMetadata),
+            functions: offer.functions.keys().map(|name| function_name(name)).collect(),
+            ephemeral_resources: names!(offer.ephemerals, EphemeralMetadata),
+            list_resources: names!(offer.lists, ListResourceMetadata),
+            actions: names!(offer.actions, ActionMetadata),
             ..metadata::Response::default()
         })
     }
@@ -38,22 +46,18 @@ impl<P: Provider> Server<P> {
     ) -> Option<wire::get_provider_schema::Response> {
         let offer = self.offer();
         Some(wire::get_provider_schema::Response {
-            provider: Some(offer.provider.schema.to_wire()),
-            resource_schemas: schemas(&offer.resources),
-            data_source_schemas: schemas(&offer.data_sources),
+            provider: Some(offer.provider.schema.to_wire_config()),
+            resource_schemas: schemas(&offer.resources, Schema::to_wire),
+            data_source_schemas: schemas(&offer.data_sources, Schema::to_wire),
             functions: self.wire_functions(),
+            ephemeral_resource_schemas: schemas(&offer.ephemerals, Schema::to_wire),
+            list_resource_schemas: schemas(&offer.lists, Schema::to_wire_config),
+            action_schemas: schemas(&offer.actions, |schema| wire::ActionSchema {
+                schema: Some(schema.to_wire_config()),
+            }),
             server_capabilities: Some(capabilities()),
             ..wire::get_provider_schema::Response::default()
         })
-    }
-
-    pub(super) async fn identity_schemas(
-        &self,
-        _: wire::get_resource_identity_schemas::Request,
-        _: &Context<P::Client>,
-        _: &mut Diagnostics,
-    ) -> Option<wire::get_resource_identity_schemas::Response> {
-        Some(wire::get_resource_identity_schemas::Response::default())
     }
 
     pub(super) async fn functions(
@@ -78,15 +82,20 @@ fn capabilities() -> wire::ServerCapabilities {
         plan_destroy: true,
         get_provider_schema_optional: true,
         move_resource_state: true,
-        generate_resource_config: false,
+        generate_resource_config: true,
     }
 }
 
-fn schemas<T: ?Sized>(
-    entries: &std::collections::BTreeMap<&'static str, Entry<T>>,
-) -> HashMap<String, wire::Schema> {
+fn schemas<T: ?Sized, S>(
+    entries: &Entries<T>,
+    to_wire: impl Fn(&Schema) -> S,
+) -> HashMap<String, S> {
     let entries = entries.iter();
-    entries.map(|(name, entry)| ((*name).to_owned(), entry.typed.schema.to_wire())).collect()
+    entries.map(|(name, entry)| ((*name).to_owned(), to_wire(&entry.typed.schema))).collect()
+}
+
+fn function_name(name: &str) -> metadata::FunctionMetadata {
+    metadata::FunctionMetadata { name: name.to_owned() }
 }
 
 fn function(function: &dyn Function) -> wire::Function {

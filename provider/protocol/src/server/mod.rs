@@ -1,52 +1,69 @@
 //! The provider's service: every RPC of the protocol that this crate answers.
 //!
 //! `rpc` is the service itself, one line for each RPC; `call` is what all of them have around
-//! them; the other modules do the work, one for each family. What is not built yet (identity,
-//! lists, ephemeral resources, actions, state stores) answers `Unimplemented`, which is what a
-//! client expects of a provider that offers none.
+//! them, `message` what their messages have in common; the other modules do the work, one for
+//! each family. Deferred answers are never given, and state stores are refused.
 
+mod action;
 mod call;
 mod change;
 mod configure;
 mod data;
 mod describe;
+mod ephemeral;
 mod function;
+mod generate;
+mod identity;
+mod list;
+mod message;
 mod registry;
 mod rpc;
 mod state;
+mod store;
 mod validate;
 
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use tokio_util::sync::CancellationToken;
 
-use crate::provider::{Context, Provider};
+use crate::provider::{Capabilities, Context, Provider};
 use registry::Registry;
+pub(crate) use rpc::Service;
 
-/// A provider as a service.
+/// A provider, and what it was told.
 pub(crate) struct Server<P: Provider> {
     provider: P,
     registry: Registry<P::Client>,
-    client: RwLock<Option<Arc<P::Client>>>,
+    configured: RwLock<Configured<P::Client>>,
     stop: Mutex<CancellationToken>,
 }
 
+/// What the last configuration made.
+struct Configured<C> {
+    client: Option<Arc<C>>,
+    capabilities: Capabilities,
+}
+
 impl<P: Provider> Server<P> {
-    pub(crate) fn new(provider: P) -> Self {
+    fn new(provider: P) -> Self {
         Self {
             provider,
             registry: Registry::default(),
-            client: RwLock::default(),
+            configured: RwLock::new(Configured {
+                client: None,
+                capabilities: Capabilities::default(),
+            }),
             stop: Mutex::default(),
         }
     }
 
-    fn context(&self, request_id: String) -> Context<P::Client> {
+    fn context(&self, request_id: String, said: Option<Capabilities>) -> Context<P::Client> {
+        let configured = self.configured.read().unwrap_or_else(PoisonError::into_inner);
         Context {
-            client: self.client.read().unwrap_or_else(PoisonError::into_inner).clone(),
+            client: configured.client.clone(),
             cancel: self.stop.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             request_id,
-            write_only_allowed: false,
+            capabilities: said.unwrap_or(configured.capabilities),
         }
     }
 }

@@ -9,8 +9,10 @@ use crate::cty::conform::conform;
 use crate::cty::json::{self, Extra};
 use crate::cty::{Type, Value, msgpack};
 use crate::diagnostic::Diagnostics;
-use crate::provider::{DataSource, Function, Provider, Resource};
-use crate::schema::Schema;
+use crate::provider::{
+    Action, DataSource, EphemeralResource, Function, ListResource, Provider, Resource,
+};
+use crate::schema::{Identity, Schema};
 use crate::wire::tfplugin6::DynamicValue;
 
 /// A schema with the type it implies.
@@ -84,19 +86,41 @@ pub(super) fn encode(value: &Value, ty: &Type, diags: &mut Diagnostics) -> Optio
     Some(DynamicValue { msgpack, json: Vec::new() })
 }
 
+/// An identity's schema with the type it implies.
+pub(super) struct TypedIdentity {
+    pub(super) schema: Identity,
+    pub(super) ty: Type,
+}
+
 /// Something the provider offers, with its schema.
 pub(super) struct Entry<T: ?Sized> {
     pub(super) item: Arc<T>,
     pub(super) typed: Typed,
+    /// Of a resource that has one.
+    pub(super) identity: Option<TypedIdentity>,
 }
 
-type Entries<T> = BTreeMap<&'static str, Entry<T>>;
+impl<T: ?Sized> Entry<T> {
+    fn new(item: Arc<T>, schema: Schema) -> Self {
+        Self { item, typed: Typed::new(schema), identity: None }
+    }
+
+    fn identity(self, identity: Option<Identity>) -> Self {
+        let identity = identity.map(|schema| TypedIdentity { ty: schema.ty(), schema });
+        Self { identity, ..self }
+    }
+}
+
+pub(super) type Entries<T> = BTreeMap<&'static str, Entry<T>>;
 
 pub(super) struct Offer<C> {
     pub(super) provider: Typed,
     pub(super) resources: Entries<dyn Resource<C>>,
     pub(super) data_sources: Entries<dyn DataSource<C>>,
     pub(super) functions: BTreeMap<&'static str, Arc<dyn Function>>,
+    pub(super) ephemerals: Entries<dyn EphemeralResource<C>>,
+    pub(super) lists: Entries<dyn ListResource<C>>,
+    pub(super) actions: Entries<dyn Action<C>>,
 }
 
 pub(super) struct Registry<C>(OnceLock<Offer<C>>);
@@ -107,26 +131,55 @@ impl<C> Default for Registry<C> {
     }
 }
 
+/// What makes an entry, under its name, of anything with a name and a schema.
+macro_rules! entry {
+    () => {
+        |item| {
+            let (name, schema) = (item.type_name(), item.schema());
+            (name, Entry::new(item, schema))
+        }
+    };
+}
+
 impl<C: Send + Sync + 'static> Registry<C> {
     fn get<P: Provider<Client = C>>(&self, provider: &P) -> &Offer<C> {
         self.0.get_or_init(|| {
             let resources = provider.resources().into_iter().map(|item| {
-                let typed = Typed::new(item.schema());
-                (item.type_name(), Entry { item, typed })
+                let (name, schema, identity) = (item.type_name(), item.schema(), item.identity());
+                (name, Entry::new(item, schema).identity(identity))
             });
-            let data_sources = provider.data_sources().into_iter().map(|item| {
-                let typed = Typed::new(item.schema());
-                (item.type_name(), Entry { item, typed })
-            });
-            let functions = provider.functions().into_iter().map(|item| (item.name(), item));
+            let data_sources = provider.data_sources().into_iter();
+            let ephemerals = provider.ephemeral_resources().into_iter();
+            let lists = provider.list_resources().into_iter();
+            let actions = provider.actions().into_iter();
             Offer {
                 provider: Typed::new(provider.schema()),
                 resources: resources.collect(),
-                data_sources: data_sources.collect(),
-                functions: functions.collect(),
+                data_sources: data_sources.map(entry!()).collect(),
+                functions: provider
+                    .functions()
+                    .into_iter()
+                    .map(|item| (item.name(), item))
+                    .collect(),
+                ephemerals: ephemerals.map(entry!()).collect(),
+                lists: lists.map(entry!()).collect(),
+                actions: actions.map(entry!()).collect(),
             }
         })
     }
+}
+
+macro_rules! find {
+    ($($method:ident: $kind:ident in $entries:ident, $what:literal;)+) => {$(
+        pub(super) fn $method(
+            &self,
+            type_name: &str,
+            diags: &mut Diagnostics,
+        ) -> Option<&Entry<dyn $kind<P::Client>>> {
+            let found = self.offer().$entries.get(type_name);
+            found.or_else(|| missing($what, type_name, diags))
+        }
+    )+};
 }
 
 impl<P: Provider> super::Server<P> {
@@ -134,22 +187,12 @@ impl<P: Provider> super::Server<P> {
         self.registry.get(&self.provider)
     }
 
-    pub(super) fn resource(
-        &self,
-        type_name: &str,
-        diags: &mut Diagnostics,
-    ) -> Option<&Entry<dyn Resource<P::Client>>> {
-        let found = self.offer().resources.get(type_name);
-        found.or_else(|| missing("resource", type_name, diags))
-    }
-
-    pub(super) fn data_source(
-        &self,
-        type_name: &str,
-        diags: &mut Diagnostics,
-    ) -> Option<&Entry<dyn DataSource<P::Client>>> {
-        let found = self.offer().data_sources.get(type_name);
-        found.or_else(|| missing("data source", type_name, diags))
+    find! {
+        resource: Resource in resources, "resource";
+        data_source: DataSource in data_sources, "data source";
+        ephemeral: EphemeralResource in ephemerals, "ephemeral resource";
+        list_resource: ListResource in lists, "list resource";
+        action: Action in actions, "action";
     }
 }
 

@@ -8,9 +8,27 @@ use crate::plan;
 use crate::provider::{Context, Provider};
 use crate::schema::Schema;
 use crate::wire::tfplugin6::{
-    ClientCapabilities, validate_data_resource_config, validate_provider_config,
-    validate_resource_config,
+    validate_action_config, validate_data_resource_config, validate_ephemeral_resource_config,
+    validate_list_resource_config, validate_provider_config, validate_resource_config,
 };
+
+/// A method that validates by a schema and then asks what has it.
+macro_rules! validate {
+    ($($method:ident: $message:ident by $find:ident;)+) => {$(
+        pub(super) async fn $method(
+            &self,
+            request: $message::Request,
+            cx: &Context<P::Client>,
+            diags: &mut Diagnostics,
+        ) -> Option<$message::Response> {
+            let entry = self.$find(&request.type_name, diags)?;
+            let config = entry.typed.decode(request.config.as_ref(), diags)?;
+            by_schema(&entry.typed.schema, &config, true, diags);
+            entry.item.validate(&offline(cx), &config, diags).await;
+            Some($message::Response::default())
+        }
+    )+};
+}
 
 impl<P: Provider> Server<P> {
     pub(super) async fn validate_provider(
@@ -26,6 +44,8 @@ impl<P: Provider> Server<P> {
         Some(validate_provider_config::Response::default())
     }
 
+    /// The only ones that are kept, so the only ones whose write-only values need a client that
+    /// keeps them out.
     pub(super) async fn validate_resource(
         &self,
         request: validate_resource_config::Request,
@@ -34,38 +54,22 @@ impl<P: Provider> Server<P> {
     ) -> Option<validate_resource_config::Response> {
         let entry = self.resource(&request.type_name, diags)?;
         let config = entry.typed.decode(request.config.as_ref(), diags)?;
-        let allowed = write_only_allowed(request.client_capabilities.as_ref());
-        by_schema(&entry.typed.schema, &config, allowed, diags);
-        entry.item.validate(&offline(cx, allowed), &config, diags).await;
+        by_schema(&entry.typed.schema, &config, cx.capabilities.write_only, diags);
+        entry.item.validate(&offline(cx), &config, diags).await;
         Some(validate_resource_config::Response::default())
     }
 
-    pub(super) async fn validate_data(
-        &self,
-        request: validate_data_resource_config::Request,
-        cx: &Context<P::Client>,
-        diags: &mut Diagnostics,
-    ) -> Option<validate_data_resource_config::Response> {
-        let entry = self.data_source(&request.type_name, diags)?;
-        let config = entry.typed.decode(request.config.as_ref(), diags)?;
-        by_schema(&entry.typed.schema, &config, true, diags);
-        entry.item.validate(&offline(cx, true), &config, diags).await;
-        Some(validate_data_resource_config::Response::default())
+    validate! {
+        validate_data: validate_data_resource_config by data_source;
+        validate_ephemeral: validate_ephemeral_resource_config by ephemeral;
+        validate_list: validate_list_resource_config by list_resource;
+        validate_action: validate_action_config by action;
     }
-}
-
-pub(super) fn write_only_allowed(capabilities: Option<&ClientCapabilities>) -> bool {
-    capabilities.is_some_and(|client| client.write_only_attributes_allowed)
 }
 
 /// Without the client, so that a check cannot come to depend on it.
-fn offline<C>(cx: &Context<C>, write_only_allowed: bool) -> Context<C> {
-    Context {
-        client: None,
-        cancel: cx.cancel.clone(),
-        request_id: cx.request_id.clone(),
-        write_only_allowed,
-    }
+fn offline<C>(cx: &Context<C>) -> Context<C> {
+    Context { client: None, ..cx.clone() }
 }
 
 fn by_schema(schema: &Schema, config: &Value, write_only_allowed: bool, diags: &mut Diagnostics) {

@@ -5,7 +5,7 @@ use provider_protocol::Diagnostics;
 use provider_protocol::cty::conform::conform;
 use provider_protocol::cty::{Type, Value};
 use provider_protocol::plan::{plan, plan_violations, proposed_new};
-use provider_protocol::provider::{Context, Plan, Provider as _, Resource};
+use provider_protocol::provider::{Capabilities, Context, Plan, Provider as _, Resource};
 use provider_protocol::schema::{Attribute, AttributeType, Block, Mode, Schema};
 use provider_resources::{Lockstep, Session};
 
@@ -104,7 +104,7 @@ fn unconfigured() -> Context<Session> {
         client: None,
         cancel: Default::default(),
         request_id: "test".to_owned(),
-        write_only_allowed: true,
+        capabilities: Capabilities { write_only: true, ..Capabilities::default() },
     }
 }
 
@@ -122,6 +122,7 @@ async fn planned(
         config,
         planned: made.value,
         private: Vec::new(),
+        kept: None,
         requires_replace: made.requires_replace,
     };
     resource.plan(&unconfigured(), &mut plan, &mut Diagnostics::new()).await;

@@ -1,110 +1,16 @@
-//! A small provider that keeps notes as files in a directory: one resource with everything a
-//! resource can do, a data source and a function. The tests of this crate run it under a real
-//! client.
-//!
-//! A note misbehaves on request, by its body: `panic` panics when it is created, `half` is
-//! created but reports an error, `lie` comes back changed, `wait` waits to be interrupted.
-
-use std::path::PathBuf;
-use std::process::ExitCode;
-use std::sync::Arc;
+//! The resource: a note.
 
 use async_trait::async_trait;
+use provider_protocol::Diagnostics;
 use provider_protocol::cty::{Path, Type, Value, json};
 use provider_protocol::provider::{
-    Change, Configure, Context, DataSource, Destroy, Field, Function, FunctionError, Parameter,
-    Plan, Provider, Reader, Resource, Signature, State, duplicates,
+    Change, Context, Destroy, Field, Plan, Reader, Resource, State, duplicates,
 };
-use provider_protocol::schema::{Attribute, Block, NestedBlock, Schema};
-use provider_protocol::{Diagnostics, serve};
+use provider_protocol::schema::{Attribute, Block, Identity, NestedBlock, Schema};
 
-fn main() -> ExitCode {
-    serve(Notes)
-}
+use super::Shelf;
 
-struct Notes;
-
-/// Where the notes are.
-struct Shelf {
-    directory: PathBuf,
-}
-
-#[async_trait]
-impl Provider for Notes {
-    type Client = Shelf;
-
-    fn address(&self) -> &'static str {
-        "acme/notes"
-    }
-
-    fn schema(&self) -> Schema {
-        let directory = "Directory of the notes. Environment: `NOTES_DIRECTORY`.";
-        Schema::new(Block::new().attribute("directory", Attribute::string().describe(directory)))
-    }
-
-    async fn configure(
-        &self,
-        request: Configure<'_>,
-        diags: &mut Diagnostics,
-    ) -> Option<Arc<Shelf>> {
-        let directory = match Reader::root(request.config).string("directory") {
-            Field::Unknown => {
-                diags.warning_at(
-                    Path::attribute("directory"),
-                    "Directory is not known yet",
-                    "Notes are planned without a look at those that are there.",
-                );
-                return None;
-            }
-            Field::Known(directory) => PathBuf::from(directory),
-            Field::Null => {
-                let Some(directory) = std::env::var_os("NOTES_DIRECTORY") else {
-                    diags.error_at(
-                        Path::attribute("directory"),
-                        "No directory",
-                        "Set directory in the provider block, or NOTES_DIRECTORY.",
-                    );
-                    return None;
-                };
-                PathBuf::from(directory)
-            }
-        };
-        Some(Arc::new(Shelf { directory }))
-    }
-
-    fn resources(&self) -> Vec<Arc<dyn Resource<Shelf>>> {
-        vec![Arc::new(Note)]
-    }
-
-    fn data_sources(&self) -> Vec<Arc<dyn DataSource<Shelf>>> {
-        vec![Arc::new(Count)]
-    }
-
-    fn functions(&self) -> Vec<Arc<dyn Function>> {
-        vec![Arc::new(Step)]
-    }
-}
-
-impl Shelf {
-    fn path(&self, name: &str) -> PathBuf {
-        self.directory.join(format!("{name}.json"))
-    }
-
-    fn load(&self, name: &str, diags: &mut Diagnostics) -> Option<serde_json::Value> {
-        let text = match std::fs::read_to_string(self.path(name)) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return None,
-            read => diags.take(Path::root(), "Cannot read the note", read)?,
-        };
-        diags.take(Path::root(), "Cannot read the note", serde_json::from_str(&text))
-    }
-
-    fn store(&self, name: &str, note: &serde_json::Value, diags: &mut Diagnostics) -> Option<()> {
-        let written = std::fs::write(self.path(name), note.to_string());
-        diags.take(Path::root(), "Cannot write the note", written)
-    }
-}
-
-struct Note;
+pub(crate) struct Note;
 
 impl Note {
     /// What is in the file: all that the user configured, and how often it was written.
@@ -114,7 +20,7 @@ impl Note {
         file
     }
 
-    fn state(file: &serde_json::Value) -> State {
+    pub(crate) fn state(file: &serde_json::Value) -> State {
         let fields = file.as_object().into_iter().flatten();
         let value = Value::object(fields.map(|(name, value)| (name, Value::from(value))));
         State::new(value).private(format!("revision {}", file["revision"]))
@@ -173,6 +79,10 @@ impl Resource<Shelf> for Note {
                 .attribute("revision", Attribute::number().computed().describe("Writes so far."))
                 .block("tag", NestedBlock::list(tag).max(5)),
         )
+    }
+
+    fn identity(&self) -> Option<Identity> {
+        Some(Identity::new().required("id", Type::String, "Name of the note."))
     }
 
     async fn validate(&self, _: &Context<Shelf>, config: &Value, diags: &mut Diagnostics) {
@@ -274,77 +184,5 @@ impl Resource<Shelf> for Note {
 
     async fn import(&self, _: &Context<Shelf>, id: &str, _: &mut Diagnostics) -> Option<State> {
         Some(State::new(Value::object([("id", Value::from(id))])))
-    }
-}
-
-struct Count;
-
-#[async_trait]
-impl DataSource<Shelf> for Count {
-    fn type_name(&self) -> &'static str {
-        "notes_count"
-    }
-
-    fn schema(&self) -> Schema {
-        Schema::new(
-            Block::new()
-                .attribute("prefix", Attribute::string().describe("Only names that begin so."))
-                .attribute("count_of", Attribute::number().computed().describe("How many.")),
-        )
-    }
-
-    async fn read(
-        &self,
-        cx: &Context<Shelf>,
-        config: &Value,
-        diags: &mut Diagnostics,
-    ) -> Option<Value> {
-        let shelf = cx.client(diags)?;
-        let prefix = Reader::root(config).string("prefix").unwrap_or_default();
-        let entries = std::fs::read_dir(&shelf.directory);
-        let entries = diags.take(Path::root(), "Cannot list the notes", entries)?;
-        let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-        Some(config.clone().with("count_of", names.filter(|name| name.starts_with(prefix)).count()))
-    }
-}
-
-/// Makes a step of any configuration.
-struct Step;
-
-impl Function for Step {
-    fn name(&self) -> &'static str {
-        "step"
-    }
-
-    fn signature(&self) -> Signature {
-        let step = Type::object([
-            ("name", Type::String),
-            ("uses", Type::String),
-            ("config", Type::String),
-        ]);
-        Signature::new(
-            [
-                Parameter::new("name", Type::String).describe("Its name."),
-                Parameter::new("config", Type::Dynamic).describe("An object with `run`."),
-            ],
-            step,
-        )
-        .describe("Makes a step.", "Makes a step that runs a command.")
-    }
-
-    fn call(&self, arguments: &[Value]) -> Result<Value, FunctionError> {
-        let [name, config] = arguments else {
-            return Err(FunctionError::new("a name and a configuration are needed"));
-        };
-        let fields = config.as_map().ok_or_else(|| FunctionError::argument(1, "not an object"))?;
-        if let Some(other) = fields.keys().find(|key| *key != "run") {
-            let text = format!("no field {other:?}; did you mean \"run\"?");
-            return Err(FunctionError::argument(1, text));
-        }
-        Ok(Value::object([
-            ("name", name.clone()),
-            ("uses", "run".into()),
-            ("config", json::to_plain(config).to_string().into()),
-        ]))
     }
 }
