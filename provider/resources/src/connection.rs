@@ -3,36 +3,23 @@
 //! A value that is not known yet is no mistake: the client plans with it, and asks again when it
 //! applies. Nothing is guessed meanwhile.
 
-use std::fs;
-use std::path::{Path as FilePath, PathBuf};
+mod settings;
 
 use provider_protocol::Diagnostics;
 use provider_protocol::cty::{Path, Value};
-use provider_protocol::provider::{Field, Reader};
-use provider_protocol::schema::{Block, Schema};
+use provider_protocol::provider::Reader;
+use provider_protocol::schema::{Attribute, Block, Schema};
 use reconciler_api::client::{Client, ClientError};
-use reconciler_api::v1::Secret;
 use reconciler_domain::id::ProjectName;
 
 use crate::attribute::{check_http_url, checked, filled, parsed};
 use crate::failure::detail;
 use crate::overlay::Overlay;
 use crate::session::Session;
-
-const ENDPOINT: Setting = Setting { attribute: "endpoint", variable: "LOCKSTEP_ENDPOINT" };
-const TOKEN: Setting = Setting { attribute: "token", variable: "LOCKSTEP_TOKEN" };
-const TOKEN_FILE: Setting = Setting { attribute: "token_file", variable: "LOCKSTEP_TOKEN_FILE" };
-const PROJECT: Setting = Setting { attribute: "project", variable: "LOCKSTEP_PROJECT" };
-
-/// An attribute, and the environment variable that stands in for it.
-#[derive(Clone, Copy)]
-struct Setting {
-    attribute: &'static str,
-    variable: &'static str,
-}
-
-/// Reads an environment variable.
-pub(crate) type Environment<'e> = &'e (dyn Fn(&str) -> Option<String> + Sync);
+use settings::{
+    ADOPT_EXISTING, DELETION_PROTECTION, ENDPOINT, Environment, PROJECT, REQUEST_TIMEOUT, Setting,
+    Settings, TOKEN, TOKEN_FILE, request_timeout_attribute,
+};
 
 /// What a `provider` block holds.
 pub(crate) fn schema() -> Schema {
@@ -63,6 +50,34 @@ pub(crate) fn schema() -> Schema {
             parsed::<ProjectName>().describe(or_variable(
                 "The project of everything that names none itself.",
                 PROJECT,
+            )),
+        )
+        .attribute(
+            DELETION_PROTECTION.attribute,
+            Attribute::bool().describe(or_variable(
+                "The `deletion_protection` of every project, warehouse and stage that says nothing \
+                 itself. A change of it is planned for each of them. Default: new objects are not \
+                 protected, and those that are there stay as they are.",
+                DELETION_PROTECTION,
+            )),
+        )
+        .attribute(
+            ADOPT_EXISTING.attribute,
+            Attribute::bool().describe(or_variable(
+                "Whether creating something that exists takes it over instead of failing: the \
+                 object keeps its history, is changed to what the configuration says, and a \
+                 warning names it, who defined it last, and what was changed. For moving to a new \
+                 state, not for every day: two configurations with this would take the object \
+                 from each other. Default: `false`.",
+                ADOPT_EXISTING,
+            )),
+        )
+        .attribute(
+            REQUEST_TIMEOUT.attribute,
+            request_timeout_attribute().describe(or_variable(
+                "How long one request may take until `lockstepd` counts as not answering. \
+                 Default: `30s`.",
+                REQUEST_TIMEOUT,
             )),
         );
     Schema::new(block)
@@ -102,10 +117,15 @@ pub(crate) async fn open(
     let settings = Settings { config: Reader::root(config), environment };
     let endpoint = settings.required_endpoint(diags);
     let token = settings.token(diags);
+    let deletion_protection = settings.flag(DELETION_PROTECTION, diags);
+    let adopt_existing = settings.flag(ADOPT_EXISTING, diags);
+    let timeout = settings.request_timeout(diags);
     let (endpoint, token) = (endpoint?, token?);
+    let (deletion_protection, adopt_existing) = (deletion_protection?, adopt_existing?);
+    let timeout = timeout?;
     let agent = user_agent(tool_version, environment);
     let api = match Client::new(&endpoint, Some(&token.secret), &agent) {
-        Ok(api) => api,
+        Ok(api) => api.with_timeout(timeout),
         Err(error @ ClientError::InvalidToken) => {
             diags.error_at(token.path, "Invalid token", detail(&error));
             return None;
@@ -117,7 +137,14 @@ pub(crate) async fn open(
     };
     let reachable = greet(&api, token.path, diags).await?;
     let project = settings.get(PROJECT).map(|(project, _)| project);
-    Some(Session { api, project, reachable, overlay: Overlay::default() })
+    Some(Session {
+        api,
+        project,
+        deletion_protection,
+        adopt_existing: adopt_existing.unwrap_or(false),
+        reachable,
+        overlay: Overlay::default(),
+    })
 }
 
 /// Asks once whether the daemon is there and knows the token, so that not each resource has to
@@ -147,81 +174,6 @@ async fn greet(api: &Client, token: Path, diags: &mut Diagnostics) -> Option<boo
 pub(crate) fn is_down(error: &ClientError) -> bool {
     error.is_unreachable()
         || error.code() == Some(reconciler_api::problem::ProblemCode::Unavailable)
-}
-
-struct Settings<'s> {
-    config: Reader<'s>,
-    environment: Environment<'s>,
-}
-
-struct Token {
-    secret: Secret,
-    path: Path,
-}
-
-impl Settings<'_> {
-    /// The configured value, or that of the environment; and whether it was configured.
-    fn get(&self, setting: Setting) -> Option<(String, bool)> {
-        if let Field::Known(text) = self.config.string(setting.attribute) {
-            return Some((text.to_owned(), true));
-        }
-        let text = (self.environment)(setting.variable).filter(|text| !text.is_empty());
-        text.map(|text| (text, false))
-    }
-
-    fn required_endpoint(&self, diags: &mut Diagnostics) -> Option<String> {
-        let endpoint = self.get(ENDPOINT);
-        if endpoint.is_none() {
-            diags.error_at(
-                Path::attribute(ENDPOINT.attribute),
-                "Missing endpoint",
-                "Set the provider's `endpoint`, or the environment variable LOCKSTEP_ENDPOINT, to \
-                 where lockstepd is, such as http://127.0.0.1:7480.",
-            );
-        }
-        endpoint.map(|(endpoint, _)| endpoint)
-    }
-
-    fn token(&self, diags: &mut Diagnostics) -> Option<Token> {
-        let token_path = Path::attribute(TOKEN.attribute);
-        let found = match (self.get(TOKEN), self.get(TOKEN_FILE)) {
-            // What is configured goes before what is in the environment.
-            (Some((token, true)), _) | (Some((token, _)), None) => {
-                return Some(Token { secret: Secret::new(token), path: token_path });
-            }
-            (Some(_), Some((_, false))) => Err((
-                "Conflicting settings",
-                "Both LOCKSTEP_TOKEN and LOCKSTEP_TOKEN_FILE are set. Unset one of them, or set \
-                 the provider's `token` or `token_file`.",
-            )),
-            (_, Some((file, _))) => Ok(file),
-            (None, None) => Err((
-                "Missing token",
-                "Set the provider's `token` or `token_file`, or the environment variable \
-                 LOCKSTEP_TOKEN or LOCKSTEP_TOKEN_FILE. `lockstep token create --as NAME` makes a \
-                 token; the first is in the file that lockstepd names at its start.",
-            )),
-        };
-        match found {
-            Ok(file) => read_token(&PathBuf::from(file), diags),
-            Err((summary, detail)) => {
-                diags.error_at(token_path, summary, detail);
-                None
-            }
-        }
-    }
-}
-
-fn read_token(file: &FilePath, diags: &mut Diagnostics) -> Option<Token> {
-    let path = Path::attribute(TOKEN_FILE.attribute);
-    match fs::read_to_string(file) {
-        Ok(text) => Some(Token { secret: Secret::new(text.trim()), path }),
-        Err(error) => {
-            let text = format!("{} cannot be read: {error}.", file.display());
-            diags.error_at(path, "Cannot read the token", text);
-            None
-        }
-    }
 }
 
 fn user_agent(tool_version: &str, environment: Environment<'_>) -> String {

@@ -22,6 +22,8 @@ pub(crate) trait Read {
     fn text_map(&self, name: &str) -> BTreeMap<String, String>;
     /// A whole number, if it is set.
     fn count(&self, name: &str) -> Option<u32>;
+    /// Whether it is set to true.
+    fn flag(&self, name: &str) -> bool;
     /// A list of words of an enumeration; what is no word is left out.
     fn words<T: std::str::FromStr>(&self, name: &str) -> Vec<T>;
 }
@@ -47,6 +49,10 @@ impl Read for Reader<'_> {
     fn count(&self, name: &str) -> Option<u32> {
         let number = self.number(name).known().and_then(Number::as_i64);
         number.and_then(|number| number.try_into().ok())
+    }
+
+    fn flag(&self, name: &str) -> bool {
+        self.bool(name).known().unwrap_or_default()
     }
 
     fn words<T: std::str::FromStr>(&self, name: &str) -> Vec<T> {

@@ -3,8 +3,10 @@
 //! A type says what it holds ([`Definition`]); this creates, reads, updates, deletes, imports and
 //! plans it ([`Managed`]). The rules, which hold for all of them:
 //!
-//! - an object that somebody else made is never taken over: create fails, and shows the import;
+//! - an object that somebody else made is not taken over: create fails, and shows the import.
+//!   Only where the provider is told to adopt does it take over, and says so;
 //! - a change that somebody else made since the last refresh is never overwritten;
+//! - what is protected from deletion is neither destroyed nor replaced, and the plan says so;
 //! - what is gone is gone: reading it ends its state, deleting it succeeds;
 //! - a state has the user's form wherever it means what the daemon has.
 
@@ -13,6 +15,7 @@ mod graph;
 mod kept;
 mod plan;
 mod preview;
+mod protection;
 
 use std::fmt::Display;
 use std::marker::PhantomData;
@@ -47,6 +50,9 @@ pub(crate) trait Definition: Send + Sync + 'static {
     const DESCRIPTION: &'static str;
     /// Whether a new name is a change in place, and not another object.
     const RENAMES: bool = false;
+    /// Whether it can be protected from deletion: then it has the attribute
+    /// `deletion_protection`, and its spec a field of that name.
+    const PROTECTED: bool = false;
     /// Blocks that have names of their own.
     const KEYED: Keyed = &[];
     /// Fields of the spec that are elsewhere in the configuration.
@@ -149,6 +155,9 @@ impl<D: Definition> Managed<D> {
             fields.push(("project", project.into()));
         }
         fields.extend(D::fields());
+        if D::PROTECTED {
+            fields.push((protection::ATTRIBUTE, protection::attribute().into()));
+        }
         fields.push(("id", Attribute::string().computed().describe(Self::id_text()).into()));
         if Self::HAS_IMPACT {
             fields.push(("impact", preview::impact_attribute().into()));
@@ -229,6 +238,7 @@ impl<D: Definition> Resource<Session> for Managed<D> {
         destroy: Destroy<'_>,
         diags: &mut Diagnostics,
     ) {
+        protection::refuse_removal(Self::KIND, destroy.state, diags);
         Self::plan_removal(cx, destroy.state, diags).await;
     }
 

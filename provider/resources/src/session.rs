@@ -15,6 +15,10 @@ pub struct Session {
     pub(crate) api: Client,
     /// The project of objects that name none.
     pub(crate) project: Option<String>,
+    /// Whether new objects are protected from deletion where they do not say; none: as they are.
+    pub(crate) deletion_protection: Option<bool>,
+    /// Whether creating something that exists takes it over.
+    pub(crate) adopt_existing: bool,
     /// Whether the daemon answered when the provider was configured. If not, that was told once,
     /// and plans do without it.
     pub(crate) reachable: bool,

@@ -14,6 +14,11 @@ pub(crate) fn sentence(message: &str) -> String {
     format!("{first}{rest}{end}")
 }
 
+/// A one-line message as the headline of a diagnostic.
+pub(crate) fn headline(message: &str) -> String {
+    sentence(message).trim_end_matches('.').to_owned()
+}
+
 /// `Did you mean "branch"?` where a known name is near, else the list of what there is.
 pub(crate) fn did_you_mean<'n>(name: &str, known: impl IntoIterator<Item = &'n str>) -> String {
     let mut known: Vec<&str> = known.into_iter().collect();

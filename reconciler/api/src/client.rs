@@ -28,8 +28,9 @@ use retry::{Repeat, Trouble};
 /// How long a connection may take to come about.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long a request may take in all, unless it asks the daemon to wait.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a request may take when the client is not told otherwise; one that asks the daemon to
+/// wait may take as much longer.
+pub const REQUEST_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
 
 /// A client of one daemon. Clones share their connections.
 #[derive(Clone)]
@@ -41,7 +42,16 @@ struct Shared {
     endpoint: Url,
     headers: HeaderMap,
     retry: RetryPolicy,
+    timeout: Duration,
     http: OnceLock<reqwest::Client>,
+}
+
+impl Shared {
+    fn with_same_settings(&self) -> Self {
+        let Self { endpoint, headers, retry, timeout, .. } = self;
+        let (endpoint, headers) = (endpoint.clone(), headers.clone());
+        Self { endpoint, headers, retry: *retry, timeout: *timeout, http: OnceLock::new() }
+    }
 }
 
 impl Client {
@@ -64,16 +74,21 @@ impl Client {
         if let Some(token) = token {
             headers.insert(AUTHORIZATION, bearer(token)?);
         }
-        let retry = RetryPolicy::default();
-        Ok(Self { shared: Arc::new(Shared { endpoint, headers, retry, http: OnceLock::new() }) })
+        let (retry, timeout) = (RetryPolicy::default(), REQUEST_TIMEOUT_DEFAULT);
+        let http = OnceLock::new();
+        Ok(Self { shared: Arc::new(Shared { endpoint, headers, retry, timeout, http }) })
     }
 
     /// The same client with another idea of when to repeat a request.
     #[must_use]
     pub fn with_retry(self, retry: RetryPolicy) -> Self {
-        let Shared { endpoint, headers, .. } = &*self.shared;
-        let (endpoint, headers) = (endpoint.clone(), headers.clone());
-        Self { shared: Arc::new(Shared { endpoint, headers, retry, http: OnceLock::new() }) }
+        Self { shared: Arc::new(Shared { retry, ..self.shared.with_same_settings() }) }
+    }
+
+    /// The same client with another idea of how long a request may take.
+    #[must_use]
+    pub fn with_timeout(self, timeout: Duration) -> Self {
+        Self { shared: Arc::new(Shared { timeout, ..self.shared.with_same_settings() }) }
     }
 
     /// Where the daemon is.
@@ -114,7 +129,7 @@ impl Client {
             .http()?
             .request(call.method.clone(), url)
             .headers(self.shared.headers.clone())
-            .timeout(call.timeout);
+            .timeout(self.timeout(call));
         if let Some((name, value)) = &call.precondition {
             request = request.header(name, value);
         }
@@ -122,6 +137,10 @@ impl Client {
             request = request.json(body);
         }
         Answer::receive(request.send().await?).await
+    }
+
+    fn timeout(&self, call: &Call) -> Duration {
+        self.shared.timeout.saturating_add(call.wait)
     }
 
     fn http(&self) -> Result<&reqwest::Client, reqwest::Error> {
@@ -135,7 +154,7 @@ impl Client {
     fn failure(&self, call: &Call, error: &reqwest::Error) -> ClientError {
         let endpoint = self.endpoint().to_owned();
         if error.is_timeout() && !error.is_connect() {
-            return ClientError::Timeout { endpoint, after: call.timeout };
+            return ClientError::Timeout { endpoint, after: self.timeout(call) };
         }
         ClientError::Unreachable { endpoint, reason: error::deepest(error) }
     }
@@ -170,7 +189,8 @@ struct Call {
     precondition: Option<(HeaderName, HeaderValue)>,
     body: Option<serde_json::Value>,
     repeat: Repeat,
-    timeout: Duration,
+    /// How long the daemon is asked to wait before it answers.
+    wait: Duration,
 }
 
 impl Call {
@@ -186,7 +206,7 @@ impl Call {
             precondition: None,
             body: None,
             repeat,
-            timeout: REQUEST_TIMEOUT,
+            wait: Duration::ZERO,
         }
     }
 
@@ -238,7 +258,7 @@ impl Call {
     }
 
     fn waiting(self, wait: Duration) -> Self {
-        Self { timeout: REQUEST_TIMEOUT + wait, ..self }
+        Self { wait, ..self }
     }
 }
 

@@ -200,6 +200,18 @@ impl Problem {
             .with_hint("remove or change those first")
     }
 
+    /// A removal found an object that is protected from it.
+    #[must_use]
+    pub fn deletion_protected(kind: Kind, id: &str, changed_by: &str, at: Timestamp) -> Self {
+        let detail = format!(
+            "{kind} {id} is protected from deletion, as {changed_by} last defined it at {at}"
+        );
+        Self::new(ProblemCode::DeletionProtected, detail).with_hint(
+            "if it is really to go, define it with `deletion_protection` false first, then remove \
+             it",
+        )
+    }
+
     /// A removal found promotions on their way.
     #[must_use]
     pub fn promotion_running(kind: Kind, id: &str, mut promotions: Vec<String>) -> Self {

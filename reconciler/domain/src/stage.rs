@@ -24,6 +24,9 @@ pub struct Stage {
     pub verifications: Vec<VerificationUse>,
     /// Which of several available freights is taken.
     pub choose: Choose,
+    /// Whether it is refused to be removed. Absent in what was written before there was such a thing.
+    #[serde(default)]
+    pub deletion_protection: bool,
 }
 
 /// One warehouse whose freight the stage wants, and the stages that must have verified it.

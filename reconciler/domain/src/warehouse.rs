@@ -25,6 +25,9 @@ pub struct Warehouse {
     pub subscriptions: IndexMap<SubscriptionName, Source>,
     /// CEL over `freight` that a combination must satisfy; absent: any.
     pub require: Option<String>,
+    /// Whether it is refused to be removed. Absent in what was written before there was such a thing.
+    #[serde(default)]
+    pub deletion_protection: bool,
 }
 
 /// Where a subscription looks.

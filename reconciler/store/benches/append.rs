@@ -60,13 +60,19 @@ fn web() -> WarehouseName {
 
 async fn world(store: &Store, stages: usize, now: Timestamp) -> FreightId {
     let by = Change::by(&Principal::Automation, now);
-    let project = Project { name: shop(), description: String::new(), labels: BTreeMap::new() };
+    let project = Project {
+        name: shop(),
+        description: String::new(),
+        labels: BTreeMap::new(),
+        deletion_protection: false,
+    };
     store.put_project(&project, &by).await.unwrap();
     let warehouse = Warehouse {
         name: web(),
         interval: Duration::from_secs(60),
         subscriptions: IndexMap::new(),
         require: None,
+        deletion_protection: false,
     };
     store.put_warehouse(&shop(), &warehouse, &by).await.unwrap();
     for n in 0..stages {
@@ -92,6 +98,7 @@ fn stage(n: usize) -> Stage {
         steps: Vec::new(),
         verifications: Vec::new(),
         choose: Choose::Latest,
+        deletion_protection: false,
     }
 }
 

@@ -144,6 +144,11 @@ pub(crate) trait Definition: Serialize + DeserializeOwned + Clone {
     const KIND: Kind;
     fn name(&self) -> &str;
     fn subject(&self) -> Subject;
+
+    /// Whether it says of itself that it must not be removed.
+    fn is_protected(&self) -> bool {
+        false
+    }
 }
 
 /// What was there before a change.
@@ -364,7 +369,7 @@ fn write_row<T: Definition>(
     Ok(stored)
 }
 
-/// Deletes one definition that nothing needs, and writes its ledger event. `subject` is for rows
+/// Deletes one definition that nothing needs and that is not protected, and writes its ledger event. `subject` is for rows
 /// that cannot be read. Gives what was there.
 pub(crate) fn delete<T: Definition>(
     write: &mut Write<'_>,
@@ -380,6 +385,18 @@ pub(crate) fn delete<T: Definition>(
     let there = row(write.sql, project, T::KIND, name)?;
     let Some(there) = there else { return Err(refuse(Refused::NotFound)) };
     check_precondition(&there, change.precondition).map_err(refuse)?;
+    // What cannot be read protects nothing: its removal is how it is got rid of.
+    let before = there.stored::<T>(project);
+    if let Ok(stored) = &before
+        && stored.spec.is_protected()
+    {
+        return Err(DeleteError::Protected {
+            what,
+            name: name.to_owned(),
+            changed_by: stored.changed_by.clone(),
+            changed_at: stored.changed_at,
+        });
+    }
     if !needed_by.is_empty() {
         return Err(DeleteError::InUse { what, name: name.to_owned(), by: needed_by });
     }
@@ -399,7 +416,7 @@ pub(crate) fn delete<T: Definition>(
         summary: format!("{} deleted {what} {name}", change.by),
         body: json!({ "generation": there.generation }),
     })?;
-    Ok(match there.stored::<T>(project) {
+    Ok(match before {
         Ok(stored) => Before::Spec(stored.spec),
         Err(_) => Before::Unreadable,
     })

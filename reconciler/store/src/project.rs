@@ -28,6 +28,9 @@ pub struct Project {
     pub description: String,
     /// Free names and values.
     pub labels: BTreeMap<String, String>,
+    /// Whether it is refused to be removed. Absent in what was written before there was such a thing.
+    #[serde(default)]
+    pub deletion_protection: bool,
 }
 
 impl Definition for Project {
@@ -39,6 +42,10 @@ impl Definition for Project {
 
     fn subject(&self) -> Subject {
         Subject::Project
+    }
+
+    fn is_protected(&self) -> bool {
+        self.deletion_protection
     }
 }
 

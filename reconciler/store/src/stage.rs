@@ -25,6 +25,10 @@ impl Definition for Stage {
     fn subject(&self) -> Subject {
         Subject::Stage(self.name.clone())
     }
+
+    fn is_protected(&self) -> bool {
+        self.deletion_protection
+    }
 }
 
 impl Store {

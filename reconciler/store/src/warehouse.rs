@@ -25,6 +25,10 @@ impl Definition for Warehouse {
     fn subject(&self) -> Subject {
         Subject::Warehouse(self.name.clone())
     }
+
+    fn is_protected(&self) -> bool {
+        self.deletion_protection
+    }
 }
 
 impl Store {

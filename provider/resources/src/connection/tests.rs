@@ -9,8 +9,8 @@ const NOBODY: &str = "http://127.0.0.1:1";
 
 /// What a configuration and an environment lead to: diagnostics, and whether there is a session.
 async fn told(config: &[(&str, Value)], environment: &[(&str, &str)]) -> (Vec<String>, bool) {
-    let empty = ["endpoint", "token", "token_file", "project"].map(|name| (name, Value::Null));
-    let mut value = Value::object(empty);
+    let names = schema().block.attributes.into_keys();
+    let mut value = Value::object(names.map(|name| (name, Value::Null)));
     for (name, setting) in config {
         value.set(*name, setting.clone());
     }
@@ -77,4 +77,23 @@ async fn settings_that_are_wrong_are_told_at_their_attribute() {
 async fn what_is_not_known_yet_is_no_mistake() {
     let config = [("endpoint", Value::unknown())];
     check(&config, &[], &["endpoint: Provider configuration is not known yet"], false).await;
+}
+
+#[tokio::test]
+async fn variables_of_another_form_are_told() {
+    let endpoint = ("endpoint", Value::from(NOBODY));
+    let config = [endpoint, ("token", "t".into())];
+    let down = "endpoint: Lockstep is not reachable";
+    for (variable, text, told) in [
+        ("LOCKSTEP_ADOPT_EXISTING", "yes", "adopt_existing: Neither true nor false"),
+        ("LOCKSTEP_ADOPT_EXISTING", "1", ""),
+        ("LOCKSTEP_DELETION_PROTECTION", "on", "deletion_protection: Neither true nor false"),
+        ("LOCKSTEP_DELETION_PROTECTION", "false", ""),
+        ("LOCKSTEP_REQUEST_TIMEOUT", "soon", "request_timeout: Invalid timeout"),
+        ("LOCKSTEP_REQUEST_TIMEOUT", "1h", "request_timeout: Invalid timeout"),
+        ("LOCKSTEP_REQUEST_TIMEOUT", "5s", ""),
+    ] {
+        let expected = if told.is_empty() { down } else { told };
+        check(&config, &[(variable, text)], &[expected], told.is_empty()).await;
+    }
 }

@@ -11,7 +11,7 @@ use super::kept::Kept;
 use super::{Definition, Managed, preview};
 use crate::failure::{detail, tell};
 use crate::session::{Identity, Session};
-use crate::words::sentence;
+use crate::words::headline;
 
 impl<D: Definition> Managed<D> {
     pub(super) async fn create_object(
@@ -27,11 +27,55 @@ impl<D: Definition> Managed<D> {
         match put.await {
             Ok(object) => Some(Self::written(planned, &object)),
             Err(error) if error.code() == Some(ProblemCode::AlreadyExists) => {
+                if session.adopt_existing {
+                    return Self::adopt(session, &identity, (planned, &spec), diags).await;
+                }
                 Self::tell_existing(&identity, diags);
                 None
             }
             Err(error) => {
                 Self::tell_failure(&error, "create", &identity, diags);
+                None
+            }
+        }
+    }
+
+    /// Takes over an object that is there: says whose it was, and brings it to the configuration.
+    async fn adopt(
+        session: &Session,
+        identity: &Identity,
+        (planned, spec): (Value, &<D::Object as Object>::Spec),
+        diags: &mut Diagnostics,
+    ) -> Option<State> {
+        let Identity { kind, project, name } = identity;
+        let found = match session.api.get::<D::Object>(project, name).await {
+            Ok(found) => found,
+            Err(error) => {
+                Self::tell_failure(&error, "adopt", identity, diags);
+                return None;
+            }
+        };
+        let meta = found.meta();
+        let condition = Precondition::Generation(meta.generation);
+        match session.api.put::<D::Object>(project, name, spec, condition).await {
+            Ok(object) => {
+                let changed = match Self::differences(&found, &planned).as_slice() {
+                    [] => "It was as the configuration has it.".to_owned(),
+                    changed => format!("Changed for that: {}.", changed.join(", ")),
+                };
+                diags.warning(
+                    format!("{} {identity} existed and is adopted", headline(kind.as_str())),
+                    format!(
+                        "{} defined it last at {} (generation {}). From now on this configuration \
+                         manages it, because the provider's `adopt_existing` is true. {changed}",
+                        meta.changed_by, meta.changed_at, meta.generation
+                    ),
+                );
+                Some(Self::written(planned, &object))
+            }
+            Err(error) => {
+                let of = (identity, &planned);
+                Self::tell_refused(session, &error, "adopt", of, diags).await;
                 None
             }
         }
@@ -192,15 +236,12 @@ impl<D: Definition> Managed<D> {
         let text = format!(
             "There is a {kind} {identity} that this configuration does not manage. Choose another \
              name, or take it over by adding this, with the address of your resource:\n\n\
-             import {{\n  to = {}.{label}\n  id = \"{identity}\"\n}}",
+             import {{\n  to = {}.{label}\n  id = \"{identity}\"\n}}\n\n\
+             To take over whatever exists, set the provider's `adopt_existing`.",
             D::TYPE_NAME
         );
         let path = Path::attribute("name");
-        diags.error_at(
-            path,
-            format!("{} exists already", sentence(kind.as_str()).trim_end_matches('.')),
-            text,
-        );
+        diags.error_at(path, format!("{} exists already", headline(kind.as_str())), text);
     }
 
     /// Tells why a change was refused; of a change made elsewhere, what it was.
@@ -239,16 +280,21 @@ impl<D: Definition> Managed<D> {
         let Ok(Some(object)) = session.api.find::<D::Object>(project, name).await else {
             return Vec::new();
         };
-        let mut now = Self::state(&object, prior);
+        Self::differences(&object, prior)
+    }
+
+    /// The attributes in which an object differs from a state or a plan.
+    fn differences(object: &D::Object, from: &Value) -> Vec<String> {
+        let mut now = Self::state(object, from);
         let block = Self::schema_block();
-        provider_protocol::plan::keep_equal_forms(&block, &mut now, prior);
+        provider_protocol::plan::keep_equal_forms(&block, &mut now, from);
         let names = block.attributes.keys().chain(block.blocks.keys());
         let empty = |value: Option<&Value>| match value {
             None => true,
             Some(value) => value.is_null() || value.as_list().is_some_and(<[Value]>::is_empty),
         };
         let differs = |name: &&String| {
-            let (now, before) = (now.get(name), prior.get(name));
+            let (now, before) = (now.get(name), from.get(name));
             now != before && !(empty(now) && empty(before))
         };
         names.filter(differs).map(|name| format!("`{name}`")).collect()

@@ -6,7 +6,7 @@ use provider_protocol::provider::{Context, Plan};
 
 use super::graph::{Run, upstreams};
 use super::kept::Kept;
-use super::{Definition, Managed, preview};
+use super::{Definition, Managed, preview, protection};
 use crate::overlay::Planned;
 use crate::session::{Identity, Session};
 
@@ -22,6 +22,10 @@ impl<D: Definition> Managed<D> {
     ) {
         let session = cx.client.as_deref();
         Self::plan_identity(session, plan, diags);
+        if D::PROTECTED {
+            protection::plan(session, plan);
+            protection::refuse_replacement(Self::KIND, plan, diags);
+        }
         let (Some(session), Some(identity)) = (session, Identity::of(Self::KIND, &plan.planned))
         else {
             return;
@@ -89,7 +93,7 @@ impl<D: Definition> Managed<D> {
         }
     }
 
-    /// Tells what a removal would do. It is never refused here: whether other objects still need
+    /// Tells what a removal would do. It is not refused here: whether other objects still need
     /// this one is known only when those of this run are gone.
     pub(super) async fn plan_removal(
         cx: &Context<Session>,

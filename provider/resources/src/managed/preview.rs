@@ -16,7 +16,7 @@ use crate::connection::is_down;
 use crate::failure::{Places, detail};
 use crate::form;
 use crate::session::{Identity, Session};
-use crate::words::sentence;
+use crate::words::{headline, sentence};
 
 impl<D: Definition> Managed<D> {
     /// Asks what a write or a removal would do. None if there are no previews of the kind.
@@ -80,10 +80,6 @@ pub(super) fn tell_warnings(preview: &Preview, places: &Places, diags: &mut Diag
         let path = places.path(&warning.path);
         diags.warning_at(path, headline(&warning.summary), sentence(&warning.detail));
     }
-}
-
-fn headline(summary: &str) -> String {
-    sentence(summary).trim_end_matches('.').to_owned()
 }
 
 /// Tells why there is no answer.

@@ -19,6 +19,7 @@ impl Definition for Project {
     const TYPE_NAME: &'static str = "lockstep_project";
     const DESCRIPTION: &'static str = "A tenant: owns warehouses, stages, verifications, policies, \
         freight and promotions.";
+    const PROTECTED: bool = true;
 
     fn fields() -> Vec<(&'static str, Item)> {
         vec![
@@ -31,14 +32,16 @@ impl Definition for Project {
         ProjectSpec {
             description: value.text("description").unwrap_or_default(),
             labels: value.text_map("labels"),
+            deletion_protection: value.flag("deletion_protection"),
         }
     }
 
     fn value(object: &v1::Project) -> Value {
-        let ProjectSpec { description, labels } = &object.spec;
+        let ProjectSpec { description, labels, deletion_protection } = &object.spec;
         Value::object([
             ("description", form::text(description)),
             ("labels", form::text_map(labels)),
+            ("deletion_protection", (*deletion_protection).into()),
         ])
     }
 }

@@ -26,6 +26,7 @@ impl Definition for Stage {
     const DESCRIPTION: &'static str = "A place where freight is promoted to: which freight it \
         requests, the steps that bring it there, and the verifications that decide whether it \
         vouches for it. A stage without steps only passes freight on.";
+    const PROTECTED: bool = true;
     const KEYED: Keyed = &[(&["request"], "warehouse"), (&["verification"], "name")];
     const MOVED: Moved = &[("requests", "request"), ("verifications", "verification")];
 
@@ -60,14 +61,17 @@ impl Definition for Stage {
             verifications: value.blocks("verification").iter().map(verification_spec).collect(),
             choose: word_of(value, "choose"),
             labels: value.text_map("labels"),
+            deletion_protection: value.flag("deletion_protection"),
         }
     }
 
     fn value(object: &v1::Stage) -> Value {
-        let StageSpec { vars, requests, steps, verifications, choose, labels } = &object.spec;
+        let StageSpec { vars, requests, steps, verifications, choose, labels, deletion_protection } =
+            &object.spec;
         Value::object([
             ("vars", form::text_map(vars)),
             ("labels", form::text_map(labels)),
+            ("deletion_protection", (*deletion_protection).into()),
             ("choose", choose.as_str().into()),
             ("steps", steps::value(steps)),
             ("request", Value::list(requests.iter().map(request_value))),

@@ -30,6 +30,7 @@ impl Definition for Warehouse {
     const DESCRIPTION: &'static str = "A named set of subscriptions to artifact sources, and the \
         rule for making freight of what they find: freight has exactly one version of each \
         subscription.";
+    const PROTECTED: bool = true;
     const KEYED: Keyed = &[(&["git", "image"], "name")];
     const MOVED: Moved = &[("require", "freight[0].require")];
 
@@ -79,17 +80,19 @@ impl Definition for Warehouse {
             git: value.blocks("git").iter().map(git_spec).collect(),
             image: value.blocks("image").iter().map(image_spec).collect(),
             require: value.block("freight").and_then(|freight| freight.text("require")),
+            deletion_protection: value.flag("deletion_protection"),
         }
     }
 
     fn value(object: &v1::Warehouse) -> Value {
-        let WarehouseSpec { interval, git, image, require } = &object.spec;
+        let WarehouseSpec { interval, git, image, require, deletion_protection } = &object.spec;
         let freight = require.iter().map(|require| Value::object([("require", require.into())]));
         Value::object([
             ("interval", interval.into()),
             ("git", Value::list(git.iter().map(git_value))),
             ("image", Value::list(image.iter().map(image_value))),
             ("freight", Value::list(freight)),
+            ("deletion_protection", (*deletion_protection).into()),
         ])
     }
 
@@ -280,6 +283,7 @@ fn subscriptions(config: &Reader<'_>) -> Option<reconciler_domain::warehouse::Wa
         interval: std::time::Duration::ZERO,
         subscriptions: git.chain(image).collect::<Option<_>>()?,
         require: None,
+        deletion_protection: false,
     })
 }
 

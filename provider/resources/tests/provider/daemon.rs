@@ -216,6 +216,10 @@ async fn answer(
             };
             refuse(Problem::generation_conflict(key.0, &id, seen, conflict))
         }
+        ("DELETE", Some(object)) if object.spec["deletion_protection"] == true => {
+            let at = "2026-01-02T03:04:05Z".parse().unwrap();
+            refuse(Problem::deletion_protected(key.0, &id, &object.changed_by, at))
+        }
         ("DELETE", Some(_)) => {
             world.objects.remove(&key);
             StatusCode::NO_CONTENT.into_response()

@@ -9,6 +9,7 @@ mod impact;
 mod lifecycle;
 mod pages;
 mod plans;
+mod protection;
 mod references;
 mod schemas;
 mod terraform;

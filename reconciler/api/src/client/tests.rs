@@ -54,7 +54,7 @@ async fn a_put_carries_token_precondition_and_spec() {
         assert_eq!(headers["authorization"], "Bearer s3cret");
         assert_eq!(headers["user-agent"], "tests/1");
         assert_eq!(headers["if-match"], "\"2\"");
-        assert_eq!(body, r#"{"description":"","labels":{}}"#);
+        assert_eq!(body, r#"{"description":"","labels":{},"deletion_protection":false}"#);
         axum::Json(project_json("shop"))
     };
     let server = serve(Router::new().fallback(any(echo))).await;

@@ -21,6 +21,8 @@ wire_enum! {
         GenerationConflict = "generation_conflict",
         /// Other objects need this one.
         InUse = "in_use",
+        /// It is protected from being removed.
+        DeletionProtected = "deletion_protected",
         /// Promotions are on their way.
         PromotionRunning = "promotion_running",
         /// An approval names another change set than the present one.
@@ -63,6 +65,7 @@ impl ProblemCode {
             Self::MethodNotAllowed => 405,
             Self::AlreadyExists
             | Self::InUse
+            | Self::DeletionProtected
             | Self::PromotionRunning
             | Self::DigestMismatch
             | Self::WrongPhase
@@ -91,6 +94,7 @@ impl ProblemCode {
             Self::AlreadyExists => "exists already",
             Self::GenerationConflict => "changed meanwhile",
             Self::InUse => "in use",
+            Self::DeletionProtected => "protected from deletion",
             Self::PromotionRunning => "a promotion is on its way",
             Self::DigestMismatch => "another change set",
             Self::WrongPhase => "not in this phase",

@@ -17,6 +17,9 @@ pub struct ProjectSpec {
     /// Free names and values.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
+    /// Whether it is refused to be removed.
+    #[serde(default)]
+    pub deletion_protection: bool,
 }
 
 /// A tenant: owns warehouses, stages, verifications, policies, freight and promotions.

@@ -31,6 +31,9 @@ pub struct StageSpec {
     /// Free names and values.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
+    /// Whether it is refused to be removed.
+    #[serde(default)]
+    pub deletion_protection: bool,
 }
 
 /// A wish for the freight of one warehouse.

@@ -26,6 +26,9 @@ pub struct WarehouseSpec {
     /// `freight`.
     #[serde(default)]
     pub require: Option<String>,
+    /// Whether it is refused to be removed.
+    #[serde(default)]
+    pub deletion_protection: bool,
 }
 
 impl WarehouseSpec {
@@ -44,6 +47,7 @@ impl Default for WarehouseSpec {
             git: Vec::new(),
             image: Vec::new(),
             require: None,
+            deletion_protection: false,
         }
     }
 }

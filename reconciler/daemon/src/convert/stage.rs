@@ -40,6 +40,7 @@ pub(crate) fn parse_stage(name: StageName, spec: &StageSpec) -> Result<Stage, Ve
             v1::Choose::Queue => Choose::Queue,
             v1::Choose::MatchUpstream => Choose::MatchUpstream,
         },
+        deletion_protection: spec.deletion_protection,
     }))
 }
 
@@ -111,5 +112,6 @@ pub(crate) fn stage_spec(stage: &Stage) -> StageSpec {
             Choose::Queue => v1::Choose::Queue,
             Choose::MatchUpstream => v1::Choose::MatchUpstream,
         },
+        deletion_protection: stage.deletion_protection,
     }
 }

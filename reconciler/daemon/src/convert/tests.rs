@@ -46,6 +46,7 @@ fn a_warehouse_comes_back() {
             "strict_semver": true, "allow_tags": ["^1"], "ignore_tags": [],
             "platform": "linux/amd64", "insecure": false, "discovery_limit": 5 }],
         "require": "freight.api.version.major == 1",
+        "deletion_protection": true,
     });
     comes_back::<WarehouseSpec>(&sent, |spec| {
         parse_warehouse(name("shop"), spec).map(|parsed| warehouse_spec(&parsed))
@@ -97,6 +98,7 @@ fn a_stage_comes_back() {
         "verifications": [{ "name": "errors", "template": "errors", "args": { "service": "api" } }],
         "choose": "queue",
         "labels": { "tier": "1" },
+        "deletion_protection": true,
     });
     comes_back::<StageSpec>(&sent, |spec| {
         parse_stage(name("prod"), spec).map(|parsed| stage_spec(&parsed))

@@ -46,6 +46,7 @@ pub(crate) fn parse_warehouse(
         interval,
         subscriptions,
         require: spec.require.clone(),
+        deletion_protection: spec.deletion_protection,
     });
     fields.finish(warehouse)
 }
@@ -145,6 +146,7 @@ pub(crate) fn warehouse_spec(warehouse: &Warehouse) -> WarehouseSpec {
     let mut spec = WarehouseSpec {
         interval: duration::print(warehouse.interval),
         require: warehouse.require.clone(),
+        deletion_protection: warehouse.deletion_protection,
         ..WarehouseSpec::default()
     };
     for (name, source) in &warehouse.subscriptions {

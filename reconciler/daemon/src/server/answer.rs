@@ -220,6 +220,9 @@ pub(super) fn delete_refusal(
             let conflict = Conflict { generation, changed_by, changed_at };
             Problem::generation_conflict(kind, id, seen(precondition), conflict).into()
         }
+        DeleteError::Protected { changed_by, changed_at, .. } => {
+            Problem::deletion_protected(kind, id, &changed_by.to_string(), changed_at).into()
+        }
         DeleteError::InUse { by, .. } => {
             let (promotions, others): (Vec<String>, Vec<String>) =
                 by.into_iter().partition(|user| user.starts_with("promotion "));

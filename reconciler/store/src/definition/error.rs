@@ -80,6 +80,18 @@ pub enum DeleteError {
         /// When.
         changed_at: Timestamp,
     },
+    /// It is protected from that.
+    #[error("{what} {name} is protected from deletion, as {changed_by} defined it at {changed_at}")]
+    Protected {
+        /// The kind.
+        what: &'static str,
+        /// The name.
+        name: String,
+        /// Who defined it last.
+        changed_by: Principal,
+        /// When.
+        changed_at: Timestamp,
+    },
     /// Others need it.
     #[error("{what} {name} is in use by {}; remove or change that first", by.join(", "))]
     InUse {

@@ -1,4 +1,6 @@
-use reconciler_store::{DeleteError, Outcome, Precondition, PutError, RenameError, Store};
+use reconciler_domain::stage::Stage;
+use reconciler_domain::warehouse::Warehouse;
+use reconciler_store::{DeleteError, Outcome, Precondition, Project, PutError, RenameError, Store};
 
 use crate::world::{
     World, alice, at, change, creating, dev, policy, prod, project, shop, stage, using,
@@ -207,6 +209,30 @@ async fn deletions_heed_the_generation() {
     let gone = "gone".parse().unwrap();
     let error = world.store.delete_stage(&shop(), &gone, &change(1)).await.unwrap_err();
     assert_eq!(error.to_string(), "there is no stage gone");
+}
+
+#[tokio::test]
+async fn what_is_protected_is_not_deleted() {
+    let world = World::new().await;
+    let store = &world.store;
+    let protect = |deletion_protection| Stage { deletion_protection, ..stage(&prod(), &[dev()]) };
+    store.put_stage(&shop(), &protect(true), &change(1)).await.unwrap();
+    let error = store.delete_stage(&shop(), &prod(), &change(2)).await.unwrap_err();
+    assert!(matches!(error, DeleteError::Protected { changed_at, .. } if changed_at == at(1)));
+    let protected = Project { deletion_protection: true, ..project() };
+    store.put_project(&protected, &change(2)).await.unwrap();
+    let error = store.delete_project(&shop(), &change(3)).await.unwrap_err();
+    assert!(matches!(error, DeleteError::Protected { .. }), "before what is in it: {error}");
+    let protected = Warehouse { deletion_protection: true, ..warehouse() };
+    store.put_warehouse(&shop(), &protected, &change(3)).await.unwrap();
+    let error = store.delete_warehouse(&shop(), &web(), &change(4)).await.unwrap_err();
+    assert!(matches!(error, DeleteError::Protected { .. }), "{error}");
+    // A change seen too late is told first: the protection may be what changed.
+    let on = change(4).precondition(Precondition::Generation(1));
+    let error = store.delete_stage(&shop(), &prod(), &on).await.unwrap_err();
+    assert!(matches!(error, DeleteError::Conflict { .. }), "{error}");
+    store.put_stage(&shop(), &protect(false), &change(5)).await.unwrap();
+    store.delete_stage(&shop(), &prod(), &change(6)).await.unwrap();
 }
 
 #[tokio::test]

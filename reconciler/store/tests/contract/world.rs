@@ -63,7 +63,12 @@ pub(crate) fn prod() -> StageName {
 }
 
 pub(crate) fn project() -> Project {
-    Project { name: shop(), description: String::new(), labels: BTreeMap::new() }
+    Project {
+        name: shop(),
+        description: String::new(),
+        labels: BTreeMap::new(),
+        deletion_protection: false,
+    }
 }
 
 pub(crate) fn warehouse() -> Warehouse {
@@ -82,6 +87,7 @@ pub(crate) fn warehouse() -> Warehouse {
         interval: Duration::from_secs(60),
         subscriptions: IndexMap::from([("api".parse().unwrap(), source)]),
         require: None,
+        deletion_protection: false,
     }
 }
 
@@ -102,6 +108,7 @@ pub(crate) fn stage(name: &StageName, from: &[StageName]) -> Stage {
         steps: vec![step],
         verifications: Vec::new(),
         choose: Choose::Latest,
+        deletion_protection: false,
     }
 }
 

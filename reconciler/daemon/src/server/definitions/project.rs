@@ -47,8 +47,8 @@ pub(in crate::server) async fn write(
     let precondition = precondition(&headers)?;
     let by = caller.principal();
     let change = Change::by(&by, server.clock.now()).precondition(store_precondition(precondition));
-    let (description, labels) = (spec.description, spec.labels);
-    let wanted = Project { name: project.clone(), description, labels };
+    let ProjectSpec { description, labels, deletion_protection } = spec;
+    let wanted = Project { name: project.clone(), description, labels, deletion_protection };
     let put = server.store.put_project(&wanted, &change).await;
     let put =
         put.map_err(|error| put_refusal(Kind::Project, project.as_str(), precondition, error))?;
@@ -93,6 +93,7 @@ async fn wire(server: &Server, stored: &Stored<Project>) -> Answer<v1::Project> 
         spec: ProjectSpec {
             description: project.description.clone(),
             labels: project.labels.clone(),
+            deletion_protection: project.deletion_protection,
         },
     })
 }

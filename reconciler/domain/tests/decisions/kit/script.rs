@@ -162,6 +162,7 @@ fn warehouse(world: &mut World, name: &str, rest: &[&str]) {
         interval: Duration::from_secs(10 * 365 * 24 * 3600),
         subscriptions: rest[..at].iter().map(source).collect(),
         require: (at < rest.len()).then(|| rest[at + 1..].join(" ")),
+        deletion_protection: false,
     };
     let warehouse = world.defined(warehouse, None);
     world.definitions.warehouses.insert(warehouse.spec.name.clone(), warehouse);
@@ -196,6 +197,7 @@ fn stage(world: &mut World, text: &str) {
         steps: Vec::new(),
         verifications: Vec::new(),
         choose: Choose::Latest,
+        deletion_protection: false,
     };
     for word in tail.split_whitespace() {
         match word.split_once('=') {
