@@ -1,7 +1,13 @@
 //! What a user is told: errors and warnings, at the attribute that they are about.
 
+use std::borrow::Cow;
+
 use crate::cty::Path;
+use crate::secret::mask;
 use crate::wire::tfplugin6;
+
+/// The longest detail that is sent, in bytes.
+const MAX_DETAIL: usize = 16 << 10;
 
 /// How serious a diagnostic is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,6 +134,15 @@ impl<'d> IntoIterator for &'d Diagnostics {
     }
 }
 
+/// A text of a length that can be read: a message may quote a value of any size.
+fn short(text: Cow<'_, str>) -> String {
+    if text.len() <= MAX_DETAIL {
+        return text.into_owned();
+    }
+    let end = (0..=MAX_DETAIL).rev().find(|end| text.is_char_boundary(*end)).unwrap_or_default();
+    format!("{}… ({} bytes more)", &text[..end], text.len() - end)
+}
+
 impl Diagnostic {
     fn to_wire(&self) -> tfplugin6::Diagnostic {
         let severity = match self.severity {
@@ -136,8 +151,8 @@ impl Diagnostic {
         };
         tfplugin6::Diagnostic {
             severity: severity.into(),
-            summary: self.summary.clone(),
-            detail: self.detail.clone(),
+            summary: mask(&self.summary).into_owned(),
+            detail: short(mask(&self.detail)),
             attribute: Some(self.path.to_wire()).filter(|path| !path.steps.is_empty()),
         }
     }

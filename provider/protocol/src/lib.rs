@@ -7,6 +7,7 @@
 //! - [`plan`]: the rules of planning and applying, as pure functions.
 //! - [`provider`]: the traits that a provider implements.
 //! - [`serve`]: the process around it: handshake, mutual TLS, logs, panics, the end.
+//! - [`hide`]: secrets, which no diagnostic and no log line shows.
 //! - [`wire`]: the generated messages.
 //!
 //! Only protocol 6 is spoken, up to its minor 11, and only what is offered through [`provider`]:
@@ -19,8 +20,10 @@ pub mod plan;
 mod plugin;
 pub mod provider;
 pub mod schema;
+mod secret;
 mod server;
 pub mod wire;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use plugin::serve;
+pub use secret::hide;

@@ -299,11 +299,14 @@ pub(crate) fn platform() -> Attribute {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
 
+    use provider_protocol::cty::Path;
+
     use super::*;
 
     fn check(attribute: &Attribute, value: impl Into<Value>, problem: &str) {
         let value = value.into();
-        let found = attribute.validate.as_ref().unwrap()(&value).err().unwrap_or_default();
+        let found = attribute.problems(&value, &Path::root());
+        let found = found.first().map(|found| found.problem.clone()).unwrap_or_default();
         assert!(
             if problem.is_empty() { found.is_empty() } else { found.contains(problem) },
             "{value:?} gives {found:?}, not {problem:?}"

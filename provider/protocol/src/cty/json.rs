@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::error::Category;
 use serde_json::value::RawValue;
 
 use super::conform::{canonical_set, normalized};
@@ -13,15 +14,19 @@ use super::{Dynamic, NumberError, Path, Step, Type, TypeError, Value};
 /// Why a JSON text is not a value of the type.
 #[derive(Debug, thiserror::Error)]
 pub enum JsonError {
-    /// Something else is where the type demands a value of its own.
-    #[error("at {path}: not {expected}: {source}")]
+    /// The text is not JSON.
+    #[error("not JSON: {0}")]
+    Syntax(serde_json::Error),
+    /// Something else is where the type demands a value of its own. What it is stays unsaid: it
+    /// may be a secret.
+    #[error("at {path}: {found} where {expected} belongs")]
     Mismatch {
         /// Where in the value.
         path: Path,
         /// What belongs there.
         expected: Type,
-        /// What the parser found.
-        source: serde_json::Error,
+        /// What kind of JSON is there.
+        found: &'static str,
     },
     /// A tuple has another number of elements than its type.
     #[error("at {path}: {found} elements in a tuple of {expected}")]
@@ -81,11 +86,23 @@ fn parse<'j, T: serde::Deserialize<'j>>(
     ty: &Type,
     path: &Path,
 ) -> Result<T, JsonError> {
-    serde_json::from_str(json).map_err(|source| JsonError::Mismatch {
-        path: path.clone(),
-        expected: ty.clone(),
-        source,
+    serde_json::from_str(json).map_err(|error| match error.classify() {
+        Category::Data => {
+            JsonError::Mismatch { path: path.clone(), expected: ty.clone(), found: kind(json) }
+        }
+        Category::Syntax | Category::Eof | Category::Io => JsonError::Syntax(error),
     })
+}
+
+fn kind(json: &str) -> &'static str {
+    match json.trim_start().as_bytes().first() {
+        Some(b'"') => "a string",
+        Some(b'[') => "an array",
+        Some(b'{') => "an object of another form",
+        Some(b't' | b'f') => "a boolean",
+        Some(b'n') => "null",
+        _ => "a number",
+    }
 }
 
 fn read(raw: &RawValue, ty: &Type, extra: Extra, path: &Path) -> Result<Value, JsonError> {
@@ -268,7 +285,7 @@ mod tests {
     #[test]
     fn wrong_types_are_refused_where_they_are() {
         let error = decode(r#"{"tags":{"a":1}}"#, &ty(), Extra::Refuse).unwrap_err().to_string();
-        assert!(error.starts_with("at tags[\"a\"]: not string"), "{error}");
+        assert_eq!(error, "at tags[\"a\"]: a number where string belongs");
         assert!(decode("{", &ty(), Extra::Refuse).is_err());
     }
 

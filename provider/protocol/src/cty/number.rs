@@ -28,8 +28,8 @@ enum Repr {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NumberError {
     /// The text is not in decimal notation.
-    #[error("not a decimal number: {0:?}")]
-    Syntax(String),
+    #[error("not a decimal number")]
+    Syntax,
     /// The number has too many digits, or is too large or too small.
     #[error(
         "number is out of range: more than {MAX_DIGITS} digits, or an exponent beyond {MAX_EXPONENT}"
@@ -139,7 +139,6 @@ impl FromStr for Number {
 
     /// Reads decimal notation with an optional sign, fraction and exponent; and `inf`.
     fn from_str(text: &str) -> Result<Self, NumberError> {
-        let syntax = || NumberError::Syntax(text.chars().take(40).collect());
         let (negative, unsigned) = match text.as_bytes().first() {
             Some(b'-') => (true, &text[1..]),
             Some(b'+') => (false, &text[1..]),
@@ -150,14 +149,14 @@ impl FromStr for Number {
         }
         let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
             Some((mantissa, exponent)) => {
-                (mantissa, exponent.parse::<i64>().map_err(|_| syntax())?)
+                (mantissa, exponent.parse::<i64>().map_err(|_| NumberError::Syntax)?)
             }
             None => (unsigned, 0),
         };
         let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
         let digits = format!("{whole}{fraction}");
         if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Err(syntax());
+            return Err(NumberError::Syntax);
         }
         let fraction = i64::try_from(fraction.len()).map_err(|_| NumberError::Range)?;
         normal(negative, &digits, exponent.checked_sub(fraction).ok_or(NumberError::Range)?)

@@ -5,7 +5,6 @@
 //! no-op and nothing is touched. Else what the provider computes becomes unknown, except what
 //! the schema calls stable.
 
-use super::Violation;
 use super::walk::{Visit, each, each_mut};
 use crate::cty::conform::{ConformError, conform};
 use crate::cty::{Path, Step, Value};
@@ -117,9 +116,7 @@ pub fn replace_paths(block: &Block, planned: &Value, prior: &Value) -> Vec<Path>
         return paths;
     }
     each(block, planned, &Path::root(), &mut |attribute, value, path| {
-        if !attribute.force_new {
-            return;
-        }
+        let Some(force_new) = &attribute.force_new else { return };
         let set = path.steps().iter().position(|step| *step == Step::Element);
         let (path, changed) = match set {
             Some(set) => {
@@ -127,10 +124,16 @@ pub fn replace_paths(block: &Block, planned: &Value, prior: &Value) -> Vec<Path>
                     .iter()
                     .cloned()
                     .fold(Path::root(), |path, step| path.step(step));
-                let changed = prior.at(&path) != planned.at(&path);
+                let (before, after) = (prior.at(&path), planned.at(&path));
+                let changed = before != after && force_new.applies(before, after);
                 (path, changed)
             }
-            None => (path.clone(), prior.at(path).is_some_and(|prior| prior != value)),
+            None => {
+                let before = prior.at(path);
+                let changed = before.is_some_and(|before| before != value)
+                    && force_new.applies(before, Some(value));
+                (path.clone(), changed)
+            }
         };
         if changed {
             paths.push(path);
@@ -139,27 +142,4 @@ pub fn replace_paths(block: &Block, planned: &Value, prior: &Value) -> Vec<Path>
     paths.sort();
     paths.dedup();
     paths
-}
-
-/// Checks a configuration by the rules of its attributes: values that are known and not null.
-/// `write_only_allowed` says whether the client keeps write-only values out of its state.
-#[must_use]
-pub fn validate(block: &Block, config: &Value, write_only_allowed: bool) -> Vec<Violation> {
-    let mut found = Vec::new();
-    each(block, config, &Path::root(), &mut |attribute, value, path| {
-        if value.is_null() {
-            return;
-        }
-        if attribute.write_only && !write_only_allowed {
-            let problem = "Write-only attributes need Terraform 1.11 or OpenTofu 1.11. With an \
-                           older version the value would be kept in the state.";
-            found.push(Violation::new(path, problem));
-        }
-        let known = value.is_wholly_known();
-        if let Some(Err(problem)) = attribute.validate.as_ref().filter(|_| known).map(|f| f(value))
-        {
-            found.push(Violation::new(path, problem));
-        }
-    });
-    found
 }

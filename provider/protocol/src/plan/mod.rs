@@ -10,16 +10,17 @@ mod compatible;
 mod engine;
 mod proposed;
 mod valid;
+mod validate;
 mod walk;
 
 use crate::cty::Path;
 
 pub use compatible::apply_violations;
-pub use engine::{
-    Planned, keep_equal_forms, plan, replace_paths, strip_write_only, validate, with_defaults,
-};
+pub use engine::{Planned, keep_equal_forms, plan, replace_paths, strip_write_only, with_defaults};
 pub use proposed::proposed_new;
 pub use valid::plan_violations;
+pub use validate::validate;
+pub(crate) use walk::each as each_attribute;
 
 /// A rule that a value breaks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,7 +32,7 @@ pub struct Violation {
 }
 
 impl Violation {
-    fn new(path: &Path, problem: impl Into<String>) -> Self {
+    pub(crate) fn new(path: &Path, problem: impl Into<String>) -> Self {
         Self { path: path.clone(), problem: problem.into() }
     }
 }

@@ -3,11 +3,12 @@
 use indexmap::IndexMap;
 
 use super::proposed::{Level, could_stem_from};
+use super::validate::elements;
 use crate::cty::{Path, Step, Value};
 use crate::schema::{Attribute, Block, BlockNesting, Nested, Nesting};
 
 /// Calls `visit` for every attribute inside a value, outer before inner.
-pub(super) fn each<'v>(
+pub(crate) fn each<'v>(
     block: &Block,
     value: &'v Value,
     path: &Path,
@@ -56,28 +57,6 @@ fn objects<'v>(
     }
     for (value, path) in elements(value, path, nested.nesting == Nesting::Set) {
         attributes(&nested.attributes, value, &path, visit);
-    }
-}
-
-fn elements<'v>(value: &'v Value, path: &Path, is_set: bool) -> Vec<(&'v Value, Path)> {
-    match value {
-        Value::List(elements) => elements
-            .iter()
-            .enumerate()
-            .map(|(index, value)| {
-                let step = if is_set { Step::Element } else { Step::Index(index) };
-                (value, path.step(step))
-            })
-            .collect(),
-        Value::Map(elements) => {
-            elements.iter().map(|(key, value)| (value, path.key(key))).collect()
-        }
-        Value::Null
-        | Value::Unknown(_)
-        | Value::Bool(_)
-        | Value::Number(_)
-        | Value::String(_)
-        | Value::Dynamic(_) => Vec::new(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! The log: lines of JSON on standard error, with the keys that the host reads.
 
+use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 use std::io::Write as _;
 
@@ -14,6 +15,7 @@ use tracing_subscriber::registry::{LookupSpan, Scope};
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::handshake::Launch;
+use crate::secret::mask;
 
 /// Longer lines are cut in pieces by the host, and read as plain text; a field alone gets less.
 const MAX_FIELD: usize = 8 << 10;
@@ -112,7 +114,11 @@ impl Fields {
         self.fields.insert(field.name().to_owned(), value.into());
     }
 
-    fn text(&mut self, field: &Field, mut text: String) {
+    fn text(&mut self, field: &Field, text: String) {
+        let mut text = match mask(&text) {
+            Cow::Borrowed(_) => text,
+            Cow::Owned(masked) => masked,
+        };
         if text.len() > MAX_FIELD {
             let mut end = MAX_FIELD;
             while !text.is_char_boundary(end) {

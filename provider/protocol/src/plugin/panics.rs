@@ -10,6 +10,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind, set_hook};
 use std::pin::pin;
 use std::task::Poll;
 
+use crate::secret::mask;
+
 thread_local! {
     /// Whether this thread works on a request right now.
     static CATCHING: Cell<bool> = const { Cell::new(false) };
@@ -23,13 +25,6 @@ pub(crate) struct Panic {
     message: String,
     place: String,
     pub(crate) backtrace: String,
-}
-
-impl Panic {
-    /// Where in the code.
-    pub(crate) fn place(&self) -> &str {
-        &self.place
-    }
 }
 
 impl fmt::Display for Panic {
@@ -50,6 +45,7 @@ pub(super) fn install() {
             LAST.set(Some((place, backtrace)));
         } else {
             let message = message(info.payload());
+            let message = mask(message);
             eprintln!("panic: {message} at {place}\n\n{}", Backtrace::force_capture());
         }
     }));

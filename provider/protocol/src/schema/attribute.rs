@@ -1,17 +1,39 @@
 //! Attributes.
 
 use std::fmt;
+use std::ops::RangeBounds;
 use std::sync::Arc;
 
 use indexmap::IndexMap;
+use regex::Regex;
 
-use crate::cty::{Type, Value};
-
-/// Checks a known value that is not null; the error is shown at the attribute.
-pub type Validate = Arc<dyn Fn(&Value) -> Result<(), String> + Send + Sync>;
+use super::{Bounds, Check, Rule};
+use crate::cty::{Path, Type, Value};
+use crate::plan::Violation;
 
 /// Whether two known values mean the same: the text of one JSON document in two layouts.
 pub type Equal = Arc<dyn Fn(&Value, &Value) -> bool + Send + Sync>;
+
+/// Whether a change from the value before to the planned one replaces the resource.
+pub type Replaces = Arc<dyn Fn(&Value, &Value) -> bool + Send + Sync>;
+
+/// Which changes of an attribute replace the resource.
+#[derive(Clone)]
+pub enum ForceNew {
+    /// Every one.
+    Always,
+    /// Those that this says of, by the value before and the planned one, which may be unknown.
+    If(Replaces),
+}
+
+impl ForceNew {
+    pub(crate) fn applies(&self, before: Option<&Value>, planned: Option<&Value>) -> bool {
+        match self {
+            Self::Always => true,
+            Self::If(says) => says(before.unwrap_or(&Value::Null), planned.unwrap_or(&Value::Null)),
+        }
+    }
+}
 
 /// Who gives the attribute its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +91,8 @@ pub struct Nested {
     pub nesting: Nesting,
     /// The attributes of each object.
     pub attributes: IndexMap<String, Attribute>,
+    /// Which of them go together.
+    pub rules: Vec<Rule>,
 }
 
 impl Nested {
@@ -100,14 +124,14 @@ pub struct Attribute {
     pub sensitive: bool,
     /// Whether its value is only ever sent to the provider, never kept.
     pub write_only: bool,
-    /// Whether a change of its value replaces the resource.
-    pub force_new: bool,
+    /// Which changes of its value replace the resource; none if no change does.
+    pub force_new: Option<ForceNew>,
     /// Whether an update leaves a value alone that the provider chose.
     pub stable: bool,
     /// The value where the configuration has none.
     pub default: Option<Value>,
-    /// A check of the configured value.
-    pub validate: Option<Validate>,
+    /// What a configured value must be.
+    pub checks: Vec<Check>,
     /// Semantic equality, where it is wider than equality.
     pub equal: Option<Equal>,
     /// Why not to use it any more, and what to use.
@@ -123,10 +147,10 @@ impl Attribute {
             mode: Mode::Optional,
             sensitive: false,
             write_only: false,
-            force_new: false,
+            force_new: None,
             stable: false,
             default: None,
-            validate: None,
+            checks: Vec::new(),
             equal: None,
             deprecated: None,
             description: String::new(),
@@ -190,7 +214,7 @@ impl Attribute {
     ) -> Self {
         let attributes =
             attributes.into_iter().map(|(name, attribute)| (name.into(), attribute)).collect();
-        Self::of(AttributeType::Nested(Nested { nesting, attributes }))
+        Self::of(AttributeType::Nested(Nested { nesting, attributes, rules: Vec::new() }))
     }
 
     /// The user must give it.
@@ -238,7 +262,17 @@ impl Attribute {
     /// A change of the value replaces the resource.
     #[must_use]
     pub fn force_new(self) -> Self {
-        Self { force_new: true, ..self }
+        Self { force_new: Some(ForceNew::Always), ..self }
+    }
+
+    /// A change of the value replaces the resource if this says so, by the value before and the
+    /// planned one, which may be unknown.
+    #[must_use]
+    pub fn force_new_if(
+        self,
+        says: impl Fn(&Value, &Value) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        Self { force_new: Some(ForceNew::If(Arc::new(says))), ..self }
     }
 
     /// Once computed, the value stays through updates. Without this every update shows it as
@@ -254,7 +288,82 @@ impl Attribute {
         self,
         validate: impl Fn(&Value) -> Result<(), String> + Send + Sync + 'static,
     ) -> Self {
-        Self { validate: Some(Arc::new(validate)), ..self }
+        self.check(Check::Code(Arc::new(validate)))
+    }
+
+    /// A configured value must pass this, and all the other checks.
+    #[must_use]
+    pub fn check(mut self, check: Check) -> Self {
+        self.checks.push(check);
+        self
+    }
+
+    /// The text has so many characters.
+    #[must_use]
+    pub fn length(self, range: impl RangeBounds<i64>) -> Self {
+        self.check(Check::Length(Bounds::of(&range)))
+    }
+
+    /// The text is matched by a regular expression, which `words` put so that people understand
+    /// it, as in "must be WORDS". Anchor it: it matches anywhere.
+    ///
+    /// # Panics
+    ///
+    /// When it is not a regular expression.
+    #[must_use]
+    pub fn matches(self, pattern: &str, words: &str) -> Self {
+        let pattern = Regex::new(pattern).expect("the schema's author gives a valid expression");
+        self.check(Check::Pattern(pattern, words.to_owned()))
+    }
+
+    /// The value is one of these.
+    #[must_use]
+    pub fn one_of<V: Into<Value>>(self, values: impl IntoIterator<Item = V>) -> Self {
+        self.check(Check::OneOf(values.into_iter().map(Into::into).collect()))
+    }
+
+    /// The number is in this range.
+    #[must_use]
+    pub fn range(self, range: impl RangeBounds<i64>) -> Self {
+        self.check(Check::Range(Bounds::of(&range)))
+    }
+
+    /// The number has no fraction.
+    #[must_use]
+    pub fn whole(self) -> Self {
+        self.check(Check::Whole)
+    }
+
+    /// The collection has so many elements.
+    #[must_use]
+    pub fn size(self, range: impl RangeBounds<i64>) -> Self {
+        self.check(Check::Size(Bounds::of(&range)))
+    }
+
+    /// The list has no element twice.
+    #[must_use]
+    pub fn unique(self) -> Self {
+        self.check(Check::Unique)
+    }
+
+    /// Each element of the collection passes a check, and is not null.
+    #[must_use]
+    pub fn each(self, check: Check) -> Self {
+        self.check(Check::Each(Box::new(check)))
+    }
+
+    /// Which attributes of each object of a nested attribute go together.
+    ///
+    /// # Panics
+    ///
+    /// When the attribute is not a nested one.
+    #[must_use]
+    pub fn rule(mut self, rule: Rule) -> Self {
+        let AttributeType::Nested(nested) = &mut self.ty else {
+            panic!("{} is a rule of nested attributes", rule.words());
+        };
+        nested.rules.push(rule);
+        self
     }
 
     /// Values that are equal by this are no change: the form in the state is kept.
@@ -293,6 +402,16 @@ impl Attribute {
         }
     }
 
+    /// What a configured value breaks, at `path` or inside it. Null breaks nothing.
+    #[must_use]
+    pub fn problems(&self, value: &Value, path: &Path) -> Vec<Violation> {
+        let mut found = Vec::new();
+        if !value.is_null() {
+            self.checks.iter().for_each(|check| check.test(value, path, &mut found));
+        }
+        found
+    }
+
     /// Whether two values are equal, or mean the same.
     #[must_use]
     pub fn same(&self, left: &Value, right: &Value) -> bool {
@@ -314,10 +433,10 @@ impl fmt::Debug for Attribute {
             .field("mode", &self.mode)
             .field("sensitive", &self.sensitive)
             .field("write_only", &self.write_only)
-            .field("force_new", &self.force_new)
+            .field("force_new", &self.force_new.is_some())
             .field("stable", &self.stable)
             .field("default", &self.default)
-            .field("validate", &self.validate.is_some())
+            .field("checks", &self.checks)
             .field("equal", &self.equal.is_some())
             .finish_non_exhaustive()
     }

@@ -2,7 +2,7 @@
 
 use indexmap::IndexMap;
 
-use super::{Attribute, AttributeType};
+use super::{Attribute, AttributeType, Rule};
 use crate::cty::{Path, Type, Value};
 
 /// The attributes and blocks inside a pair of braces.
@@ -12,6 +12,8 @@ pub struct Block {
     pub attributes: IndexMap<String, Attribute>,
     /// Blocks by type name.
     pub blocks: IndexMap<String, NestedBlock>,
+    /// Which of them go together.
+    pub rules: Vec<Rule>,
     /// What it is, in Markdown.
     pub description: String,
     /// Why not to use it any more, and what to use.
@@ -37,6 +39,47 @@ impl Block {
     pub fn block(mut self, name: impl Into<String>, block: NestedBlock) -> Self {
         self.blocks.insert(name.into(), block);
         self
+    }
+
+    /// Which attributes and blocks go together.
+    #[must_use]
+    pub fn rule(mut self, rule: Rule) -> Self {
+        self.rules.push(rule);
+        self
+    }
+
+    /// One of these must be set, and no more.
+    #[must_use]
+    pub fn exactly_one_of<N: Into<String>>(self, names: impl IntoIterator<Item = N>) -> Self {
+        self.rule(Rule::ExactlyOne(texts(names)))
+    }
+
+    /// One of these must be set, or several.
+    #[must_use]
+    pub fn at_least_one_of<N: Into<String>>(self, names: impl IntoIterator<Item = N>) -> Self {
+        self.rule(Rule::AtLeastOne(texts(names)))
+    }
+
+    /// Of these one may be set, and no more.
+    #[must_use]
+    pub fn conflicting<N: Into<String>>(self, names: impl IntoIterator<Item = N>) -> Self {
+        self.rule(Rule::AtMostOne(texts(names)))
+    }
+
+    /// These are set together, or not at all.
+    #[must_use]
+    pub fn together<N: Into<String>>(self, names: impl IntoIterator<Item = N>) -> Self {
+        self.rule(Rule::Together(texts(names)))
+    }
+
+    /// This is set only with all the others.
+    #[must_use]
+    pub fn needs<N: Into<String>>(
+        self,
+        name: impl Into<String>,
+        others: impl IntoIterator<Item = N>,
+    ) -> Self {
+        self.rule(Rule::Needs(name.into(), texts(others)))
     }
 
     /// What it is, in Markdown.
@@ -103,6 +146,10 @@ impl Block {
             None => attribute_below(self.attributes.get(*first)?, rest),
         }
     }
+}
+
+fn texts<N: Into<String>>(names: impl IntoIterator<Item = N>) -> Vec<String> {
+    names.into_iter().map(Into::into).collect()
 }
 
 fn each_of(

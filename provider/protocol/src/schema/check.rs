@@ -1,7 +1,8 @@
 //! The client's rules for schemas, so that a schema it would refuse fails in a test of ours.
 
 use super::{
-    Attribute, AttributeType, Block, BlockNesting, Identity, Mode, NestedBlock, Nesting, Schema,
+    Attribute, AttributeType, Block, BlockNesting, Check, Identity, Mode, NestedBlock, Nesting,
+    Rule, Schema,
 };
 use crate::cty::{Path, Type, conform::conform};
 
@@ -107,6 +108,9 @@ impl Checker {
         for (name, attribute) in &block.attributes {
             self.attribute(attribute, name, &path.field(name));
         }
+        let is_there =
+            |name: &str| block.attributes.contains_key(name) || block.blocks.contains_key(name);
+        self.rules(&block.rules, is_there, path);
         for (name, nested) in &block.blocks {
             let path = path.field(name);
             if block.attributes.contains_key(name) {
@@ -115,6 +119,40 @@ impl Checker {
             self.name(name, &path);
             self.nested_block(nested, &path);
             self.block(&nested.block, &path);
+        }
+    }
+
+    fn rules(&mut self, rules: &[Rule], is_there: impl Fn(&str) -> bool, path: &Path) {
+        for name in rules.iter().flat_map(Rule::names) {
+            if !is_there(name) {
+                self.problem(&path.field(name), "a rule names it, and it is not there");
+            }
+        }
+    }
+
+    fn checks(&mut self, checks: &[Check], ty: &Type, path: &Path) {
+        for check in checks {
+            let fits = match check {
+                Check::Length(_) | Check::Pattern(..) => *ty == Type::String,
+                Check::Range(_) | Check::Whole => *ty == Type::Number,
+                Check::OneOf(values) => {
+                    values.iter().all(|value| conform(value.clone(), ty).is_ok())
+                }
+                Check::Size(_) => matches!(ty, Type::List(_) | Type::Set(_) | Type::Map(_)),
+                Check::Unique => matches!(ty, Type::List(_)),
+                Check::Each(check) => match ty {
+                    Type::List(element) | Type::Set(element) | Type::Map(element) => {
+                        self.checks(std::slice::from_ref(check), element, path);
+                        true
+                    }
+                    _ => false,
+                },
+                Check::Code(_) => true,
+            };
+            if !fits {
+                let problem = format!("a check that it is {check:?} does not fit its type");
+                self.problem(path, &problem);
+            }
         }
     }
 
@@ -151,6 +189,10 @@ impl Checker {
 
     fn attribute(&mut self, attribute: &Attribute, name: &str, path: &Path) {
         self.name(name, path);
+        self.checks(&attribute.checks, &attribute.ty(), path);
+        if attribute.mode == Mode::Computed && !attribute.checks.is_empty() {
+            self.problem(path, "what nobody configures is not checked");
+        }
         if attribute.write_only && attribute.mode.is_computed() {
             self.problem(path, "a write-only attribute cannot be computed");
         }
@@ -175,6 +217,7 @@ impl Checker {
                 if nested.nesting == Nesting::Set && holds_write_only {
                     self.problem(path, "a set cannot hold write-only attributes");
                 }
+                self.rules(&nested.rules, |name| nested.attributes.contains_key(name), path);
                 for (name, attribute) in &nested.attributes {
                     self.attribute(attribute, name, &path.field(name));
                 }
@@ -238,6 +281,8 @@ mod tests {
                 .attribute("Name", Attribute::string())
                 .attribute("secret", Attribute::string().computed().write_only())
                 .attribute("kept", Attribute::string().stable())
+                .attribute("long", Attribute::number().length(1..))
+                .conflicting(["kept", "gone"])
                 .attribute("odd", Attribute::string().default(7))
                 .attribute("open", Attribute::list(Type::Dynamic))
                 .attribute("rule", Attribute::string())
@@ -259,8 +304,10 @@ mod tests {
                 "Name: a name has only lower case letters, digits and underscores",
                 "secret: a write-only attribute cannot be computed",
                 "kept: only a computed attribute can be stable",
+                "long: a check that it is 1 or more characters long does not fit its type",
                 "odd: the default is of another type",
                 "open: a collection cannot hold dynamic types",
+                "gone: a rule names it, and it is not there",
                 "rule: both an attribute and a block",
                 "rule: the number of blocks cannot be bounded here",
                 "one: a single block is there once at most",

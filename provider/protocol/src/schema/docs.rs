@@ -2,7 +2,10 @@
 
 use std::fmt::Write as _;
 
-use super::{Attribute, AttributeType, Block, BlockNesting, Mode, NestedBlock, Nesting, Schema};
+use super::{
+    Attribute, AttributeType, Block, BlockNesting, Check, ForceNew, Mode, NestedBlock, Nesting,
+    Rule, Schema,
+};
 use crate::cty::{Path, Type};
 
 /// The `## Schema` section of a page: what is required, optional and read-only, then one
@@ -28,6 +31,7 @@ struct Page<'s> {
 struct Body<'s> {
     attributes: Vec<(&'s String, &'s Attribute)>,
     blocks: Vec<(&'s String, &'s NestedBlock)>,
+    rules: &'s [Rule],
 }
 
 impl<'s> Body<'s> {
@@ -35,6 +39,7 @@ impl<'s> Body<'s> {
         Self {
             attributes: block.attributes.iter().collect(),
             blocks: block.blocks.iter().collect(),
+            rules: &block.rules,
         }
     }
 }
@@ -58,6 +63,10 @@ impl<'s> Page<'s> {
         self.group("Required", &of_mode(|mode| mode == Mode::Required), &of_blocks(true), path);
         self.group("Optional", &of_mode(Mode::is_optional), &of_blocks(false), path);
         self.group("Read-Only", &of_mode(|mode| mode == Mode::Computed), &[], path);
+        if !body.rules.is_empty() {
+            let rules: Vec<String> = body.rules.iter().map(Rule::words).collect();
+            self.write(format_args!("\n{}\n", rules.join(" ")));
+        }
     }
 
     fn group(
@@ -96,11 +105,17 @@ impl<'s> Page<'s> {
             let separator = if description.is_empty() { "" } else { " " };
             description = format!("{description}{separator}Default: `{default}`.");
         }
+        let checks: Vec<String> = attribute.checks.iter().filter_map(Check::words).collect();
+        if !checks.is_empty() {
+            let separator = if description.is_empty() { "" } else { " " };
+            description = format!("{description}{separator}Must be {}.", checks.join("; "));
+        }
         let mut kind = attribute_kind(attribute);
         for (is, note) in [
             (attribute.sensitive, "Sensitive"),
             (attribute.write_only, "Write-only"),
-            (attribute.force_new, "Forces replacement"),
+            (matches!(attribute.force_new, Some(ForceNew::Always)), "Forces replacement"),
+            (matches!(attribute.force_new, Some(ForceNew::If(_))), "May force replacement"),
         ] {
             if is {
                 kind = format!("{kind}, {note}");
@@ -111,7 +126,8 @@ impl<'s> Page<'s> {
             AttributeType::Nested(nested) => {
                 self.line(name, &kind, &description, deprecated, Some(path));
                 let attributes = nested.attributes.iter().collect();
-                self.nested.push((path.clone(), Body { attributes, blocks: Vec::new() }));
+                let body = Body { attributes, blocks: Vec::new(), rules: &nested.rules };
+                self.nested.push((path.clone(), body));
             }
         }
     }
@@ -191,7 +207,9 @@ mod tests {
         let git = Block::new()
             .describe("Commits of a repository.")
             .attribute("name", Attribute::string().required().describe("Key of the subscription."))
-            .attribute("branch", Attribute::string().default("main").describe("Branch."));
+            .attribute("branch", Attribute::string().default("main").describe("Branch."))
+            .attribute("tag", Attribute::string().one_of(["newest", "oldest"]).describe("Tag."))
+            .conflicting(["branch", "tag"]);
         let schema = Schema::new(
             Block::new()
                 .attribute("name", Attribute::string().required().force_new().describe("Its name."))
@@ -227,6 +245,9 @@ mod tests {
         ### Optional
 
         - `branch` (String) Branch. Default: `"main"`.
+        - `tag` (String) Tag. Must be one of "newest", "oldest".
+
+        At most one of `branch`, `tag` may be set.
         "##);
     }
 }

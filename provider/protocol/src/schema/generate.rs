@@ -2,13 +2,13 @@
 
 use indexmap::IndexMap;
 
-use super::{Attribute, AttributeType, Block, BlockNesting, Mode, Nested, Nesting};
+use super::{Attribute, AttributeType, Block, BlockNesting, Mode, Nested, NestedBlock, Nesting};
 use crate::cty::Value;
 
 impl Block {
     /// A configuration that describes the object of a state: its attributes, but for those that
     /// a configuration cannot give (computed, write-only), those that it should not (deprecated)
-    /// and those that say no more than their default.
+    /// and those that say no more than their default; of those that exclude each other the first.
     #[must_use]
     pub fn configuration(&self, state: &Value) -> Value {
         if state.is_null() {
@@ -31,7 +31,12 @@ impl Block {
             };
             (name.clone(), value)
         });
-        Value::Map(attributes.chain(blocks).collect())
+        let mut config = Value::Map(attributes.chain(blocks).collect());
+        for name in self.rules.iter().flat_map(|rule| rule.left_out(&config)).collect::<Vec<_>>() {
+            let absent = self.blocks.get(name).map_or(Value::Null, NestedBlock::empty_value);
+            config.set(name, absent);
+        }
+        config
     }
 }
 
@@ -64,7 +69,14 @@ fn configured(attribute: &Attribute, value: &Value) -> Value {
 fn objects(nested: &Nested, value: &Value) -> Value {
     let of_one = |value: &Value| match value {
         Value::Null => Value::Null,
-        value => Value::Map(attributes(&nested.attributes, value).collect()),
+        value => {
+            let mut config = Value::Map(attributes(&nested.attributes, value).collect());
+            let rules = nested.rules.iter();
+            for name in rules.flat_map(|rule| rule.left_out(&config)).collect::<Vec<_>>() {
+                config.set(name, Value::Null);
+            }
+            config
+        }
     };
     match nested.nesting {
         Nesting::Single => of_one(value),
@@ -86,7 +98,6 @@ fn each(value: &Value, of_one: impl Fn(&Value) -> Value) -> Value {
 mod tests {
     use super::*;
     use crate::cty::Type;
-    use crate::schema::NestedBlock;
 
     #[test]
     fn what_nobody_would_write_is_left_out() {
@@ -104,6 +115,9 @@ mod tests {
             .attribute("secret", Attribute::string().write_only())
             .attribute("old", Attribute::string().deprecated("Use name."))
             .attribute("tags", Attribute::set(Type::String))
+            .attribute("color", Attribute::string().optional_computed())
+            .attribute("code", Attribute::string().optional_computed())
+            .conflicting(["color", "code"])
             .attribute("members", Attribute::nested(Nesting::Map, member))
             .block("rule", NestedBlock::list(rule));
         let text = |pairs: &[(&str, &str)]| {
@@ -111,6 +125,8 @@ mod tests {
         };
         let state = text(&[("name", "n"), ("id", "1"), ("mode", "auto"), ("old", "x")])
             .with("size", 3)
+            .with("color", "red")
+            .with("code", "#f00")
             .with("tags", Value::list(["a"]))
             .with("members", Value::object([("ada", text(&[("name", "a"), ("joined", "now")]))]))
             .with(
@@ -125,7 +141,7 @@ mod tests {
             crate::cty::json::to_plain(&config),
             serde_json::json!({
                 "name": "n", "id": null, "mode": null, "size": 3, "secret": null, "old": null,
-                "tags": ["a"],
+                "tags": ["a"], "color": "red", "code": null,
                 "members": { "ada": { "name": "a", "joined": null } },
                 "rule": [
                     { "name": "one", "slot": null, "color": null },

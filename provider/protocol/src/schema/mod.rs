@@ -9,11 +9,13 @@ pub mod check;
 pub mod docs;
 mod generate;
 mod identity;
+mod rule;
 mod wire;
 
-pub use attribute::{Attribute, AttributeType, Equal, Mode, Nested, Nesting, Validate};
+pub use attribute::{Attribute, AttributeType, Equal, ForceNew, Mode, Nested, Nesting, Replaces};
 pub use block::{Block, BlockNesting, NestedBlock};
 pub use identity::{Identity, IdentityAttribute};
+pub use rule::{Bounds, Check, Rule, Validate};
 
 use crate::cty::{Path, Step, Type};
 

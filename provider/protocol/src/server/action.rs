@@ -7,6 +7,7 @@ use super::call::Outlet;
 use crate::diagnostic::Diagnostics;
 use crate::plan;
 use crate::provider::{Context, Progress, Provider};
+use crate::secret::mask;
 use crate::wire::tfplugin6::{invoke_action, plan_action};
 
 impl<P: Provider> Server<P> {
@@ -40,7 +41,8 @@ impl<P: Provider> Server<P> {
         };
         let report = async {
             while let Some(message) = messages.recv().await {
-                let progress = event::Type::Progress(event::Progress { message });
+                let progress =
+                    event::Type::Progress(event::Progress { message: mask(&message).into_owned() });
                 let event = invoke_action::Event { r#type: Some(progress) };
                 if outlet.send(Ok(event)).await.is_err() {
                     break;

@@ -138,7 +138,7 @@ impl<C> Call<C> {
         let duration = started.elapsed().as_millis();
         tracing::debug!(tf_req_duration_ms = duration, panicked = caught.is_err(), "served");
         caught.map_err(|panic| {
-            tracing::error!(place = panic.place(), backtrace = panic.backtrace, "panic");
+            tracing::error!(%panic, backtrace = panic.backtrace, "panic");
             self.crash(&panic)
         })
     }

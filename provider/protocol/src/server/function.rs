@@ -6,6 +6,7 @@ use crate::cty::Value;
 use crate::cty::conform::conform;
 use crate::diagnostic::Diagnostics;
 use crate::provider::{Context, Function, FunctionError, Provider};
+use crate::secret::mask;
 use crate::wire::tfplugin6 as wire;
 use crate::wire::tfplugin6::{DynamicValue, call_function};
 
@@ -23,7 +24,7 @@ impl<P: Provider> Server<P> {
         };
         Some(match call(function.as_ref(), &request.arguments, diags) {
             Ok(result) => call_function::Response { result, error: None },
-            Err(error) => call_function::Response { result: None, error: Some(wire_error(error)) },
+            Err(error) => call_function::Response { result: None, error: Some(wire_error(&error)) },
         })
     }
 }
@@ -52,9 +53,9 @@ fn call(
     Ok(encode(&result, &signature.result, diags))
 }
 
-fn wire_error(error: FunctionError) -> wire::FunctionError {
+fn wire_error(error: &FunctionError) -> wire::FunctionError {
     wire::FunctionError {
-        text: error.text,
+        text: mask(&error.text).into_owned(),
         function_argument: error.argument.and_then(|argument| i64::try_from(argument).ok()),
     }
 }

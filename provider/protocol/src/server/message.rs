@@ -2,6 +2,7 @@
 
 use crate::diagnostic::Diagnostics;
 use crate::provider::Capabilities;
+use crate::secret::mask;
 use crate::wire::tfplugin6 as wire;
 
 /// A request.
@@ -145,7 +146,7 @@ impl Reply for wire::call_function::Response {
 fn texts(diags: &Diagnostics) -> String {
     let texts: Vec<String> =
         diags.iter().map(|diag| format!("{}: {}", diag.summary, diag.detail)).collect();
-    texts.join("\n")
+    mask(&texts.join("\n")).into_owned()
 }
 
 /// One of a stream of answers.

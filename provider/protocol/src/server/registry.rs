@@ -7,24 +7,37 @@ use std::sync::{Arc, OnceLock};
 
 use crate::cty::conform::conform;
 use crate::cty::json::{self, Extra};
-use crate::cty::{Type, Value, msgpack};
+use crate::cty::{Path, Type, Value, msgpack};
 use crate::diagnostic::Diagnostics;
 use crate::provider::{
     Action, DataSource, EphemeralResource, Function, ListResource, Provider, Resource,
 };
 use crate::schema::{Identity, Schema};
+use crate::secret::hide_in;
 use crate::wire::tfplugin6::DynamicValue;
 
 /// A schema with the type it implies.
 pub(super) struct Typed {
     pub(super) schema: Schema,
     pub(super) ty: Type,
+    /// Whether there is something in it that must not be shown.
+    has_secrets: bool,
 }
 
 impl Typed {
     fn new(schema: Schema) -> Self {
         let ty = schema.ty();
-        Self { schema, ty }
+        let mut has_secrets = false;
+        schema.block.each_attribute(&Path::root(), &mut |attribute, _| {
+            has_secrets |= attribute.sensitive || attribute.write_only;
+        });
+        Self { schema, ty, has_secrets }
+    }
+
+    fn hide(&self, value: &Value) {
+        if self.has_secrets {
+            hide_in(&self.schema, value);
+        }
     }
 
     /// A value from the client; null when it sent none.
@@ -33,14 +46,19 @@ impl Typed {
         value: Option<&DynamicValue>,
         diags: &mut Diagnostics,
     ) -> Option<Value> {
-        decode(value, &self.ty, diags)
+        let value = decode(value, &self.ty, diags)?;
+        self.hide(&value);
+        Some(value)
     }
 
     /// A value that the provider made, brought into form; a diagnostic when it has another.
     pub(super) fn conform(&self, mut value: Value, diags: &mut Diagnostics) -> Option<Value> {
         self.schema.block.fill_blocks(&mut value);
         match conform(value, &self.ty) {
-            Ok(value) => Some(value),
+            Ok(value) => {
+                self.hide(&value);
+                Some(value)
+            }
             Err(error) => {
                 diags.error_at(
                     error.path.clone(),
@@ -77,12 +95,12 @@ pub(super) fn decode(
     let told = decoded.map_err(|error| {
         format!("{error}. The value came from Terraform or OpenTofu and does not fit the schema that this version of the provider has.")
     });
-    diags.take(crate::cty::Path::root(), "Cannot read a value", told)
+    diags.take(Path::root(), "Cannot read a value", told)
 }
 
 pub(super) fn encode(value: &Value, ty: &Type, diags: &mut Diagnostics) -> Option<DynamicValue> {
     let encoded = msgpack::encode(value, ty);
-    let msgpack = diags.take(crate::cty::Path::root(), "Cannot send a value", encoded)?;
+    let msgpack = diags.take(Path::root(), "Cannot send a value", encoded)?;
     Some(DynamicValue { msgpack, json: Vec::new() })
 }
 
