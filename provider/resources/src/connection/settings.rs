@@ -159,7 +159,7 @@ fn read_token(file: &FilePath, diags: &mut Diagnostics) -> Option<Token> {
 /// The attribute of [`REQUEST_TIMEOUT`].
 pub(super) fn request_timeout_attribute() -> Attribute {
     let checked = checked(|text| parse_timeout(text).map(drop));
-    Attribute { validate: checked.validate, ..span() }
+    Attribute { checks: checked.checks, ..span() }
 }
 
 /// Reads a length of time in which a request can be answered at all.
