@@ -25,5 +25,6 @@ mod server;
 pub mod wire;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
-pub use plugin::serve;
+pub use plugin::{serve, service};
 pub use secret::hide;
+pub use server::Service;

@@ -1,131 +1,40 @@
 //! The example provider under a real client: Terraform, or OpenTofu where that is what there is.
 
 use std::io::{BufRead as _, BufReader};
-use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::path::Path;
+use std::process::{Command, Stdio};
 
+use provider_kit::scenario::{Step, is_destroyed, is_imported, is_settled};
+use provider_kit::terraform::{Tool, Workspace};
 use serde_json::Value as Json;
 
-/// The client, as `LOCKSTEP_TF` names it or as it is in the path. Without one there is no test.
-fn tool() -> PathBuf {
-    if let Some(named) = std::env::var_os("LOCKSTEP_TF") {
-        return PathBuf::from(named);
-    }
-    let path = std::env::var_os("PATH").expect("a path");
-    let places = std::env::split_paths(&path)
-        .flat_map(|directory| ["terraform", "tofu"].map(|name| directory.join(name)));
-    places
-        .into_iter()
-        .find(|tool| tool.is_file())
-        .expect("terraform or tofu in the path: these tests run a real client")
+const PROVIDER: &str = env!("CARGO_BIN_EXE_terraform-provider-notes");
+const NOTE: &str = "notes_note.n";
+
+/// A directory for notes, and one to configure them in.
+fn notes(tool: &Tool) -> Workspace {
+    let workspace = Workspace::new(tool, "acme/notes", Path::new(PROVIDER));
+    std::fs::create_dir(workspace.at("notes")).expect("a directory");
+    workspace
 }
 
-/// A directory with a configuration, a state, and notes.
-struct Workspace {
-    directory: tempfile::TempDir,
+fn workspace() -> Workspace {
+    notes(&Tool::any())
 }
 
-/// What a run said.
-struct Run {
-    code: i32,
-    stdout: String,
-    stderr: String,
+/// A configuration with the provider's. The resources begin at line 10.
+fn config(workspace: &Workspace, resources: &str) -> String {
+    format!("provider \"notes\" {{\n  directory = {:?}\n}}\n\n{resources}", workspace.at("notes"))
 }
 
-impl Workspace {
-    fn new() -> Self {
-        let directory = tempfile::tempdir().expect("a directory");
-        let at = |name: &str| directory.path().join(name);
-        for name in ["notes", "plugins", "work"] {
-            std::fs::create_dir(at(name)).expect("a directory");
-        }
-        let plugin = at("plugins").join("terraform-provider-notes");
-        std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_terraform-provider-notes"), plugin)
-            .expect("a link");
-        let overrides = format!(
-            "provider_installation {{\n dev_overrides {{\n \"acme/notes\" = {:?}\n }}\n}}\n",
-            at("plugins")
-        );
-        std::fs::write(at("cli.rc"), overrides).expect("writable");
-        Self { directory }
-    }
+fn configure(workspace: &Workspace, resources: &str) {
+    workspace.configure(&config(workspace, resources));
+}
 
-    fn at(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
-    }
-
-    /// Replaces the configuration. The resources begin at line 10.
-    fn configure(&self, resources: &str) {
-        let config = format!(
-            "terraform {{\n  required_providers {{\n    notes = {{ source = \"acme/notes\" }}\n  }}\n}}\n\
-             provider \"notes\" {{\n  directory = {:?}\n}}\n\n{resources}\n",
-            self.at("notes")
-        );
-        std::fs::write(self.at("work/main.tf"), config).expect("writable");
-    }
-
-    fn run(&self, arguments: &[&str]) -> Run {
-        let Output { status, stdout, stderr } =
-            self.command(arguments).output().expect("the client runs");
-        let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
-        Run { code: status.code().expect("an end"), stdout: text(stdout), stderr: text(stderr) }
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(tool());
-        command
-            .args(arguments)
-            .current_dir(self.at("work"))
-            .env("TF_CLI_CONFIG_FILE", self.at("cli.rc"))
-            .envs([("CHECKPOINT_DISABLE", "1"), ("TF_INPUT", "0"), ("TF_IN_AUTOMATION", "1")])
-            .env("NO_COLOR", "1")
-            .env("TF_CLI_ARGS", "-no-color");
-        command
-    }
-
-    fn ok(&self, arguments: &[&str]) -> Run {
-        let run = self.run(arguments);
-        assert_eq!(run.code, 0, "{arguments:?}\n{}\n{}", run.stdout, run.stderr);
-        run
-    }
-
-    fn apply(&self) {
-        self.ok(&["apply", "-auto-approve"]);
-        self.unchanged();
-    }
-
-    fn unchanged(&self) {
-        let run = self.run(&["plan", "-detailed-exitcode"]);
-        assert_eq!(run.code, 0, "not empty:\n{}\n{}", run.stdout, run.stderr);
-    }
-
-    /// The planned change of the first resource.
-    fn plan(&self) -> Json {
-        self.ok(&["plan", "-out=plan"]);
-        let shown = self.ok(&["show", "-json", "plan"]).stdout;
-        let plan: Json = serde_json::from_str(&shown).expect("JSON");
-        let changes = plan["resource_changes"].as_array().expect("changes").iter();
-        let mut notes = changes.filter(|change| change["type"] == "notes_note");
-        notes.next().expect("a note")["change"].clone()
-    }
-
-    fn state(&self) -> Json {
-        let shown = self.ok(&["show", "-json"]).stdout;
-        let state: Json = serde_json::from_str(&shown).expect("JSON");
-        state["values"]["root_module"]["resources"][0].clone()
-    }
-
-    /// Runs something that fails; what it said, with the frame of its messages taken off.
-    fn fails(&self, arguments: &[&str]) -> String {
-        let run = self.run(arguments);
-        assert_eq!(run.code, 1, "{arguments:?}\n{}\n{}", run.stdout, run.stderr);
-        let lines: Vec<&str> = run
-            .stderr
-            .lines()
-            .map(|line| line.trim_start_matches(['│', '╷', '╵']).trim())
-            .collect();
-        lines.join("\n")
-    }
+fn apply(workspace: &Workspace) {
+    workspace.plan(&[]);
+    workspace.apply();
+    is_settled(workspace);
 }
 
 fn note(fields: &str) -> String {
@@ -148,71 +57,104 @@ const FULL: &str = r#"
 "#;
 
 #[test]
-fn a_note_is_created_updated_replaced_and_destroyed() {
-    let workspace = Workspace::new();
-    workspace.configure(&note(FULL));
-    workspace.ok(&["validate"]);
-    let created = workspace.plan();
-    assert_eq!(created["actions"], serde_json::json!(["create"]));
-    assert_eq!(created["after"]["id"], "shop");
-    assert_eq!(created["after"]["tag"][0]["color"], "gray");
-    assert_eq!(created["after_unknown"]["id"], Json::Null, "{created}");
-    workspace.apply();
-    let state = workspace.state();
-    assert_eq!(state["values"]["weight"].to_string(), "0.1");
-    assert_eq!(state["values"]["secret"], Json::Null);
-    assert_eq!(state["values"]["steps"][0]["config"], r#"{"run":"make"}"#);
+fn a_note_lives_under_each_tool() {
+    for tool in Tool::all() {
+        let workspace = notes(&tool);
+        let step = |fields: &str| Step::new(config(&workspace, &note(fields)));
+        step(FULL)
+            .planned(|plan| {
+                let change = plan.change(NOTE);
+                assert_eq!(change.actions(), "create");
+                assert_eq!(change.after("/id"), "shop");
+                assert_eq!(change.after("/tag/0/color"), "gray");
+                assert_eq!(change.unknown(), [""; 0]);
+            })
+            .applied(|state| {
+                let values = state.values(NOTE);
+                assert_eq!(values["weight"].to_string(), "0.1");
+                assert_eq!(values["secret"], Json::Null);
+                assert_eq!(values["steps"][0]["config"], r#"{"run":"make"}"#);
+            })
+            .go(&workspace);
+        step(&FULL.replace("text", "other text"))
+            .planned(|plan| {
+                let change = plan.change(NOTE);
+                assert_eq!(change.actions(), "update");
+                assert_eq!(change.unknown(), ["revision"]);
+                assert_eq!(change.changed(), ["body"]);
+            })
+            .go(&workspace);
+        step(&FULL.replace("shop", "store"))
+            .planned(|plan| {
+                let change = plan.change(NOTE);
+                assert_eq!(change.actions(), "delete create");
+                assert_eq!(change.replace_paths(), &serde_json::json!([["name"]]));
+            })
+            .go(&workspace);
+        is_imported(&workspace, NOTE, "store", &[]);
+        is_destroyed(&workspace);
+        let left = std::fs::read_dir(workspace.at("notes")).expect("a directory").count();
+        assert_eq!(left, 0);
+    }
+}
 
-    workspace.configure(&note(&FULL.replace("text", "other text")));
-    let updated = workspace.plan();
-    assert_eq!(updated["actions"], serde_json::json!(["update"]));
-    assert_eq!(updated["after"]["id"], "shop");
-    let unknown = updated["after_unknown"].as_object().expect("an object");
-    let unknown: Vec<&String> =
-        unknown.iter().filter(|(_, is)| **is == true).map(|(name, _)| name).collect();
-    assert_eq!(unknown, ["revision"]);
-    workspace.apply();
+#[test]
+fn a_key_is_open_only_while_a_run_needs_it() {
+    let workspace = workspace();
+    // The key goes nowhere but into a write-only attribute.
+    configure(
+        &workspace,
+        &format!(
+            "ephemeral \"notes_key\" \"k\" {{\n  owner = \"ada\"\n}}\n{}",
+            note("  name = \"n\"\n  secret = ephemeral.notes_key.k.text")
+        ),
+    );
+    apply(&workspace);
+    assert_eq!(workspace.state().values(NOTE)["secret"], Json::Null);
+    let state = std::fs::read_to_string(workspace.at("work/terraform.tfstate")).expect("a state");
+    assert!(!state.contains("key of ada"), "{state}");
+    assert!(!workspace.at("notes/ada.key").exists());
+}
 
-    workspace.configure(&note(&FULL.replace("shop", "store")));
-    let replaced = workspace.plan();
-    assert_eq!(replaced["actions"], serde_json::json!(["delete", "create"]));
-    assert_eq!(replaced["replace_paths"], serde_json::json!([["name"]]));
-    workspace.apply();
-
-    workspace.ok(&["destroy", "-auto-approve"]);
-    assert_eq!(std::fs::read_dir(workspace.at("notes")).expect("a directory").count(), 0);
+#[test]
+fn a_secret_is_in_no_message_and_no_log() {
+    let mut workspace = workspace();
+    workspace.set("TF_LOG_PROVIDER", "trace");
+    configure(&workspace, &note("  name = \"n\"\n  body = \"leak\"\n  secret = \"correct horse\""));
+    let run = workspace.run(&["apply", "-auto-approve"]);
+    assert_eq!(run.code, 1);
+    assert!(run.stderr.contains("Error: Bug in the provider"), "{}", run.stderr);
+    assert!(run.stderr.contains("the secret is (sensitive)"), "{}", run.stderr);
+    assert!(run.stderr.contains("tf_rpc"), "{}", run.stderr);
+    assert!(!run.stderr.contains("correct horse"), "{}", run.stderr);
 }
 
 #[test]
 fn the_layout_of_json_is_no_change() {
-    let workspace = Workspace::new();
-    workspace.configure(&note("  name = \"n\"\n  meta = jsonencode({ a = 1 })"));
-    workspace.apply();
-    workspace.configure(&note("  name = \"n\"\n  meta = \"{ \\\"a\\\" : 1 }\""));
-    workspace.unchanged();
-    workspace.configure(&note("  name = \"n\"\n  meta = \"{ \\\"a\\\" : 2 }\""));
-    workspace.apply();
+    let workspace = workspace();
+    configure(&workspace, &note("  name = \"n\"\n  meta = jsonencode({ a = 1 })"));
+    apply(&workspace);
+    configure(&workspace, &note("  name = \"n\"\n  meta = \"{ \\\"a\\\" : 1 }\""));
+    is_settled(&workspace);
+    configure(&workspace, &note("  name = \"n\"\n  meta = \"{ \\\"a\\\" : 2 }\""));
+    apply(&workspace);
 }
 
 #[test]
-fn a_note_is_imported_and_drifts_are_seen() {
-    let workspace = Workspace::new();
-    workspace.configure(&note(FULL));
-    workspace.apply();
-    workspace.ok(&["state", "rm", "notes_note.n"]);
-    workspace.ok(&["import", "notes_note.n", "shop"]);
-    workspace.unchanged();
-
+fn drifts_are_seen() {
+    let workspace = workspace();
+    configure(&workspace, &note(FULL));
+    apply(&workspace);
     let file = workspace.at("notes/shop.json");
     let text = std::fs::read_to_string(&file).expect("a note");
     std::fs::write(&file, text.replace("text", "scribble")).expect("writable");
-    let drift = workspace.plan();
-    assert_eq!(drift["before"]["body"], "scribble");
-    assert_eq!(drift["actions"], serde_json::json!(["update"]));
+    let plan = workspace.plan(&[]);
+    assert_eq!(plan.change(NOTE).before("/body"), "scribble");
+    assert_eq!(plan.change(NOTE).actions(), "update");
 
     std::fs::remove_file(&file).expect("a note");
-    assert_eq!(workspace.plan()["actions"], serde_json::json!(["create"]));
-    workspace.apply();
+    assert_eq!(workspace.plan(&[]).change(NOTE).actions(), "create");
+    apply(&workspace);
 
     let said = workspace.fails(&["import", "notes_note.n", "nowhere"]);
     assert!(said.contains("Resource already managed"), "{said}");
@@ -220,25 +162,31 @@ fn a_note_is_imported_and_drifts_are_seen() {
 
 #[test]
 fn values_that_are_not_known_are_waited_for() {
-    let workspace = Workspace::new();
-    workspace.configure(&format!(
-        "resource \"terraform_data\" \"t\" {{}}\n{}\ndata \"notes_count\" \"all\" {{\n  prefix = notes_note.n.id\n}}\noutput \"n\" {{\n  value = data.notes_count.all.count_of\n}}\n",
-        note(
-            "  name = \"n\"\n  body = \"pre-${terraform_data.t.id}\"\n  dynamic \"tag\" {\n    for_each = toset([terraform_data.t.id])\n    content {\n      name = tag.value\n    }\n  }"
-        )
-    ));
+    let workspace = workspace();
+    configure(
+        &workspace,
+        &format!(
+            "resource \"terraform_data\" \"t\" {{}}\n{}\ndata \"notes_count\" \"all\" {{\n  prefix = notes_note.n.id\n}}\noutput \"n\" {{\n  value = data.notes_count.all.count_of\n}}\n",
+            note(
+                "  name = \"n\"\n  body = \"pre-${terraform_data.t.id}\"\n  dynamic \"tag\" {\n    for_each = toset([terraform_data.t.id])\n    content {\n      name = tag.value\n    }\n  }"
+            )
+        ),
+    );
     workspace.ok(&["validate"]);
     workspace.ok(&["apply", "-auto-approve"]);
-    workspace.unchanged();
+    is_settled(&workspace);
     assert_eq!(workspace.ok(&["output", "n"]).stdout.trim(), "1");
 }
 
 #[test]
 fn mistakes_are_shown_where_they_are() {
-    let workspace = Workspace::new();
-    workspace.configure(&note(
-        "  name = \"n\"\n  meta = \"{\"\n  tag {\n    name = \"a\"\n  }\n  tag {\n    name = \"a\"\n  }",
-    ));
+    let workspace = workspace();
+    configure(
+        &workspace,
+        &note(
+            "  name = \"n\"\n  meta = \"{\"\n  tag {\n    name = \"a\"\n  }\n  tag {\n    name = \"a\"\n  }",
+        ),
+    );
     let said = workspace.fails(&["validate"]);
     assert!(said.contains("Error: Invalid value"), "{said}");
     assert!(
@@ -254,8 +202,8 @@ fn mistakes_are_shown_where_they_are() {
 
 #[test]
 fn a_panic_is_a_message_and_no_crash() {
-    let workspace = Workspace::new();
-    workspace.configure(&note("  name = \"n\"\n  body = \"panic\""));
+    let workspace = workspace();
+    configure(&workspace, &note("  name = \"n\"\n  body = \"panic\""));
     let said = workspace.fails(&["apply", "-auto-approve"]);
     assert!(said.contains("Error: Bug in the provider"), "{said}");
     assert!(said.contains("asked to"), "{said}");
@@ -267,18 +215,18 @@ fn a_panic_is_a_message_and_no_crash() {
 
 #[test]
 fn what_is_half_done_is_tainted() {
-    let workspace = Workspace::new();
-    workspace.configure(&note("  name = \"n\"\n  body = \"half\""));
+    let workspace = workspace();
+    configure(&workspace, &note("  name = \"n\"\n  body = \"half\""));
     let said = workspace.fails(&["apply", "-auto-approve"]);
     assert!(said.contains("Error: Note is half done"), "{said}");
-    assert_eq!(workspace.state()["tainted"], true);
-    assert_eq!(workspace.plan()["actions"], serde_json::json!(["delete", "create"]));
+    assert_eq!(workspace.state().find(NOTE).expect("a note")["tainted"], true);
+    assert_eq!(workspace.plan(&[]).change(NOTE).actions(), "delete create");
 }
 
 #[test]
 fn a_result_that_was_not_planned_names_its_attribute() {
-    let workspace = Workspace::new();
-    workspace.configure(&note("  name = \"n\"\n  body = \"lie\""));
+    let workspace = workspace();
+    configure(&workspace, &note("  name = \"n\"\n  body = \"lie\""));
     let said = workspace.fails(&["apply", "-auto-approve"]);
     assert!(said.contains("Bug in the provider: result is not what was planned"), "{said}");
     assert!(said.contains("on main.tf line 12"), "{said}");
@@ -286,22 +234,23 @@ fn a_result_that_was_not_planned_names_its_attribute() {
 
 #[test]
 fn a_protected_note_is_not_destroyed() {
-    let workspace = Workspace::new();
-    workspace.configure(&note("  name = \"n\"\n  protected = true"));
-    workspace.apply();
+    let workspace = workspace();
+    configure(&workspace, &note("  name = \"n\"\n  protected = true"));
+    apply(&workspace);
     let said = workspace.fails(&["plan", "-destroy"]);
     assert!(said.contains("Error: Note is protected"), "{said}");
-    workspace.configure(&note("  name = \"n\""));
-    workspace.apply();
+    configure(&workspace, &note("  name = \"n\""));
+    apply(&workspace);
     workspace.ok(&["destroy", "-auto-approve"]);
 }
 
 #[test]
 fn a_function_tells_which_argument_is_wrong() {
-    let workspace = Workspace::new();
-    workspace.configure(&note(
-        "  name = \"n\"\n  steps = [provider::notes::step(\"a\", { rnu = \"make\" })]",
-    ));
+    let workspace = workspace();
+    configure(
+        &workspace,
+        &note("  name = \"n\"\n  steps = [provider::notes::step(\"a\", { rnu = \"make\" })]"),
+    );
     let said = workspace.fails(&["validate"]);
     assert!(said.contains("did you mean \"run\"?"), "{said}");
     assert!(said.contains("on main.tf line 12"), "{said}");
@@ -310,8 +259,8 @@ fn a_function_tells_which_argument_is_wrong() {
 
 #[test]
 fn the_schema_is_one_that_the_client_shows() {
-    let workspace = Workspace::new();
-    workspace.configure("");
+    let workspace = workspace();
+    configure(&workspace, "");
     let shown = workspace.ok(&["providers", "schema", "-json"]).stdout;
     let shown: Json = serde_json::from_str(&shown).expect("JSON");
     let providers = shown["provider_schemas"].as_object().expect("providers");
@@ -326,8 +275,8 @@ fn the_schema_is_one_that_the_client_shows() {
 
 #[test]
 fn an_interrupt_keeps_what_is_there() {
-    let workspace = Workspace::new();
-    workspace.configure(&note("  name = \"n\"\n  body = \"wait\""));
+    let workspace = workspace();
+    configure(&workspace, &note("  name = \"n\"\n  body = \"wait\""));
     let mut command = workspace.command(&["apply", "-auto-approve"]);
     let mut client = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("a run");
     let mut lines = BufReader::new(client.stdout.take().expect("a pipe")).lines();
@@ -340,14 +289,14 @@ fn an_interrupt_keeps_what_is_there() {
     assert_eq!(output.status.code(), Some(1), "{rest:?}");
     let said = String::from_utf8(output.stderr).expect("UTF-8");
     assert!(said.contains("Error: Interrupted"), "{said}");
-    assert_eq!(workspace.state()["tainted"], true);
+    assert_eq!(workspace.state().find(NOTE).expect("a note")["tainted"], true);
 }
 
 #[test]
 fn a_provider_in_a_debugger_is_attached_to() {
-    let workspace = Workspace::new();
-    workspace.configure(&note(FULL));
-    let mut provider = Command::new(env!("CARGO_BIN_EXE_terraform-provider-notes"));
+    let workspace = workspace();
+    configure(&workspace, &note(FULL));
+    let mut provider = Command::new(PROVIDER);
     let mut provider = provider.arg("-debug").stdout(Stdio::piped()).spawn().expect("a provider");
     let mut line = String::new();
     let mut stdout = BufReader::new(provider.stdout.take().expect("a pipe"));

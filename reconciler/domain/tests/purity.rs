@@ -41,9 +41,13 @@ const DOMAIN_DEPENDENCIES: [(&str, &[&str]); 14] = [
 const TEST_DEPENDENCIES: [&str; 2] = ["insta", "proptest"];
 
 /// Which of our crates each of our crates may name. Acceptance tests may name any.
-const DIRECTIONS: [(&str, &[&str]); 8] = [
-    ("provider-protocol", &[]),
-    ("provider-resources", &["provider-protocol", "reconciler-api", "reconciler-domain"]),
+const DIRECTIONS: [(&str, &[&str]); 9] = [
+    ("provider-kit", &["provider-protocol"]),
+    ("provider-protocol", &["provider-kit"]),
+    (
+        "provider-resources",
+        &["provider-kit", "provider-protocol", "reconciler-api", "reconciler-domain"],
+    ),
     ("reconciler-api", &[]),
     ("reconciler-cli", &["reconciler-api", "reconciler-domain"]),
     (

@@ -2,7 +2,8 @@
 //! can offer. The tests of this crate run it under a real client.
 //!
 //! A note misbehaves on request, by its body: `panic` panics when it is created, `half` is
-//! created but reports an error, `lie` comes back changed, `wait` waits to be interrupted.
+//! created but reports an error, `lie` comes back changed, `wait` waits to be interrupted,
+//! `leak` panics with its secret.
 
 mod count;
 mod key;

@@ -123,6 +123,8 @@ impl Resource<Shelf> for Note {
         let planned = change.planned.clone().with("id", name_of(change.planned));
         let body = Reader::root(&planned).string("body").unwrap_or_default().to_owned();
         assert_ne!(body, "panic", "asked to");
+        let secret = change.config.get("secret");
+        assert_ne!(body, "leak", "the secret is {}", secret.and_then(Value::as_str).unwrap_or("-"));
         if shelf.path(name_of(&planned)).exists() {
             let name = name_of(&planned);
             diags.error_at(

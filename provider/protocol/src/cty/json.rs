@@ -209,6 +209,25 @@ fn dynamic(json: &str, extra: Extra, path: &Path) -> Result<Value, JsonError> {
     })
 }
 
+/// The JSON of a value as a state holds it, which [`decode`] reads: as the plain one, with its
+/// type beside each value at a dynamic place. An unknown, which no state has, is null.
+#[must_use]
+pub fn to_state(value: &Value) -> serde_json::Value {
+    match value {
+        Value::List(elements) => elements.iter().map(to_state).collect(),
+        Value::Map(elements) => {
+            let elements = elements.iter().map(|(name, value)| (name.clone(), to_state(value)));
+            serde_json::Value::Object(elements.collect())
+        }
+        Value::Dynamic(dynamic) => {
+            serde_json::json!({ "type": dynamic.ty.to_json(), "value": to_state(&dynamic.value) })
+        }
+        Value::Null | Value::Unknown(_) | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+            to_plain(value)
+        }
+    }
+}
+
 /// The plain JSON of a value: what a template or a log can use. An unknown is null.
 #[must_use]
 pub fn to_plain(value: &Value) -> serde_json::Value {

@@ -106,13 +106,17 @@ fn say(line: &str) -> io::Result<()> {
     stdout.flush()
 }
 
+/// The provider as a service, without the process around it: to be called from this process.
+pub fn service<P: Provider>(provider: P) -> ProviderServer<Service<P>> {
+    ProviderServer::new(Service::new(provider))
+        .max_decoding_message_size(MAX_MESSAGE)
+        .max_encoding_message_size(usize::MAX)
+}
+
 fn router<P: Provider>(provider: P, end: &CancellationToken) -> Router {
     let streams = Arc::new(services::Streams::new(end.clone()));
-    let provider = ProviderServer::new(Service::new(provider))
-        .max_decoding_message_size(MAX_MESSAGE)
-        .max_encoding_message_size(usize::MAX);
     tonic::transport::Server::builder()
-        .add_service(provider)
+        .add_service(service(provider))
         .add_service(GrpcControllerServer::new(services::Controller::new(end.clone())))
         .add_service(GrpcStdioServer::from_arc(Arc::clone(&streams)))
         .add_service(GrpcBrokerServer::from_arc(streams))

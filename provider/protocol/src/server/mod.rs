@@ -28,10 +28,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::provider::{Capabilities, Context, Provider};
 use registry::Registry;
-pub(crate) use rpc::Service;
+pub use rpc::Service;
 
 /// A provider, and what it was told.
-pub(crate) struct Server<P: Provider> {
+pub(super) struct Server<P: Provider> {
     provider: P,
     registry: Registry<P::Client>,
     configured: RwLock<Configured<P::Client>>,

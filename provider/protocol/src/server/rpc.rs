@@ -13,7 +13,7 @@ use crate::wire::tfplugin6::provider_server;
 type Answer<T> = Result<Response<T>, Status>;
 
 /// A provider as a service.
-pub(crate) struct Service<P: Provider>(Arc<Server<P>>);
+pub struct Service<P: Provider>(Arc<Server<P>>);
 
 impl<P: Provider> Service<P> {
     pub(crate) fn new(provider: P) -> Self {

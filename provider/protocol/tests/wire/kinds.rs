@@ -1,13 +1,15 @@
 //! The kinds of things that newer clients ask for: identities, lists, ephemeral resources, actions,
 //! generated configurations; and those that no provider of ours offers.
 
+use provider_kit::client::{decode, encode};
+use provider_kit::host::Started;
+use provider_kit::read_schema;
 use provider_protocol::cty::{Type, Value};
 use provider_protocol::wire::tfplugin6 as wire;
 use provider_protocol::wire::tfplugin6::diagnostic::Severity;
 
-use crate::host::{Started, decode, encode, start};
 use crate::note;
-use crate::session::{NOTE, Session, type_of};
+use crate::session::{NOTE, Session, start};
 
 struct Run {
     session: Session,
@@ -144,7 +146,7 @@ async fn a_list_ends_where_the_client_says() {
     for name in ["ant", "bee", "bug"] {
         run.create(name).await;
     }
-    let ty = type_of(&run.schemas.list_resource_schemas[NOTE]);
+    let ty = read_schema(&run.schemas.list_resource_schemas[NOTE]).ty();
     let mut list = async |prefix: Value, limit, include_resource_object| {
         let config = encode(&Value::object([("prefix", prefix)]), &ty);
         let type_name = NOTE.to_owned();
@@ -183,7 +185,7 @@ async fn a_list_ends_where_the_client_says() {
 #[tokio::test]
 async fn a_key_is_opened_renewed_and_closed() {
     let mut run = Run::new().await;
-    let ty = type_of(&run.schemas.ephemeral_resource_schemas["notes_key"]);
+    let ty = read_schema(&run.schemas.ephemeral_resource_schemas["notes_key"]).ty();
     let type_name = || "notes_key".to_owned();
     let config = encode(&Value::object([("owner", Value::from("ada"))]), &ty);
     let request = wire::validate_ephemeral_resource_config::Request {
@@ -253,7 +255,7 @@ fn request(run: &Run, fields: &[(&str, &str)]) -> wire::invoke_action::Request {
     let fields = fields.iter().map(|(name, value)| (*name, Value::from(*value)));
     wire::invoke_action::Request {
         action_type: "notes_stamp".to_owned(),
-        config: encode(&Value::object(fields), &type_of(schema)),
+        config: encode(&Value::object(fields), &read_schema(schema).ty()),
         client_capabilities: None,
     }
 }

@@ -1,14 +1,13 @@
 //! The provider over the wire, from handshake to shutdown, with a host played by the test.
 
-#[path = "../host/mod.rs"]
-mod host;
 mod kinds;
 mod session;
 
 use std::path::Path;
 use std::time::Duration;
 
-use host::{Identity, decode, encode, start};
+use provider_kit::client::{decode, encode};
+use provider_kit::host::{self, Identity};
 use provider_protocol::cty::{Type, Value};
 use provider_protocol::wire::health::HealthCheckRequest;
 use provider_protocol::wire::health::health_check_response::ServingStatus;
@@ -19,7 +18,7 @@ use provider_protocol::wire::plugin::grpc_stdio_client::GrpcStdioClient;
 use provider_protocol::wire::tfplugin6::diagnostic::Severity;
 use provider_protocol::wire::tfplugin6::provider_client::ProviderClient;
 use provider_protocol::wire::tfplugin6::{self as wire, attribute_path};
-use session::{END, NOTE, Session};
+use session::{END, NOTE, PROVIDER, Session, start};
 
 fn note(name: &str, body: &str) -> Value {
     let tag = Value::object([("name", Value::from("a")), ("color", Value::Null)]);
@@ -288,7 +287,7 @@ async fn a_provider_whose_host_was_killed_ends() {
     use tokio::io::AsyncReadExt as _;
     // The shell is the host; what it started must not outlive it.
     let mut shell = tokio::process::Command::new("sh")
-        .args(["-c", "\"$0\" & wait", host::PROVIDER])
+        .args(["-c", "\"$0\" & wait", PROVIDER])
         .env(host::COOKIE.0, host::COOKIE.1)
         .stdout(std::process::Stdio::piped())
         .spawn()
@@ -304,7 +303,7 @@ async fn a_provider_whose_host_was_killed_ends() {
 
 #[test]
 fn a_person_is_told_what_this_is() {
-    let output = std::process::Command::new(host::PROVIDER)
+    let output = std::process::Command::new(PROVIDER)
         .env_remove(host::COOKIE.0)
         .output()
         .expect("the provider starts");

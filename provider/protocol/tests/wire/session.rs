@@ -3,50 +3,45 @@
 use std::path::Path;
 use std::time::Duration;
 
+use provider_kit::client::{decode, encode};
+use provider_kit::host::{self, Identity, Started};
+use provider_kit::read_schema;
+use provider_protocol::cty::conform::conform;
 use provider_protocol::cty::{Type, Value};
+use provider_protocol::plan::proposed_new;
+use provider_protocol::schema::Schema;
 use provider_protocol::wire::plugin::Empty;
 use provider_protocol::wire::plugin::grpc_controller_client::GrpcControllerClient;
 use provider_protocol::wire::tfplugin6 as wire;
 use provider_protocol::wire::tfplugin6::provider_client::ProviderClient;
 use tonic::transport::Channel;
 
-use crate::host::{self, Identity, decode, encode};
-
+/// The example provider.
+pub(crate) const PROVIDER: &str = env!("CARGO_BIN_EXE_terraform-provider-notes");
 pub(crate) const NOTE: &str = "notes_note";
 /// Longer than any end may take, and shorter than the wait of a host that then kills.
 pub(crate) const END: Duration = Duration::from_millis(1500);
 
-/// The type of a note, from the schema as the provider sends it.
-pub(crate) fn type_of(schema: &wire::Schema) -> Type {
-    let block = schema.block.as_ref().expect("a block");
-    let attributes = block.attributes.iter().map(|attribute| {
-        (attribute.name.clone(), Type::from_wire(&attribute.r#type).expect("a type"))
-    });
-    let blocks = block.block_types.iter().map(|nested| {
-        let inner = wire::Schema { version: 0, block: nested.block.clone() };
-        (nested.type_name.clone(), Type::list(type_of(&inner)))
-    });
-    Type::object(attributes.chain(blocks))
+/// Starts the example provider. With an identity it is asked for mutual TLS.
+pub(crate) async fn start(identity: Option<&Identity>, variables: &[(&str, &str)]) -> Started {
+    host::start(Path::new(PROVIDER), identity, variables).await
 }
 
 pub(crate) struct Session {
     pub(crate) client: ProviderClient<Channel>,
     pub(crate) channel: Channel,
     pub(crate) note: Type,
+    schema: Schema,
 }
 
 impl Session {
-    pub(crate) async fn open(
-        started: &host::Started,
-        identity: Option<&Identity>,
-        notes: &Path,
-    ) -> Self {
+    pub(crate) async fn open(started: &Started, identity: Option<&Identity>, notes: &Path) -> Self {
         let channel = started.connect(identity).await.expect("a connection");
         let mut client = ProviderClient::new(channel.clone());
         let schemas = client.get_provider_schema(wire::get_provider_schema::Request {}).await;
         let schemas = schemas.expect("an answer").into_inner();
-        let note = type_of(&schemas.resource_schemas[NOTE]);
-        let ty = type_of(schemas.provider.as_ref().expect("even an empty one"));
+        let schema = read_schema(&schemas.resource_schemas[NOTE]);
+        let ty = read_schema(schemas.provider.as_ref().expect("even an empty one")).ty();
         let config = Value::object([("directory", Value::from(notes.to_str().expect("UTF-8")))]);
         let request = wire::configure_provider::Request {
             terraform_version: "1.11.4".to_owned(),
@@ -55,7 +50,7 @@ impl Session {
         };
         let configured = client.configure_provider(request).await.expect("an answer");
         assert_eq!(configured.into_inner().diagnostics, []);
-        Self { client, channel, note }
+        Self { client, channel, note: schema.ty(), schema }
     }
 
     pub(crate) async fn validate(&mut self, config: &Value) -> Vec<wire::Diagnostic> {
@@ -73,14 +68,12 @@ impl Session {
         prior: &Value,
         config: &Value,
     ) -> wire::plan_resource_change::Response {
-        let mut proposed = config.clone();
-        if let (Some(_), Some(prior)) = (config.as_map(), prior.as_map()) {
-            for computed in ["id", "revision", "protected"] {
-                if config.get(computed).is_none_or(Value::is_null) {
-                    proposed.set(computed, prior[computed].clone());
-                }
-            }
-        }
+        let full = conform(config.clone(), &self.note).expect("of the type");
+        let proposed = if config.is_null() {
+            Value::Null
+        } else {
+            proposed_new(&self.schema.block, prior, &full)
+        };
         let request = wire::plan_resource_change::Request {
             type_name: NOTE.to_owned(),
             prior_state: encode(prior, &self.note),
@@ -121,7 +114,7 @@ impl Session {
         decode(answer.new_state.as_ref(), &self.note)
     }
 
-    pub(crate) async fn shut_down(self, started: host::Started) {
+    pub(crate) async fn shut_down(self, started: Started) {
         let mut controller = GrpcControllerClient::new(self.channel);
         // The answer may be lost with the process.
         drop(controller.shutdown(Empty {}).await);

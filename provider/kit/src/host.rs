@@ -1,5 +1,7 @@
-//! A plugin host: starts a provider as Terraform does, down to the odd certificate, and speaks
-//! to it over the wire.
+//! A plugin host: starts a provider's program as Terraform does, down to the odd certificate, and
+//! connects to it.
+
+use std::path::Path;
 
 use std::process::Stdio;
 use std::sync::Arc;
@@ -7,8 +9,6 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use hyper_util::rt::TokioIo;
-use provider_protocol::cty::{Type, Value, msgpack};
-use provider_protocol::wire::tfplugin6::DynamicValue;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
     KeyUsagePurpose, PKCS_ECDSA_P521_SHA512,
@@ -21,20 +21,22 @@ use tokio::process::{Child, ChildStdout, Command};
 use tokio_rustls::TlsConnector;
 use tonic::transport::{Channel, Endpoint};
 
-pub(crate) const COOKIE: (&str, &str) =
+/// The variable by which a provider knows that a host started it, and its value.
+pub const COOKIE: (&str, &str) =
     ("TF_PLUGIN_MAGIC_COOKIE", "d602bf8f470bc67ca7faa0386276bbdd4330efaf76d1a219cb4d6991ca9872b2");
 
-/// The example provider.
-pub(crate) const PROVIDER: &str = env!("CARGO_BIN_EXE_terraform-provider-notes");
-
 /// The certificate that a host makes for itself: an authority used as a leaf, with P-521.
-pub(crate) struct Identity {
-    pub(crate) certificate: rcgen::Certificate,
+#[derive(Debug)]
+pub struct Identity {
+    certificate: rcgen::Certificate,
     key: KeyPair,
 }
 
 impl Identity {
-    pub(crate) fn new() -> Self {
+    /// A new one.
+    #[must_use]
+    #[expect(clippy::new_without_default, reason = "each is another, and takes its time")]
+    pub fn new() -> Self {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P521_SHA512).expect("a key");
         let mut params = CertificateParams::new(["localhost".to_owned()]).expect("a name");
         params.distinguished_name.push(DnType::CommonName, "localhost");
@@ -70,15 +72,22 @@ impl Identity {
 }
 
 /// A provider that was started, with what it said in its handshake.
-pub(crate) struct Started {
-    pub(crate) child: Child,
-    pub(crate) fields: Vec<String>,
+#[derive(Debug)]
+pub struct Started {
+    /// The process. It is killed when this is dropped.
+    pub child: Child,
+    /// The parts of its line.
+    pub fields: Vec<String>,
     stdout: Lines<BufReader<ChildStdout>>,
 }
 
-/// Starts the provider. With an identity it is asked for mutual TLS.
-pub(crate) async fn start(identity: Option<&Identity>, variables: &[(&str, &str)]) -> Started {
-    let mut command = Command::new(PROVIDER);
+/// Starts a provider's program. With an identity it is asked for mutual TLS.
+pub async fn start(
+    program: &Path,
+    identity: Option<&Identity>,
+    variables: &[(&str, &str)],
+) -> Started {
+    let mut command = Command::new(program);
     command.env_remove("TF_LOG").env_remove("TF_LOG_PROVIDER").env(COOKIE.0, COOKIE.1);
     command.env("PLUGIN_PROTOCOL_VERSIONS", "5,6").envs(variables.iter().copied());
     if let Some(identity) = identity {
@@ -94,7 +103,11 @@ pub(crate) async fn start(identity: Option<&Identity>, variables: &[(&str, &str)
 
 impl Started {
     /// Connects by the handshake, as `identity` if it is given.
-    pub(crate) async fn connect(
+    ///
+    /// # Errors
+    ///
+    /// When there is no connection: the provider lets nobody in but who started it.
+    pub async fn connect(
         &self,
         identity: Option<&Identity>,
     ) -> Result<Channel, tonic::transport::Error> {
@@ -111,7 +124,7 @@ impl Started {
     }
 
     /// Waits for the process to end; what it said since the handshake, and its exit code.
-    pub(crate) async fn end(mut self) -> (String, String, Option<i32>) {
+    pub async fn end(mut self) -> (String, String, Option<i32>) {
         let mut stderr = String::new();
         let mut pipe = self.child.stderr.take().expect("piped");
         pipe.read_to_string(&mut stderr).await.expect("readable");
@@ -135,16 +148,4 @@ async fn dial(path: &str, tls: Option<TlsConnector>) -> std::io::Result<Box<dyn 
     // Newer hosts insist.
     assert_eq!(stream.get_ref().1.alpn_protocol(), Some(b"h2".as_slice()));
     Ok(Box::new(stream))
-}
-
-/// A value for the wire.
-pub(crate) fn encode(value: &Value, ty: &Type) -> Option<DynamicValue> {
-    let value = provider_protocol::cty::conform::conform(value.clone(), ty).expect("of the type");
-    let msgpack = msgpack::encode(&value, ty).expect("of the type");
-    Some(DynamicValue { msgpack, json: Vec::new() })
-}
-
-/// A value from the wire.
-pub(crate) fn decode(value: Option<&DynamicValue>, ty: &Type) -> Value {
-    msgpack::decode(&value.expect("a value").msgpack, ty).expect("of the type")
 }
