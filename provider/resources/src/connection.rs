@@ -10,11 +10,14 @@ use provider_protocol::cty::{Path, Value};
 use provider_protocol::provider::Reader;
 use provider_protocol::schema::{Attribute, Block, Schema};
 use reconciler_api::client::{Client, ClientError};
+use reconciler_api::v1::Whoami;
 use reconciler_domain::id::ProjectName;
 
 use crate::attribute::{check_http_url, checked, filled, parsed};
 use crate::failure::detail;
 use crate::overlay::Overlay;
+use crate::reach::Reach;
+use crate::reads::Reads;
 use crate::session::Session;
 use settings::{
     ADOPT_EXISTING, DELETION_PROTECTION, ENDPOINT, Environment, PROJECT, REQUEST_TIMEOUT, Setting,
@@ -135,32 +138,36 @@ pub(crate) async fn open(
             return None;
         }
     };
-    let reachable = greet(&api, token.path, diags).await?;
+    let reach = Reach::default();
+    let whoami = greet(&api, token.path, &reach, diags).await?;
     let project = settings.get(PROJECT).map(|(project, _)| project);
     Some(Session {
         api,
         project,
         deletion_protection,
         adopt_existing: adopt_existing.unwrap_or(false),
-        reachable,
+        reach,
+        reads: Reads::default(),
+        principal: whoami.map(|whoami| whoami.name),
         overlay: Overlay::default(),
     })
 }
 
 /// Asks once whether the daemon is there and knows the token, so that not each resource has to
-/// tell. None if nothing can be done with it.
-async fn greet(api: &Client, token: Path, diags: &mut Diagnostics) -> Option<bool> {
+/// tell. None if nothing can be done with it. One that is away is no reason to stop: what goes
+/// without it tells so.
+async fn greet(
+    api: &Client,
+    token: Path,
+    reach: &Reach,
+    diags: &mut Diagnostics,
+) -> Option<Option<Whoami>> {
     let endpoint = Path::attribute(ENDPOINT.attribute);
     match api.whoami().await {
-        Ok(_) => return Some(true),
-        Err(error) if is_down(&error) => {
-            let text = format!(
-                "{}\n\nA plan goes on without the daemon; it does not show the effect on live \
-                 freight. Anything that must be read or written fails.",
-                detail(&error)
-            );
-            diags.warning_at(endpoint, "Lockstep is not reachable", text);
-            return Some(false);
+        Ok(whoami) => return Some(Some(whoami)),
+        Err(error) if error.is_unreachable() => {
+            reach.noticed(&error);
+            return Some(None);
         }
         Err(error @ ClientError::Unauthorized { .. }) => {
             diags.error_at(token, "Token is not accepted", detail(&error));
@@ -168,12 +175,6 @@ async fn greet(api: &Client, token: Path, diags: &mut Diagnostics) -> Option<boo
         Err(error) => diags.error_at(endpoint, "Cannot use the endpoint", detail(&error)),
     }
     None
-}
-
-/// Whether the daemon could not be asked, so that a plan does without its answer.
-pub(crate) fn is_down(error: &ClientError) -> bool {
-    error.is_unreachable()
-        || error.code() == Some(reconciler_api::problem::ProblemCode::Unavailable)
 }
 
 fn user_agent(tool_version: &str, environment: Environment<'_>) -> String {

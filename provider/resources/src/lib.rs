@@ -8,6 +8,7 @@
 //!  functions     one per kind of step
 //!  attribute     kinds of attributes, each with its check and its words
 //!  form          values to and from what the API speaks, in the form that the user wrote
+//!  reach, reads  a daemon that is away is told once; a refresh of many is few requests
 //!  place, failure, words    what is told to the user, and where
 //! ```
 //!
@@ -25,6 +26,8 @@ mod managed;
 mod overlay;
 mod place;
 mod provider;
+mod reach;
+mod reads;
 mod resources;
 mod session;
 mod words;

@@ -16,6 +16,9 @@ mod kept;
 mod plan;
 mod preview;
 mod protection;
+mod read;
+mod refused;
+mod stop;
 
 use std::fmt::Display;
 use std::marker::PhantomData;
@@ -31,7 +34,7 @@ use provider_protocol::schema::{Attribute, Block, NestedBlock, Schema};
 use reconciler_api::v1;
 
 use crate::attribute::parsed;
-use crate::failure::{Places, tell};
+use crate::failure::Places;
 use crate::form::{Keyed, keep};
 use crate::place::Moved;
 use crate::session::{Identity, Session};
@@ -181,6 +184,12 @@ impl<D: Definition> Managed<D> {
         }
     }
 
+    /// Kind and id of an object, as people read them.
+    fn shown(value: &Value) -> String {
+        let id = Identity::of(Self::KIND, value).map(|identity| identity.to_string());
+        format!("{} {}", Self::KIND, id.unwrap_or_default())
+    }
+
     /// The spec that a value defines; none if something in it is not known yet.
     fn spec(value: &Value) -> Option<<D::Object as v1::Object>::Spec> {
         let known = value.clone().with("id", Value::Null).with("impact", Value::Null);
@@ -248,7 +257,12 @@ impl<D: Definition> Resource<Session> for Managed<D> {
         change: Change<'_>,
         diags: &mut Diagnostics,
     ) -> Option<State> {
-        Self::create_object(&*cx.client(diags)?, change, diags).await
+        let session = cx.client(diags)?;
+        let created = stop::or_late(cx, Self::create_object(&session, change, diags)).await;
+        created.unwrap_or_else(|stopped| {
+            stopped.tell("create", &Self::shown(change.planned), diags);
+            None
+        })
     }
 
     async fn read(
@@ -261,18 +275,11 @@ impl<D: Definition> Resource<Session> for Managed<D> {
             // The configuration of the provider is not known yet, and that was told already.
             return Some(state.clone());
         };
-        let identity = Identity::of(Self::KIND, &state.value)?;
-        let Identity { project, name, .. } = &identity;
-        match session.api.find::<D::Object>(project, name).await {
-            Ok(object) => object.map(|object| {
-                State::new(Self::state(&object, &state.value)).private(Self::kept(&object))
-            }),
-            Err(error) => {
-                let what = format!("read {} {identity}", Self::KIND);
-                tell(&error, &what, &Self::places(), diags);
-                None
-            }
-        }
+        let read = stop::or_now(cx, Self::read_object(session, state, diags)).await;
+        read.unwrap_or_else(|stopped| {
+            stopped.tell("read", &Self::shown(&state.value), diags);
+            None
+        })
     }
 
     async fn update(
@@ -281,12 +288,19 @@ impl<D: Definition> Resource<Session> for Managed<D> {
         change: Change<'_>,
         diags: &mut Diagnostics,
     ) -> Option<State> {
-        Self::update_object(&*cx.client(diags)?, change, diags).await
+        let session = cx.client(diags)?;
+        let updated = stop::or_late(cx, Self::update_object(&session, change, diags)).await;
+        updated.unwrap_or_else(|stopped| {
+            stopped.tell("update", &Self::shown(change.planned), diags);
+            None
+        })
     }
 
     async fn delete(&self, cx: &Context<Session>, destroy: Destroy<'_>, diags: &mut Diagnostics) {
-        if let Some(session) = cx.client(diags) {
-            Self::delete_object(&session, destroy, diags).await;
+        let Some(session) = cx.client(diags) else { return };
+        let deleted = stop::or_late(cx, Self::delete_object(&session, destroy, diags)).await;
+        if let Err(stopped) = deleted {
+            stopped.tell("delete", &Self::shown(destroy.state), diags);
         }
     }
 

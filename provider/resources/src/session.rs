@@ -3,10 +3,12 @@
 use std::fmt;
 
 use provider_protocol::cty::Value;
-use reconciler_api::client::Client;
-use reconciler_api::v1::Kind;
+use reconciler_api::client::{Client, ClientError};
+use reconciler_api::v1::{Kind, Object};
 
 use crate::overlay::Overlay;
+use crate::reach::Reach;
+use crate::reads::Reads;
 
 /// A configured provider: what resources and data sources work with.
 #[derive(Debug)]
@@ -19,11 +21,24 @@ pub struct Session {
     pub(crate) deletion_protection: Option<bool>,
     /// Whether creating something that exists takes it over.
     pub(crate) adopt_existing: bool,
-    /// Whether the daemon answered when the provider was configured. If not, that was told once,
-    /// and plans do without it.
-    pub(crate) reachable: bool,
+    /// Whether the daemon answers. If not, that is told once, and plans do without it.
+    pub(crate) reach: Reach,
+    /// What was read in this process.
+    pub(crate) reads: Reads,
+    /// Who the bearer of the token is, if the daemon could say.
+    pub(crate) principal: Option<String>,
     /// What this run has planned so far.
     pub(crate) overlay: Overlay,
+}
+
+impl Session {
+    /// Reads an object, if it is there. Many reads are few requests.
+    pub(crate) async fn find<T: Object>(
+        &self,
+        identity: &Identity,
+    ) -> Result<Option<T>, ClientError> {
+        self.reads.find(&self.api, identity).await
+    }
 }
 
 /// Which object: a project's own project is itself.

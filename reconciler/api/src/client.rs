@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
 use serde::Serialize;
@@ -22,8 +22,8 @@ pub use error::ClientError;
 pub use retry::RetryPolicy;
 
 use crate::v1::{Precondition, Secret};
-use answer::Answer;
-use retry::{Repeat, Trouble};
+use answer::{Answer, BODY_BYTES_MAX, Unanswered};
+use retry::{Attempt, Repeat, Trouble, chance};
 
 /// How long a connection may take to come about.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -108,23 +108,26 @@ impl Client {
     /// Sends until the answer counts, or repeating makes no sense any more.
     async fn send(&self, call: Call) -> Result<Answer, ClientError> {
         let url = self.url(&call)?;
-        let mut attempt = 1;
+        let began = Instant::now();
+        let mut number = 1;
         loop {
             let outcome = self.send_once(&call, url.clone()).await;
             let trouble = match &outcome {
                 Ok(answer) => answer.trouble(),
-                Err(error) => Trouble::of(error),
+                Err(Unanswered::Failed(error)) => Trouble::of(error),
+                Err(Unanswered::Endless) => None,
             };
-            let pause = trouble.and_then(|it| self.shared.retry.pause(attempt, call.repeat, it));
+            let failed = trouble.map(|trouble| Attempt { number, since: began.elapsed(), trouble });
+            let pause = failed.and_then(|it| self.shared.retry.pause(call.repeat, it, chance()));
             match pause {
-                None => return outcome.map_err(|error| self.failure(&call, &error)),
+                None => return outcome.map_err(|error| self.failure(&call, error)),
                 Some(pause) => tokio::time::sleep(pause).await,
             }
-            attempt += 1;
+            number += 1;
         }
     }
 
-    async fn send_once(&self, call: &Call, url: Url) -> Result<Answer, reqwest::Error> {
+    async fn send_once(&self, call: &Call, url: Url) -> Result<Answer, Unanswered> {
         let mut request = self
             .http()?
             .request(call.method.clone(), url)
@@ -151,12 +154,23 @@ impl Client {
         Ok(self.shared.http.get_or_init(|| built))
     }
 
-    fn failure(&self, call: &Call, error: &reqwest::Error) -> ClientError {
+    fn failure(&self, call: &Call, error: Unanswered) -> ClientError {
         let endpoint = self.endpoint().to_owned();
-        if error.is_timeout() && !error.is_connect() {
-            return ClientError::Timeout { endpoint, after: self.timeout(call) };
+        match error {
+            Unanswered::Endless => {
+                let answered = format!("more than {} MiB", BODY_BYTES_MAX / (1024 * 1024));
+                ClientError::NotLockstep { endpoint, answered }
+            }
+            Unanswered::Failed(error) if error.is_connect() => {
+                ClientError::Unreachable { endpoint, reason: error::deepest(&error) }
+            }
+            Unanswered::Failed(error) if error.is_timeout() => {
+                ClientError::Timeout { endpoint, after: self.timeout(call) }
+            }
+            Unanswered::Failed(error) => {
+                ClientError::Lost { endpoint, reason: error::deepest(&error) }
+            }
         }
-        ClientError::Unreachable { endpoint, reason: error::deepest(error) }
     }
 
     fn url(&self, call: &Call) -> Result<Url, ClientError> {

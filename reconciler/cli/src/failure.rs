@@ -185,6 +185,7 @@ fn client_exit_code(error: &ClientError) -> u8 {
         | ClientError::InvalidUserAgent { .. }
         | ClientError::InvalidName { .. } => USAGE,
         ClientError::Unreachable { .. }
+        | ClientError::Lost { .. }
         | ClientError::Timeout { .. }
         | ClientError::NotLockstep { .. } => UNREACHABLE,
         ClientError::Unauthorized { .. }

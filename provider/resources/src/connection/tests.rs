@@ -21,6 +21,9 @@ async fn told(config: &[(&str, Value)], environment: &[(&str, &str)]) -> (Vec<St
     let mut diags = Diagnostics::new();
     validate(&value, &mut diags);
     let session = open(&value, "1.11.4", &environment, &mut diags).await;
+    if let Some(session) = &session {
+        session.reach.goes_without(&mut diags);
+    }
     (diags.iter().map(|it| format!("{}: {}", it.path, it.summary)).collect(), session.is_some())
 }
 
@@ -50,7 +53,7 @@ async fn settings_that_conflict_are_refused() {
     writeln!(file, "t").unwrap();
     let file = file.path().to_str().unwrap();
     let endpoint = ("endpoint", Value::from(NOBODY));
-    let down = "endpoint: Lockstep is not reachable";
+    let down = ": Lockstep is not reachable";
     let both = [("LOCKSTEP_TOKEN", "t"), ("LOCKSTEP_TOKEN_FILE", file)];
     let config = [endpoint.clone()];
     check(&config, &both, &["token: Conflicting settings"], false).await;
@@ -83,7 +86,7 @@ async fn what_is_not_known_yet_is_no_mistake() {
 async fn variables_of_another_form_are_told() {
     let endpoint = ("endpoint", Value::from(NOBODY));
     let config = [endpoint, ("token", "t".into())];
-    let down = "endpoint: Lockstep is not reachable";
+    let down = ": Lockstep is not reachable";
     for (variable, text, told) in [
         ("LOCKSTEP_ADOPT_EXISTING", "yes", "adopt_existing: Neither true nor false"),
         ("LOCKSTEP_ADOPT_EXISTING", "1", ""),

@@ -9,9 +9,11 @@ use reconciler_api::v1::{Object, Precondition};
 
 use super::kept::Kept;
 use super::{Definition, Managed, preview};
-use crate::failure::{detail, tell};
 use crate::session::{Identity, Session};
 use crate::words::headline;
+
+/// What is sent to define an object.
+type Spec<D> = <<D as Definition>::Object as Object>::Spec;
 
 impl<D: Definition> Managed<D> {
     pub(super) async fn create_object(
@@ -20,11 +22,12 @@ impl<D: Definition> Managed<D> {
         diags: &mut Diagnostics,
     ) -> Option<State> {
         let identity = Self::known(change.planned, diags)?;
+        if session.reach.refuses(&format!("create {} {identity}", identity.kind), diags) {
+            return None;
+        }
         let spec = Self::known_spec(change.planned, diags)?;
         let planned = Self::with_impact(session, &identity, change, diags).await?;
-        let Identity { project, name, .. } = &identity;
-        let put = session.api.put::<D::Object>(project, name, &spec, Precondition::Absent);
-        match put.await {
+        match Self::put(session, &identity, (&planned, &spec), Precondition::Absent).await {
             Ok(object) => Some(Self::written(planned, &object)),
             Err(error) if error.code() == Some(ProblemCode::AlreadyExists) => {
                 if session.adopt_existing {
@@ -44,7 +47,7 @@ impl<D: Definition> Managed<D> {
     async fn adopt(
         session: &Session,
         identity: &Identity,
-        (planned, spec): (Value, &<D::Object as Object>::Spec),
+        (planned, spec): (Value, &Spec<D>),
         diags: &mut Diagnostics,
     ) -> Option<State> {
         let Identity { kind, project, name } = identity;
@@ -57,9 +60,13 @@ impl<D: Definition> Managed<D> {
         };
         let meta = found.meta();
         let condition = Precondition::Generation(meta.generation);
-        match session.api.put::<D::Object>(project, name, spec, condition).await {
+        match Self::put(session, identity, (&planned, spec), condition).await {
             Ok(object) => {
-                let changed = match Self::differences(&found, &planned).as_slice() {
+                let changed: Vec<String> = Self::differences(&found, &planned)
+                    .iter()
+                    .map(|difference| difference.show(&difference.object, &difference.value))
+                    .collect();
+                let changed = match changed.as_slice() {
                     [] => "It was as the configuration has it.".to_owned(),
                     changed => format!("Changed for that: {}.", changed.join(", ")),
                 };
@@ -81,6 +88,30 @@ impl<D: Definition> Managed<D> {
         }
     }
 
+    /// Defines an object. Where the answer was lost, it is looked whether the object is there now
+    /// as it was to be, by this principal: then it was this write.
+    async fn put(
+        session: &Session,
+        identity: &Identity,
+        (planned, spec): (&Value, &Spec<D>),
+        condition: Precondition,
+    ) -> Result<D::Object, ClientError> {
+        let Identity { project, name, .. } = identity;
+        session.reads.writes(identity);
+        let put = session.api.put::<D::Object>(project, name, spec, condition).await;
+        session.reads.writes(identity);
+        let Err(error) = put else { return put };
+        if matches!(error, ClientError::Lost { .. })
+            && let Ok(Some(found)) = session.api.find::<D::Object>(project, name).await
+            && session.principal.as_ref() == Some(&found.meta().changed_by)
+            && Self::differences(&found, planned).is_empty()
+        {
+            return Ok(found);
+        }
+        session.reach.noticed(&error);
+        Err(error)
+    }
+
     pub(super) async fn update_object(
         session: &Session,
         change: Change<'_>,
@@ -89,6 +120,9 @@ impl<D: Definition> Managed<D> {
         let prior = change.prior?;
         let seen = Self::known(prior, diags)?;
         let identity = Self::known(change.planned, diags)?;
+        if session.reach.refuses(&format!("update {} {seen}", seen.kind), diags) {
+            return None;
+        }
         let spec = Self::known_spec(change.planned, diags)?;
         let planned = Self::with_impact(session, &seen, change, diags).await?;
         let mut generation = Self::generation(change.private, &seen, diags)?;
@@ -98,9 +132,8 @@ impl<D: Definition> Managed<D> {
             generation = Kept::from_bytes(&state.private)?.generation;
             renamed = Some(state);
         }
-        let Identity { project, name, .. } = &identity;
         let condition = Precondition::Generation(generation);
-        match session.api.put::<D::Object>(project, name, &spec, condition).await {
+        match Self::put(session, &identity, (&planned, &spec), condition).await {
             Ok(object) => Some(Self::written(planned, &object)),
             Err(error) => {
                 Self::tell_refused(session, &error, "update", (&identity, prior), diags).await;
@@ -119,7 +152,10 @@ impl<D: Definition> Managed<D> {
     ) -> Option<State> {
         let condition = Precondition::Generation(generation);
         let call = session.api.rename_policy(&seen.project, &seen.name, &wanted.name, condition);
-        match call.await {
+        let renamed = call.await;
+        session.reads.writes(seen);
+        session.reads.writes(wanted);
+        match renamed {
             Ok(policy) => {
                 let value =
                     prior.clone().with("name", wanted.name.as_str()).with("id", wanted.to_string());
@@ -150,13 +186,20 @@ impl<D: Definition> Managed<D> {
     ) {
         let Some(identity) = Self::known(destroy.state, diags) else { return };
         let Some(generation) = Self::generation(destroy.private, &identity, diags) else { return };
+        if session.reach.refuses(&format!("delete {} {identity}", identity.kind), diags) {
+            return;
+        }
         let Identity { project, name, .. } = &identity;
         let condition = Precondition::Generation(generation);
-        match session.api.delete(Self::KIND, project, name, condition).await {
+        session.reads.writes(&identity);
+        let deleted = session.api.delete(Self::KIND, project, name, condition).await;
+        session.reads.writes(&identity);
+        match deleted {
             Ok(()) => {}
             // Somebody was faster.
             Err(error) if error.code() == Some(ProblemCode::NotFound) => {}
             Err(error) => {
+                session.reach.noticed(&error);
                 let of = (&identity, destroy.state);
                 Self::tell_refused(session, &error, "delete", of, diags).await;
             }
@@ -205,7 +248,7 @@ impl<D: Definition> Managed<D> {
         identity
     }
 
-    fn known_spec(value: &Value, diags: &mut Diagnostics) -> Option<<D::Object as Object>::Spec> {
+    fn known_spec(value: &Value, diags: &mut Diagnostics) -> Option<Spec<D>> {
         let spec = Self::spec(value);
         if spec.is_none() {
             diags
@@ -224,79 +267,5 @@ impl<D: Definition> Managed<D> {
             );
         }
         kept.map(|kept| kept.generation)
-    }
-
-    fn tell_failure(error: &ClientError, verb: &str, identity: &Identity, diags: &mut Diagnostics) {
-        tell(error, &format!("{verb} {} {identity}", identity.kind), &Self::places(), diags);
-    }
-
-    fn tell_existing(identity: &Identity, diags: &mut Diagnostics) {
-        let Identity { kind, name, .. } = identity;
-        let label = name.replace('-', "_");
-        let text = format!(
-            "There is a {kind} {identity} that this configuration does not manage. Choose another \
-             name, or take it over by adding this, with the address of your resource:\n\n\
-             import {{\n  to = {}.{label}\n  id = \"{identity}\"\n}}\n\n\
-             To take over whatever exists, set the provider's `adopt_existing`.",
-            D::TYPE_NAME
-        );
-        let path = Path::attribute("name");
-        diags.error_at(path, format!("{} exists already", headline(kind.as_str())), text);
-    }
-
-    /// Tells why a change was refused; of a change made elsewhere, what it was.
-    async fn tell_refused(
-        session: &Session,
-        error: &ClientError,
-        verb: &str,
-        (identity, prior): (&Identity, &Value),
-        diags: &mut Diagnostics,
-    ) {
-        if error.code() != Some(ProblemCode::GenerationConflict) {
-            return Self::tell_failure(error, verb, identity, diags);
-        }
-        let changed = Self::changed_elsewhere(session, identity, prior).await;
-        let mut lines = vec![detail(error)];
-        if !changed.is_empty() {
-            lines.push(format!("What differs from the state: {}.", changed.join(", ")));
-        }
-        lines.push(
-            "Plan again: the plan then shows what is there now, and what would be put back."
-                .to_owned(),
-        );
-        diags.error(
-            format!("{} {identity} was changed elsewhere", identity.kind),
-            lines.join("\n\n"),
-        );
-    }
-
-    /// The attributes in which the object is no longer what the state says.
-    async fn changed_elsewhere(
-        session: &Session,
-        identity: &Identity,
-        prior: &Value,
-    ) -> Vec<String> {
-        let Identity { project, name, .. } = identity;
-        let Ok(Some(object)) = session.api.find::<D::Object>(project, name).await else {
-            return Vec::new();
-        };
-        Self::differences(&object, prior)
-    }
-
-    /// The attributes in which an object differs from a state or a plan.
-    fn differences(object: &D::Object, from: &Value) -> Vec<String> {
-        let mut now = Self::state(object, from);
-        let block = Self::schema_block();
-        provider_protocol::plan::keep_equal_forms(&block, &mut now, from);
-        let names = block.attributes.keys().chain(block.blocks.keys());
-        let empty = |value: Option<&Value>| match value {
-            None => true,
-            Some(value) => value.is_null() || value.as_list().is_some_and(<[Value]>::is_empty),
-        };
-        let differs = |name: &&String| {
-            let (now, before) = (now.get(name), from.get(name));
-            now != before && !(empty(now) && empty(before))
-        };
-        names.filter(differs).map(|name| format!("`{name}`")).collect()
     }
 }

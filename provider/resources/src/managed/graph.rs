@@ -142,10 +142,10 @@ impl<'r> Run<'r> {
             return;
         }
         let mut graph: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-        let live = self.session.api.pipeline(project).await;
-        for edge in live.map(|pipeline| pipeline.edges).unwrap_or_default() {
-            if let Some(from) = edge.from {
-                graph.entry(edge.to).or_default().insert(from);
+        let live = self.session.reads.pipeline(&self.session.api, project).await;
+        for edge in live.iter().flat_map(|pipeline| &pipeline.edges) {
+            if let Some(from) = &edge.from {
+                graph.entry(edge.to.clone()).or_default().insert(from.clone());
             }
         }
         for (stage, planned) in self.session.overlay.of(Kind::Stage, project) {

@@ -32,7 +32,7 @@ impl<D: Definition> Managed<D> {
         };
         let planned = Planned { changes: !plan.is_noop(), upstreams: upstreams(&plan.planned) };
         session.overlay.add(Self::KIND, &identity, planned);
-        if plan.is_noop() || !session.reachable {
+        if plan.is_noop() || session.reach.goes_without(diags) {
             return;
         }
         tokio::select! {
@@ -89,7 +89,7 @@ impl<D: Definition> Managed<D> {
                 }
             }
             Err(error) if run.creates_project(&error) => run.tell_graph(diags).await,
-            Err(error) => preview::tell_unanswered(identity, &error, diags),
+            Err(error) => preview::tell_unanswered(session, identity, &error, diags),
         }
     }
 
@@ -100,9 +100,10 @@ impl<D: Definition> Managed<D> {
         state: &Value,
         diags: &mut Diagnostics,
     ) {
-        let Some(session) = cx.client.as_deref().filter(|session| session.reachable) else {
+        let Some(session) = cx.client.as_deref() else { return };
+        if session.reach.goes_without(diags) {
             return;
-        };
+        }
         let (Some(identity), Some(spec)) = (Identity::of(Self::KIND, state), Self::spec(state))
         else {
             return;

@@ -12,7 +12,6 @@ use reconciler_api::v1::{Effect, EffectKind, Object, Preview, PreviewRequest, Wo
 
 use super::{Definition, Managed};
 use crate::attribute::words;
-use crate::connection::is_down;
 use crate::failure::{Places, detail};
 use crate::form;
 use crate::session::{Identity, Session};
@@ -83,15 +82,16 @@ pub(super) fn tell_warnings(preview: &Preview, places: &Places, diags: &mut Diag
 }
 
 /// Tells why there is no answer.
-pub(super) fn tell_unanswered(identity: &Identity, error: &ClientError, diags: &mut Diagnostics) {
+pub(super) fn tell_unanswered(
+    session: &Session,
+    identity: &Identity,
+    error: &ClientError,
+    diags: &mut Diagnostics,
+) {
     let Identity { kind, project, .. } = identity;
-    if is_down(error) {
-        let text = format!(
-            "{}\n\nThe plan goes on without its answer: it does not show the effect on live \
-             freight.",
-            detail(error)
-        );
-        return diags.warning(format!("Effect of {kind} {identity} is not known"), text);
+    session.reach.noticed(error);
+    if error.is_unreachable() && session.reach.goes_without(diags) {
+        return;
     }
     if error.code() == Some(ProblemCode::NotFound) {
         let text = format!(

@@ -4,9 +4,10 @@
 //! the contract of the API, in its own types.
 
 use std::collections::BTreeMap;
+use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use axum::extract::{Path, Request, State};
+use axum::extract::{Path, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
@@ -14,7 +15,8 @@ use axum::routing::{any, get, post};
 use axum::{Json, Router};
 use reconciler_api::problem::{Conflict, FieldProblem, PROBLEM_MEDIA_TYPE, Problem};
 use reconciler_api::v1::{
-    Effect, Kind, Precondition, PreviewRequest, PreviewWarning, RenamePolicy, Whoami, WorldToken,
+    Effect, Kind, ListQuery, PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX, Precondition, PreviewRequest,
+    PreviewWarning, RenamePolicy, Whoami, WorldToken,
 };
 use reconciler_api::{VERSION, VERSION_HEADER};
 use serde_json::{Value, json};
@@ -33,6 +35,10 @@ pub(crate) struct World {
     pub(crate) warnings: Vec<PreviewWarning>,
     /// Problems that every preview answers, by name of the object.
     pub(crate) problems: BTreeMap<String, Vec<FieldProblem>>,
+    /// A request that is never answered, and who is told that it arrived.
+    pub(crate) hang: Option<(String, Sender<()>)>,
+    /// Every request: method and path.
+    pub(crate) requests: Vec<String>,
     /// The previews that were asked for.
     pub(crate) asked: Vec<(String, Option<u64>)>,
     /// Objects by kind, project and name.
@@ -117,6 +123,7 @@ type Shared = State<Arc<Mutex<World>>>;
 fn router(world: Arc<Mutex<World>>) -> Router {
     Router::new()
         .route("/v1/whoami", get(whoami))
+        .route("/v1/projects", get(projects))
         .route("/v1/projects/{project}", any(project))
         .route("/v1/projects/{project}/preview", post(preview))
         .route("/v1/projects/{project}/pipeline", get(pipeline))
@@ -129,7 +136,18 @@ fn router(world: Arc<Mutex<World>>) -> Router {
 }
 
 /// Says which version it is, and lets nobody in without the token.
-async fn guard(State(_): Shared, request: Request, next: Next) -> Response {
+async fn guard(State(world): Shared, request: Request, next: Next) -> Response {
+    let line = format!("{} {}", request.method(), request.uri());
+    let hangs = {
+        let mut world = world.lock().unwrap();
+        let hang = world.hang.as_ref().filter(|(request, _)| *request == line);
+        let hangs = hang.map(|(_, arrived)| arrived.send(()).is_ok());
+        world.requests.push(line);
+        hangs.is_some()
+    };
+    if hangs {
+        std::future::pending::<()>().await;
+    }
     let token = request.headers().get("authorization").and_then(|value| value.to_str().ok());
     let mut response = if token == Some(&format!("Bearer {TOKEN}")) {
         next.run(request).await
@@ -275,12 +293,29 @@ fn wire(key: &(Kind, String, String), object: &Object) -> Value {
 async fn list(
     State(world): Shared,
     Path((project, collection)): Path<(String, String)>,
+    Query(query): Query<ListQuery>,
 ) -> Response {
     let kind = kind_of(&collection);
-    let world = world.lock().unwrap();
-    let objects = world.objects.iter().filter(|((k, p, _), _)| *k == kind && *p == project);
-    let items: Vec<Value> = objects.map(|(key, object)| wire(key, object)).collect();
-    Json(json!({ "items": items, "next": null })).into_response()
+    page(&world.lock().unwrap(), &query, |(k, p, _)| *k == kind && *p == project)
+}
+
+async fn projects(State(world): Shared, Query(query): Query<ListQuery>) -> Response {
+    page(&world.lock().unwrap(), &query, |(kind, ..)| *kind == Kind::Project)
+}
+
+fn page(
+    world: &World,
+    query: &ListQuery,
+    wanted: impl Fn(&(Kind, String, String)) -> bool,
+) -> Response {
+    let after = query.page.as_deref().unwrap_or_default();
+    let rest = world.objects.iter().filter(|(key, _)| wanted(key) && key.2.as_str() > after);
+    let mut items: Vec<Value> = rest.map(|(key, object)| wire(key, object)).collect();
+    let limit = query.limit.unwrap_or(PAGE_LIMIT_DEFAULT).min(PAGE_LIMIT_MAX) as usize;
+    let more = items.len() > limit;
+    items.truncate(limit);
+    let next = items.last().filter(|_| more).map(|item| item["name"].clone());
+    Json(json!({ "items": items, "next": next })).into_response()
 }
 
 async fn rename(

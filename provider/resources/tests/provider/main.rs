@@ -6,11 +6,14 @@
 mod conflicts;
 mod daemon;
 mod impact;
+mod interrupt;
 mod lifecycle;
 mod pages;
 mod plans;
 mod protection;
+mod reads;
 mod references;
 mod schemas;
 mod terraform;
+mod trouble;
 mod validate;

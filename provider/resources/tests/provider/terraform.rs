@@ -1,9 +1,14 @@
 //! A working directory, and the real `terraform` in it with this provider.
 
 use std::fs;
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::Duration;
 
+use rustix::process::{Pid, Signal};
 use serde_json::Value as Json;
 use tempfile::TempDir;
 
@@ -24,6 +29,27 @@ pub(crate) struct Terraform {
 pub(crate) struct Run {
     pub(crate) code: i32,
     pub(crate) text: String,
+}
+
+impl Run {
+    fn of(Output { status, stdout, stderr }: Output) -> Self {
+        let text = [stdout, stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat();
+        Self { code: status.code().unwrap_or(-1), text }
+    }
+}
+
+/// A command that runs.
+pub(crate) struct Running {
+    group: Pid,
+    end: Receiver<Run>,
+}
+
+impl Running {
+    /// Interrupts all of it, as Ctrl-C in a terminal does, and waits for its end.
+    pub(crate) fn interrupt(self, deadline: Duration) -> Run {
+        rustix::process::kill_process_group(self.group, Signal::INT).unwrap();
+        self.end.recv_timeout(deadline).expect("it stops soon after an interrupt")
+    }
 }
 
 impl Terraform {
@@ -67,6 +93,22 @@ impl Terraform {
 
     /// Runs a command in it.
     pub(crate) fn run(&self, arguments: &[&str]) -> Run {
+        let output = self.command(arguments).output();
+        Run::of(output.expect("terraform must be on the PATH for these tests"))
+    }
+
+    /// Starts a command in it, in a group of processes of its own.
+    pub(crate) fn start(&self, arguments: &[&str]) -> Running {
+        let mut command = self.command(arguments);
+        command.process_group(0).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let child = command.spawn().expect("terraform must be on the PATH for these tests");
+        let group = Pid::from_child(&child);
+        let (ended, end) = channel();
+        thread::spawn(move || ended.send(Run::of(child.wait_with_output().unwrap())));
+        Running { group, end }
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new("terraform");
         command
             .args(arguments)
@@ -79,10 +121,7 @@ impl Terraform {
             .env("CHECKPOINT_DISABLE", "1")
             .env("NO_COLOR", "1")
             .envs(self.variables.iter().map(|(name, value)| (name, value)));
-        let Output { status, stdout, stderr } =
-            command.output().expect("terraform must be on the PATH for these tests");
-        let text = [stdout, stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat();
-        Run { code: status.code().unwrap_or(-1), text }
+        command
     }
 
     /// The diagnostics of `validate`, as `SEVERITY LINE_OF_CODE: SUMMARY: DETAIL`.

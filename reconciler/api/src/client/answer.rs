@@ -4,13 +4,31 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use reqwest::StatusCode;
-use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, LOCATION, RETRY_AFTER};
 use serde::de::DeserializeOwned;
 
 use super::error::ClientError;
 use super::retry::Trouble;
-use crate::problem::Problem;
+use crate::problem::{Problem, ProblemCode};
 use crate::{VERSION, VERSION_HEADER};
+
+/// The longest answer that is read. A page of the largest objects is far below it.
+pub(super) const BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Why there is no whole response.
+#[derive(Debug)]
+pub(super) enum Unanswered {
+    /// The connection, or what comes over it.
+    Failed(reqwest::Error),
+    /// It is longer than any answer.
+    Endless,
+}
+
+impl From<reqwest::Error> for Unanswered {
+    fn from(error: reqwest::Error) -> Self {
+        Self::Failed(error)
+    }
+}
 
 /// A whole response.
 #[derive(Debug)]
@@ -19,21 +37,31 @@ pub(super) struct Answer {
     /// The daemon's version; none if something else answered.
     version: Option<String>,
     media_type: Option<String>,
+    /// Where a redirect leads, without what could be secret in it.
+    location: Option<String>,
     retry_after: Option<Duration>,
     body: Vec<u8>,
 }
 
 impl Answer {
-    pub(super) async fn receive(response: reqwest::Response) -> Result<Self, reqwest::Error> {
+    pub(super) async fn receive(mut response: reqwest::Response) -> Result<Self, Unanswered> {
         let headers = response.headers();
-        Ok(Self {
+        let mut answer = Self {
             status: response.status(),
             version: text(headers, VERSION_HEADER),
             media_type: text(headers, CONTENT_TYPE.as_str()),
+            location: text(headers, LOCATION.as_str()).as_deref().map(place),
             retry_after: text(headers, RETRY_AFTER.as_str())
                 .and_then(|value| parse_retry_after(&value, Timestamp::now())),
-            body: response.bytes().await?.to_vec(),
-        })
+            body: Vec::new(),
+        };
+        while let Some(chunk) = response.chunk().await? {
+            if answer.body.len() + chunk.len() > BODY_BYTES_MAX {
+                return Err(Unanswered::Endless);
+            }
+            answer.body.extend_from_slice(&chunk);
+        }
+        Ok(answer)
     }
 
     /// Whether the status says that the same request may fare better later.
@@ -50,6 +78,10 @@ impl Answer {
     /// The answer itself, if the daemon accepted.
     pub(super) fn read<T: DeserializeOwned>(self, endpoint: &str) -> Result<T, ClientError> {
         let answer = self.check(endpoint)?;
+        if answer.version.is_none() && !answer.is_json() {
+            let (endpoint, answered) = (endpoint.to_owned(), answer.describe());
+            return Err(ClientError::NotLockstep { endpoint, answered });
+        }
         serde_json::from_slice(&answer.body).map_err(|error| answer.unreadable(endpoint, &error))
     }
 
@@ -63,13 +95,34 @@ impl Answer {
             Ok(problem) if self.status == StatusCode::UNAUTHORIZED => {
                 Err(ClientError::Unauthorized { endpoint, problem: Box::new(problem) })
             }
-            Ok(problem) => Err(ClientError::Problem(Box::new(problem))),
+            Ok(problem) => Err(self.refused(endpoint, problem)),
             Err(_) if self.trouble().is_some() => {
                 let reason = format!("what stands before it answered {}", self.describe());
                 Err(ClientError::Unreachable { endpoint, reason })
             }
             Err(_) => Err(ClientError::NotLockstep { endpoint, answered: self.describe() }),
         }
+    }
+
+    /// A refusal. A daemon of another version that cannot read the request says most by its version.
+    fn refused(&self, endpoint: String, problem: Problem) -> ClientError {
+        let unknown =
+            matches!(problem.code, ProblemCode::Malformed | ProblemCode::MethodNotAllowed);
+        match &self.version {
+            Some(server) if unknown && server != VERSION => ClientError::VersionMismatch {
+                endpoint,
+                server: server.clone(),
+                client: VERSION,
+                reason: problem.to_string(),
+            },
+            _ => ClientError::Problem(Box::new(problem)),
+        }
+    }
+
+    fn is_json(&self) -> bool {
+        let media_type = self.media_type.as_deref().unwrap_or_default();
+        let media_type = media_type.split(';').next().unwrap_or_default().trim();
+        media_type.eq_ignore_ascii_case("application/json") || media_type.ends_with("+json")
     }
 
     fn unreadable(&self, endpoint: &str, error: &serde_json::Error) -> ClientError {
@@ -87,6 +140,9 @@ impl Answer {
     }
 
     fn describe(&self) -> String {
+        if let Some(location) = &self.location {
+            return format!("{} to {location}", self.status);
+        }
         let media_type = self.media_type.as_deref().unwrap_or("no content type");
         format!("{} with {media_type}", self.status)
     }
@@ -94,6 +150,16 @@ impl Answer {
 
 fn text(headers: &HeaderMap, name: &str) -> Option<String> {
     headers.get(name)?.to_str().ok().map(str::to_owned)
+}
+
+/// Where a redirect leads: user, password, query and fragment are nobody's business.
+fn place(location: &str) -> String {
+    let end = location.find(['?', '#']).unwrap_or(location.len());
+    let location = &location[..end];
+    match (location.split_once("://"), location.rfind('@')) {
+        (Some((scheme, _)), Some(at)) => format!("{scheme}://{}", &location[at + 1..]),
+        _ => location.to_owned(),
+    }
 }
 
 /// Reads seconds or an HTTP date (RFC 9110, section 10.2.3).
@@ -109,7 +175,18 @@ fn parse_retry_after(value: &str, now: Timestamp) -> Option<Duration> {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
 
-    use super::parse_retry_after;
+    use super::{parse_retry_after, place};
+
+    #[test]
+    fn a_place_has_no_secrets() {
+        for (location, shown) in [
+            ("https://sso.example.com/login?token=s3cret#x", "https://sso.example.com/login"),
+            ("https://u:s3cret@example.com/a", "https://example.com/a"),
+            ("/login", "/login"),
+        ] {
+            assert_eq!(place(location), shown);
+        }
+    }
 
     #[test]
     fn retry_after_is_seconds_or_a_date() {

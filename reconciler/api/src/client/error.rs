@@ -31,10 +31,20 @@ pub enum ClientError {
         /// What was given.
         text: String,
     },
-    /// No connection came about, or it broke.
+    /// No connection came about, or what stands before the daemon cannot reach it.
     #[error("cannot reach lockstepd at {endpoint}: {reason}")]
     Unreachable {
         /// Where the daemon should be.
+        endpoint: String,
+        /// The cause, as far down as it is known.
+        reason: String,
+    },
+    /// The connection broke before the answer was whole.
+    #[error(
+        "the connection to lockstepd at {endpoint} broke before its answer was whole: {reason}"
+    )]
+    Lost {
+        /// Where the daemon is.
         endpoint: String,
         /// The cause, as far down as it is known.
         reason: String,
@@ -66,9 +76,10 @@ pub enum ClientError {
         /// What came instead.
         answered: String,
     },
-    /// The daemon is of another version, and its answer cannot be read.
+    /// The daemon is of another version, and it or this client cannot read what the other sent.
     #[error(
-        "lockstepd {server} at {endpoint} answers what this client, {client}, cannot read: {reason}"
+        "lockstepd {server} at {endpoint} does not understand this client, {client}, or the other \
+         way round: {reason}"
     )]
     VersionMismatch {
         /// Where the daemon is.
@@ -101,6 +112,7 @@ impl ClientError {
             | Self::InvalidUserAgent { .. }
             | Self::InvalidName { .. }
             | Self::Unreachable { .. }
+            | Self::Lost { .. }
             | Self::Timeout { .. }
             | Self::NotLockstep { .. }
             | Self::VersionMismatch { .. }
@@ -118,8 +130,14 @@ impl ClientError {
     /// nothing is known.
     #[must_use]
     pub fn is_unreachable(&self) -> bool {
-        matches!(self, Self::Unreachable { .. } | Self::Timeout { .. })
+        matches!(self, Self::Unreachable { .. } | Self::Lost { .. } | Self::Timeout { .. })
             || self.code() == Some(ProblemCode::Unavailable)
+    }
+
+    /// Whether the daemon may have done what it was asked although there is no answer.
+    #[must_use]
+    pub fn is_uncertain(&self) -> bool {
+        matches!(self, Self::Lost { .. } | Self::Timeout { .. })
     }
 
     /// What to do about it, in one sentence.
@@ -134,12 +152,13 @@ impl ClientError {
             Self::Unreachable { .. } => {
                 "is lockstepd running there, and does a firewall let through?"
             }
+            Self::Lost { .. } => "was lockstepd stopped, or something between here and it?",
             Self::Timeout { .. } => "is it overloaded? its log says what it does",
             Self::Unauthorized { .. } => {
                 "use a token of this daemon that is neither revoked nor expired; \
                  the first is in the file that lockstepd names at its start"
             }
-            Self::NotLockstep { .. } => "check host, port and path of the endpoint",
+            Self::NotLockstep { .. } => "check scheme, host, port and path of the endpoint",
             Self::VersionMismatch { .. } => "use the client and the daemon of one release",
             Self::Unreadable { .. } => "this is a fault of ours: please report it with the message",
         };

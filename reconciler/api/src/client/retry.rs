@@ -1,8 +1,10 @@
 //! When a request is sent again, and after what pause.
 //!
-//! There is no jitter: a client repeats a handful of times for one person or one plan, and the
-//! same troubles then take the same time.
+//! Pauses double, and are drawn from their upper half, so that the many clients of one daemon do
+//! not come back to it at one instant. What the daemon asks for with `Retry-After` is kept to, or
+//! nothing is sent again. Together the attempts of one request begin within a fixed time.
 
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::time::Duration;
 
 /// How often, and after what pauses, a request is sent again.
@@ -10,10 +12,12 @@ use std::time::Duration;
 pub struct RetryPolicy {
     /// How often a request is sent at most, the first time included.
     pub attempts_max: u32,
-    /// The pause before the second attempt; each further one is twice as long.
+    /// The longest pause before the second attempt; each further one is twice as long.
     pub first_pause: Duration,
     /// The longest pause; a server that asks for a longer one is not asked again.
     pub longest_pause: Duration,
+    /// The time since the first attempt in which the last one must begin.
+    pub total_max: Duration,
 }
 
 impl Default for RetryPolicy {
@@ -22,24 +26,51 @@ impl Default for RetryPolicy {
             attempts_max: 4,
             first_pause: Duration::from_millis(150),
             longest_pause: Duration::from_secs(10),
+            total_max: Duration::from_secs(30),
         }
     }
 }
 
+/// An attempt that failed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Attempt {
+    /// Which it was, from 1.
+    pub(super) number: u32,
+    /// How long ago the first one began.
+    pub(super) since: Duration,
+    pub(super) trouble: Trouble,
+}
+
 impl RetryPolicy {
     /// Every request is sent once.
-    pub const NEVER: Self =
-        Self { attempts_max: 1, first_pause: Duration::ZERO, longest_pause: Duration::ZERO };
+    pub const NEVER: Self = Self {
+        attempts_max: 1,
+        first_pause: Duration::ZERO,
+        longest_pause: Duration::ZERO,
+        total_max: Duration::ZERO,
+    };
 
-    /// The pause after a failed attempt (counted from 1); none if there is no sense in another.
-    pub(super) fn pause(self, attempt: u32, repeat: Repeat, trouble: Trouble) -> Option<Duration> {
-        if attempt >= self.attempts_max || !repeat.allows(trouble) {
+    /// The pause after a failed attempt; none if there is no sense in another. `chance` is between
+    /// 0 and 1.
+    pub(super) fn pause(self, repeat: Repeat, failed: Attempt, chance: f64) -> Option<Duration> {
+        let Attempt { number, since, trouble } = failed;
+        if number >= self.attempts_max || !repeat.allows(trouble) {
             return None;
         }
-        let doubled = self.first_pause.saturating_mul(1 << (attempt - 1).min(16));
-        let pause = trouble.asked_pause().unwrap_or(doubled.min(self.longest_pause));
-        (pause <= self.longest_pause).then_some(pause)
+        let doubled = self.first_pause.saturating_mul(1 << (number - 1).min(16));
+        let drawn =
+            doubled.min(self.longest_pause).mul_f64(chance.clamp(0.0, 1.0).mul_add(0.5, 0.5));
+        let pause = trouble.asked_pause().unwrap_or(drawn);
+        let in_time = since.saturating_add(pause) <= self.total_max;
+        (pause <= self.longest_pause && in_time).then_some(pause)
     }
+}
+
+/// A number between 0 and 1 that differs from process to process and from call to call.
+pub(super) fn chance() -> f64 {
+    // A hasher without input gives its random key; the upper half of it fits a float exactly.
+    let drawn = RandomState::new().build_hasher().finish() >> 32;
+    u32::try_from(drawn).map_or(1.0, |drawn| f64::from(drawn) / f64::from(u32::MAX))
 }
 
 /// Which troubles a request may be repeated after.
@@ -93,32 +124,38 @@ impl Trouble {
 
 #[cfg(test)]
 mod tests {
-    use super::{Duration, Repeat, RetryPolicy, Trouble};
+    use super::{Attempt, Duration, Repeat, RetryPolicy, Trouble, chance};
+
+    fn failed(number: u32, trouble: Trouble) -> Attempt {
+        Attempt { number, since: Duration::ZERO, trouble }
+    }
 
     #[test]
     fn pauses_double_up_to_the_last_attempt() {
         let policy = RetryPolicy::default();
-        let pauses = (1..=5).map(|attempt| policy.pause(attempt, Repeat::Always, Trouble::NotSent));
-        insta::assert_debug_snapshot!(pauses.collect::<Vec<_>>(), @r"
-        [
-            Some(
-                150ms,
-            ),
-            Some(
-                300ms,
-            ),
-            Some(
-                600ms,
-            ),
-            None,
-            None,
-        ]
-        ");
+        let pauses = |chance| {
+            let pause = |number| {
+                let pause = policy.pause(Repeat::Always, failed(number, Trouble::NotSent), chance);
+                pause.map(|pause| pause.as_millis())
+            };
+            (1..=5).map(pause).collect::<Vec<_>>()
+        };
+        assert_eq!(pauses(1.0), [Some(150), Some(300), Some(600), None, None]);
+        assert_eq!(pauses(0.0), [Some(75), Some(150), Some(300), None, None]);
+    }
+
+    #[test]
+    fn chance_is_between_0_and_1_and_not_always_the_same() {
+        let drawn: Vec<f64> = (0..64).map(|_| chance()).collect();
+        assert!(drawn.iter().all(|it| (0.0..=1.0).contains(it)), "{drawn:?}");
+        assert!(drawn.iter().any(|it| (it - drawn[0]).abs() > 0.01), "{drawn:?}");
     }
 
     #[test]
     fn what_changes_something_is_repeated_only_if_not_taken() {
-        let check = |repeat, trouble| RetryPolicy::default().pause(1, repeat, trouble).is_some();
+        let check = |repeat, trouble| {
+            RetryPolicy::default().pause(repeat, failed(1, trouble), 1.0).is_some()
+        };
         for trouble in
             [Trouble::NotSent, Trouble::Refused(None), Trouble::Unavailable(None), Trouble::Lost]
         {
@@ -132,18 +169,21 @@ mod tests {
 
     #[test]
     fn a_pause_that_was_asked_for_is_kept_or_refused() {
-        let check = |seconds| {
-            let trouble = Trouble::Unavailable(Some(Duration::from_secs(seconds)));
-            RetryPolicy::default().pause(1, Repeat::Always, trouble)
+        let check = |asked, since| {
+            let trouble = Trouble::Unavailable(Some(Duration::from_secs(asked)));
+            let since = Duration::from_secs(since);
+            RetryPolicy::default().pause(Repeat::Always, Attempt { number: 1, since, trouble }, 0.0)
         };
-        assert_eq!(check(3), Some(Duration::from_secs(3)));
-        assert_eq!(check(11), None);
+        assert_eq!(check(3, 0), Some(Duration::from_secs(3)));
+        assert_eq!(check(11, 0), None);
+        assert_eq!(check(3, 27), Some(Duration::from_secs(3)));
+        assert_eq!(check(3, 28), None, "no attempt begins after the whole time");
     }
 
     #[test]
     fn many_attempts_do_not_overflow() {
         let policy = RetryPolicy { attempts_max: u32::MAX, ..RetryPolicy::default() };
-        let pause = policy.pause(u32::MAX - 1, Repeat::Always, Trouble::Lost);
+        let pause = policy.pause(Repeat::Always, failed(u32::MAX - 1, Trouble::Lost), 1.0);
         assert_eq!(pause, Some(policy.longest_pause));
     }
 }

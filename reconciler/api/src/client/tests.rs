@@ -9,6 +9,8 @@ use axum::response::IntoResponse;
 use axum::routing::any;
 use serde_json::{Value, json};
 
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
 use super::{Client, ClientError, Duration, RetryPolicy};
 use crate::problem::{Problem, ProblemCode};
 use crate::v1::{FreightQuery, Kind, Precondition, Project, ProjectSpec, Secret, WorldToken};
@@ -116,6 +118,40 @@ async fn a_write_that_was_refused_for_now_is_repeated() {
     assert_eq!(seen.load(Ordering::SeqCst), 2);
 }
 
+#[tokio::test]
+async fn an_answer_without_end_is_not_read_to_its_end() {
+    let endless = || async {
+        let chunk = axum::body::Bytes::from(vec![b' '; 1024 * 1024]);
+        let chunks = futures::stream::repeat_with(move || Ok::<_, std::io::Error>(chunk.clone()));
+        axum::body::Body::from_stream(chunks)
+    };
+    let client = serve(Router::new().fallback(any(endless))).await;
+    let error = client.get::<Project>("shop", "shop").await.unwrap_err();
+    assert!(matches!(error, ClientError::NotLockstep { .. }), "{error}");
+    assert!(error.to_string().contains("more than 64 MiB"), "{error}");
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_is_lost_and_one_that_does_not_come_is_late() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let half = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n{";
+    tokio::spawn(async move {
+        while let Ok((mut socket, _)) = listener.accept().await {
+            let mut request = [0; 1024];
+            let _read = socket.read(&mut request).await;
+            let _written = socket.write_all(half).await;
+        }
+    });
+    let error = client(&endpoint).get::<Project>("shop", "shop").await.unwrap_err();
+    assert!(matches!(error, ClientError::Lost { .. }) && error.is_uncertain(), "{error}");
+
+    let never = serve(Router::new().fallback(any(std::future::pending::<()>))).await;
+    let late = never.with_timeout(Duration::from_millis(50));
+    let error = late.get::<Project>("shop", "shop").await.unwrap_err();
+    assert!(matches!(error, ClientError::Timeout { .. }) && error.is_uncertain(), "{error}");
+}
+
 async fn create(client: &Client) -> Result<Project, ClientError> {
     client.put("shop", "shop", &ProjectSpec::default(), Precondition::Absent).await
 }
@@ -159,18 +195,34 @@ async fn each_failure_says_what_to_do() {
     ");
     insta::assert_snapshot!(check(always("hello").await).await, @r"
     what answers at ENDPOINT is not lockstepd: 200 OK with text/plain; charset=utf-8
-    check host, port and path of the endpoint
+    check scheme, host, port and path of the endpoint
     ");
     insta::assert_snapshot!(check(always((StatusCode::NOT_FOUND, "no")).await).await, @r"
     what answers at ENDPOINT is not lockstepd: 404 Not Found with text/plain; charset=utf-8
-    check host, port and path of the endpoint
+    check scheme, host, port and path of the endpoint
     ");
     insta::assert_snapshot!(check(always(StatusCode::FOUND).await).await, @r"
     what answers at ENDPOINT is not lockstepd: 302 Found with no content type
-    check host, port and path of the endpoint
+    check scheme, host, port and path of the endpoint
+    ");
+    let elsewhere = (StatusCode::FOUND, [("location", "https://sso.example.com/login?next=x")]);
+    insta::assert_snapshot!(check(always(elsewhere).await).await, @r"
+    what answers at ENDPOINT is not lockstepd: 302 Found to https://sso.example.com/login
+    check scheme, host, port and path of the endpoint
+    ");
+    let page = (StatusCode::OK, [("content-type", "text/html")], project_json("shop").to_string());
+    insta::assert_snapshot!(check(always(page).await).await, @r"
+    what answers at ENDPOINT is not lockstepd: 200 OK with text/html
+    check scheme, host, port and path of the endpoint
+    ");
+    let body = serde_json::to_string(&Problem::malformed("unknown field `x`")).unwrap();
+    let older = (StatusCode::BAD_REQUEST, [(VERSION_HEADER, "0.0.9")], body);
+    insta::assert_snapshot!(check(always(older).await).await, @r"
+    lockstepd 0.0.9 at ENDPOINT does not understand this client, 0.1.0, or the other way round: unknown field `x`
+    use the client and the daemon of one release
     ");
     insta::assert_snapshot!(check(versioned("9.0.0", "{}").await).await, @r"
-    lockstepd 9.0.0 at ENDPOINT answers what this client, 0.1.0, cannot read: missing field `spec` at line 1 column 2
+    lockstepd 9.0.0 at ENDPOINT does not understand this client, 0.1.0, or the other way round: missing field `spec` at line 1 column 2
     use the client and the daemon of one release
     ");
     insta::assert_snapshot!(check(versioned(VERSION, "{}").await).await, @r"

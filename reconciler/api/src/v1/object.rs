@@ -44,7 +44,7 @@ impl Kind {
 }
 
 /// A kind of object that a client reads and writes under a name.
-pub trait Object: DeserializeOwned + Send {
+pub trait Object: DeserializeOwned + Send + Sync + 'static {
     /// What is sent to define it.
     type Spec: Serialize + Sync;
 

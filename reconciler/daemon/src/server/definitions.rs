@@ -12,7 +12,8 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use reconciler_api::problem::{FieldProblem, Problem};
 use reconciler_api::v1::{
-    self, Kind, ListQuery, Meta, Object, Page, Precondition, RenamePolicy, WorldToken,
+    self, Kind, ListQuery, Meta, Object, PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX, Page, Precondition,
+    RenamePolicy, WorldToken,
 };
 use reconciler_domain::id::{NameError, PolicyName, Principal, ProjectName, WarehouseName};
 use reconciler_domain::snapshot::Definitions;
@@ -90,16 +91,39 @@ pub(super) trait Definition: Sized + Send + Sync + 'static {
 pub(super) async fn list<D: Definition>(
     State(server): State<Server>,
     Path(project): Path<String>,
-    Parameters(_): Parameters<ListQuery>,
+    Parameters(query): Parameters<ListQuery>,
 ) -> Answer<Json<Page<D::Wire>>> {
     let project: ProjectName = name(&project)?;
     let definitions = definitions(&server, &project).await?;
     let listed = D::list(&server.store, &project).await?;
-    let mut items = Vec::new();
-    for stored in &listed.items {
+    let (wanted, next) = page_of(&listed.items, &query, |stored| stored.spec.name().to_string())?;
+    let mut items = Vec::with_capacity(wanted.len());
+    for stored in wanted {
         items.push(object(&server, &project, &definitions, stored).await?);
     }
-    Ok(Json(Page { items, next: None }))
+    Ok(Json(Page { items, next }))
+}
+
+/// The part of a list, which is sorted by name, that is one page: it begins behind the name that
+/// the page before ended with, whether or not that is still there.
+fn page_of<'l, T>(
+    listed: &'l [T],
+    query: &ListQuery,
+    name: impl Fn(&T) -> String,
+) -> Answer<(&'l [T], Option<String>)> {
+    let limit = query.limit.unwrap_or(PAGE_LIMIT_DEFAULT);
+    if limit == 0 {
+        return Err(Problem::malformed("limit is at least 1, not 0").into());
+    }
+    let after = query.page.as_deref();
+    let start = after.map_or(0, |after| listed.partition_point(|it| name(it).as_str() <= after));
+    let rest = &listed[start..];
+    let limit = usize::try_from(limit.min(PAGE_LIMIT_MAX)).unwrap_or(usize::MAX);
+    if rest.len() <= limit {
+        return Ok((rest, None));
+    }
+    let page = &rest[..limit];
+    Ok((page, page.last().map(name)))
 }
 
 pub(super) async fn read<D: Definition>(
@@ -266,4 +290,49 @@ pub(super) async fn rename(
     };
     let definitions = definitions(&server, &project).await?;
     Ok(Json(object(&server, &project, &definitions, &stored).await?))
+}
+
+#[cfg(test)]
+mod tests {
+    use reconciler_api::v1::{ListQuery, PAGE_LIMIT_MAX};
+
+    use super::page_of;
+
+    /// The pages of so many objects, as first and last name, with these limits.
+    fn pages(count: u32, limit: Option<u32>) -> Vec<(usize, Option<String>)> {
+        let names: Vec<String> = (0..count).map(|n| format!("n{n:04}")).collect();
+        let mut query = ListQuery { limit, page: None };
+        let mut pages = Vec::new();
+        let mut seen = Vec::new();
+        loop {
+            let Ok((page, next)) = page_of(&names, &query, String::clone) else { return pages };
+            seen.extend_from_slice(page);
+            pages.push((page.len(), next.clone()));
+            query.page = next;
+            if query.page.is_none() {
+                assert_eq!(seen, names, "each once");
+                return pages;
+            }
+        }
+    }
+
+    #[test]
+    fn a_list_comes_in_pages() {
+        let end = |count| (count, None);
+        let next = |count, name: &str| (count, Some(name.to_owned()));
+        assert_eq!(pages(0, None), [end(0)]);
+        assert_eq!(pages(100, None), [end(100)], "no empty page at the end");
+        assert_eq!(pages(101, None), [next(100, "n0099"), end(1)]);
+        assert_eq!(pages(3, Some(2)), [next(2, "n0001"), end(1)]);
+        assert_eq!(pages(PAGE_LIMIT_MAX + 1, Some(u32::MAX)).len(), 2, "a larger wish is cut");
+        assert_eq!(pages(1, Some(0)), []);
+    }
+
+    #[test]
+    fn a_page_begins_behind_a_name_that_is_gone() {
+        let names = ["a", "c"].map(str::to_owned);
+        let query = ListQuery { limit: None, page: Some("b".to_owned()) };
+        let page = page_of(&names, &query, String::clone).ok().map(|(page, _)| page.to_vec());
+        assert_eq!(page, Some(vec!["c".to_owned()]));
+    }
 }

@@ -13,16 +13,19 @@ use super::super::answer::{
     Answer, Json, Parameters, delete_refusal, name, precondition, put_refusal, store_precondition,
 };
 use super::super::auth::Caller;
+use super::page_of;
 
 pub(in crate::server) async fn list(
     State(server): State<Server>,
-    Parameters(_): Parameters<ListQuery>,
+    Parameters(query): Parameters<ListQuery>,
 ) -> Answer<Json<Page<v1::Project>>> {
-    let mut items = Vec::new();
-    for stored in &server.store.list_projects().await?.items {
+    let listed = server.store.list_projects().await?;
+    let (wanted, next) = page_of(&listed.items, &query, |stored| stored.spec.name.to_string())?;
+    let mut items = Vec::with_capacity(wanted.len());
+    for stored in wanted {
         items.push(wire(&server, stored).await?);
     }
-    Ok(Json(Page { items, next: None }))
+    Ok(Json(Page { items, next }))
 }
 
 pub(in crate::server) async fn read(

@@ -1,0 +1,39 @@
+//! Reading what is there.
+
+use provider_protocol::Diagnostics;
+use provider_protocol::provider::State;
+
+use super::kept::Kept;
+use super::{Definition, Managed};
+use crate::failure::tell;
+use crate::session::{Identity, Session};
+
+impl<D: Definition> Managed<D> {
+    /// What is there now; none without an error if the object is gone. Without the daemon a state
+    /// that was read before stays as it is; an import has none.
+    pub(super) async fn read_object(
+        session: &Session,
+        state: &State,
+        diags: &mut Diagnostics,
+    ) -> Option<State> {
+        let was_read = Kept::from_bytes(&state.private).is_some();
+        if was_read && session.reach.goes_without(diags) {
+            return Some(state.clone());
+        }
+        let identity = Identity::of(Self::KIND, &state.value)?;
+        match session.find::<D::Object>(&identity).await {
+            Ok(object) => object.map(|object| {
+                State::new(Self::state(&object, &state.value)).private(Self::kept(&object))
+            }),
+            Err(error) => {
+                session.reach.noticed(&error);
+                if was_read && error.is_unreachable() && session.reach.goes_without(diags) {
+                    return Some(state.clone());
+                }
+                let what = format!("read {} {identity}", Self::KIND);
+                tell(&error, &what, &Self::places(), diags);
+                None
+            }
+        }
+    }
+}
