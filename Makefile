@@ -6,9 +6,10 @@ CARGO_TARGET_DIR ?= target
 DIR ?= tests/conformance
 N ?= 20
 BENCHES := append handshake
+SEEDS ?= 1000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test conformance bench $(addprefix bench-,$(BENCHES)) torture docs install lint fmt programs
+.PHONY: help demo test conformance bench $(addprefix bench-,$(BENCHES)) torture simulate docs install lint fmt programs
 
 help: ## Say what can be made
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1 \2/p' $(MAKEFILE_LIST) | \
@@ -43,6 +44,10 @@ bench-%:
 torture: programs ## Kill lockstepd N times at random moments; SEED=... repeats a run
 	@tests/acceptance/tools
 	@$(CARGO_TARGET_DIR)/debug/torture $(N) $(SEED)
+
+simulate: ## Simulate SEEDS runs in which everything fails, or DAYS of a hundred stages; SEED=... tells one
+	@RUST_BACKTRACE=0 $(CARGO) run --quiet --release -p simulation --bin simulate -- --seeds $(SEEDS) \
+		$(if $(SEED),--seed $(SEED)) $(if $(DAYS),--days $(DAYS)) $(if $(BUG),--bug $(BUG))
 
 docs: ## Write the pages that come from schemas and types, and build the crates' documentation
 	UPDATE=1 $(CARGO) test --quiet -p reconciler-api --test openapi

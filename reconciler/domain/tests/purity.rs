@@ -41,7 +41,7 @@ const DOMAIN_DEPENDENCIES: [(&str, &[&str]); 14] = [
 const TEST_DEPENDENCIES: [&str; 2] = ["insta", "proptest"];
 
 /// Which of our crates each of our crates may name. Acceptance tests may name any.
-const DIRECTIONS: [(&str, &[&str]); 9] = [
+const DIRECTIONS: [(&str, &[&str]); 10] = [
     ("provider-kit", &["provider-protocol"]),
     ("provider-protocol", &["provider-kit"]),
     (
@@ -57,6 +57,7 @@ const DIRECTIONS: [(&str, &[&str]); 9] = [
     ("reconciler-domain", &[]),
     ("reconciler-effects", &["reconciler-domain"]),
     ("reconciler-store", &["reconciler-domain"]),
+    ("simulation", &["reconciler-domain", "reconciler-store"]),
 ];
 
 const ANY_DIRECTION: &str = "acceptance";

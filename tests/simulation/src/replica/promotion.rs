@@ -1,0 +1,188 @@
+//! The moves of one promotion, in the order of the real worker: append the intent, run, append the outcome, each
+//! append fenced by the lease.
+
+use jiff::Timestamp;
+use reconciler_domain::id::{ProjectName, PromotionId};
+use reconciler_domain::plan::{self, Act, Move};
+use reconciler_domain::promotion::Event;
+use reconciler_store::{AppendError, Lease, StoreError, WakeKey};
+
+use super::JobId;
+use super::flight::Ask;
+use super::job::{Doing, End, Next, Then};
+use crate::agenda::Process;
+use crate::bug::Bug;
+use crate::store::{Appended, Seen};
+use crate::world::World;
+
+impl World {
+    pub(super) fn promotion_move(
+        &mut self,
+        process: Process,
+        id: JobId,
+        lease: &Lease,
+        doing: Doing,
+    ) -> Next {
+        match doing {
+            Doing::Look => self.decide(process.replica, lease),
+            Doing::Append { seq, event, then } => {
+                self.append(process.replica, lease, seq, &event, then)
+            }
+            Doing::Commit { seq, revision } => self.commit(process.replica, lease, seq, revision),
+            Doing::Send { seq, ask } => {
+                self.send(process, id, &lease.key, &ask);
+                Next::Wait(Doing::Wait { seq, ask })
+            }
+            Doing::Wait { .. }
+            | Doing::Stage { .. }
+            | Doing::Warehouse { .. }
+            | Doing::Release(_) => {
+                unreachable!("a promotion's job does nothing else by itself")
+            }
+        }
+    }
+
+    fn decide(&mut self, replica: usize, lease: &Lease) -> Next {
+        let (project, id) = subject(lease);
+        let local = self.local(replica);
+        let watch = &mut self.watch;
+        let look = |snapshot: &_| {
+            let next = plan::promotion(snapshot, local);
+            watch.decided(snapshot, &next, local);
+            next
+        };
+        let Some(seen) = self.store.look_at_promotion(project, id, look) else {
+            self.outside.clean(project, id);
+            return Next::Done(Ok(None));
+        };
+        let Seen { revision, seq, value: Move { act, wake_at, .. } } = seen;
+        let Some(act) = act else { return Next::Done(Ok(wake_at)) };
+        let send = |ask| Next::Do(Doing::Send { seq, ask: Box::new(ask) });
+        match act {
+            Act::Append(event) => Next::Do(Doing::Append { seq, event, then: Then::Look }),
+            Act::Prepare { step, call, rebuild } => send(Ask::Prepare { step, call, rebuild }),
+            Act::Probe { bases } => send(Ask::Probe { bases }),
+            Act::Commit => Next::Do(Doing::Commit { seq, revision }),
+            Act::Run { node, call, rebuild, resumed } => {
+                let ask = Box::new(Ask::Run { node: node.clone(), call: call.clone(), rebuild });
+                if resumed || self.bug == Some(Bug::IntentNotAppended) {
+                    return Next::Do(Doing::Send { seq, ask });
+                }
+                let event = Box::new(Event::Intent { node, call });
+                Next::Do(Doing::Append { seq, event, then: Then::Send(ask) })
+            }
+            Act::Measure(check) => send(Ask::Measure { check }),
+        }
+    }
+
+    fn append(
+        &mut self,
+        replica: usize,
+        lease: &Lease,
+        mut seq: u64,
+        event: &Event,
+        then: Then,
+    ) -> Next {
+        let happened = matches!(event, Event::Outcome { .. });
+        loop {
+            let local = self.local(replica);
+            match self.write(lease, seq, event, local) {
+                Ok(seq) => {
+                    return Next::Do(match then {
+                        Then::Look => Doing::Look,
+                        Then::Send(ask) => Doing::Send { seq, ask },
+                    });
+                }
+                Err(AppendError::Moved { last_seq, .. }) if happened => seq = last_seq,
+                Err(AppendError::Moved { .. }) => return Next::Do(Doing::Look),
+                Err(error) => return refused(&error),
+            }
+        }
+    }
+
+    /// One append, which the store may refuse, or commit without a word.
+    fn write(
+        &mut self,
+        lease: &Lease,
+        seq: u64,
+        event: &Event,
+        local: Timestamp,
+    ) -> Result<u64, AppendError> {
+        let (project, id) = subject(lease);
+        let faults = self.faults();
+        if self.fate.strikes(faults.store_refuses) {
+            let reason = "the disk is full".to_owned();
+            return Err(StoreError::NotCommitted { reason }.into());
+        }
+        let written = self.store.append(project, id, Some(lease), seq, event.clone(), local)?;
+        let seq = written.seq;
+        self.accepted(Some(lease), project, id, event, written);
+        if self.fate.strikes(faults.store_reply_lost) {
+            return Err(StoreError::Interrupted.into());
+        }
+        Ok(seq)
+    }
+
+    fn commit(&mut self, replica: usize, lease: &Lease, seq: u64, revision: u64) -> Next {
+        let (project, id) = subject(lease);
+        let local = self.local(replica);
+        let faults = self.faults();
+        if self.fate.strikes(faults.store_refuses) {
+            return Next::Done(Err(End::Failed("the disk is full".to_owned())));
+        }
+        let watch = &mut self.watch;
+        let look = |snapshot: &_| watch.may_commit(snapshot, local);
+        let judged = self.store.look_at_promotion(project, id, look).map(|seen| seen.value);
+        let committed = self.store.commit_promotion(project, id, lease, seq, revision, local);
+        match committed {
+            Ok(written) => {
+                self.watch.committed(project, id, judged);
+                self.accepted(Some(lease), project, id, &Event::Committed, written);
+                if self.fate.strikes(faults.store_reply_lost) {
+                    return Next::Done(Err(End::Failed("cut off".to_owned())));
+                }
+                Next::Do(Doing::Look)
+            }
+            // Something that the gates looked at changed in between: judge again.
+            Err(error @ (AppendError::Revision { .. } | AppendError::SlotTaken { .. })) => {
+                self.trace(|| format!("{project}/{id}: {error}"));
+                Next::Do(Doing::Look)
+            }
+            Err(error) => refused(&error),
+        }
+    }
+
+    /// An entry is in the log: what every run checks of it.
+    pub(crate) fn accepted(
+        &mut self,
+        lease: Option<&Lease>,
+        project: &ProjectName,
+        id: &PromotionId,
+        event: &Event,
+        written: Appended,
+    ) {
+        self.trace(|| format!("{project}/{id} {}: {}", written.seq, crate::trace::told(event)));
+        self.watch.appended(lease, project, id, event);
+        if let Some(over) = written.over {
+            self.watch.over(project, &over);
+        }
+    }
+}
+
+/// What a lease of a promotion is about.
+pub(super) fn subject(lease: &Lease) -> (&ProjectName, &PromotionId) {
+    match &lease.key {
+        WakeKey::Promotion(project, id) => (project, id),
+        WakeKey::Stage(..) | WakeKey::Warehouse(..) => {
+            unreachable!("only promotions are worked on here")
+        }
+    }
+}
+
+fn refused(error: &AppendError) -> Next {
+    match error {
+        AppendError::Fenced { .. } => Next::Done(Err(End::LeaseLost)),
+        AppendError::Moved { .. } => Next::Do(Doing::Look),
+        other => Next::Done(Err(End::Failed(other.to_string()))),
+    }
+}

@@ -1,0 +1,256 @@
+//! What decisions look at. A snapshot is lent: what it holds is moved out of the project for the time of the
+//! look and moved back, so that a look costs the same however much there is.
+
+use std::collections::BTreeMap;
+use std::mem::take;
+
+use jiff::Timestamp;
+use reconciler_domain::freight::{Freight, FreightFacts};
+use reconciler_domain::id::{ProjectName, PromotionId, StageName, WarehouseName};
+use reconciler_domain::policy::Policy;
+use reconciler_domain::promotion::Previous;
+use reconciler_domain::snapshot::{
+    PromotionSnapshot, RunningPromotion, StageSnapshot, WarehouseSnapshot,
+};
+use reconciler_domain::stage::Stage;
+use reconciler_domain::verification::Verification;
+
+use super::Store;
+use super::project::{Project, StageRecord, Succeeded};
+
+/// Freight of one warehouse that a stage's decision looks at, besides what is there or moves.
+const FREIGHT_MAX: usize = 100;
+
+/// What a look gave, and what it was a look at.
+#[derive(Debug)]
+pub(crate) struct Seen<T> {
+    /// The revision of the project.
+    pub(crate) revision: u64,
+    /// The last entry of the promotion's log; 0 for others.
+    pub(crate) seq: u64,
+    pub(crate) value: T,
+}
+
+impl Store {
+    /// Looks at a warehouse; `None`: it is gone.
+    pub(crate) fn look_at_warehouse<T>(
+        &mut self,
+        project: &ProjectName,
+        name: &WarehouseName,
+        look: impl FnOnce(&WarehouseSnapshot) -> T,
+    ) -> Option<Seen<T>> {
+        let found = self.projects.get_mut(project)?;
+        let warehouse = found.definitions.warehouses.get(name)?.clone();
+        let shelf = found.warehouses.entry(name.clone()).or_default();
+        let snapshot = WarehouseSnapshot {
+            project: project.clone(),
+            warehouse,
+            discovered: found.discovered.remove(name).unwrap_or_default(),
+            refresh_asked_at: found.refresh_asked.get(name).copied(),
+            freight: take(&mut shelf.ids),
+        };
+        let value = look(&snapshot);
+        shelf.ids = snapshot.freight;
+        found.discovered.insert(name.clone(), snapshot.discovered);
+        Some(Seen { revision: found.revision, seq: 0, value })
+    }
+
+    /// Looks at a stage; `None`: it is gone.
+    pub(crate) fn look_at_stage<T>(
+        &mut self,
+        project: &ProjectName,
+        name: &StageName,
+        look: impl FnOnce(&StageSnapshot) -> T,
+    ) -> Option<Seen<T>> {
+        let found = self.projects.get_mut(project)?;
+        let stage = found.definitions.stages.get(name)?.clone();
+        let definitions_changed_at = found.definitions_changed_at(name);
+        let running = found.running(name);
+        let mut freight = found.needed_freight(name, &stage.spec);
+        let lent = found.lend_freight(&stage.spec);
+        for (_, facts) in &lent {
+            freight.retain(|needed| facts.iter().all(|f| f.freight.id != needed.freight.id));
+        }
+        let extra = freight.len();
+        let mut counts = Vec::new();
+        for (warehouse, facts) in lent {
+            counts.push((warehouse, facts.len()));
+            freight.extend(facts);
+        }
+        if extra > 0 || counts.len() > 1 {
+            freight.sort_by_key(|facts| facts.freight.sequence);
+        }
+        let record = found.stages.entry(name.clone()).or_default();
+        let snapshot = StageSnapshot {
+            project: project.clone(),
+            stage,
+            policies: take(&mut found.policies),
+            definitions_changed_at,
+            freight,
+            current: take(&mut record.current),
+            running,
+            ended: take(&mut record.ended),
+            hold: record.hold.clone(),
+        };
+        let value = look(&snapshot);
+        record.current = snapshot.current;
+        record.ended = snapshot.ended;
+        found.policies = snapshot.policies;
+        found.take_freight_back(snapshot.freight);
+        Some(Seen { revision: found.revision, seq: 0, value })
+    }
+
+    /// Looks at a promotion; `None`: it is over, or never was.
+    pub(crate) fn look_at_promotion<T>(
+        &mut self,
+        project: &ProjectName,
+        id: &PromotionId,
+        look: impl FnOnce(&PromotionSnapshot) -> T,
+    ) -> Option<Seen<T>> {
+        let found = self.projects.get_mut(project)?;
+        let promotion = found.promotions.get(id)?.promotion.clone();
+        let stage = found.definitions.stages.get(&promotion.stage).cloned();
+        let record = found.stages.get(&promotion.stage)?;
+        let mut facts = found.facts(&promotion.freight)?.clone();
+        facts.held_for.extend(record.hold.clone().map(|hold| (promotion.stage.clone(), hold)));
+        let (slot, previous) = (record.slot.clone(), record.previous());
+        let current = found.companions(id, &promotion.warehouse, record);
+        let templates = found.templates(stage.as_ref().map(|stage| &stage.spec));
+        let saga = found.promotions.get_mut(id)?;
+        let seq = saga.last_seq();
+        let snapshot = PromotionSnapshot {
+            project: project.clone(),
+            promotion,
+            state: take(&mut saga.state),
+            stage,
+            policies: take(&mut found.definitions.policies),
+            templates,
+            facts,
+            current,
+            previous,
+            slot,
+        };
+        let value = look(&snapshot);
+        saga.state = snapshot.state;
+        found.definitions.policies = snapshot.policies;
+        Some(Seen { revision: found.revision, seq, value })
+    }
+}
+
+impl Project {
+    fn running(&self, stage: &StageName) -> Vec<RunningPromotion> {
+        let ids = self.stages.get(stage).map(|record| record.running.as_slice());
+        let sagas = ids.into_iter().flatten().filter_map(|id| self.promotions.get(id));
+        sagas
+            .map(|saga| RunningPromotion {
+                promotion: saga.promotion.clone(),
+                phase: saga.state.phase(),
+            })
+            .collect()
+    }
+
+    /// What is in the stage or promoted to it, as far as it is not among the newest freight.
+    fn needed_freight(&self, name: &StageName, stage: &Stage) -> Vec<FreightFacts> {
+        let Some(record) = self.stages.get(name) else { return Vec::new() };
+        let running = record.running.iter().filter_map(|id| self.promotions.get(id));
+        let ids = record.current.values().chain(running.map(|saga| &saga.promotion.freight));
+        let mut needed: Vec<FreightFacts> = Vec::new();
+        for id in ids {
+            let Some((warehouse, at)) = self.places.get(id) else { continue };
+            let len = self.warehouses[warehouse].freight.len();
+            let is_new = stage.request(warehouse).is_some() && at + FREIGHT_MAX >= len;
+            if !is_new && needed.iter().all(|facts| facts.freight.id != *id) {
+                needed.push(self.warehouses[warehouse].freight[*at].clone());
+            }
+        }
+        needed
+    }
+
+    /// The newest freight of each requested warehouse.
+    fn lend_freight(&mut self, stage: &Stage) -> Vec<(WarehouseName, Vec<FreightFacts>)> {
+        let mut lent = Vec::with_capacity(stage.requests.len());
+        for request in &stage.requests {
+            let shelf = self.warehouses.entry(request.warehouse.clone()).or_default();
+            let from = shelf.freight.len().saturating_sub(FREIGHT_MAX);
+            lent.push((request.warehouse.clone(), shelf.freight.split_off(from)));
+        }
+        lent
+    }
+
+    fn take_freight_back(&mut self, freight: Vec<FreightFacts>) {
+        for facts in freight {
+            let (warehouse, at) = &self.places[&facts.freight.id];
+            let shelf = self.warehouses.get_mut(warehouse).expect("it was lent from there");
+            // What lies deeper was copied, not lent.
+            if shelf.freight.len() == *at {
+                shelf.freight.push(facts);
+            }
+        }
+    }
+
+    fn definitions_changed_at(&self, name: &StageName) -> Timestamp {
+        let stage = &self.definitions.stages[name];
+        let selecting = self.definitions.policies.iter().filter(|p| p.spec.selects(name));
+        let mut latest = selecting.map(|p| p.changed_at).fold(stage.changed_at, Timestamp::max);
+        latest = latest.max(self.policy_changes.get(name).copied().unwrap_or(latest));
+        for request in &stage.spec.requests {
+            let found = self.definitions.warehouses.get(&request.warehouse);
+            latest = latest.max(found.map_or(latest, |warehouse| warehouse.changed_at));
+        }
+        for upstream in stage.spec.upstreams() {
+            let found = self.definitions.stages.get(upstream);
+            latest = latest.max(found.map_or(latest, |stage| stage.changed_at));
+        }
+        latest
+    }
+
+    fn templates(&self, stage: Option<&Stage>) -> Vec<Verification> {
+        let used = stage.into_iter().flat_map(|stage| &stage.verifications);
+        let mut names: Vec<_> = used.map(|used| &used.template).collect();
+        names.sort();
+        names.dedup();
+        let found = names.into_iter().filter_map(|name| self.definitions.verifications.get(name));
+        found.map(|template| template.spec.clone()).collect()
+    }
+
+    /// Freight that goes with the promoted one.
+    fn companions(
+        &self,
+        id: &PromotionId,
+        own: &WarehouseName,
+        record: &StageRecord,
+    ) -> BTreeMap<WarehouseName, Freight> {
+        let collection = record.succeeded.last().map(|last| &last.collection);
+        let pairs = collection.into_iter().flatten();
+        let mut current: BTreeMap<WarehouseName, Freight> =
+            pairs.map(|(warehouse, freight)| (warehouse.clone(), freight.clone())).collect();
+        for other in record.running.iter().rev().filter(|other| *other != id) {
+            let Some(other) = self.promotions.get(other) else { continue };
+            let warehouse = &other.promotion.warehouse;
+            if warehouse == own || current.contains_key(warehouse) {
+                continue;
+            }
+            let facts = self.facts(&other.promotion.freight);
+            current.extend(facts.map(|facts| (warehouse.clone(), facts.freight.clone())));
+        }
+        current
+    }
+}
+
+impl StageRecord {
+    /// How what is in the stage now is made again: from the last promotion that succeeded with freight that
+    /// is still there.
+    fn previous(&self) -> Option<Previous> {
+        let last = self.succeeded.last()?;
+        let is_there =
+            |succeeded: &&Succeeded| self.current.values().any(|id| *id == succeeded.freight);
+        let of_current = self.succeeded.iter().rev().find(is_there);
+        let chosen = Some(last).filter(is_there).or(of_current)?;
+        chosen.previous.clone()
+    }
+}
+
+/// The policies as a stage's decision sees them.
+pub(super) fn policies_of(project: &Project) -> Vec<Policy> {
+    project.definitions.policy_specs()
+}

@@ -1,0 +1,398 @@
+//! What must hold, whatever happens. Checked after every event, from what was told and not from what the store
+//! says of itself.
+//!
+//! | | |
+//! |---|---|
+//! | I1 | an effect happens at most once, and only after its intent |
+//! | I2 | a promotion ends, or says why it waits and until when |
+//! | I3 | nothing is written by whoever lost their lease |
+//! | I4 | one promotion at a time holds a stage, and automation never goes back |
+//! | I5 | what is done is what was judged: the digest that gates passed is of the change set that is applied |
+//! | I6 | nobody approves what they asked for, where that is excluded |
+//! | I8 | the log, read again, gives the same state |
+//! | I9 | queues are bounded |
+//! | I10 | the work is bounded by what changed |
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use jiff::Timestamp;
+use reconciler_domain::gate::Gate;
+use reconciler_domain::id::{FreightId, Principal, ProjectName, PromotionId, StageName};
+use reconciler_domain::plan::{Act, Move, StageAct, StagePlan, WarehousePlan};
+use reconciler_domain::policy::{Excluded, GateKind, Joined};
+use reconciler_domain::promotion::{Ending, Entry, Event, Node, Promotion, State};
+use reconciler_domain::snapshot::{PromotionSnapshot, StageSnapshot, WarehouseSnapshot};
+use reconciler_domain::step::{Call, PlanRecord};
+use reconciler_store::{Lease, WakeKey};
+
+use crate::outside::{Changes, Effect, Happened, line};
+use crate::store::Saga;
+
+/// Something that must not happen, happened.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{invariant}: {message}")]
+pub struct Violation {
+    /// Which invariant, in a few words.
+    pub invariant: &'static str,
+    /// What happened.
+    pub message: String,
+}
+
+/// Figures of a run.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Looks at snapshots.
+    pub decisions: u64,
+    /// Things that decisions look at and that changed.
+    pub changes: u64,
+    /// Effects that happened outside.
+    pub effects: u64,
+    /// Promotions started.
+    pub promotions: u64,
+    /// How they ended.
+    pub endings: BTreeMap<Ending, u64>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Watch {
+    pub(crate) violation: Option<Violation>,
+    pub(crate) tally: Tally,
+    replay_every: u64,
+    epochs: BTreeMap<WakeKey, u64>,
+    /// Effects of promotions that are not over.
+    effects: BTreeMap<(ProjectName, PromotionId), HashSet<Node>>,
+    slots: BTreeMap<(ProjectName, StageName), PromotionId>,
+    /// Promotions that ended stuck.
+    stuck: BTreeSet<(ProjectName, PromotionId)>,
+    /// Who agreed to which digest, as the people themselves say.
+    agreed: BTreeMap<(ProjectName, PromotionId), BTreeSet<(String, String)>>,
+}
+
+/// How a promotion stands at the moment of its commit.
+#[derive(Debug)]
+pub(crate) struct Judgement {
+    stage: StageName,
+    requester: Principal,
+    closed: Vec<Gate>,
+    moves: bool,
+    digest: String,
+    /// Per rule that asks for approvals: how many, of whom, and whether the requester counts.
+    asked: Vec<(u32, bool)>,
+    goes_back: bool,
+}
+
+impl Watch {
+    pub(crate) fn new(replay_every: u64) -> Self {
+        Self {
+            violation: None,
+            tally: Tally::default(),
+            replay_every,
+            epochs: BTreeMap::new(),
+            effects: BTreeMap::new(),
+            slots: BTreeMap::new(),
+            stuck: BTreeSet::new(),
+            agreed: BTreeMap::new(),
+        }
+    }
+
+    /// Notes the first thing that went wrong.
+    pub(crate) fn fail(&mut self, invariant: &'static str, message: String) {
+        self.violation.get_or_insert(Violation { invariant, message });
+    }
+
+    pub(crate) fn changed(&mut self) {
+        self.tally.changes += 1;
+    }
+
+    pub(crate) fn claimed(&mut self, lease: &Lease) {
+        self.epochs.insert(lease.key.clone(), lease.epoch);
+    }
+
+    pub(crate) fn appended(
+        &mut self,
+        lease: Option<&Lease>,
+        project: &ProjectName,
+        id: &PromotionId,
+        event: &Event,
+    ) {
+        self.changed();
+        let last = lease.and_then(|lease| self.epochs.get(&lease.key));
+        if let (Some(lease), Some(last)) = (lease, last)
+            && lease.epoch != *last
+        {
+            let label = event.label();
+            let message = format!("{project}/{id} took {label} of epoch {}", lease.epoch);
+            self.fail("I3, no write of an old epoch", message);
+        }
+    }
+
+    pub(crate) fn agreed(
+        &mut self,
+        project: &ProjectName,
+        id: &PromotionId,
+        who: &str,
+        digest: String,
+    ) {
+        let of_it = self.agreed.entry((project.clone(), id.clone())).or_default();
+        of_it.insert((who.to_owned(), digest));
+    }
+
+    pub(crate) fn created(
+        &mut self,
+        project: &ProjectName,
+        promotion: &Promotion,
+        sequence: Option<i64>,
+    ) {
+        self.changed();
+        self.tally.promotions += 1;
+        if sequence.is_none() {
+            let message = format!("{project}/{} has no freight", promotion.id);
+            self.fail("I4, order per stage", message);
+        }
+    }
+
+    // Decisions.
+
+    pub(crate) fn decided(&mut self, snapshot: &PromotionSnapshot, next: &Move, now: Timestamp) {
+        self.tally.decisions += 1;
+        let id = &snapshot.promotion.id;
+        if next.act.is_some() {
+            return;
+        }
+        let silent = next.waiting.iter().all(|waiting| waiting.message.is_empty());
+        if next.waiting.is_empty() || silent {
+            self.fail("I2, a wait says why", format!("promotion {id} does not move"));
+        }
+        if next.wake_at.is_some_and(|at| at <= now) {
+            let message = format!("promotion {id} waits for a time that is over");
+            self.fail("I2, a wait ends", message);
+        }
+    }
+
+    pub(crate) fn chosen(&mut self, snapshot: &StageSnapshot, plan: &StagePlan, now: Timestamp) {
+        self.tally.decisions += 1;
+        let name = &snapshot.stage.spec.name;
+        if plan.acts.is_empty() && plan.wake_at.is_some_and(|at| at <= now) {
+            let message = format!("stage {name} waits for a time that is over");
+            self.fail("I2, a wait ends", message);
+        }
+        // One that holds the slot, and one of automation or a person that waits, for each warehouse; a person
+        // who skips gates may start another for the same freight.
+        let bound = 3 * snapshot.stage.spec.requests.len();
+        if snapshot.running.len() > bound {
+            let message = format!("{} promotions of stage {name} run", snapshot.running.len());
+            self.fail("I9, queues are bounded", message);
+        }
+        for act in &plan.acts {
+            if let StageAct::Promote { freight, .. } = act {
+                let of =
+                    |id: &FreightId| snapshot.freight.iter().find(|facts| facts.freight.id == *id);
+                let Some(wanted) = of(freight) else { continue };
+                let there = snapshot.current.get(&wanted.freight.warehouse).and_then(of);
+                if there.is_some_and(|there| there.freight.sequence >= wanted.freight.sequence) {
+                    let message = format!("automation goes back in stage {name}");
+                    self.fail("I4, order per stage", message);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn gathered(
+        &mut self,
+        snapshot: &WarehouseSnapshot,
+        plan: &WarehousePlan,
+        now: Timestamp,
+    ) {
+        self.tally.decisions += 1;
+        if plan.acts.is_empty() && plan.wake_at <= now {
+            let name = &snapshot.warehouse.spec.name;
+            let message = format!("warehouse {name} waits for a time that is over");
+            self.fail("I2, a wait ends", message);
+        }
+    }
+
+    // Commits.
+
+    /// How a promotion stands now, at its commit.
+    pub(crate) fn may_commit(&self, snapshot: &PromotionSnapshot, now: Timestamp) -> Judgement {
+        let promotion = &snapshot.promotion;
+        let next = reconciler_domain::plan::promotion(snapshot, now);
+        let policies: Vec<_> = snapshot.policies.iter().map(|p| p.spec.clone()).collect();
+        let joined = Joined::of(&policies, &promotion.stage);
+        let bypass = promotion.bypass.as_ref();
+        let skips = bypass.is_some_and(|bypass| bypass.gates.contains(&GateKind::Approvals));
+        let rules = joined.approvals.values().filter(|_| !skips);
+        let there = snapshot.current.get(&promotion.warehouse);
+        let sequence = snapshot.facts.freight.sequence;
+        Judgement {
+            stage: promotion.stage.clone(),
+            requester: promotion.requester.clone(),
+            closed: next.gates.iter().filter(|gate| !gate.lets_pass()).cloned().collect(),
+            moves: matches!(next.act, Some(Act::Commit | Act::Probe { .. })),
+            digest: snapshot.state.change_set.as_ref().map_or("", |set| &set.digest).to_owned(),
+            asked: rules
+                .map(|rule| (rule.count, rule.exclude.contains(&Excluded::Requester)))
+                .collect(),
+            goes_back: promotion.requester == Principal::Automation
+                && there.is_some_and(|there| there.sequence >= sequence),
+        }
+    }
+
+    pub(crate) fn committed(
+        &mut self,
+        project: &ProjectName,
+        id: &PromotionId,
+        judged: Option<Judgement>,
+    ) {
+        let Some(judged) = judged else {
+            return self.fail("I4, order per stage", format!("{project}/{id} was over"));
+        };
+        let place = (project.clone(), judged.stage.clone());
+        if let Some(holder) = self.slots.insert(place, id.clone()) {
+            let message = format!("{project}/{id} commits while {holder} is under way");
+            self.fail("I4, one promotion holds a stage", message);
+        }
+        if judged.goes_back {
+            let message = format!("{project}/{id} brings older freight for automation");
+            self.fail("I4, order per stage", message);
+        }
+        if !judged.moves || !judged.closed.is_empty() {
+            let message = format!("{project}/{id} commits past {:?}", judged.closed);
+            self.fail("I5, what is done is what was judged", message);
+        }
+        let agreed = self.agreed.get(&(project.clone(), id.clone()));
+        for (count, exclusive) in &judged.asked {
+            let counts = |(who, digest): &&(String, String)| {
+                let own = judged.requester == Principal::Named(who.clone());
+                *digest == judged.digest && !(own && *exclusive)
+            };
+            let given = agreed.into_iter().flatten().filter(counts).count();
+            if given < *count as usize {
+                let message = format!("{project}/{id} commits with {given} of {count} approvals");
+                return self.fail("I6, no approval by the requester", message);
+            }
+        }
+    }
+
+    // Effects.
+
+    pub(crate) fn happened(&mut self, happened: &Happened, saga: Option<&Saga>) {
+        self.tally.effects += 1;
+        let Happened { project, promotion, node, effect } = happened;
+        let of_it = self.effects.entry((project.clone(), promotion.clone())).or_default();
+        if !of_it.insert(node.clone()) {
+            let message = format!("{node:?} of {project}/{promotion} happened twice");
+            return self.fail("I1, no effect twice", message);
+        }
+        let Some(saga) = saga else {
+            // One that is stuck because nobody could know says so.
+            if self.stuck.contains(&(project.clone(), promotion.clone())) {
+                return;
+            }
+            let message = format!("{node:?} of {project}/{promotion} happened after its end");
+            return self.fail("I1, no effect after the end", message);
+        };
+        let Some(run) = saga.state.nodes.get(node) else {
+            let message = format!("{node:?} of {project}/{promotion} happened without an intent");
+            return self.fail("I1, no effect before its intent", message);
+        };
+        let difference = match effect {
+            Effect::Pushed(changes) => pushed_otherwise(&saga.state, &run.call, changes),
+            Effect::Applied { plan, changed } => {
+                applied_otherwise(&saga.state, node, plan, changed)
+            }
+            Effect::Reverted | Effect::Received => None,
+        };
+        if let Some(difference) = difference {
+            let message = format!("{node:?} of {project}/{promotion}: {difference}");
+            self.fail("I5, what is done is what was judged", message);
+        }
+    }
+
+    // Ends.
+
+    pub(crate) fn over(&mut self, project: &ProjectName, saga: &Saga) {
+        self.changed();
+        let id = &saga.promotion.id;
+        if let Some((_, finish)) = &saga.state.finish {
+            *self.tally.endings.entry(finish.ending).or_default() += 1;
+        }
+        let place = (project.clone(), saga.promotion.stage.clone());
+        if self.slots.get(&place) == Some(id) {
+            self.slots.remove(&place);
+        }
+        let key = (project.clone(), id.clone());
+        self.agreed.remove(&key);
+        self.effects.remove(&key);
+        if saga.state.finish.as_ref().is_some_and(|(_, end)| end.ending == Ending::Stuck) {
+            self.stuck.insert(key);
+        }
+        if self.tally.promotions.is_multiple_of(self.replay_every)
+            && let Err(message) = replays(saga)
+        {
+            self.fail("I8, the log gives the same state", format!("{project}/{id}: {message}"));
+        }
+    }
+
+    /// Forgets what is known of leases of keys that are gone.
+    pub(crate) fn prune(&mut self, is_there: impl Fn(&WakeKey) -> bool) {
+        self.epochs.retain(|key, _| is_there(key));
+    }
+}
+
+/// Writes the log down as the store does, reads it again and folds it.
+fn replays(saga: &Saga) -> Result<(), String> {
+    let written = serde_json::to_string(&saga.log).map_err(|error| error.to_string())?;
+    let log: Vec<Entry> = serde_json::from_str(&written).map_err(|error| error.to_string())?;
+    let replayed = State::fold(&log).map_err(|error| error.to_string())?;
+    if format!("{replayed:?}") == format!("{:?}", saga.state) {
+        Ok(())
+    } else {
+        Err("what was kept between appends is not what the log folds to".to_owned())
+    }
+}
+
+/// How pushed changes differ from those that were judged. Of a commit that had to wait for an effect only the
+/// values may differ.
+fn pushed_otherwise(state: &State, call: &Call, changes: &Changes) -> Option<String> {
+    let Call::GitPush(push) = call else { return Some(format!("the intent is {call:?}")) };
+    let change_set = state.change_set.as_ref()?;
+    let committer = state
+        .records()
+        .into_iter()
+        .find(|(_, record)| record.as_commit().is_some_and(|commit| commit.commit == push.commit));
+    let Some((committer, _)) = committer else { return Some("no commit was made".to_owned()) };
+    let judged = change_set.files.iter().find(|files| files.step == committer);
+    if let Some(judged) = judged {
+        let said: String = judged.files.iter().map(|file| file.patch.as_str()).collect();
+        let done: String = changes.iter().map(|(key, value)| line(key, value.as_deref())).collect();
+        return (said != done).then(|| format!("judged was {said:?}, pushed is {done:?}"));
+    }
+    let updates = change_set.steps.iter().filter_map(|step| step.config.get("updates"));
+    let keys: BTreeSet<&String> =
+        updates.filter_map(serde_json::Value::as_object).flat_map(serde_json::Map::keys).collect();
+    let beyond = changes.keys().find(|key| {
+        let name = key.split_once('#').map_or(key.as_str(), |(_, name)| name);
+        !keys.iter().any(|known| *known == name)
+    });
+    beyond.map(|key| format!("{key} was not in the change set"))
+}
+
+/// How an apply differs from the plan that was judged.
+fn applied_otherwise(
+    state: &State,
+    node: &Node,
+    plan: &PlanRecord,
+    changed: &BTreeSet<String>,
+) -> Option<String> {
+    if let Node::Step(_) = node {
+        let mut judged = state.change_set.iter().flat_map(|set| &set.infra);
+        if !judged.any(|infra| infra.digest == plan.semantic_digest) {
+            return Some("the plan is not in the change set".to_owned());
+        }
+    }
+    let planned: BTreeSet<String> =
+        plan.summary.changes.iter().map(|change| change.address.to_string()).collect();
+    let beyond = changed.iter().find(|address| !planned.contains(*address));
+    beyond.map(|address| format!("{address} changed, which the plan does not say"))
+}
