@@ -6,7 +6,7 @@
 use provider_protocol::cty::{Type, Value, json};
 use provider_protocol::provider::{Function, FunctionError, Parameter, Signature};
 use reconciler_domain::id::StepName;
-use reconciler_domain::step::{Field, FieldType, StepKind, check_config, fields};
+use reconciler_domain::step::{CONTROL, Field, FieldType, Output, StepKind, check_step, fields};
 use std::fmt::Write as _;
 
 use crate::resources::step_type;
@@ -64,10 +64,9 @@ impl StepFunction {
             return Ok(Value::unknown());
         }
         let mut partial = Partial { unknown: Vec::new(), complete: true };
-        let table = FieldType::Object(fields(self.kind));
-        let arguments = partial.json(config, "", Some(&table));
+        let arguments = partial.json(config, "", Place::Step(self.kind));
         let Partial { unknown, complete } = partial;
-        let lines: Vec<String> = check_config(self.kind, &arguments)
+        let lines: Vec<String> = check_step(self.kind, &arguments)
             .iter()
             .filter(|problem| !unknown.iter().any(|place| is_at_or_below(&problem.path, place)))
             .map(|problem| {
@@ -92,17 +91,17 @@ struct Partial {
 }
 
 impl Partial {
-    fn json(&mut self, value: &Value, place: &str, holds: Option<&FieldType>) -> serde_json::Value {
+    fn json(&mut self, value: &Value, place: &str, holds: Place<'_>) -> serde_json::Value {
         match value.undynamic() {
             Value::Unknown(_) => {
                 self.complete = false;
-                self.unknown.extend(holds.map(|_| place.to_owned()));
+                self.unknown.extend(holds.is_known().then(|| place.to_owned()));
                 serde_json::Value::Null
             }
             Value::List(elements) => {
                 let elements = elements.iter().enumerate();
                 let element = |(at, element): (usize, &Value)| {
-                    self.json(element, &format!("{place}[{at}]"), below(holds, ""))
+                    self.json(element, &format!("{place}[{at}]"), holds.below(""))
                 };
                 elements.map(element).collect()
             }
@@ -110,7 +109,7 @@ impl Partial {
                 let element = |(name, element): (&String, &Value)| {
                     let dot = if place.is_empty() { "" } else { "." };
                     let place = format!("{place}{dot}{name}");
-                    (name.clone(), self.json(element, &place, below(holds, name)))
+                    (name.clone(), self.json(element, &place, holds.below(name)))
                 };
                 elements.iter().map(element).collect()
             }
@@ -123,20 +122,48 @@ impl Partial {
     }
 }
 
-/// What an argument holds below it, by name; none if nothing can be there.
-fn below<'t>(holds: Option<&'t FieldType>, name: &str) -> Option<&'t FieldType> {
-    match holds? {
-        FieldType::Object(table) => {
-            table.iter().find(|field| field.name == name).map(|field| &field.holds)
+/// A place in the arguments of a step.
+#[derive(Clone, Copy)]
+enum Place<'t> {
+    /// The arguments as a whole.
+    Step(StepKind),
+    /// An argument, or something in it.
+    Holds(&'t FieldType),
+    /// One of these arguments.
+    Table(&'t [Field]),
+    /// Nothing can be there.
+    Nowhere,
+}
+
+impl<'t> Place<'t> {
+    fn is_known(self) -> bool {
+        !matches!(self, Self::Nowhere)
+    }
+
+    /// The place below this one, by name.
+    fn below(self, name: &str) -> Self {
+        match self {
+            Self::Step(_) if name == "control" => Self::Table(CONTROL),
+            Self::Step(kind) => Self::of(fields(kind), name),
+            Self::Table(table) => Self::of(table, name),
+            Self::Nowhere => Self::Nowhere,
+            Self::Holds(holds) => match holds {
+                FieldType::Object(table) => Self::of(table, name),
+                FieldType::Map(inner) | FieldType::List(inner) => Self::Holds(inner),
+                FieldType::Any => self,
+                FieldType::Text
+                | FieldType::Bool
+                | FieldType::Integer
+                | FieldType::Duration
+                | FieldType::OneOf(_)
+                | FieldType::Condition => Self::Nowhere,
+            },
         }
-        FieldType::Map(inner) | FieldType::List(inner) => Some(inner),
-        FieldType::Any => Some(&FieldType::Any),
-        FieldType::Text
-        | FieldType::Bool
-        | FieldType::Integer
-        | FieldType::Duration
-        | FieldType::OneOf(_)
-        | FieldType::Condition => None,
+    }
+
+    fn of(table: &'t [Field], name: &str) -> Self {
+        let field = table.iter().find(|field| field.name == name);
+        field.map_or(Self::Nowhere, |field| Self::Holds(&field.holds))
     }
 }
 
@@ -148,10 +175,16 @@ fn is_at_or_below(path: &str, place: &str) -> bool {
 fn description(kind: StepKind) -> String {
     let mut text = format!("{}\n\nArguments of the step:\n\n", kind.summary());
     list_fields(fields(kind), "", &mut text);
+    text.push_str("- `control` (object, optional) How the step is carried out.\n");
+    list_fields(CONTROL, "  ", &mut text);
     match kind.outputs() {
-        Some(names) => {
-            let names = names.join("`, `");
-            writeln!(text, "\nOutputs: `{names}`.").expect("writing to a text cannot fail");
+        Some([]) => text.push_str("\nIt has no outputs.\n"),
+        Some(outputs) => {
+            text.push_str("\nOutputs:\n\n");
+            for Output { name, holds, doc } in outputs {
+                writeln!(text, "- `{name}` ({}) {doc}", holds.word())
+                    .expect("writing to a text cannot fail");
+            }
         }
         None => text.push_str("\nIts outputs have names of their own, known only when it runs.\n"),
     }
@@ -244,6 +277,33 @@ mod tests {
         refused(StepKind::TfApply, &json!([]), "Expected an object, found a list.");
         let name = call(StepKind::TfApply, "Apply", Value::from(&json!({ "plan": "p" })));
         assert!(name.is_err_and(|error| error.argument == Some(0)));
+    }
+
+    #[test]
+    fn a_control_stands_among_the_arguments() {
+        let config = |control| json!({ "plan": "plan", "control": control });
+        let good = config(json!({ "when": "vars.x == 'y'", "retry": { "attempts": 3 } }));
+        let step = call(StepKind::TfApply, "apply", Value::from(&good)).expect("a step");
+        assert_eq!(step.get("config"), Some(&good.to_string().into()));
+        refused(
+            StepKind::TfApply,
+            &config(json!({ "wen": "true", "timeout": "soon" })),
+            &format!(
+                "control.wen: There is no argument \"wen\"; did you mean \"when\"?\n\
+                 control.timeout: {}",
+                sentence(
+                    &reconciler_domain::duration::parse("soon")
+                        .expect_err("no duration")
+                        .to_string()
+                ),
+            ),
+        );
+        let unknown = Value::object([
+            ("plan", Value::from("plan")),
+            ("control", Value::object([("timeout", Value::unknown())])),
+        ]);
+        let step = call(StepKind::TfApply, "apply", unknown);
+        assert_eq!(step.map(|step| step.get("config").cloned()), Ok(Some(Value::unknown())));
     }
 
     #[test]

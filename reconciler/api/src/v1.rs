@@ -50,7 +50,7 @@ pub use promotion::{
 pub use server::{Health, HealthStatus, ServerVersion};
 pub use stage::{
     ActivePromotion, Choose, CurrentFreight, Request, RequestMatch, Stage, StageSpec, StageStatus,
-    Step, VerificationUse,
+    Step, StepControl, StepRetry, VerificationUse,
 };
 pub use verification::{HttpCheck, PrometheusCheck, Verification, VerificationSpec};
 pub use warehouse::{

@@ -95,8 +95,30 @@ fn check_promotion_id(what: &'static str, text: &str) -> Result<(), NameError> {
     Err(NameError::Malformed { what, text: text.to_owned(), rule })
 }
 
+/// A step's name as logs have it: parts joined by dots, the first of them as people write it.
+fn check_qualified(what: &'static str, text: &str) -> Result<(), NameError> {
+    let (first, rest) = text.split_once('.').unwrap_or((text, "x"));
+    check_identifier(what, first)?;
+    let part = |part: &str| {
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+        !part.is_empty() && part.chars().all(plain)
+    };
+    if text.len() > StepName::LENGTH_MAX {
+        let (max, found) = (StepName::LENGTH_MAX, text.len());
+        return Err(NameError::TooLong { what, max, found });
+    }
+    if rest.split('.').all(part) {
+        return Ok(());
+    }
+    let rule = "parts of letters, digits, '_' and '-' joined by dots";
+    Err(NameError::Malformed { what, text: text.to_owned(), rule })
+}
+
 macro_rules! name_type {
     ($(#[$doc:meta])* $name:ident, $what:literal, $check:path) => {
+        name_type!($(#[$doc])* $name, $what, $check, stored $check);
+    };
+    ($(#[$doc:meta])* $name:ident, $what:literal, $check:path, stored $stored:path) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
@@ -121,7 +143,8 @@ macro_rules! name_type {
         impl TryFrom<String> for $name {
             type Error = NameError;
             fn try_from(text: String) -> Result<Self, NameError> {
-                text.parse()
+                $stored($what, &text)?;
+                Ok(Self(text))
             }
         }
 
@@ -162,8 +185,10 @@ name_type!(
     StageName, "stage name", check_name
 );
 name_type!(
-    /// A step, unique in its stage; a field of `steps` in expressions.
-    StepName, "step name", check_identifier
+    /// A step, unique in its stage; a field of `steps` in expressions. What a step is expanded to
+    /// has a qualified name, `deploy.eu.push`, which people never write as a name: parsing refuses
+    /// it, reading it from a log does not.
+    StepName, "step name", check_identifier, stored check_qualified
 );
 name_type!(
     /// A promotion policy, unique in its project.
@@ -190,6 +215,31 @@ impl FreightId {
     #[must_use]
     pub fn short(&self) -> &str {
         &self.0[..10]
+    }
+}
+
+impl StepName {
+    /// Bytes of a qualified name.
+    pub const LENGTH_MAX: usize = 160;
+
+    /// The name of a part of this step: `deploy` and `eu` give `deploy.eu`.
+    ///
+    /// # Errors
+    /// The part is not of letters, digits, `_` and `-`, or the whole is too long.
+    pub fn part(&self, part: &str) -> Result<Self, NameError> {
+        Self::try_from(format!("{self}.{part}"))
+    }
+
+    /// What a path below `steps` reads of this step: the rest of the path, empty if it reads the
+    /// step as a whole or something that contains it; absent if it reads others.
+    #[must_use]
+    pub fn read_by<'p>(&self, path: &'p [String]) -> Option<&'p [String]> {
+        let parts = self.0.split('.').count();
+        let common = self.0.split('.').zip(path);
+        if !common.clone().all(|(part, read)| part == read) {
+            return None;
+        }
+        Some(path.get(parts..).unwrap_or_default())
     }
 }
 
@@ -262,6 +312,23 @@ mod tests {
             "\"git-push\" is not a step name: use a lower-case letter, then lower-case letters, \
              digits and '_' (expressions address it as a field)",
         );
+    }
+
+    #[test]
+    fn only_logs_have_qualified_names_of_steps() {
+        assert!("deploy.eu".parse::<StepName>().is_err());
+        let deploy: StepName = "deploy".parse().expect("well formed");
+        let push = deploy.part("eu-1").and_then(|each| each.part("push")).expect("plain parts");
+        assert_eq!(push.as_str(), "deploy.eu-1.push");
+        assert_eq!(StepName::try_from(push.to_string()), Ok(push.clone()));
+        for bad in ["", "a b", "a..b", "é"] {
+            assert!(deploy.part(bad).is_err(), "{bad:?}");
+        }
+        let path = |text: &str| text.split('.').map(str::to_owned).collect::<Vec<_>>();
+        let reads = |text: &str| push.read_by(&path(text)).map(<[String]>::to_vec);
+        assert_eq!(reads("deploy.eu-1.push.commit"), Some(vec!["commit".to_owned()]));
+        assert_eq!(reads("deploy"), Some(Vec::new()));
+        assert_eq!(reads("deploy.eu-2.push.commit"), None);
     }
 
     #[test]

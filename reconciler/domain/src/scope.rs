@@ -10,7 +10,7 @@ use crate::freight::Freight;
 use crate::id::WarehouseName;
 use crate::promotion::{Frozen, Promotion, State};
 use crate::stage::Stage;
-use crate::step::Step;
+use crate::step::{Layer, Step};
 use crate::warehouse::{Source, Warehouse};
 
 /// Fields of `freight` for the subscriptions of one warehouse.
@@ -42,8 +42,23 @@ pub fn step_names(
     position: usize,
     warehouses: &BTreeMap<&WarehouseName, &Warehouse>,
 ) -> Names {
-    let steps = stage.steps[..position].iter().map(|step| (step.name.to_string(), outputs(step)));
-    base_names(stage, warehouses).name("steps", Shape::Object(steps.collect()))
+    let names = base_names(stage, warehouses).name("steps", steps_shape(&stage.steps[..position]));
+    match stage.steps.get(position) {
+        Some(step) if step.control.for_each.is_some() => names.name("each", each_shape()),
+        Some(_) | None => names,
+    }
+}
+
+/// Names that the `for_each` of a stage's steps may use: it is expanded before any of them runs.
+#[must_use]
+pub fn elements_names(stage: &Stage, warehouses: &BTreeMap<&WarehouseName, &Warehouse>) -> Names {
+    base_names(stage, warehouses)
+}
+
+/// What `each` is in a step with `for_each`.
+#[must_use]
+pub fn each_shape() -> Shape {
+    Shape::object([("key", Shape::Scalar), ("value", Shape::Any)])
 }
 
 /// Names that verification templates may use when this stage uses them.
@@ -53,19 +68,17 @@ pub fn verification_names(
     arguments: Shape,
     warehouses: &BTreeMap<&WarehouseName, &Warehouse>,
 ) -> Names {
-    let steps = stage.steps.iter().map(|step| (step.name.to_string(), outputs(step)));
-    base_names(stage, warehouses)
-        .name("steps", Shape::Object(steps.collect()))
-        .name("args", arguments)
+    base_names(stage, warehouses).name("steps", steps_shape(&stage.steps)).name("args", arguments)
 }
 
-fn outputs(step: &Step) -> Shape {
-    match step.uses.outputs() {
-        None => Shape::Open(BTreeMap::new()),
-        Some(names) => {
-            Shape::Object(names.iter().map(|name| ((*name).to_owned(), Shape::Any)).collect())
-        }
-    }
+/// What `steps` holds once these have run.
+fn steps_shape(steps: &[Step]) -> Shape {
+    let shape = |step: &Step| match step.control.for_each {
+        // Which elements there are is known when a promotion is prepared.
+        Some(_) => Shape::Any,
+        None => step.uses.output_shape(),
+    };
+    Shape::object(steps.iter().map(|step| (step.name.to_string(), shape(step))))
 }
 
 fn base_names(stage: &Stage, warehouses: &BTreeMap<&WarehouseName, &Warehouse>) -> Names {
@@ -119,6 +132,20 @@ pub fn scope(promotion: &Promotion, frozen: &Frozen, state: &State) -> Scope {
         }),
     );
     scope.set("steps", state.outputs());
+    scope
+}
+
+/// What the expressions of a step in these layers see; `base` is what its promotion's see.
+#[must_use]
+pub fn layered(base: &Scope, within: &[Layer]) -> Scope {
+    let mut scope = base.clone();
+    for layer in within {
+        match layer {
+            Layer::Each { key, value } => {
+                scope.set("each", json!({ "key": key, "value": value }));
+            }
+        }
+    }
     scope
 }
 

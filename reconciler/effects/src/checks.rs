@@ -53,7 +53,7 @@ async fn answer_of(effects: &Effects, check: &HttpCheck) -> Result<Seen, String>
     if let Some(body) = &check.body {
         request = request.body(body.clone());
     }
-    let sent = effects.http().send(request, effects.shutdown()).await;
+    let sent = effects.http().send(request, effects.cancel()).await;
     let response = sent.map_err(|error| crate::explain(&error))?;
     let scope = answer::scope(&response, [&success]);
     let evidence = json!({
@@ -75,7 +75,7 @@ async fn samples_of(
     if let Some(value) = authorization {
         server = server.header("Authorization", value);
     }
-    let result = server.instant(&check.query, Some(now), check.timeout, effects.shutdown()).await;
+    let result = server.instant(&check.query, Some(now), check.timeout, effects.cancel()).await;
     let samples = match result.map_err(|error| crate::explain(&error))? {
         QueryResult::Scalar(value) => vec![Sample { labels: [].into(), value }],
         QueryResult::Vector(samples) => samples,

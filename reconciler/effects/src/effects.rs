@@ -20,12 +20,16 @@ use crate::infra::shim::Shim;
 use crate::infra::{Tool, ToolError, ToolKind, ToolPreference};
 use crate::layout::Layout;
 use crate::sources::{self, Registries, Tips};
-use crate::steps::{self, RunContext, Stopping};
+use crate::steps::{self, Halted, RunContext};
 use crate::{checks, clean};
 
 /// Carries out what was decided. Cheap to clone; clones share everything.
 #[derive(Clone)]
-pub struct Effects(Arc<Inner>);
+pub struct Effects {
+    inner: Arc<Inner>,
+    /// Ends what is carried out through this handle.
+    cancel: CancellationToken,
+}
 
 struct Inner {
     config: EffectsConfig,
@@ -77,7 +81,9 @@ impl Effects {
         let http = HttpClient::new(config.egress.clone())?;
         let registries = Registries::new(&config, logins.registries())?;
         let (tips, tools) = (Tips::default(), tokio::sync::Mutex::default());
-        Ok(Self(Arc::new(Inner { config, layout, logins, git, http, registries, tips, tools })))
+        let cancel = config.shutdown.clone();
+        let inner = Inner { config, layout, logins, git, http, registries, tips, tools };
+        Ok(Self { inner: Arc::new(inner), cancel })
     }
 
     /// Carries out one call of a promotion. `rebuild` are the local calls, in order, that fill its
@@ -88,16 +94,26 @@ impl Effects {
     ///
     /// One call at a time for one promotion; promotions are independent of each other.
     ///
+    /// `interrupt` asks for the end of the call: its processes are ended, its connections closed.
+    /// An apply is asked to end as its tool does (an interrupt through the shim), and its own end
+    /// is the outcome.
+    ///
     /// # Errors
-    /// [`Stopping`]: append nothing.
+    /// [`Halted`]: it was broken off, and nothing is known of it.
     pub async fn run(
         &self,
         cx: &RunContext,
         step: &StepName,
         call: &Call,
         rebuild: &[(StepName, Call)],
-    ) -> Result<StepOutcome, Stopping> {
-        steps::run(self, cx, step, call, rebuild).await
+        interrupt: &CancellationToken,
+    ) -> Result<StepOutcome, Halted> {
+        steps::run(self, cx, step, call, rebuild, interrupt).await
+    }
+
+    /// A handle whose work ends with this token, too.
+    pub(crate) fn until(&self, cancel: CancellationToken) -> Self {
+        Self { inner: Arc::clone(&self.inner), cancel }
     }
 
     /// Says of each base that moved how it did.
@@ -138,65 +154,71 @@ impl Effects {
     }
 
     pub(crate) fn layout(&self) -> &Layout {
-        &self.0.layout
+        &self.inner.layout
     }
 
     pub(crate) fn logins(&self) -> &Logins {
-        &self.0.logins
+        &self.inner.logins
     }
 
-    pub(crate) fn git(&self) -> &Git {
-        &self.0.git
+    pub(crate) fn git(&self) -> Git {
+        self.inner.git.until(self.cancel.clone())
     }
 
     pub(crate) fn http(&self) -> &HttpClient {
-        &self.0.http
+        &self.inner.http
     }
 
     pub(crate) fn registries(&self) -> &Registries {
-        &self.0.registries
+        &self.inner.registries
     }
 
     pub(crate) fn tips(&self) -> &Tips {
-        &self.0.tips
+        &self.inner.tips
     }
 
+    /// The process is stopping.
     pub(crate) fn shutdown(&self) -> &CancellationToken {
-        &self.0.config.shutdown
+        &self.inner.config.shutdown
+    }
+
+    /// What is carried out through this handle is to end.
+    pub(crate) fn cancel(&self) -> &CancellationToken {
+        &self.cancel
     }
 
     pub(crate) fn hash_key(&self) -> &[u8] {
-        &self.0.config.hash_key
+        &self.inner.config.hash_key
     }
 
     pub(crate) fn shim(&self) -> &Shim {
-        &self.0.config.shim
+        &self.inner.config.shim
     }
 
     pub(crate) fn plugin_cache(&self) -> Option<&PathBuf> {
-        self.0.config.plugin_cache.as_ref()
+        self.inner.config.plugin_cache.as_ref()
     }
 
     pub(crate) fn infra_env(&self) -> &BTreeMap<String, String> {
-        &self.0.config.infra_env
+        &self.inner.config.infra_env
     }
 
     /// The infra tool that a call asks for by name, or the configured one. Found once.
     pub(crate) async fn tool(&self, name: Option<&str>) -> Result<Tool, ToolError> {
         let preference = match name {
-            None => self.0.config.tool.clone(),
+            None => self.inner.config.tool.clone(),
             Some("tofu") => ToolPreference::Kind(ToolKind::OpenTofu),
             Some("terraform") => ToolPreference::Kind(ToolKind::Terraform),
             Some(other) => {
                 return Err(ToolError::InvalidPreference { preference: other.to_owned() });
             }
         };
-        let mut tools = self.0.tools.lock().await;
+        let mut tools = self.inner.tools.lock().await;
         let known = name.map(str::to_owned);
         if let Some(tool) = tools.get(&known).filter(|tool| tool.path.exists()) {
             return Ok(tool.clone());
         }
-        let tool = Tool::detect(&preference, self.shutdown()).await?;
+        let tool = Tool::detect(&preference, self.cancel()).await?;
         tools.insert(known, tool.clone());
         Ok(tool)
     }
@@ -204,6 +226,6 @@ impl Effects {
 
 impl fmt::Debug for Effects {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Effects").field("config", &self.0.config).finish_non_exhaustive()
+        f.debug_struct("Effects").field("config", &self.inner.config).finish_non_exhaustive()
     }
 }

@@ -35,7 +35,7 @@ mod steps;
 
 pub use config::{Credential, CredentialError, EffectsConfig, Login};
 pub use effects::{Effects, OpenError};
-pub use steps::{RunContext, Stopping, WorkdirKind};
+pub use steps::{Halted, RunContext, WorkdirKind};
 
 /// Characters of a message that is kept in a log for ever.
 const MESSAGE_CHARS: usize = 4_000;

@@ -151,6 +151,7 @@ async fn append(store: Store, id: PromotionId, lease: Lease, begun: Event) -> Ve
             step: None,
             message: "the registry does not answer".to_owned(),
             retry: true,
+            retry_after: None,
         };
         let started = Instant::now();
         let now = Timestamp::now();

@@ -230,6 +230,7 @@ fn actor(event: &Event) -> Principal {
         Event::AbortRequested { by, .. } => by.clone(),
         Event::PrepareStarted(_)
         | Event::StepPrepared(_)
+        | Event::PassedOver { .. }
         | Event::PrepareFailed { .. }
         | Event::Prepared(_)
         | Event::Probed { .. }
@@ -288,6 +289,9 @@ impl Context<'_> {
             }
             Event::Intent { node, .. } | Event::Outcome { node, .. } => {
                 format!("promotion {id}: {label} of step {}", node.step())
+            }
+            Event::PassedOver { step, message, .. } => {
+                format!("promotion {id}: step {step} is passed over: {message}")
             }
             Event::Finished(finish) => {
                 body["finish"] = json!(finish);

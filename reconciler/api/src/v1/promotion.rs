@@ -162,6 +162,8 @@ wire_enum! {
         Prepared = "prepared",
         /// It waits for outputs of an earlier effect.
         Deferred = "deferred",
+        /// It is passed over: its condition does not hold.
+        Skipped = "skipped",
         /// It runs.
         Running = "running",
         /// It happened.

@@ -73,6 +73,45 @@ pub struct Step {
     /// What the kind takes; its texts may hold `{{ CEL }}`.
     #[serde(default)]
     pub config: Value,
+    /// How it is carried out; null: like any other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub control: Option<StepControl>,
+}
+
+/// How a step is carried out.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StepControl {
+    /// CEL: the step is passed over where it does not hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub when: Option<String>,
+    /// What happens after a failure that may pass.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<StepRetry>,
+    /// Time for one attempt, such as `30s`, after which it is broken off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<String>,
+    /// Whether the promotion goes on when the step failed for good.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub continue_on_error: bool,
+    /// A list, a map, or `{{ CEL }}` that gives one: the step is carried out for each element.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub for_each: Option<Value>,
+}
+
+/// What happens after a failure of a step that may pass.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StepRetry {
+    /// Attempts in all, the first one included.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempts: Option<u32>,
+    /// Wait after the first failure, such as `5s`; doubled after each further one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backoff: Option<String>,
+    /// Longest wait.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max: Option<String>,
 }
 
 /// A verification template put to use, with its arguments.

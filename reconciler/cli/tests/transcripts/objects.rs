@@ -419,7 +419,12 @@ fn condition(kind: &str, status: ConditionStatus, reason: &str, message: &str) -
 }
 
 fn step(name: &str, uses: &str) -> Step {
-    Step { name: name.to_owned(), uses: uses.to_owned(), config: serde_json::json!({}) }
+    Step {
+        name: name.to_owned(),
+        uses: uses.to_owned(),
+        config: serde_json::json!({}),
+        control: None,
+    }
 }
 
 fn active(phase: Phase) -> ActivePromotion {

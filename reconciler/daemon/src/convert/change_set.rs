@@ -105,7 +105,7 @@ fn deferred(set: &ChangeSet) -> Vec<v1::DeferredStep> {
                 arguments: arguments(&step.config),
                 expressions: waits_for.clone(),
             }),
-            StepPlan::Prepared | StepPlan::Effect => None,
+            StepPlan::Prepared | StepPlan::Effect | StepPlan::PassedOver { .. } => None,
         })
         .collect()
 }

@@ -125,21 +125,25 @@ pub(crate) fn field_problems(problems: Vec<Problem>) -> Vec<FieldProblem> {
     problems
         .into_iter()
         .map(|problem| {
-            let code = match problem.kind {
-                ProblemKind::Missing => FieldCode::Missing,
-                ProblemKind::Invalid => FieldCode::Invalid,
-                ProblemKind::Duplicate => FieldCode::Duplicate,
-                ProblemKind::Unknown => unknown_code(&problem.path),
-                ProblemKind::Expression => FieldCode::BadExpression,
-                ProblemKind::Cycle => FieldCode::Cycle,
-                ProblemKind::Argument => FieldCode::UnknownArgument,
-                ProblemKind::Duration => FieldCode::BadDuration,
-                ProblemKind::Glob => FieldCode::BadGlob,
-                ProblemKind::Conflict => FieldCode::Conflicting,
-            };
+            let code = field_code(problem.kind, &problem.path);
             FieldProblem::new(problem.path, code, problem.message)
         })
         .collect()
+}
+
+fn field_code(kind: ProblemKind, path: &str) -> FieldCode {
+    match kind {
+        ProblemKind::Missing => FieldCode::Missing,
+        ProblemKind::Invalid => FieldCode::Invalid,
+        ProblemKind::Duplicate => FieldCode::Duplicate,
+        ProblemKind::Unknown => unknown_code(path),
+        ProblemKind::Expression => FieldCode::BadExpression,
+        ProblemKind::Cycle => FieldCode::Cycle,
+        ProblemKind::Argument => FieldCode::UnknownArgument,
+        ProblemKind::Duration => FieldCode::BadDuration,
+        ProblemKind::Glob => FieldCode::BadGlob,
+        ProblemKind::Conflict => FieldCode::Conflicting,
+    }
 }
 
 /// What is unknown follows from the field that names it.

@@ -9,7 +9,7 @@ use reconciler_domain::promotion::Ending;
 use reconciler_domain::promotion::{
     Entry, Event, Node, NodeRun, Phase, Promotion, State, StepPlan,
 };
-use reconciler_domain::step::{Step, StepOutcome};
+use reconciler_domain::step::{Interruption, Step, StepOutcome, Unseen};
 use reconciler_domain::verification::Measured;
 
 use super::change_set::change_set;
@@ -132,7 +132,10 @@ fn step_run(step: &Step, state: &State) -> v1::StepRun {
         started_at: run.map(|run| run.started_at),
         finished_at: run.and_then(|run| run.outcome.as_ref()).map(|(at, _)| *at),
         outputs: std::collections::BTreeMap::new(),
-        error: undo.and_then(error_of).or_else(|| run.and_then(error_of)),
+        error: undo.and_then(error_of).or_else(|| run.and_then(error_of)).or_else(|| {
+            let passed = state.passed_over.get(&step.name).filter(|passed| passed.failed);
+            passed.map(|passed| passed.message.clone())
+        }),
     };
     if let Some((outputs, _)) = state.done(&step.name) {
         shown.outputs = outputs.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
@@ -148,9 +151,11 @@ fn step_state(
 ) -> StepState {
     match undo.map(|undo| undo.outcome.as_ref().map(|(_, outcome)| outcome)) {
         Some(Some(StepOutcome::Done { .. })) => return StepState::Undone,
-        Some(Some(StepOutcome::Failed { .. } | StepOutcome::Uncertain { .. })) => {
-            return StepState::UndoFailed;
-        }
+        Some(Some(
+            StepOutcome::Failed { .. }
+            | StepOutcome::Uncertain { .. }
+            | StepOutcome::Interrupted { .. },
+        )) => return StepState::UndoFailed,
         Some(None) => return StepState::Running,
         None => {}
     }
@@ -159,6 +164,14 @@ fn step_state(
         Some(Some(StepOutcome::Done { .. })) => StepState::Succeeded,
         Some(Some(StepOutcome::Failed { .. })) => StepState::Failed,
         Some(Some(StepOutcome::Uncertain { .. })) => StepState::Uncertain,
+        Some(Some(StepOutcome::Interrupted { .. })) => match run.map(|run| run.call.unseen()) {
+            Some(Unseen::Unknown) => StepState::Uncertain,
+            Some(Unseen::Nothing | Unseen::Tolerable) | None => StepState::Failed,
+        },
+        None if state.passed_over.get(&step.name).is_some_and(|passed| passed.failed) => {
+            StepState::Failed
+        }
+        None if state.passed_over.contains_key(&step.name) => StepState::Skipped,
         None if state.prepared.contains_key(&step.name) => StepState::Prepared,
         None if is_deferred(step, state) => StepState::Deferred,
         None => StepState::Pending,
@@ -178,6 +191,14 @@ fn error_of(run: &NodeRun) -> Option<String> {
             Some(message.clone())
         }
         StepOutcome::Done { .. } => None,
+        StepOutcome::Interrupted { by } => Some(broken_off(*by).to_owned()),
+    }
+}
+
+fn broken_off(by: Interruption) -> &'static str {
+    match by {
+        Interruption::Timeout => "broken off: it took longer than its timeout",
+        Interruption::Abort => "broken off: the promotion was aborted",
     }
 }
 
@@ -223,6 +244,9 @@ fn describe(event: &Event) -> (Option<String>, String) {
             (None, "preparing anew: something it was made from changed".to_owned())
         }
         Event::StepPrepared(done) => (Some(done.step.to_string()), "prepared".to_owned()),
+        Event::PassedOver { step, message, .. } => {
+            (Some(step.to_string()), format!("passed over: {message}"))
+        }
         Event::PrepareFailed { step, message, .. } => {
             (step.as_ref().map(ToString::to_string), format!("preparation failed: {message}"))
         }
@@ -263,5 +287,6 @@ fn ended(node: &Node, outcome: &StepOutcome) -> String {
         StepOutcome::Done { .. } => done.to_owned(),
         StepOutcome::Failed { message, .. } => format!("failed: {message}"),
         StepOutcome::Uncertain { message } => format!("uncertain: {message}"),
+        StepOutcome::Interrupted { by } => broken_off(*by).to_owned(),
     }
 }

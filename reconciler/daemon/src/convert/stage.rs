@@ -2,11 +2,12 @@
 
 use reconciler_api::problem::{FieldCode, FieldProblem};
 use reconciler_api::v1::{self, StageSpec};
+use reconciler_domain::duration;
 use reconciler_domain::id::{StageName, WarehouseName};
 use reconciler_domain::stage::{Choose, Matching, Request, Stage, VerificationUse};
-use reconciler_domain::step::{Step, StepKind};
+use reconciler_domain::step::{Control, Step, StepKind};
 
-use super::Fields;
+use super::{Fields, field_code};
 
 /// Reads a stage.
 pub(crate) fn parse_stage(name: StageName, spec: &StageSpec) -> Result<Stage, Vec<FieldProblem>> {
@@ -69,7 +70,22 @@ fn parse_step(fields: &mut Fields, path: &str, step: &v1::Step) -> Option<Step> 
         let message = format!("there is no step {:?}; known: {}", step.uses, known.join(", "));
         fields.add(&format!("{path}.uses"), FieldCode::UnknownStep, message);
     }
-    Some(Step { name: name?, uses: uses?, config: step.config.clone() })
+    let control = parse_control(fields, path, step);
+    Some(Step { control: control?, ..Step::new(name?, uses?, step.config.clone()) })
+}
+
+fn parse_control(fields: &mut Fields, path: &str, step: &v1::Step) -> Option<Control> {
+    let Some(control) = &step.control else { return Some(Control::default()) };
+    match Control::read(&serde_json::json!(control)) {
+        Ok(control) => Some(control),
+        Err(problems) => {
+            for problem in problems {
+                let code = field_code(problem.kind, &problem.path);
+                fields.add(&format!("{path}.{}", problem.path), code, problem.message);
+            }
+            None
+        }
+    }
 }
 
 /// Says a stage on the wire.
@@ -96,6 +112,7 @@ pub(crate) fn stage_spec(stage: &Stage) -> StageSpec {
                 name: step.name.to_string(),
                 uses: step.uses.name().to_owned(),
                 config: step.config.clone(),
+                control: wire_control(&step.control),
             })
             .collect(),
         verifications: stage
@@ -114,4 +131,18 @@ pub(crate) fn stage_spec(stage: &Stage) -> StageSpec {
         },
         deletion_protection: stage.deletion_protection,
     }
+}
+
+fn wire_control(control: &Control) -> Option<v1::StepControl> {
+    (!control.is_plain()).then(|| v1::StepControl {
+        when: control.when.as_ref().map(|when| when.source().to_owned()),
+        retry: control.retry.map(|retry| v1::StepRetry {
+            attempts: Some(retry.attempts),
+            backoff: Some(duration::print(retry.backoff)),
+            max: Some(duration::print(retry.max)),
+        }),
+        timeout: control.timeout.map(duration::print),
+        continue_on_error: control.continue_on_error,
+        for_each: control.for_each.clone(),
+    })
 }

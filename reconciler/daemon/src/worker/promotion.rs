@@ -4,14 +4,17 @@
 //! by the lease. Where the daemon dies inside the bracket, the next worker finds the intent without
 //! an outcome and runs the same call again; effects see for themselves what is done already.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use reconciler_domain::id::{ProjectName, PromotionId, StepName};
 use reconciler_domain::plan::{self, Act, Base};
-use reconciler_domain::promotion::{Event, Node, Phase, StepPrepared};
+use reconciler_domain::promotion::{Event, Node, Phase};
 use reconciler_domain::snapshot::PromotionSnapshot;
-use reconciler_domain::step::{Call, StepOutcome};
-use reconciler_effects::{RunContext, WorkdirKind};
+use reconciler_domain::step::{Call, Interruption, StepOutcome};
+use reconciler_effects::{Halted, RunContext, WorkdirKind};
 use reconciler_store::{AppendError, Lease};
+use tokio_util::sync::CancellationToken;
 
 use super::{WorkError, Worker};
 use crate::crash::Boundary;
@@ -26,6 +29,17 @@ struct At<'a> {
     /// Revision of the project that the decision saw.
     revision: u64,
 }
+
+/// What to run between an intent and an outcome.
+struct Run {
+    call: Box<Call>,
+    rebuild: Vec<(StepName, Call)>,
+    resumed: bool,
+    deadline: Option<Timestamp>,
+}
+
+/// Entries that are looked through at a time for one that breaks off what runs.
+const LOG_PAGE: u32 = 100;
 
 impl Worker {
     /// Makes moves until the promotion waits or is over.
@@ -55,11 +69,13 @@ impl Worker {
     async fn act(&self, at: &At<'_>, act: Act) -> Result<(), WorkError> {
         match act {
             Act::Append(event) => self.append(at, at.seq, *event).await.map(drop),
-            Act::Prepare { step, call, rebuild } => self.prepare(at, step, *call, &rebuild).await,
+            Act::Prepare { step, call, rebuild, deadline } => {
+                self.prepare(at, step, *call, &rebuild, deadline).await
+            }
             Act::Probe { bases } => self.probe(at, &bases).await,
             Act::Commit => self.commit(at).await,
-            Act::Run { node, call, rebuild, resumed } => {
-                self.run_node(at, &node, &call, &rebuild, resumed).await
+            Act::Run { node, call, rebuild, resumed, deadline } => {
+                self.run_node(at, &node, Run { call, rebuild, resumed, deadline }).await
             }
             Act::Measure(check) => {
                 let taken = self.effects.measure(&check, self.clock.now()).await;
@@ -74,26 +90,17 @@ impl Worker {
         step: StepName,
         call: Call,
         rebuild: &[(StepName, Call)],
+        deadline: Option<Timestamp>,
     ) -> Result<(), WorkError> {
         let context = self.context(at, WorkdirKind::Main);
-        let ran = self.effects.run(&context, &step, &call, rebuild).await;
-        let outcome = ran.map_err(|_| WorkError::LeaseLost)?;
-        let event = match outcome {
-            StepOutcome::Done { outputs, record } => Event::StepPrepared(Box::new(StepPrepared {
-                step,
-                call: Some(call),
-                outputs,
-                unknown: std::collections::BTreeSet::new(),
-                record,
-            })),
-            StepOutcome::Failed { message, retry, .. } => {
-                Event::PrepareFailed { step: Some(step), message, retry }
-            }
-            StepOutcome::Uncertain { message } => {
-                Event::PrepareFailed { step: Some(step), message, retry: false }
-            }
-        };
-        self.append(at, at.seq, event).await.map(drop)
+        let broken = self.broken_off(at, at.seq, None, deadline);
+        let interrupt = CancellationToken::new();
+        let run = self.effects.run(&context, &step, &call, rebuild, &interrupt);
+        let outcome = interruptible(run, broken, &interrupt).await?;
+        match plan::prepared(step, call, outcome) {
+            Some(event) => self.append(at, at.seq, event).await.map(drop),
+            None => Ok(()),
+        }
     }
 
     async fn probe(&self, at: &At<'_>, bases: &[Base]) -> Result<(), WorkError> {
@@ -123,18 +130,11 @@ impl Worker {
         }
     }
 
-    async fn run_node(
-        &self,
-        at: &At<'_>,
-        node: &Node,
-        call: &Call,
-        rebuild: &[(StepName, Call)],
-        resumed: bool,
-    ) -> Result<(), WorkError> {
+    async fn run_node(&self, at: &At<'_>, node: &Node, run: Run) -> Result<(), WorkError> {
         let mut seq = at.seq;
-        if !resumed {
+        if !run.resumed {
             self.crash.pass(Boundary::BeforeIntent, node);
-            let intent = Event::Intent { node: node.clone(), call: Box::new(call.clone()) };
+            let intent = Event::Intent { node: node.clone(), call: run.call.clone() };
             let Some(appended) = self.append(at, seq, intent).await? else { return Ok(()) };
             seq = appended;
         }
@@ -144,13 +144,61 @@ impl Worker {
             Node::UndoPlan(_) | Node::Undo(_) => WorkdirKind::Undo,
         };
         let context = self.context(at, workdir);
-        let ran = self.effects.run(&context, node.step(), call, rebuild).await;
-        let outcome = ran.map_err(|_| WorkError::LeaseLost)?;
+        let broken = self.broken_off(at, seq, Some(node), run.deadline);
+        let interrupt = CancellationToken::new();
+        let ran = self.effects.run(&context, node.step(), &run.call, &run.rebuild, &interrupt);
+        let outcome = interruptible(ran, broken, &interrupt).await?;
         self.crash.pass(Boundary::AfterEffect, node);
         let outcome = Event::Outcome { node: node.clone(), outcome: Box::new(outcome) };
         self.append(at, seq, outcome).await?;
         self.crash.pass(Boundary::AfterOutcome, node);
         Ok(())
+    }
+
+    /// Ends when what runs is to be broken off, and says by what.
+    async fn broken_off(
+        &self,
+        at: &At<'_>,
+        seq: u64,
+        running: Option<&Node>,
+        deadline: Option<Timestamp>,
+    ) -> Interruption {
+        let overdue = async {
+            match deadline {
+                Some(deadline) => {
+                    let left = deadline.duration_since(self.clock.now());
+                    tokio::time::sleep(Duration::try_from(left).unwrap_or_default()).await;
+                }
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = self.asked_to_stop(at, seq, running) => Interruption::Abort,
+            () = overdue => Interruption::Timeout,
+        }
+    }
+
+    /// Ends when an entry after `seq` asks for the end of what runs.
+    async fn asked_to_stop(&self, at: &At<'_>, mut seq: u64, running: Option<&Node>) {
+        let id = &at.snapshot.promotion.id;
+        let asked = |event: &Event| plan::breaks_off(running, event);
+        let state = &at.snapshot.state;
+        if let Some((by, reason)) = state.abort.clone()
+            && asked(&Event::AbortRequested { by, reason })
+        {
+            return;
+        }
+        let mut changes = self.store.changes();
+        loop {
+            match self.store.log(at.project, id, seq, LOG_PAGE).await {
+                Ok(entries) if entries.iter().any(|entry| asked(&entry.event)) => return,
+                Ok(entries) => seq = entries.last().map_or(seq, |entry| entry.seq),
+                Err(error) => tracing::warn!(%error, "the log of promotion {id} cannot be read"),
+            }
+            if changes.changed().await.is_err() {
+                return std::future::pending().await;
+            }
+        }
     }
 
     fn context(&self, at: &At<'_>, workdir: WorkdirKind) -> RunContext {
@@ -184,6 +232,28 @@ impl Worker {
                 Err(error) => return refused(error).map(|()| None),
             }
         }
+    }
+}
+
+/// Waits for a call, and breaks it off when `broken` ends first.
+async fn interruptible(
+    run: impl Future<Output = Result<StepOutcome, Halted>>,
+    broken: impl Future<Output = Interruption>,
+    interrupt: &CancellationToken,
+) -> Result<StepOutcome, WorkError> {
+    tokio::pin!(run);
+    let (ran, by) = tokio::select! {
+        biased;
+        ran = &mut run => (ran, Interruption::Abort),
+        by = broken => {
+            interrupt.cancel();
+            (run.await, by)
+        }
+    };
+    match ran {
+        Ok(outcome) => Ok(outcome),
+        Err(Halted::Interrupted) => Ok(StepOutcome::Interrupted { by }),
+        Err(Halted::Stopping) => Err(WorkError::LeaseLost),
     }
 }
 

@@ -6,22 +6,50 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{Problem, ProblemKind, unknown};
-use crate::expression::Reference;
+use crate::expression::{Expression, Reference, Scope};
+use crate::id::StepName;
+use crate::scope::layered;
 use crate::stage::Stage;
-use crate::step::{Nature, Step, StepKind, fields};
-use crate::template::references_json;
+use crate::step::{Expanded, Layer, Nature, Step, StepKind, Wanted, expand, fields};
+use crate::template::{references_json, render_json};
 
 /// Checks the order of the steps, whose arguments are well formed.
 pub(super) fn check_order(stage: &Stage, problems: &mut Vec<Problem>) {
+    let expanded = match expanded(stage) {
+        Ok(expanded) => expanded,
+        Err(problem) => return problems.push(problem),
+    };
+    let mut found = Vec::new();
     let mut made = Made::default();
-    for (at, step) in stage.steps.iter().enumerate() {
-        made.check_needs(step, at, problems);
-        made.check_waits(step, at, problems);
+    for Expanded { step, origin } in &expanded {
+        made.check_needs(step, *origin, &mut found);
+        made.check_waits(step, *origin, &mut found);
         made.note(step);
     }
+    // What is wrong with a step is wrong with it for each element.
+    found.dedup();
+    problems.extend(found);
+}
+
+/// The steps as they are carried out, as far as that is known before there is freight. Elements that
+/// are not known yet are one.
+fn expanded(stage: &Stage) -> Result<Vec<Expanded>, Problem> {
+    let mut scope = Scope::new();
+    scope.set("vars", json!(stage.vars));
+    let resolve = |wanted: Wanted, value: &Value, within: &[Layer]| {
+        let known = render_json(value, &layered(&scope, within));
+        Ok(known.unwrap_or_else(|_| match wanted {
+            Wanted::Elements => json!([null]),
+            Wanted::StepName => value.clone(),
+        }))
+    };
+    expand(&stage.steps, &resolve).map_err(|error| {
+        let at = stage.steps.iter().position(|step| step.name == error.step).unwrap_or_default();
+        Problem::new(format!("steps[{at}]"), ProblemKind::Invalid, error.message)
+    })
 }
 
 /// What the steps so far have made.
@@ -35,7 +63,7 @@ struct Made<'a> {
     /// Plans that are applied.
     applied: BTreeSet<&'a str>,
     /// Steps whose outputs exist only after the commit.
-    late: BTreeSet<&'a str>,
+    late: BTreeSet<&'a StepName>,
     /// Files and directories that late steps write.
     late_paths: Vec<&'a str>,
 }
@@ -148,9 +176,10 @@ impl<'a> Made<'a> {
         });
         let is_late = step.uses.nature() == Nature::Effect
             || reads_late
-            || !self.late_references(&step.config).is_empty();
+            || !self.late_references(&step.config).is_empty()
+            || step.control.when.iter().flat_map(Expression::references).any(|r| self.is_late(r));
         if is_late {
-            self.late.insert(step.name.as_str());
+            self.late.insert(&step.name);
         }
         match step.uses {
             StepKind::GitClone => self.note_checkouts(step),
@@ -176,14 +205,17 @@ impl<'a> Made<'a> {
     /// What a value reads of late steps, in words.
     fn late_references(&self, value: &Value) -> Vec<String> {
         let references = references_json(value).unwrap_or_default();
-        let is_late = |reference: &&Reference| match reference {
-            Reference::Path(path) => match path.as_slice() {
-                [root, step, ..] => root == "steps" && self.late.contains(step.as_str()),
-                [..] => false,
-            },
-            Reference::Call { .. } => false,
-        };
-        references.iter().filter(is_late).map(ToString::to_string).collect()
+        references.iter().filter(|r| self.is_late(r)).map(ToString::to_string).collect()
+    }
+
+    fn is_late(&self, reference: &Reference) -> bool {
+        let Reference::Path(path) = reference else { return false };
+        match path.as_slice() {
+            [root, read @ ..] if root == "steps" && !read.is_empty() => {
+                self.late.iter().any(|step| step.read_by(read).is_some())
+            }
+            [..] => false,
+        }
     }
 
     fn is_below(&self, path: &str) -> bool {

@@ -9,7 +9,7 @@ use super::verification::{response_names, texts};
 use super::{Problem, ProblemKind, Surroundings, cycle_through, dotted, expression, join, unknown};
 use crate::expression::{Names, Shape};
 use crate::id::StageName;
-use crate::scope::{step_names, verification_names};
+use crate::scope::{elements_names, step_names, verification_names};
 use crate::stage::{Request, Stage};
 use crate::step::{FieldType, check_config, fields};
 use crate::template::{Template, TemplateError, check_json};
@@ -145,14 +145,22 @@ fn check_steps(stage: &Stage, around: &Surroundings<'_>, problems: &mut Vec<Prob
 fn check_names(stage: &Stage, at: usize, around: &Surroundings<'_>, problems: &mut Vec<Problem>) {
     let step = &stage.steps[at];
     let names = step_names(stage, at, &around.warehouses);
-    if knows_freight(stage, around)
-        && let Err(errors) = check_json(&step.config, &names)
-    {
-        problems.extend(errors.into_iter().map(|found| Problem {
-            path: format!("steps[{at}].config{}", dotted(&found.path)),
-            kind: ProblemKind::Expression,
-            message: found.error.to_string(),
-        }));
+    if knows_freight(stage, around) {
+        let mut check = |value: &Value, place: &str, names: &Names| {
+            let errors = check_json(value, names).err().unwrap_or_default();
+            problems.extend(errors.into_iter().map(|found| Problem {
+                path: format!("steps[{at}].{place}{}", dotted(&found.path)),
+                kind: ProblemKind::Expression,
+                message: found.error.to_string(),
+            }));
+        };
+        check(&step.config, "config", &names);
+        if let Some(for_each) = &step.control.for_each {
+            check(for_each, "control.for_each", &elements_names(stage, &around.warehouses));
+        }
+        if let Some(when) = &step.control.when {
+            expression(when.source(), &names, &format!("steps[{at}].control.when"), problems);
+        }
     }
     for field in fields(step.uses) {
         let Some(given) = step.config.get(field.name) else { continue };

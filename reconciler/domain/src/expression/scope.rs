@@ -40,6 +40,12 @@ impl Scope {
         self
     }
 
+    /// Forgets a variable.
+    pub fn unset(&mut self, name: &str) -> &mut Self {
+        self.variables.remove(name);
+        self
+    }
+
     /// A variable's value.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Value> {

@@ -3,45 +3,54 @@
 //! What could not be prepared is prepared here, when its inputs exist: only inside what was approved,
 //! and a plan that nobody could judge before is judged before it is applied.
 
-use std::time::Duration;
-
 use jiff::Timestamp;
 use serde_json::Value;
 
+use super::prepare::deadline;
 use super::promotion::{Act, Move};
+use super::walk::refusal;
 use super::{Waiting, undo, verify};
+use crate::duration;
+use crate::expression::Scope;
 use crate::id::StepName;
 use crate::infra::judge;
 use crate::policy::{GateKind, Joined, RollbackOn};
 use crate::promotion::{Ending, Event, Finish, Frozen, Node, NodeRun, State};
-use crate::scope::scope;
+use crate::scope::{layered, scope};
 use crate::snapshot::PromotionSnapshot;
-use crate::step::{ApplyCall, Call, Record, Step, StepOutcome, WorkdirContext};
+use crate::step::{
+    ApplyCall, Call, Interruption, Record, Retry, Step, StepOutcome, Unseen, WorkdirContext,
+};
 use crate::template::{DEFERRED, render_json};
-
-/// Runs of one node after which a failure that may pass is taken as final.
-const ATTEMPTS_MAX: u32 = 4;
-/// Wait after a node's first failure; doubled after each further one.
-const RETRY_MIN: Duration = Duration::from_secs(5);
 
 pub(super) fn next(snapshot: &PromotionSnapshot, now: Timestamp) -> Move {
     let Some(frozen) = &snapshot.state.frozen else { return Move::default() };
     for step in &frozen.stage.steps {
+        if snapshot.state.passed_over.contains_key(&step.name) {
+            continue;
+        }
         let node = Node::Step(step.name.clone());
         match snapshot.state.nodes.get(&node) {
             Some(run) => match advance(snapshot, &node, run, now) {
                 Advance::Done => {}
                 Advance::Move(next) => return *next,
+                Advance::Failed(message) if step.control.continue_on_error => {
+                    return pass_over(step, true, message);
+                }
                 Advance::Failed(message) => {
                     let cause = format!("step {} failed: {message}", step.name);
                     return failed(snapshot, RollbackOn::PromotionFailed, cause);
                 }
             },
             None if is_complete(&snapshot.state, step) => {}
-            None => return start(snapshot, frozen, step),
+            None => return start(snapshot, frozen, step, now),
         }
     }
     verify::begin(snapshot, frozen)
+}
+
+fn pass_over(step: &Step, failed: bool, message: String) -> Move {
+    Move::append(Event::PassedOver { step: step.name.clone(), failed, message })
 }
 
 /// Where a node that started once stands.
@@ -61,12 +70,14 @@ pub(super) fn advance(
     run: &NodeRun,
     now: Timestamp,
 ) -> Advance {
-    let again = |resumed| {
+    let again = |resumed, since| {
+        let step = step_of(snapshot, node);
         Advance::Move(Box::new(Move::act(Act::Run {
             node: node.clone(),
             call: Box::new(run.call.clone()),
             rebuild: rebuild_for(snapshot, node),
             resumed,
+            deadline: step.and_then(|step| deadline(step, since)),
         })))
     };
     let Some((at, outcome)) = &run.outcome else {
@@ -75,32 +86,107 @@ pub(super) fn advance(
                 node: node.clone(),
                 outcome: Box::new(StepOutcome::Uncertain { message }),
             }))),
-            None => again(true),
+            None => again(true, run.started_at),
         };
     };
-    match outcome {
-        StepOutcome::Done { .. } => Advance::Done,
+    let (message, retry, wished) = match outcome {
+        StepOutcome::Done { .. } => return Advance::Done,
         StepOutcome::Uncertain { message } => {
             let message = format!("{}: {message}", describe(node));
+            return Advance::Move(Box::new(stuck(snapshot, message)));
+        }
+        StepOutcome::Interrupted { by: Interruption::Abort } => {
+            return Advance::Move(Box::new(broken_off(snapshot, node, run)));
+        }
+        StepOutcome::Interrupted { by: Interruption::Timeout } => {
+            (overdue(snapshot, node), true, None)
+        }
+        // What ends after somebody asked for its end, ends because of it.
+        StepOutcome::Failed { message, .. }
+            if is_step(node) && snapshot.state.aborted_at.is_some_and(|asked| asked < *at) =>
+        {
+            return Advance::Move(Box::new(aborted(snapshot, node, message)));
+        }
+        StepOutcome::Failed { message, retry, retry_after, .. } => {
+            (message.clone(), *retry, *retry_after)
+        }
+    };
+    let retry = retry && snapshot.state.abort.is_none();
+    let policy = step_of(snapshot, node).and_then(|step| step.control.retry);
+    let due = policy.unwrap_or(Retry::USUAL).due(run.attempts, *at, wished).filter(|_| retry);
+    match due {
+        Some(due) if due <= now => again(false, now),
+        Some(due) => Advance::Move(Box::new(Move::wait(Waiting {
+            subject: format!("promotion {}", snapshot.promotion.id),
+            reason: "StepFailed",
+            message: format!("{} failed and runs again at {due}: {message}", describe(node)),
+            until: Some(due),
+        }))),
+        None if is_unknown(run) => {
+            let message = format!("{}: {message}; {UNKNOWN}", describe(node));
             Advance::Move(Box::new(stuck(snapshot, message)))
         }
-        StepOutcome::Failed { message, retry, .. } => {
-            let aborted = snapshot.state.abort.is_some();
-            if !retry || aborted || run.attempts >= ATTEMPTS_MAX {
-                return Advance::Failed(message.clone());
-            }
-            let pause = RETRY_MIN.saturating_mul(1 << run.attempts.saturating_sub(1).min(8));
-            let due = at.checked_add(pause).unwrap_or(Timestamp::MAX);
-            if due <= now {
-                return again(false);
-            }
-            Advance::Move(Box::new(Move::wait(Waiting {
-                subject: format!("promotion {}", snapshot.promotion.id),
-                reason: "StepFailed",
-                message: format!("{} failed and runs again at {due}: {message}", describe(node)),
-                until: Some(due),
-            })))
+        None => Advance::Failed(message),
+    }
+}
+
+/// What cannot be known of an effect that was broken off.
+const UNKNOWN: &str = "it is not known whether it happened: look there, then promote again";
+
+/// Whether the last run was broken off and may have changed something nevertheless.
+fn is_unknown(run: &NodeRun) -> bool {
+    let broken_off = matches!(run.outcome, Some((_, StepOutcome::Interrupted { .. })));
+    broken_off && run.call.unseen() == Unseen::Unknown
+}
+
+/// The end of a promotion whose running step was broken off because a person asked for it.
+fn broken_off(snapshot: &PromotionSnapshot, node: &Node, run: &NodeRun) -> Move {
+    if is_unknown(run) {
+        return stuck(snapshot, format!("{}; {UNKNOWN}", abort_message(snapshot, node)));
+    }
+    let (message, remaining) = (abort_message(snapshot, node), effects_done(snapshot));
+    Move::append(Event::Finished(Finish { ending: Ending::Aborted, message, remaining }))
+}
+
+/// The end of a promotion whose running step came to an end of its own after the abort.
+fn aborted(snapshot: &PromotionSnapshot, node: &Node, end: &str) -> Move {
+    let message = format!("{}; it ended so: {end}", abort_message(snapshot, node));
+    let remaining = effects_done(snapshot);
+    Move::append(Event::Finished(Finish { ending: Ending::Aborted, message, remaining }))
+}
+
+fn abort_message(snapshot: &PromotionSnapshot, node: &Node) -> String {
+    match &snapshot.state.abort {
+        Some((by, reason)) => format!("aborted by {by} during {}: {reason}", describe(node)),
+        None => format!("aborted during {}", describe(node)),
+    }
+}
+
+fn is_step(node: &Node) -> bool {
+    match node {
+        Node::Step(_) => true,
+        Node::UndoPlan(_) | Node::Undo(_) => false,
+    }
+}
+
+fn overdue(snapshot: &PromotionSnapshot, node: &Node) -> String {
+    let timeout = step_of(snapshot, node).and_then(|step| step.control.timeout);
+    match timeout {
+        Some(timeout) => {
+            format!("it was broken off: it took longer than its {}", duration::print(timeout))
         }
+        None => "it was broken off: it took too long".to_owned(),
+    }
+}
+
+/// The step that a node carries out. An undo is no step's own: it has no control.
+fn step_of<'a>(snapshot: &'a PromotionSnapshot, node: &Node) -> Option<&'a Step> {
+    match node {
+        Node::Step(name) => {
+            let frozen = snapshot.state.frozen.as_ref()?;
+            frozen.stage.steps.iter().find(|step| step.name == *name)
+        }
+        Node::UndoPlan(_) | Node::Undo(_) => None,
     }
 }
 
@@ -137,7 +223,7 @@ fn is_complete(state: &State, step: &Step) -> bool {
     state.prepared.get(&step.name).is_some_and(|prepared| prepared.call.is_some())
 }
 
-fn start(snapshot: &PromotionSnapshot, frozen: &Frozen, step: &Step) -> Move {
+fn start(snapshot: &PromotionSnapshot, frozen: &Frozen, step: &Step, now: Timestamp) -> Move {
     if let Some((by, reason)) = &snapshot.state.abort {
         return Move::append(Event::Finished(Finish {
             ending: Ending::Aborted,
@@ -145,7 +231,16 @@ fn start(snapshot: &PromotionSnapshot, frozen: &Frozen, step: &Step) -> Move {
             remaining: effects_done(snapshot),
         }));
     }
-    let call = call_of(snapshot, frozen, step).and_then(|call| {
+    let scope = layered(&scope(&snapshot.promotion, frozen, &snapshot.state), &step.within);
+    match refusal(step, &scope) {
+        Ok(None) => {}
+        Ok(Some(why)) => return pass_over(step, false, why),
+        Err(message) => {
+            let cause = format!("step {} cannot run: {message}", step.name);
+            return failed(snapshot, RollbackOn::PromotionFailed, cause);
+        }
+    }
+    let call = call_of(snapshot, step, &scope).and_then(|call| {
         let refused = call.as_apply().and_then(|apply| refuse(snapshot, step, apply));
         refused.map_or(Ok(call), Err)
     });
@@ -155,6 +250,7 @@ fn start(snapshot: &PromotionSnapshot, frozen: &Frozen, step: &Step) -> Move {
             call: Box::new(call),
             rebuild: snapshot.state.rebuild(),
             resumed: false,
+            deadline: deadline(step, now),
         }),
         Err(message) => {
             let cause = format!("step {} cannot run: {message}", step.name);
@@ -164,10 +260,9 @@ fn start(snapshot: &PromotionSnapshot, frozen: &Frozen, step: &Step) -> Move {
 }
 
 /// The call of a step after the commit, inside what was approved.
-fn call_of(snapshot: &PromotionSnapshot, frozen: &Frozen, step: &Step) -> Result<Call, String> {
+fn call_of(snapshot: &PromotionSnapshot, step: &Step, scope: &Scope) -> Result<Call, String> {
     let state = &snapshot.state;
-    let scope = scope(&snapshot.promotion, frozen, state);
-    let config = render_json(&step.config, &scope).map_err(|error| error.to_string())?;
+    let config = render_json(&step.config, scope).map_err(|error| error.to_string())?;
     let approved = state.change_set.iter().flat_map(|set| &set.steps).find(|s| s.name == step.name);
     if let Some(approved) = approved
         && let Some(path) = leaves_envelope(&approved.config, &config, String::new())
@@ -273,6 +368,10 @@ pub(super) fn effects_done(snapshot: &PromotionSnapshot) -> Vec<String> {
                 },
                 Some(StepOutcome::Failed { record, .. }) => remains(record),
                 Some(StepOutcome::Uncertain { message }) => Some(message.clone()),
+                Some(StepOutcome::Interrupted { .. }) => (run.call.unseen() != Unseen::Nothing)
+                    .then(|| {
+                        "it was broken off, and it is not known whether it happened".to_owned()
+                    }),
                 None => Some("it was started, and its end is not known".to_owned()),
             };
             what.map(|what| format!("step {step}: {what}"))

@@ -36,6 +36,7 @@ pub fn consequences(promotion: &Promotion, before: &State, event: &Event) -> Con
         }
         Event::PrepareStarted(_)
         | Event::StepPrepared(_)
+        | Event::PassedOver { .. }
         | Event::PrepareFailed { .. }
         | Event::Prepared(_)
         | Event::Approved(_)

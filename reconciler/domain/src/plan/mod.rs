@@ -27,7 +27,8 @@ use indexmap::IndexMap;
 use jiff::Timestamp;
 
 pub use consequence::{Consequences, consequences};
-pub use promotion::{Act, Base, Move, promotion};
+pub use prepare::prepared;
+pub use promotion::{Act, Base, Move, breaks_off, promotion};
 pub use request::{ApproveError, RequestError, RequestFacts, Requested, abort, approve, request};
 pub use stage::{Candidate, StageAct, StagePlan, candidates, stage};
 pub use warehouse::{DiscoveryCondition, WarehouseAct, WarehousePlan, condition, warehouse};

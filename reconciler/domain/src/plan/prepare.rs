@@ -4,21 +4,29 @@
 //! A preparation is made anew whenever what it was made from has changed, and after a failure that
 //! may pass.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde_json::Value;
 
 use super::promotion::{Act, Move};
 use super::walk::{Progress, Walk};
 use super::{Collection, Waiting};
-use crate::id::{FreightId, WarehouseName};
-use crate::promotion::{Ending, Event, Finish, Frozen, PrepareFailure, Previous};
+use crate::id::{FreightId, StepName, WarehouseName};
+use crate::promotion::{
+    Ending, Event, Finish, Frozen, PrepareFailure, Previous, State, StepPrepared,
+};
+use crate::scope::{layered, scope};
 use crate::snapshot::PromotionSnapshot;
+use crate::step::{
+    Call, ExpandError, Interruption, Layer, Retry, Step, StepOutcome, Wanted, expand,
+};
+use crate::template::render_json;
 
-/// Failures of preparation in a row after which the promotion fails.
-const FAILURES_MAX: u32 = 8;
-/// Wait after the first failure; doubled after each further one.
-const RETRY_MIN: Duration = Duration::from_secs(5);
+/// How often a preparation that fails is made where its step does not say otherwise.
+const RETRY: Retry =
+    Retry { attempts: 8, backoff: Duration::from_secs(5), max: Duration::from_secs(20 * 60) };
 
 pub(super) fn next(snapshot: &PromotionSnapshot, now: Timestamp) -> Move {
     let state = &snapshot.state;
@@ -35,19 +43,50 @@ pub(super) fn next(snapshot: &PromotionSnapshot, now: Timestamp) -> Move {
             Ok(Progress::Passed) => {}
             Ok(Progress::Run(call)) => {
                 let rebuild = state.rebuild();
+                let deadline = deadline(step, now);
                 let step = step.name.clone();
-                return Move::act(Act::Prepare { step, call, rebuild });
+                return Move::act(Act::Prepare { step, call, rebuild, deadline });
             }
             Ok(Progress::Follows(prepared)) => {
                 return Move::append(Event::StepPrepared(prepared));
             }
+            Ok(Progress::PassOver(message)) => {
+                let (step, failed) = (step.name.clone(), false);
+                return Move::append(Event::PassedOver { step, failed, message });
+            }
             Err(message) => {
                 let step = Some(step.name.clone());
-                return Move::append(Event::PrepareFailed { step, message, retry: false });
+                let (retry, retry_after) = (false, None);
+                return Move::append(Event::PrepareFailed { step, message, retry, retry_after });
             }
         }
     }
     Move::append(Event::Prepared(Box::new(walk.change_set())))
+}
+
+/// What is appended once a local step ran; `None`: nothing, because the next decision ends the
+/// promotion.
+#[must_use]
+pub fn prepared(step: StepName, call: Call, outcome: StepOutcome) -> Option<Event> {
+    let failed = |step, message, retry, retry_after| {
+        Some(Event::PrepareFailed { step: Some(step), message, retry, retry_after })
+    };
+    match outcome {
+        StepOutcome::Done { outputs, record } => {
+            let (call, unknown) = (Some(call), BTreeSet::new());
+            let done = StepPrepared { step, call, outputs, unknown, record };
+            Some(Event::StepPrepared(Box::new(done)))
+        }
+        StepOutcome::Failed { message, retry, retry_after, .. } => {
+            failed(step, message, retry, retry_after)
+        }
+        StepOutcome::Uncertain { message } => failed(step, message, false, None),
+        StepOutcome::Interrupted { by: Interruption::Timeout } => {
+            let message = "it was broken off: it took longer than its timeout".to_owned();
+            failed(step, message, true, None)
+        }
+        StepOutcome::Interrupted { by: Interruption::Abort } => None,
+    }
 }
 
 /// Begins a preparation, for the first time or anew.
@@ -68,7 +107,7 @@ pub(super) fn start(snapshot: &PromotionSnapshot) -> Move {
         }
     };
     let attempt = snapshot.state.frozen.as_ref().map_or(0, |frozen| frozen.attempt) + 1;
-    Move::append(Event::PrepareStarted(Box::new(Frozen {
+    let mut frozen = Frozen {
         attempt,
         project: snapshot.project.clone(),
         generation: stage.generation,
@@ -76,7 +115,34 @@ pub(super) fn start(snapshot: &PromotionSnapshot) -> Move {
         templates: snapshot.templates.clone(),
         collection,
         previous: snapshot.previous.clone(),
-    })))
+    };
+    match expanded(snapshot, &frozen) {
+        Ok(steps) => {
+            frozen.stage.steps = steps;
+            Move::append(Event::PrepareStarted(Box::new(frozen)))
+        }
+        Err(error) => Move::append(Event::Finished(Finish {
+            ending: Ending::Failed,
+            message: format!("failed before anything was changed: {error}"),
+            remaining: Vec::new(),
+        })),
+    }
+}
+
+/// The steps that are carried out: what people wrote, for this freight.
+fn expanded(snapshot: &PromotionSnapshot, frozen: &Frozen) -> Result<Vec<Step>, ExpandError> {
+    let scope = scope(&snapshot.promotion, frozen, &State::default());
+    let resolve = |_: Wanted, value: &Value, within: &[Layer]| {
+        render_json(value, &layered(&scope, within)).map_err(|error| error.to_string())
+    };
+    let steps = expand(&frozen.stage.steps, &resolve)?;
+    Ok(steps.into_iter().map(|expanded| expanded.step).collect())
+}
+
+/// When an attempt of a step that starts now is broken off.
+pub(super) fn deadline(step: &Step, now: Timestamp) -> Option<Timestamp> {
+    let timeout = step.control.timeout?;
+    Some(now.checked_add(timeout).unwrap_or(Timestamp::MAX))
 }
 
 /// Whether what a preparation is made from has changed: the stage, its templates, the freight that
@@ -114,22 +180,38 @@ fn after_failure(snapshot: &PromotionSnapshot, failure: &PrepareFailure, now: Ti
         None => "preparation".to_owned(),
     };
     let failures = snapshot.state.prepare_failures;
-    if !failure.retry || failures >= FAILURES_MAX {
-        return Move::append(Event::Finished(Finish {
-            ending: Ending::Failed,
-            message: format!("{place} failed before anything was changed: {}", failure.message),
-            remaining: Vec::new(),
-        }));
+    let control = failed_step(snapshot, failure).map(|step| &step.control);
+    let retry = control.and_then(|control| control.retry).unwrap_or(RETRY);
+    let due = retry.due(failures, failure.at, failure.retry_after).filter(|_| failure.retry);
+    match due {
+        Some(due) if due <= now => start(snapshot),
+        Some(due) => Move::wait(Waiting {
+            subject: format!("promotion {}", snapshot.promotion.id),
+            reason: "PrepareFailed",
+            message: format!("{place} failed and is tried again at {due}: {}", failure.message),
+            until: Some(due),
+        }),
+        None => {
+            match failed_step(snapshot, failure).filter(|step| step.control.continue_on_error) {
+                Some(step) => Move::append(Event::PassedOver {
+                    step: step.name.clone(),
+                    failed: true,
+                    message: failure.message.clone(),
+                }),
+                None => Move::append(Event::Finished(Finish {
+                    ending: Ending::Failed,
+                    message: format!(
+                        "{place} failed before anything was changed: {}",
+                        failure.message
+                    ),
+                    remaining: Vec::new(),
+                })),
+            }
+        }
     }
-    let pause = RETRY_MIN.saturating_mul(1 << failures.saturating_sub(1).min(8));
-    let due = failure.at.checked_add(pause).unwrap_or(Timestamp::MAX);
-    if due <= now {
-        return start(snapshot);
-    }
-    Move::wait(Waiting {
-        subject: format!("promotion {}", snapshot.promotion.id),
-        reason: "PrepareFailed",
-        message: format!("{place} failed and is tried again at {due}: {}", failure.message),
-        until: Some(due),
-    })
+}
+
+fn failed_step<'a>(snapshot: &'a PromotionSnapshot, failure: &PrepareFailure) -> Option<&'a Step> {
+    let frozen = snapshot.state.frozen.as_ref()?;
+    frozen.stage.steps.iter().find(|step| Some(&step.name) == failure.step.as_ref())
 }

@@ -41,6 +41,8 @@ pub enum Act {
         call: Box<Call>,
         /// What fills the working directory if it is lost.
         rebuild: Vec<(StepName, Call)>,
+        /// When it is broken off.
+        deadline: Option<Timestamp>,
     },
     /// Look at what the change set was made against, then append what moved.
     Probe {
@@ -59,9 +61,22 @@ pub enum Act {
         rebuild: Vec<(StepName, Call)>,
         /// Whether the intent is in the log already: whoever ran it is gone.
         resumed: bool,
+        /// When it is broken off.
+        deadline: Option<Timestamp>,
     },
     /// Take one measurement, then append it.
     Measure(Box<FrozenCheck>),
+}
+
+/// Whether an entry that people append while something runs breaks that off. An undo is never
+/// broken off: what is half undone is worse than either.
+#[must_use]
+pub fn breaks_off(running: Option<&Node>, event: &Event) -> bool {
+    let may_be_broken = match running {
+        None | Some(Node::Step(_)) => true,
+        Some(Node::UndoPlan(_) | Node::Undo(_)) => false,
+    };
+    may_be_broken && matches!(event, Event::AbortRequested { .. })
 }
 
 /// Something that a change set was made against.

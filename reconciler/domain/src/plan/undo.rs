@@ -18,13 +18,16 @@ use crate::policy::Joined;
 use crate::promotion::{Ending, Event, Finish, Frozen, Node, Previous, State, UndoPlan};
 use crate::snapshot::PromotionSnapshot;
 use crate::step::{
-    ApplyCall, Call, Nature, PlanCall, PlanRecord, PushRecord, Record, RevertCall, StepKind,
+    ApplyCall, Call, Nature, PlanCall, PlanRecord, PushRecord, Record, RevertCall, Step, StepKind,
     StepOutcome, mark,
 };
 
 /// What an undo would do, in its order, for the change set.
 pub(super) fn describe(frozen: &Frozen, state: &State) -> Vec<UndoPlan> {
-    let effects = frozen.stage.steps.iter().rev().filter(|s| s.uses.nature() == Nature::Effect);
+    let happens = |step: &&Step| {
+        step.uses.nature() == Nature::Effect && !state.passed_over.contains_key(&step.name)
+    };
+    let effects = frozen.stage.steps.iter().rev().filter(happens);
     effects
         .map(|step| {
             let (possible, description) = match step.uses {
@@ -128,7 +131,7 @@ fn finish(snapshot: &PromotionSnapshot, frozen: &Frozen) -> Move {
 fn changed<'a>(state: &'a State, step: &StepName) -> Option<&'a Record> {
     match &state.nodes.get(&Node::Step(step.clone()))?.outcome.as_ref()?.1 {
         StepOutcome::Done { record, .. } | StepOutcome::Failed { record, .. } => Some(record),
-        StepOutcome::Uncertain { .. } => None,
+        StepOutcome::Uncertain { .. } | StepOutcome::Interrupted { .. } => None,
     }
 }
 
@@ -149,6 +152,7 @@ fn node(
             call: Box::new(call()),
             rebuild: rebuild(snapshot, node.step()),
             resumed: false,
+            deadline: None,
             node,
         }));
     };
@@ -270,7 +274,9 @@ fn applied_plan<'a>(state: &'a State, step: &StepName) -> Option<&'a PlanRecord>
 fn planned<'a>(state: &'a State, node: &Node) -> Option<&'a PlanRecord> {
     match &state.nodes.get(node)?.outcome.as_ref()?.1 {
         StepOutcome::Done { record, .. } => record.as_plan(),
-        StepOutcome::Failed { .. } | StepOutcome::Uncertain { .. } => None,
+        StepOutcome::Failed { .. }
+        | StepOutcome::Uncertain { .. }
+        | StepOutcome::Interrupted { .. } => None,
     }
 }
 

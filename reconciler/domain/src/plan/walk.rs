@@ -16,7 +16,7 @@ use crate::id::{FreightId, StepName, WarehouseName};
 use crate::promotion::{
     ChangeSet, FilesOf, Frozen, InfraChange, PlannedStep, State, StepPlan, StepPrepared,
 };
-use crate::scope::scope;
+use crate::scope::{layered, scope};
 use crate::snapshot::PromotionSnapshot;
 use crate::step::{
     Call, Nature, PlanRecord, PlannedOutput, Record, Step, StepKind, WorkdirContext, fields,
@@ -31,6 +31,8 @@ pub(super) enum Progress {
     Run(Box<Call>),
     /// It need not run: its outputs follow from a plan.
     Follows(Box<StepPrepared>),
+    /// Its condition does not hold.
+    PassOver(String),
 }
 
 /// The walk over the steps of one preparation.
@@ -40,9 +42,11 @@ pub(super) struct Walk<'a> {
     state: &'a State,
     scope: Scope,
     unknown: BTreeMap<&'a StepName, &'a BTreeSet<String>>,
-    deferred: BTreeSet<&'a str>,
+    deferred: BTreeSet<&'a StepName>,
     /// Paths below the working directory that deferred steps will write.
     waiting_paths: Vec<String>,
+    /// Applies of which it is not known yet whether they run.
+    perhaps_applied: Vec<&'a StepName>,
     /// Infra states that applies before this step change, with the step that does.
     applied_states: Vec<(String, &'a StepName)>,
     planned: Vec<PlannedStep>,
@@ -59,6 +63,7 @@ impl<'a> Walk<'a> {
             unknown: state.unknown_outputs(),
             deferred: BTreeSet::new(),
             waiting_paths: Vec::new(),
+            perhaps_applied: Vec::new(),
             applied_states: Vec::new(),
             planned: Vec::new(),
         }
@@ -69,27 +74,38 @@ impl<'a> Walk<'a> {
     /// # Errors
     /// Why the promotion cannot be prepared, whenever it is tried.
     pub(super) fn step(&mut self, step: &'a Step) -> Result<Progress, String> {
-        let waits_for = self.waits_for(step)?;
-        if step.uses.nature() == Nature::Effect {
-            self.note(step, StepPlan::Effect)?;
-            self.deferred.insert(step.name.as_str());
-            self.note_applied(step);
+        if let Some(passed) = self.state.passed_over.get(&step.name) {
+            self.note_passed_over(step, passed.message.clone());
             return Ok(Progress::Passed);
         }
+        let scope = layered(&self.scope, &step.within);
+        let undecided = self.undecided(step);
+        if undecided.is_none()
+            && let Some(why) = refusal(step, &scope)?
+        {
+            return Ok(Progress::PassOver(why));
+        }
+        if step.uses.nature() == Nature::Effect {
+            self.note(step, &scope, StepPlan::Effect, undecided.is_some())?;
+            self.note_applied(step, undecided.is_some());
+            return Ok(Progress::Passed);
+        }
+        let mut waits_for = self.waits_for(step, &scope)?;
+        waits_for.extend(undecided.iter().flatten().map(ToString::to_string));
         if !waits_for.is_empty() {
-            self.defer(step, waits_for)?;
+            self.defer(step, &scope, waits_for, undecided.is_some())?;
             return Ok(Progress::Passed);
         }
         if self.state.prepared.contains_key(&step.name) {
-            self.note(step, StepPlan::Prepared)?;
+            self.note(step, &scope, StepPlan::Prepared, false)?;
             return Ok(Progress::Passed);
         }
         if step.uses == StepKind::TfOutput
-            && let Some(prepared) = self.outputs_of_plan(step)?
+            && let Some(prepared) = self.outputs_of_plan(step, &scope)?
         {
             return Ok(Progress::Follows(Box::new(prepared)));
         }
-        let config = render_json(&step.config, &self.scope).map_err(|error| error.to_string())?;
+        let config = render_json(&step.config, &scope).map_err(|error| error.to_string())?;
         let records = self.state.records();
         let context = WorkdirContext {
             project: &self.snapshot.project,
@@ -102,82 +118,73 @@ impl<'a> Walk<'a> {
         Ok(Progress::Run(Box::new(call)))
     }
 
+    /// What the step's condition waits for; absent: it can be decided.
+    fn undecided(&self, step: &Step) -> Option<Vec<Reference>> {
+        let when = step.control.when.as_ref()?;
+        let waits = when.references().iter().filter(|reference| self.is_deferred(reference));
+        let waits: Vec<Reference> = waits.cloned().collect();
+        (!waits.is_empty()).then_some(waits)
+    }
+
     /// Outputs, files or plans of later effects that the step needs, in words.
-    fn waits_for(&self, step: &Step) -> Result<Vec<String>, String> {
+    fn waits_for(&self, step: &Step, scope: &Scope) -> Result<Vec<String>, String> {
         let references = references_json(&step.config).map_err(|error| error.to_string())?;
         let mut waits: BTreeSet<String> = references
             .iter()
             .filter(|reference| self.is_deferred(reference))
             .map(ToString::to_string)
             .collect();
-        if let Some(reads) = self.place(step) {
+        if let Some(reads) = place(step, scope) {
             let inside = |path: &&String| is_beneath(path, &reads) || is_beneath(&reads, path);
             waits.extend(
                 self.waiting_paths.iter().filter(inside).map(|path| format!("file {path}")),
             );
         }
         if step.uses == StepKind::TfPlan {
-            let state = self.state_of(step);
+            let state = state_of(step, scope);
             let applied = self.applied_states.iter().filter(|(applied, _)| state == *applied);
             waits.extend(applied.map(|(_, step)| format!("steps.{step}")));
+        }
+        if step.uses == StepKind::TfOutput {
+            waits.extend(self.perhaps_applied.iter().map(|step| format!("steps.{step}")));
         }
         Ok(waits.into_iter().collect())
     }
 
-    /// The file or directory below the working directory that a step works in.
-    fn place(&self, step: &Step) -> Option<String> {
-        match step.uses {
-            StepKind::GitCommit | StepKind::TfPlan | StepKind::TfOutput => self.text(step, "dir"),
-            StepKind::YamlUpdate => self.text(step, "path"),
-            StepKind::GitClone | StepKind::GitPush | StepKind::TfApply | StepKind::Http => None,
+    fn note_applied(&mut self, step: &'a Step, perhaps: bool) {
+        self.deferred.insert(&step.name);
+        if step.uses != StepKind::TfApply {
+            return;
         }
-    }
-
-    /// A rendered text argument; as written where it cannot be rendered yet.
-    fn text(&self, step: &Step, name: &str) -> Option<String> {
-        let written = step.config.get(name)?;
-        let rendered = render_json(written, &self.scope).ok();
-        rendered.as_ref().unwrap_or(written).as_str().map(str::to_owned)
-    }
-
-    /// Name of the state of a `tf_plan`.
-    fn state_of(&self, step: &Step) -> String {
-        self.text(step, "state").or_else(|| self.text(step, "dir")).unwrap_or_default()
-    }
-
-    fn note_applied(&mut self, step: &'a Step) {
         let plan = step.config.get("plan").and_then(Value::as_str);
         let planned = |other: &&Step| Some(other.name.as_str()) == plan;
-        if step.uses == StepKind::TfApply
-            && let Some(plan) = self.frozen.stage.steps.iter().find(planned)
-        {
-            self.applied_states.push((self.state_of(plan), &step.name));
+        if let Some(plan) = self.frozen.stage.steps.iter().find(planned) {
+            let scope = layered(&self.scope, &plan.within);
+            self.applied_states.push((state_of(plan, &scope), &step.name));
         }
+        self.perhaps_applied.extend(perhaps.then_some(&step.name));
     }
 
+    /// Whether a reference reads what exists only after a later effect.
     fn is_deferred(&self, reference: &Reference) -> bool {
         let Reference::Path(path) = reference else { return false };
-        let (step, output) = match path.as_slice() {
-            [root, step, output @ ..] if root == "steps" => (step, output),
-            // A computed step name: it may be any of them.
-            [root] if root == "steps" => {
-                return !self.deferred.is_empty() || self.unknown.values().any(|u| !u.is_empty());
-            }
-            [..] => return false,
+        let Some(("steps", read)) = path.split_first().map(|(root, rest)| (root.as_str(), rest))
+        else {
+            return false;
         };
-        if self.deferred.contains(step.as_str()) {
+        if self.deferred.iter().any(|step| step.read_by(read).is_some()) {
             return true;
         }
-        let unknown = self.unknown.iter().find(|(name, _)| name.as_str() == step);
-        unknown.is_some_and(|(_, unknown)| match output.first() {
-            Some(output) => unknown.contains(output),
-            None => !unknown.is_empty(),
+        self.unknown.iter().any(|(step, unknown)| match step.read_by(read) {
+            Some([output, ..]) => unknown.contains(output),
+            Some([]) => !unknown.is_empty(),
+            None => false,
         })
     }
 
     /// Outputs of a module whose apply comes before this step, as far as its plan knows them.
-    fn outputs_of_plan(&self, step: &Step) -> Result<Option<StepPrepared>, String> {
-        let dir = render_json(&step.config["dir"], &self.scope).map_err(|e| e.to_string())?;
+    fn outputs_of_plan(&self, step: &Step, scope: &Scope) -> Result<Option<StepPrepared>, String> {
+        let dir = render_json(&step.config["dir"], scope).map_err(|e| e.to_string())?;
         let made = self.state.prepared.iter().rev();
         let planned = made
             .filter_map(|(name, done)| Some((name, done.record.as_plan()?)))
@@ -186,6 +193,7 @@ impl<'a> Walk<'a> {
         let applied_before =
             self.frozen.stage.steps.iter().take_while(|s| s.name != step.name).any(|other| {
                 other.uses == StepKind::TfApply
+                    && !self.state.passed_over.contains_key(&other.name)
                     && other.config.get("plan").and_then(Value::as_str) == Some(plan_step.as_str())
             });
         if !applied_before || !plan.summary.has_changes {
@@ -196,9 +204,15 @@ impl<'a> Walk<'a> {
         Ok(Some(StepPrepared { step: step.name.clone(), call: None, outputs, unknown, record }))
     }
 
-    fn defer(&mut self, step: &'a Step, waits_for: Vec<String>) -> Result<(), String> {
+    fn defer(
+        &mut self,
+        step: &'a Step,
+        scope: &Scope,
+        waits_for: Vec<String>,
+        undecided: bool,
+    ) -> Result<(), String> {
         let writes = match step.uses {
-            StepKind::YamlUpdate | StepKind::TfPlan => self.place(step),
+            StepKind::YamlUpdate | StepKind::TfPlan => place(step, scope),
             StepKind::GitClone
             | StepKind::GitCommit
             | StepKind::GitPush
@@ -207,16 +221,27 @@ impl<'a> Walk<'a> {
             | StepKind::Http => None,
         };
         self.waiting_paths.extend(writes);
-        self.note(step, StepPlan::Deferred { waits_for })?;
-        self.deferred.insert(step.name.as_str());
+        self.note(step, scope, StepPlan::Deferred { waits_for }, undecided)?;
+        self.deferred.insert(&step.name);
         Ok(())
     }
 
+    fn note_passed_over(&mut self, step: &Step, why: String) {
+        let (name, uses, plan) = (step.name.clone(), step.uses, StepPlan::PassedOver { why });
+        self.planned.push(PlannedStep { name, uses, config: Value::Null, plan, when: None });
+    }
+
     /// Adds a step to the change set, with what must wait marked as such.
-    fn note(&mut self, step: &Step, plan: StepPlan) -> Result<(), String> {
+    fn note(
+        &mut self,
+        step: &Step,
+        scope: &Scope,
+        plan: StepPlan,
+        undecided: bool,
+    ) -> Result<(), String> {
         let deferred = |reference: &Reference| self.is_deferred(reference);
-        let partial = render_partial(&step.config, &self.scope, &deferred)
-            .map_err(|error| error.to_string())?;
+        let partial =
+            render_partial(&step.config, scope, &deferred).map_err(|error| error.to_string())?;
         for waiting in &partial.deferred {
             let argument = waiting.path.trim_start_matches('/').split('/').next().unwrap_or("");
             let may_wait = fields(step.uses).iter().any(|f| f.name == argument && f.may_wait);
@@ -230,8 +255,14 @@ impl<'a> Walk<'a> {
                 ));
             }
         }
-        let (name, uses, config) = (step.name.clone(), step.uses, partial.value);
-        self.planned.push(PlannedStep { name, uses, config, plan });
+        let when = step.control.when.as_ref().filter(|_| undecided);
+        self.planned.push(PlannedStep {
+            name: step.name.clone(),
+            uses: step.uses,
+            config: partial.value,
+            plan,
+            when: when.map(|when| when.source().to_owned()),
+        });
         Ok(())
     }
 
@@ -279,6 +310,37 @@ impl<'a> Walk<'a> {
         let clones = self.state.prepared.values().rev().filter_map(|done| done.record.as_clone());
         clones.filter_map(|clone| clone.branches.get(dir)).next().cloned()
     }
+}
+
+/// Why a step is passed over; absent: it is carried out.
+///
+/// # Errors
+/// Its condition has no value.
+pub(super) fn refusal(step: &Step, scope: &Scope) -> Result<Option<String>, String> {
+    let Some(when) = &step.control.when else { return Ok(None) };
+    let holds = when.holds(scope).map_err(|error| format!("when: {error}"))?;
+    Ok((!holds).then(|| format!("`{when}` does not hold")))
+}
+
+/// The file or directory below the working directory that a step works in.
+fn place(step: &Step, scope: &Scope) -> Option<String> {
+    match step.uses {
+        StepKind::GitCommit | StepKind::TfPlan | StepKind::TfOutput => text(step, "dir", scope),
+        StepKind::YamlUpdate => text(step, "path", scope),
+        StepKind::GitClone | StepKind::GitPush | StepKind::TfApply | StepKind::Http => None,
+    }
+}
+
+/// A rendered text argument; as written where it cannot be rendered yet.
+fn text(step: &Step, name: &str, scope: &Scope) -> Option<String> {
+    let written = step.config.get(name)?;
+    let rendered = render_json(written, scope).ok();
+    rendered.as_ref().unwrap_or(written).as_str().map(str::to_owned)
+}
+
+/// Name of the state of a `tf_plan`.
+fn state_of(step: &Step, scope: &Scope) -> String {
+    text(step, "state", scope).or_else(|| text(step, "dir", scope)).unwrap_or_default()
 }
 
 /// The outputs that a plan knows, and the names of those that it does not.

@@ -38,6 +38,9 @@ pub struct PlannedStep {
     pub config: Value,
     /// Whether it has run, will run, or must wait.
     pub plan: StepPlan,
+    /// The condition on which it runs, where that waits for a later effect.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub when: Option<String>,
 }
 
 /// Where a step stands when the change set is complete.
@@ -48,6 +51,11 @@ pub enum StepPlan {
     Prepared,
     /// It is an effect and will run after the commit.
     Effect,
+    /// It is passed over.
+    PassedOver {
+        /// Why.
+        why: String,
+    },
     /// It needs what a later effect gives; only values may vary.
     Deferred {
         /// The outputs it waits for, as in `steps.out.url`.
@@ -122,8 +130,13 @@ fn digest(
         .flat_map(|of| of.files.iter().map(move |file| (of, file)))
         .map(|(of, file)| json!([of.repo, of.branch, file.path, file.old_blob, file.new_blob]))
         .collect();
-    let steps: Vec<Value> =
-        steps.iter().map(|step| json!([step.name, step.uses, canonical(&step.config)])).collect();
+    let steps: Vec<Value> = steps
+        .iter()
+        .map(|step| match &step.when {
+            None => json!([step.name, step.uses, canonical(&step.config)]),
+            Some(when) => json!([step.name, step.uses, canonical(&step.config), when]),
+        })
+        .collect();
     let infra: Vec<Value> =
         infra.iter().map(|change| json!([change.step, change.dir, change.digest])).collect();
     let mut collection: Vec<Value> = collection.iter().map(|pair| json!(pair)).collect();

@@ -50,6 +50,7 @@ impl Event {
         match self {
             Self::PrepareStarted(_) => "prepare_started",
             Self::StepPrepared(_) => "step_prepared",
+            Self::PassedOver { .. } => "passed_over",
             Self::PrepareFailed { .. } => "prepare_failed",
             Self::Prepared(_) => "prepared",
             Self::Approved(_) => "approved",

@@ -10,6 +10,7 @@ mod label;
 mod state;
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use indexmap::IndexMap;
 use jiff::Timestamp;
@@ -17,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 pub use change_set::{ChangeSet, FilesOf, InfraChange, PlannedStep, StepPlan, UndoPlan};
-pub use state::{IllegalEvent, NodeRun, Phase, PrepareFailure, Prepared, Probe, State};
+pub use state::{IllegalEvent, NodeRun, PassedOver, Phase, PrepareFailure, Prepared, Probe, State};
 
 use crate::freight::Freight;
 use crate::id::{
@@ -79,6 +80,15 @@ pub enum Event {
     PrepareStarted(Box<Frozen>),
     /// A local step ran, or its outputs follow from a plan.
     StepPrepared(Box<StepPrepared>),
+    /// A step is passed over: its condition does not hold, or it failed and the promotion goes on.
+    PassedOver {
+        /// Which.
+        step: StepName,
+        /// Whether it failed.
+        failed: bool,
+        /// Why.
+        message: String,
+    },
     /// Preparation failed.
     PrepareFailed {
         /// The step; absent: the promotion as a whole.
@@ -87,6 +97,9 @@ pub enum Event {
         message: String,
         /// Whether trying again may help.
         retry: bool,
+        /// How long the other side asks to be left alone.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        retry_after: Option<Duration>,
     },
     /// The change set is known.
     Prepared(Box<ChangeSet>),
@@ -145,7 +158,7 @@ pub struct Frozen {
     pub project: ProjectName,
     /// Generation of the stage that was read.
     pub generation: u64,
-    /// The stage as it was.
+    /// The stage as it was, its steps expanded to those that are carried out.
     pub stage: Stage,
     /// The verification templates that the stage uses, as they were.
     pub templates: Vec<Verification>,

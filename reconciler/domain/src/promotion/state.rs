@@ -5,6 +5,7 @@
 //! reported as such instead of being acted upon.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use indexmap::IndexMap;
 use jiff::Timestamp;
@@ -41,6 +42,8 @@ pub struct State {
     pub frozen: Option<Frozen>,
     /// Steps that ran in the present preparation, in order.
     pub prepared: Prepared,
+    /// Steps that are passed over, in order.
+    pub passed_over: IndexMap<StepName, PassedOver>,
     /// The last failure of the present preparation.
     pub prepare_failure: Option<PrepareFailure>,
     /// Failures of preparation in a row.
@@ -63,12 +66,23 @@ pub struct State {
     pub unwinding: Option<String>,
     /// Who asked to stop, and why.
     pub abort: Option<(Principal, String)>,
+    /// When somebody first asked to stop.
+    pub aborted_at: Option<Timestamp>,
     /// How it ended, and when.
     pub finish: Option<(Timestamp, Finish)>,
 }
 
 /// The local steps that ran in one preparation.
 pub type Prepared = IndexMap<StepName, StepPrepared>;
+
+/// Why a step is not carried out, or not to its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PassedOver {
+    /// Whether it failed; else its condition does not hold.
+    pub failed: bool,
+    /// What happened.
+    pub message: String,
+}
 
 /// A failed preparation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,6 +93,8 @@ pub struct PrepareFailure {
     pub message: String,
     /// Whether trying again may help.
     pub retry: bool,
+    /// How long the other side asks to be left alone.
+    pub retry_after: Option<Duration>,
     /// When.
     pub at: Timestamp,
 }
@@ -163,9 +179,14 @@ impl State {
             Event::StepPrepared(done) => {
                 self.prepared.insert(done.step.clone(), *done);
             }
-            Event::PrepareFailed { step, message, retry } => {
+            Event::PassedOver { step, failed, message } => {
+                self.prepare_failure = None;
+                self.passed_over.insert(step, PassedOver { failed, message });
+            }
+            Event::PrepareFailed { step, message, retry, retry_after } => {
                 self.prepare_failures += 1;
-                self.prepare_failure = Some(PrepareFailure { step, message, retry, at });
+                self.prepare_failure =
+                    Some(PrepareFailure { step, message, retry, retry_after, at });
             }
             Event::Prepared(change_set) => {
                 self.prepare_failures = 0;
@@ -183,7 +204,10 @@ impl State {
             Event::Verifying { checks } => self.verifying = Some((at, checks)),
             Event::Measured(measurement) => self.measurements.push(measurement),
             Event::Unwinding { cause } => self.unwinding = Some(cause),
-            Event::AbortRequested { by, reason } => self.abort = Some((by, reason)),
+            Event::AbortRequested { by, reason } => {
+                self.abort = Some((by, reason));
+                self.aborted_at.get_or_insert(at);
+            }
             Event::Finished(finish) => self.finish = Some((at, finish)),
         }
         Ok(())
@@ -196,6 +220,14 @@ impl State {
             Event::PrepareStarted(_) => matches!(phase, Phase::Preparing | Phase::Waiting),
             Event::StepPrepared(_) | Event::PrepareFailed { .. } | Event::Prepared(_) => {
                 phase == Phase::Preparing && self.frozen.is_some()
+            }
+            Event::PassedOver { step, .. } => {
+                let open = !self.passed_over.contains_key(step) && !self.is_running(step);
+                match phase {
+                    Phase::Preparing => open && self.frozen.is_some(),
+                    Phase::Committing => open,
+                    Phase::Waiting | Phase::Verifying | Phase::Unwinding | Phase::Ended(_) => false,
+                }
             }
             Event::Approved(_) | Event::Probed { .. } | Event::Committed => phase == Phase::Waiting,
             // A node never starts while it runs, and nothing ends that did not start.
@@ -213,6 +245,10 @@ impl State {
         self.nodes.get(node).is_some_and(|run| run.outcome.is_none())
     }
 
+    fn is_running(&self, step: &StepName) -> bool {
+        self.runs(&Node::Step(step.clone()))
+    }
+
     fn start_prepare(&mut self, frozen: Frozen) {
         let edited = |before: &Frozen| before.generation != frozen.generation;
         if self.frozen.as_ref().is_some_and(edited) {
@@ -221,6 +257,7 @@ impl State {
         }
         self.frozen = Some(frozen);
         self.prepared.clear();
+        self.passed_over.clear();
         self.prepare_failure = None;
         self.change_set = None;
         self.probe = None;
@@ -249,7 +286,7 @@ impl State {
         let mut steps = Map::new();
         for step in self.steps() {
             if let Some((outputs, _)) = self.done(&step.name) {
-                steps.insert(step.name.to_string(), Value::Object(outputs.clone()));
+                nest(&mut steps, step.name.as_str(), outputs);
             }
         }
         Value::Object(steps)
@@ -343,6 +380,18 @@ fn phase_of(node: &Node) -> Phase {
     match node {
         Node::Step(_) => Phase::Committing,
         Node::UndoPlan(_) | Node::Undo(_) => Phase::Unwinding,
+    }
+}
+
+/// Puts the outputs of a step where its qualified name says: those of `deploy.eu` below `deploy`.
+fn nest(steps: &mut Map<String, Value>, name: &str, outputs: &Map<String, Value>) {
+    let Some((first, rest)) = name.split_once('.') else {
+        steps.insert(name.to_owned(), Value::Object(outputs.clone()));
+        return;
+    };
+    let inner = steps.entry(first).or_insert_with(|| Value::Object(Map::new()));
+    if let Value::Object(inner) = inner {
+        nest(inner, rest, outputs);
     }
 }
 

@@ -193,7 +193,35 @@ pub struct HttpCall {
     pub at_most_once: bool,
 }
 
+/// What may have happened outside when nobody saw the end of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unseen {
+    /// Nothing.
+    Nothing,
+    /// Something that does no harm by having happened, or not: it is told.
+    Tolerable,
+    /// Something that a person must look for.
+    Unknown,
+}
+
 impl Call {
+    /// What it means that nobody saw the end of the call.
+    #[must_use]
+    pub fn unseen(&self) -> Unseen {
+        match self {
+            Self::GitPush(_) | Self::GitRevert(_) => Unseen::Unknown,
+            Self::Http(http) if http.at_most_once => Unseen::Unknown,
+            Self::Http(_) => Unseen::Tolerable,
+            // An apply that began is waited for, whoever breaks it off, and has an end of its own.
+            Self::TfApply(_)
+            | Self::GitClone(_)
+            | Self::YamlUpdate(_)
+            | Self::GitCommit(_)
+            | Self::TfPlan(_)
+            | Self::TfOutput(_) => Unseen::Nothing,
+        }
+    }
+
     /// The commit to make, if it makes one.
     #[must_use]
     pub fn as_commit(&self) -> Option<&CommitCall> {

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::StepKind;
+use super::control::{Control, split_control};
 use super::fields::{Field, FieldType, fields};
 use crate::check::ProblemKind;
 use crate::duration;
@@ -35,6 +36,17 @@ pub fn check_config(kind: StepKind, config: &Value) -> Vec<StepProblem> {
             one_of_commit_and_branch(config, &mut problems);
         }
     }
+    problems
+}
+
+/// Checks the arguments of a step with its control among them, as it stands in HCL.
+///
+/// Returns every problem, in the order of the arguments; those of the control last.
+#[must_use]
+pub fn check_step(kind: StepKind, config: &Value) -> Vec<StepProblem> {
+    let (arguments, control) = split_control(config);
+    let mut problems = check_config(kind, &arguments);
+    problems.extend(control.and_then(|control| Control::read(&control).err()).unwrap_or_default());
     problems
 }
 
@@ -76,6 +88,16 @@ fn one_of_commit_and_branch(config: &Value, problems: &mut Vec<StepProblem>) {
             });
         }
     }
+}
+
+/// Checks a value against a table; problems are told at paths below `path`.
+pub(super) fn check_table(
+    table: &[Field],
+    value: &Value,
+    path: &str,
+    problems: &mut Vec<StepProblem>,
+) {
+    object(table, value, path, problems);
 }
 
 fn object(table: &[Field], value: &Value, path: &str, problems: &mut Vec<StepProblem>) {

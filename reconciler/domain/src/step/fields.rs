@@ -48,7 +48,7 @@ const fn required(name: &'static str, holds: FieldType, doc: &'static str) -> Fi
     Field { name, holds, required: true, may_wait: false, doc }
 }
 
-const fn optional(name: &'static str, holds: FieldType, doc: &'static str) -> Field {
+pub(super) const fn optional(name: &'static str, holds: FieldType, doc: &'static str) -> Field {
     Field { name, holds, required: false, may_wait: false, doc }
 }
 

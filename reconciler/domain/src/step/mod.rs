@@ -1,6 +1,7 @@
 //! Steps: what a stage's author may write, checked strictly, and the typed calls it becomes.
 //!
-//! A step is `{ name, uses, config }`. [`fields`] holds one table per kind: names, types, which
+//! A step is `{ name, uses, config, control }`: what it does, with what, and how it is carried out
+//! ([`Control`]). [`expand`] gives the steps that a promotion carries out. [`fields`] holds one table per kind: names, types, which
 //! strings are templates, which of those may wait for a later effect. The provider's functions,
 //! the daemon's validation and the generated documentation all read that one table. [`Call`] is
 //! the typed form that a fully rendered step becomes, which is all that effects ever see; [`Record`] is
@@ -9,7 +10,10 @@
 mod build;
 mod call;
 mod check;
+mod control;
+mod expand;
 mod fields;
+mod outputs;
 mod record;
 
 use serde::{Deserialize, Serialize};
@@ -18,14 +22,17 @@ use serde_json::Value;
 pub use build::{CallError, WorkdirContext, mark};
 pub use call::{
     ApplyCall, Call, Checkout, CheckoutAt, CloneCall, CommitCall, HttpCall, OutputCall, PlanCall,
-    PushCall, RevertCall, UpdateCall,
+    PushCall, RevertCall, Unseen, UpdateCall,
 };
 pub(crate) use check::did_you_mean;
-pub use check::{StepProblem, check_config};
+pub use check::{StepProblem, check_config, check_step};
+pub use control::{CONTROL, Control, Retry, split_control};
+pub use expand::{ExpandError, Expanded, Layer, Wanted, elements, expand};
 pub use fields::{Field, FieldType, fields};
+pub use outputs::{Output, OutputType};
 pub use record::{
-    Applied, CloneRecord, CommitRecord, FileChange, PlanRecord, PlannedOutput, PushRecord, Record,
-    StepOutcome,
+    Applied, CloneRecord, CommitRecord, FileChange, Interruption, OUTPUTS_MAX, PlanRecord,
+    PlannedOutput, PushRecord, Record, StepOutcome,
 };
 
 use crate::id::StepName;
@@ -39,6 +46,20 @@ pub struct Step {
     pub uses: StepKind,
     /// Arguments, checked by [`check_config`].
     pub config: Value,
+    /// How it is carried out.
+    #[serde(default, skip_serializing_if = "Control::is_plain")]
+    pub control: Control,
+    /// What it was expanded from, outermost first. Empty in a definition.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub within: Vec<Layer>,
+}
+
+impl Step {
+    /// A step that is carried out like any other.
+    #[must_use]
+    pub fn new(name: StepName, uses: StepKind, config: Value) -> Self {
+        Self { name, uses, config, control: Control::default(), within: Vec::new() }
+    }
 }
 
 /// What a step does.
@@ -135,22 +156,6 @@ impl StepKind {
             }
             Self::TfOutput => "Reads the outputs of an OpenTofu or Terraform module.",
             Self::Http => "Sends an HTTP request with an idempotency key; has no undo.",
-        }
-    }
-
-    /// Names of the outputs that later steps can read; `None`: any name, known only at run time.
-    #[must_use]
-    pub fn outputs(self) -> Option<&'static [&'static str]> {
-        match self {
-            Self::GitClone => Some(&["commits"]),
-            Self::YamlUpdate => Some(&["changed"]),
-            Self::GitCommit => Some(&["changed", "commit"]),
-            Self::GitPush => Some(&["branch", "commit"]),
-            Self::TfPlan => {
-                Some(&["create", "delete", "digest", "has_changes", "replace", "update"])
-            }
-            Self::TfApply => Some(&["applied"]),
-            Self::TfOutput | Self::Http => None,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What running a call leaves behind: the data that later steps and the undo need.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
@@ -132,6 +133,9 @@ pub enum StepOutcome {
         message: String,
         /// Whether the same call may succeed later.
         retry: bool,
+        /// How long the other side asks to be left alone.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        retry_after: Option<Duration>,
         /// What was changed before it failed.
         record: Record,
     },
@@ -140,6 +144,46 @@ pub enum StepOutcome {
         /// What is not known, and what a person must look at.
         message: String,
     },
+    /// It was broken off on order. Whether it is done is not known here; the same call finds out.
+    Interrupted {
+        /// By what.
+        by: Interruption,
+    },
+}
+
+/// What breaks a call off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Interruption {
+    /// Its time was over.
+    Timeout,
+    /// A person asked to stop.
+    Abort,
+}
+
+/// Most bytes that the outputs of one step may have, as JSON: they are in the log for ever, and in
+/// every expression after it.
+pub const OUTPUTS_MAX: usize = 256 * 1024;
+
+impl StepOutcome {
+    /// The outcome, held to what a log takes. A step with larger outputs failed; what it changed is
+    /// on record.
+    #[must_use]
+    pub fn within_limits(self) -> Self {
+        match self {
+            Self::Done { outputs, record } => {
+                let size = serde_json::to_string(&outputs).map_or(0, |text| text.len());
+                if size <= OUTPUTS_MAX {
+                    return Self::Done { outputs, record };
+                }
+                let message = format!(
+                    "its outputs have {size} bytes, at most {OUTPUTS_MAX} are kept: give out less"
+                );
+                Self::Failed { message, retry: false, retry_after: None, record }
+            }
+            Self::Failed { .. } | Self::Uncertain { .. } | Self::Interrupted { .. } => self,
+        }
+    }
 }
 
 impl Record {

@@ -7,7 +7,7 @@ use insta::assert_snapshot;
 use jiff::SignedDuration;
 use proptest::prelude::*;
 use reconciler_domain::duration;
-use reconciler_domain::promotion::{Entry, Phase, State};
+use reconciler_domain::promotion::{Entry, Phase, Promotion, State};
 
 use crate::kit::script::line_of;
 use crate::kit::world::start;
@@ -203,6 +203,47 @@ fn a_log_read_back_folds_to_the_same() {
             assert_eq!(format!("{state:?}"), format!("{:?}", saga.state));
         }
     }
+}
+
+/// Logs as version 0.1.0 wrote them. They are never written anew: what a log says is said for ever.
+const LOGS_0_1: &str = include_str!("../golden/logs_0_1.json");
+
+#[test]
+fn logs_of_before_are_read_as_they_were_meant() {
+    #[derive(serde::Deserialize)]
+    struct Saga {
+        promotion: Promotion,
+        log: Vec<Entry>,
+    }
+    let sagas: Vec<Saga> = serde_json::from_str(LOGS_0_1).expect("old logs read");
+    let told: Vec<String> = sagas
+        .iter()
+        .map(|saga| {
+            let state = State::fold(&saga.log).expect("old logs fold");
+            let (_, finish) = state.finish.as_ref().expect("it is over");
+            let (id, ending) = (&saga.promotion.id, finish.ending.label());
+            format!("{id} {ending}: {} steps, {}", state.records().len(), finish.message)
+        })
+        .collect();
+    assert_snapshot!(told.join("\n"), @r"
+    dev.1 succeeded: 9 steps, every step is done and every check passed
+    prod.1 succeeded: 4 steps, every step is done and every check passed
+    dev.2 succeeded: 9 steps, every step is done and every check passed
+    prod.2 succeeded: 4 steps, every step is done and every check passed
+    dev.1 succeeded: 9 steps, every step is done and every check passed
+    dev.2 rolled_back: 7 steps, undone: step push failed: push was told to fail
+    dev.1 rolled_back: 7 steps, undone: step call failed: call was told to fail
+    dev.2 succeeded: 8 steps, every step is done and every check passed
+    dev.3 rolled_back: 7 steps, undone: step call failed: call was told to fail
+    dev.1 succeeded: 4 steps, every step is done and every check passed
+    dev.2 rolled_back: 4 steps, undone: verification errors/rate failed: too many errors
+    dev.1 succeeded: 4 steps, every step is done and every check passed
+    dev.2 superseded: 0 steps, its freight is in the stage already: promotion dev.1 brought it
+    dev.3 succeeded: 4 steps, every step is done and every check passed
+    dev.4 succeeded: 4 steps, every step is done and every check passed
+    dev.5 succeeded: 4 steps, every step is done and every check passed
+    dev.1 stuck: 4 steps, the undo of step push failed: undo-push was told to fail
+    ");
 }
 
 #[test]

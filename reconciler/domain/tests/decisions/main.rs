@@ -5,6 +5,7 @@ mod kit;
 mod choosing;
 mod combination;
 mod committing;
+mod controlling;
 mod definitions;
 mod gating;
 mod log;

@@ -45,6 +45,7 @@ pub(super) struct Remote {
     pub(super) repo: RepoUrl,
     pub(super) mirror: String,
     credentials: Credentials,
+    cancel: CancellationToken,
 }
 
 /// How a push of one ref ended.
@@ -104,12 +105,13 @@ impl Remote {
         scope: &str,
         repo: &RepoUrl,
         credentials: Credentials,
+        cancel: CancellationToken,
     ) -> Result<Self, GitError> {
         if let Location::Local(path) = repo.location() {
             check_local(engine, repo, path)?;
         }
         let mirror = Mirrors::name(scope, repo);
-        Ok(Self { engine: Arc::clone(engine), repo: repo.clone(), mirror, credentials })
+        Ok(Self { engine: Arc::clone(engine), repo: repo.clone(), mirror, credentials, cancel })
     }
 
     /// The branch's tip as the server has it now.
@@ -118,7 +120,7 @@ impl Remote {
         let Location::Http(base) = self.repo.location() else {
             return self.wired(false, move |job, wire| list_one(job, wire, &reference)).await;
         };
-        let cancel = self.engine.config.shutdown.clone();
+        let cancel = self.cancel.clone();
         let link = self.http_link(base, cancel)?;
         let key = self.repo.key();
         let known = self.engine.speaks_version2(&key);
@@ -256,7 +258,7 @@ impl Remote {
     {
         let pool = Arc::clone(&self.engine.pool);
         let permit = pool.acquire_owned().await.expect("the pool is never closed");
-        let cancel = self.engine.config.shutdown.child_token();
+        let cancel = self.cancel.child_token();
         let _cancel_when_dropped = cancel.clone().drop_guard();
         let prepared = prepare(cancel.clone())?;
         let remote = self.clone();

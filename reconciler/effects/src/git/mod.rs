@@ -44,6 +44,8 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
+use tokio_util::sync::CancellationToken;
+
 pub use commit::{CommitOutcome, CommitRequest, FileEdit, NewCommit, Signature, Source, Trailer};
 pub use config::{Caps, GitConfig, HostKeys, SshConfig, Timeouts};
 pub use credentials::{Anonymous, CredentialSource, Credentials, Secret};
@@ -63,6 +65,7 @@ pub struct Git {
     engine: Arc<Engine>,
     scope: Arc<str>,
     credentials: Arc<dyn CredentialSource>,
+    cancel: CancellationToken,
 }
 
 impl Git {
@@ -73,14 +76,22 @@ impl Git {
     /// [`GitError::Setup`] or [`GitError::Io`].
     pub fn open(config: GitConfig) -> Result<Self, GitError> {
         let credentials = Arc::clone(&config.credentials);
-        Ok(Self { engine: Arc::new(Engine::new(config)?), scope: "".into(), credentials })
+        let cancel = config.shutdown.clone();
+        Ok(Self { engine: Arc::new(Engine::new(config)?), scope: "".into(), credentials, cancel })
     }
 
     /// The same threads and connections with other credentials and mirrors of its own: what one
     /// scope (a project, say) fetched, another cannot read.
     #[must_use]
     pub fn scoped(&self, scope: &str, credentials: Arc<dyn CredentialSource>) -> Self {
-        Self { engine: Arc::clone(&self.engine), scope: scope.into(), credentials }
+        let (engine, cancel) = (Arc::clone(&self.engine), self.cancel.clone());
+        Self { engine, scope: scope.into(), credentials, cancel }
+    }
+
+    /// The same with another end: what is under way when `cancel` is cancelled fails.
+    #[must_use]
+    pub fn until(&self, cancel: CancellationToken) -> Self {
+        Self { cancel, ..self.clone() }
     }
 
     /// The commit that `branch` is at, asked from the server; `None` if there is no such branch.
@@ -226,7 +237,8 @@ impl Git {
     async fn remote(&self, repo: &RepoUrl) -> Result<Remote, GitError> {
         let asked = self.credentials.credentials(repo).await;
         let missing = |why| GitError::CredentialsMissing { repo: repo.clone(), why };
-        Remote::new(&self.engine, &self.scope, repo, asked.map_err(missing)?)
+        let credentials = asked.map_err(missing)?;
+        Remote::new(&self.engine, &self.scope, repo, credentials, self.cancel.clone())
     }
 }
 

@@ -77,7 +77,7 @@ pub(super) async fn look(
     let reader = effects.registries().reader(&repo, source.insecure).map_err(Failure::new)?;
     let platform = source.platform.as_deref().map(str::parse).transpose();
     let platform: Option<Platform> = platform.map_err(|error| failure(&error))?;
-    let cancel = effects.shutdown();
+    let cancel = effects.cancel();
     let tags = reader.tags(&repo, cancel).await.map_err(|error| failure(&error))?;
     let wanted = wanted(source, &tags)?;
     let known = known_tags(source, known);

@@ -13,6 +13,7 @@ use reconciler_domain::infra::Action;
 use reconciler_domain::step::{Applied, ApplyCall, PlanRecord, Record};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tokio_util::sync::CancellationToken;
 
 use super::workspace::Workspace;
 use super::{Done, Halt, RunContext, infra, vault};
@@ -33,6 +34,7 @@ pub(super) async fn apply(
     cx: &RunContext,
     workspace: &Workspace<'_>,
     call: &ApplyCall,
+    interrupt: &CancellationToken,
 ) -> Result<Done, Halt> {
     if !call.plan.summary.has_changes {
         return Ok(applied(Vec::new()));
@@ -49,9 +51,15 @@ pub(super) async fn apply(
     };
     if !begun {
         run = run.next_free()?;
-        start(effects, cx, workspace, call, &run).await?;
+        if interrupt.is_cancelled() {
+            return Err(Halt::Interrupted);
+        }
+        match start(effects, cx, workspace, call, &run).await {
+            Err(_) if interrupt.is_cancelled() => return Err(Halt::Interrupted),
+            started => started?,
+        }
     }
-    wait(effects, cx, call, &run).await?;
+    wait(effects, cx, call, &run, interrupt).await?;
     conclude(call, &run)
 }
 
@@ -156,15 +164,31 @@ async fn start(
     module.start_apply(&spec).await.map(drop).map_err(|error| infra::halt(&error))
 }
 
-/// Waits for the end; past the deadline asks for it twice, and never forces it.
-async fn wait(effects: &Effects, cx: &RunContext, call: &ApplyCall, run: &Run) -> Result<(), Halt> {
+/// Waits for the end; past the deadline, or when the call is broken off, asks for it twice, and never
+/// forces it.
+async fn wait(
+    effects: &Effects,
+    cx: &RunContext,
+    call: &ApplyCall,
+    run: &Run,
+    interrupt: &CancellationToken,
+) -> Result<(), Halt> {
     let timeout = call.plan.call.timeout;
     let elapsed = run.began().map_or(Duration::ZERO, |began| {
         Duration::try_from(cx.now.duration_since(began.at)).unwrap_or_default()
     });
     let dir = run.dir();
+    let mut asked = false;
     for patience in [timeout.saturating_sub(elapsed), GRACE, GRACE] {
-        match run::wait(&dir, Some(patience), effects.shutdown()).await {
+        let waited = tokio::select! {
+            biased;
+            waited = run::wait(&dir, Some(patience), effects.shutdown()) => waited,
+            () = interrupt.cancelled(), if !asked => {
+                Err(RunError::DeadlineExceeded { run_dir: dir.clone(), deadline: patience })
+            }
+        };
+        asked = true;
+        match waited {
             Ok(_) => return Ok(()),
             Err(RunError::DeadlineExceeded { .. }) => {
                 run::interrupt(&dir).await.map_err(|error| Halt::of(&error, true))?;
@@ -192,6 +216,7 @@ fn conclude(call: &ApplyCall, run: &Run) -> Result<Done, Halt> {
                       and nothing was changed; promote again"
                 .to_owned(),
             retry: false,
+            retry_after: None,
             record: Box::new(Record::None),
         }),
         Err(ApplyError::Failed { ended, log, stderr }) => {
@@ -199,7 +224,7 @@ fn conclude(call: &ApplyCall, run: &Run) -> Result<Done, Halt> {
             let kept = keep_errored_state(run);
             let error = ApplyError::Failed { ended, log, stderr };
             let message = format!("{}{kept}", crate::explain(&error));
-            Err(Halt::Failed { message, retry: false, record })
+            Err(Halt::Failed { message, retry: false, retry_after: None, record })
         }
         Err(ApplyError::Dead { log }) => Err(cut_off(&log, run)),
         Err(error @ (ApplyError::NotEnded | ApplyError::Run(_))) => Err(Halt::of(&error, true)),
@@ -260,7 +285,7 @@ async fn untouched(
     let dir = workspace.take().await?;
     let module = infra::module(effects, cx, workspace, &dir, &call.plan.call).await?;
     infra::init(effects, &module).await?;
-    let state = module.state(effects.shutdown()).await.map_err(|error| infra::halt(&error))?;
+    let state = module.state(effects.cancel()).await.map_err(|error| infra::halt(&error))?;
     let state = state.map(|state| (state.lineage, state.serial));
     if state == call.plan.state { Ok(()) } else { Err(cut_off(&log, run)) }
 }

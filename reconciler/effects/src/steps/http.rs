@@ -1,24 +1,34 @@
 //! Sending a request whose answer is judged.
 
+use std::time::Duration;
+
 use http::Method;
+use jiff::Timestamp;
 use reconciler_domain::expression::Expression;
 use reconciler_domain::step::{HttpCall, Record};
 use serde_json::{Map, Value};
 use url::Url;
 
-use super::{Done, Halt};
+use super::{Done, Halt, RunContext};
 use crate::Effects;
 use crate::answer;
 use crate::http::{Request, Response};
 
-pub(super) async fn send(effects: &Effects, call: &HttpCall) -> Result<Done, Halt> {
+/// A longer pause is not waited for.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
+
+pub(super) async fn send(
+    effects: &Effects,
+    cx: &RunContext,
+    call: &HttpCall,
+) -> Result<Done, Halt> {
     let success = expression("success", &call.success)?;
     let mut outputs = Vec::new();
     for (name, text) in &call.outputs {
         outputs.push((name, expression(&format!("outputs.{name}"), text)?));
     }
     let request = request(call)?;
-    let response = match effects.http().send(request, effects.shutdown()).await {
+    let response = match effects.http().send(request, effects.cancel()).await {
         Ok(response) => response,
         Err(error) if error.may_have_been_sent() && call.at_most_once => {
             return Err(Halt::Uncertain {
@@ -33,7 +43,7 @@ pub(super) async fn send(effects: &Effects, call: &HttpCall) -> Result<Done, Hal
         }
         Err(error) => return Err(Halt::of(&error, error.is_retryable())),
     };
-    judge(call, &success, &outputs, &response)
+    judge(call, &success, &outputs, &response, cx.now)
 }
 
 fn judge(
@@ -41,15 +51,20 @@ fn judge(
     success: &Expression,
     outputs: &[(&String, Expression)],
     response: &Response,
+    now: Timestamp,
 ) -> Result<Done, Halt> {
     let all = outputs.iter().map(|(_, expression)| expression).chain([success]);
     let scope = answer::scope(response, all);
     let target = format!("{} {}", call.method, shown(&call.url));
     let said = format!("{target} answered {}", answer::excerpt(response));
     if !success.holds(&scope).map_err(|error| Halt::never(format_args!("{said}; {error}")))? {
-        let again = response.status >= 500 && !call.at_most_once;
+        let passing = response.status >= 500 || response.status == 429;
         let message = format!("{said}, which `success` ({success}) does not accept");
-        return Err(if again { Halt::later(message) } else { Halt::never(message) });
+        return Err(if passing && !call.at_most_once {
+            Halt::later_after(message, retry_after(response, now))
+        } else {
+            Halt::never(message)
+        });
     }
     let mut values = Map::new();
     for (name, expression) in outputs {
@@ -59,6 +74,17 @@ fn judge(
         values.insert((*name).clone(), value);
     }
     Ok(Done { outputs: values, record: Record::None })
+}
+
+/// The pause that the receiver asks for: seconds, or a date (RFC 9110, section 10.2.3).
+fn retry_after(response: &Response, now: Timestamp) -> Option<Duration> {
+    let text = response.headers.get("retry-after")?.trim();
+    if let Ok(seconds) = text.parse::<u64>() {
+        return Some(Duration::from_secs(seconds.min(RETRY_AFTER_MAX.as_secs())));
+    }
+    let date = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
+    let pause = Duration::try_from(date.duration_since(now)).ok()?;
+    Some(pause.min(RETRY_AFTER_MAX))
 }
 
 fn request(call: &HttpCall) -> Result<Request, Halt> {

@@ -32,7 +32,7 @@ pub(super) async fn plan(
         var_files: var_files(&dir, call)?,
         ..PlanOptions::new(vault::draft(effects, cx, step)?)
     };
-    let made = module.plan(&options, effects.shutdown()).await.map_err(|error| halt(&error))?;
+    let made = module.plan(&options, effects.cancel()).await.map_err(|error| halt(&error))?;
     let file = vault::store(effects, cx, step, &made, &module.dir).await?;
     let read = infra::Plan::parse(made.json.as_bytes());
     let read = read.map_err(|error| Halt::never(format_args!("plan of {}: {error}", call.dir)))?;
@@ -90,7 +90,7 @@ pub(super) async fn output(
     let dir = workspace.take().await?;
     let module = module(effects, cx, workspace, &dir, call).await?;
     init(effects, &module).await?;
-    let values = module.output(effects.shutdown()).await.map_err(|error| halt(&error))?;
+    let values = module.output(effects.cancel()).await.map_err(|error| halt(&error))?;
     let open = values.into_iter().filter(|(_, output)| !output.sensitive);
     let outputs: Map<String, Value> = open.map(|(name, output)| (name, output.value)).collect();
     Ok(Done { outputs, record: Record::None })
@@ -143,7 +143,7 @@ fn scratch_name(call: &PlanCall) -> Result<String, Halt> {
 
 /// Prepares a module. What fails here is mostly the way to a registry, so it may pass.
 pub(super) async fn init(effects: &Effects, module: &Module) -> Result<(), Halt> {
-    match module.init(effects.shutdown()).await {
+    match module.init(effects.cancel()).await {
         Ok(_) => Ok(()),
         Err(error @ InfraError::Failed { .. }) => Err(Halt::of(&error, true)),
         Err(error) => Err(halt(&error)),

@@ -23,10 +23,13 @@ mod vault;
 mod workspace;
 mod yaml;
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use reconciler_domain::id::{ProjectName, PromotionId, StageName, StepName};
 use reconciler_domain::step::{Call, Record, StepOutcome};
 use serde_json::{Map, Value};
+use tokio_util::sync::CancellationToken;
 
 use workspace::{Change, Workspace};
 
@@ -57,11 +60,21 @@ pub enum WorkdirKind {
     Undo,
 }
 
-/// The process is stopping: nothing is known about the call, and nothing may be recorded. The next
-/// process finds the intent without an outcome and calls again.
+/// How long a call gets to end by itself once it is broken off; after that it is dropped, which ends
+/// its processes and connections at once.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Why nothing is known about a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the process is stopping; the call is resumed by the next one")]
-pub struct Stopping;
+pub enum Halted {
+    /// The process is stopping: nothing may be recorded. The next process finds the intent without
+    /// an outcome and calls again.
+    #[error("the process is stopping; the call is resumed by the next one")]
+    Stopping,
+    /// It was broken off as it was asked for.
+    #[error("the call was broken off")]
+    Interrupted,
+}
 
 impl WorkdirKind {
     fn name(self) -> &'static str {
@@ -79,21 +92,45 @@ pub(crate) async fn run(
     step: &StepName,
     call: &Call,
     rebuild: &[(StepName, Call)],
-) -> Result<StepOutcome, Stopping> {
+    interrupt: &CancellationToken,
+) -> Result<StepOutcome, Halted> {
     let stopped = || effects.shutdown().is_cancelled();
     if stopped() {
-        return Err(Stopping);
+        return Err(Halted::Stopping);
     }
-    let outcome = match carry_out(effects, cx, step, call, rebuild).await {
-        Ok(done) => StepOutcome::Done { outputs: done.outputs, record: done.record },
-        // What stopping broke off says nothing about the call.
-        Err(_) if stopped() => return Err(Stopping),
-        Err(Halt::Failed { message, retry, record }) => {
-            StepOutcome::Failed { message, retry, record: *record }
-        }
-        Err(Halt::Uncertain { message }) => StepOutcome::Uncertain { message },
+    let cancel = effects.shutdown().child_token();
+    let effects = effects.until(cancel.clone());
+    let work = carry_out(&effects, cx, step, call, rebuild, interrupt);
+    tokio::pin!(work);
+    let mut ended = tokio::select! {
+        biased;
+        ended = &mut work => Some(ended),
+        () = interrupt.cancelled() => None,
     };
-    Ok(outcome)
+    if ended.is_none() {
+        cancel.cancel();
+        ended = match call {
+            // Its tool is asked to end, and its own end is what counts.
+            Call::TfApply(_) => Some(work.await),
+            _ => tokio::time::timeout(PATIENCE, work).await.ok(),
+        };
+    }
+    let outcome = match ended {
+        Some(Ok(done)) => StepOutcome::Done { outputs: done.outputs, record: done.record },
+        // What stopping broke off says nothing about the call.
+        Some(Err(_)) | None if stopped() => return Err(Halted::Stopping),
+        None | Some(Err(Halt::Interrupted)) => return Err(Halted::Interrupted),
+        Some(Err(Halt::Uncertain { message })) => StepOutcome::Uncertain { message },
+        Some(Err(Halt::Failed { .. }))
+            if interrupt.is_cancelled() && !matches!(call, Call::TfApply(_)) =>
+        {
+            return Err(Halted::Interrupted);
+        }
+        Some(Err(Halt::Failed { message, retry, retry_after, record })) => {
+            StepOutcome::Failed { message, retry, retry_after, record: *record }
+        }
+    };
+    Ok(outcome.within_limits())
 }
 
 async fn carry_out(
@@ -102,6 +139,7 @@ async fn carry_out(
     step: &StepName,
     call: &Call,
     rebuild: &[(StepName, Call)],
+    interrupt: &CancellationToken,
 ) -> Result<Done, Halt> {
     let workspace = Workspace::open(effects, cx, rebuild);
     match call {
@@ -111,9 +149,9 @@ async fn carry_out(
         Call::GitPush(push) => git::push(effects, cx, &workspace, push).await,
         Call::GitRevert(revert) => git::revert(effects, cx, revert).await,
         Call::TfPlan(plan) => infra::plan(effects, cx, &workspace, step, plan).await,
-        Call::TfApply(apply) => apply::apply(effects, cx, &workspace, apply).await,
+        Call::TfApply(apply) => apply::apply(effects, cx, &workspace, apply, interrupt).await,
         Call::TfOutput(output) => infra::output(effects, cx, &workspace, &output.plan).await,
-        Call::Http(http) => http::send(effects, http).await,
+        Call::Http(http) => http::send(effects, cx, http).await,
     }
 }
 
@@ -127,9 +165,11 @@ struct Done {
 #[derive(Debug)]
 enum Halt {
     /// It failed, and what it changed outside is in the record.
-    Failed { message: String, retry: bool, record: Box<Record> },
+    Failed { message: String, retry: bool, retry_after: Option<Duration>, record: Box<Record> },
     /// Nobody can know without looking.
     Uncertain { message: String },
+    /// It was broken off before anything happened.
+    Interrupted,
 }
 
 impl Done {
@@ -142,15 +182,24 @@ impl Done {
 impl Halt {
     /// A person has to change something first.
     fn never(message: impl std::fmt::Display) -> Self {
-        Self::Failed { message: message.to_string(), retry: false, record: Box::new(Record::None) }
+        Self::failed(message.to_string(), false)
     }
 
     /// The same call may succeed later.
     fn later(message: impl std::fmt::Display) -> Self {
-        Self::Failed { message: message.to_string(), retry: true, record: Box::new(Record::None) }
+        Self::failed(message.to_string(), true)
+    }
+
+    /// The same call may succeed later, and the other side says when at the earliest.
+    fn later_after(message: String, retry_after: Option<Duration>) -> Self {
+        Self::Failed { message, retry: true, retry_after, record: Box::new(Record::None) }
     }
 
     fn of(error: &(dyn std::error::Error + 'static), retry: bool) -> Self {
-        Self::Failed { message: crate::explain(error), retry, record: Box::new(Record::None) }
+        Self::failed(crate::explain(error), retry)
+    }
+
+    fn failed(message: String, retry: bool) -> Self {
+        Self::Failed { message, retry, retry_after: None, record: Box::new(Record::None) }
     }
 }

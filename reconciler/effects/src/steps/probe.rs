@@ -28,6 +28,7 @@ pub(crate) async fn probe(
         match found {
             Ok(message) => moved.extend(message),
             Err(Halt::Failed { message, .. } | Halt::Uncertain { message }) => return Err(message),
+            Err(Halt::Interrupted) => return Err("it was broken off".to_owned()),
         }
     }
     Ok(moved)
@@ -68,7 +69,7 @@ async fn state_moved(
         workspace.unmark().await?;
         infra::init(effects, &module).await?;
     }
-    let state = module.state(effects.shutdown()).await.map_err(|error| infra::halt(&error))?;
+    let state = module.state(effects.cancel()).await.map_err(|error| infra::halt(&error))?;
     let state = state.map(|StateId { lineage, serial }| (lineage, serial));
     if state == plan.state {
         return Ok(None);

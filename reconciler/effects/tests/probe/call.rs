@@ -8,6 +8,7 @@ use reconciler_domain::step::{Call, StepOutcome};
 use reconciler_effects::http::EgressPolicy;
 use reconciler_effects::{Effects, EffectsConfig, RunContext, WorkdirKind};
 use serde::Deserialize;
+use tokio_util::sync::CancellationToken;
 
 /// What to carry out.
 #[derive(Deserialize)]
@@ -39,7 +40,10 @@ pub(crate) fn run(order: &str) -> Option<()> {
             workdir: if order.undo { WorkdirKind::Undo } else { WorkdirKind::Main },
             now: order.now,
         };
-        let outcome = effects.ok()?.run(&cx, &order.step, &order.call, &order.rebuild).await;
+        let outcome = effects
+            .ok()?
+            .run(&cx, &order.step, &order.call, &order.rebuild, &CancellationToken::new())
+            .await;
         matches!(outcome, Ok(StepOutcome::Done { .. })).then_some(())
     })
 }

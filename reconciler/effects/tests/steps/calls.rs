@@ -11,7 +11,7 @@ use reconciler_domain::step::{
     Applied, ApplyCall, Call, HttpCall, OutputCall, PlanCall, PlanRecord, PlannedOutput, PushCall,
     Record, RevertCall, StepOutcome, UpdateCall,
 };
-use reconciler_effects::{RunContext, Stopping, WorkdirKind};
+use reconciler_effects::{Halted, RunContext, WorkdirKind};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
@@ -20,7 +20,7 @@ use crate::world::{REPO, Task, World, cx, done, git, name, now, update_call};
 
 fn failed(outcome: StepOutcome) -> (String, bool, Record) {
     match outcome {
-        StepOutcome::Failed { message, retry, record } => (message, retry, record),
+        StepOutcome::Failed { message, retry, record, .. } => (message, retry, record),
         other => panic!("{other:?}"),
     }
 }
@@ -283,7 +283,11 @@ async fn an_apply_past_its_time_is_asked_to_end() {
     child.kill().unwrap();
     child.wait().unwrap();
     let late = RunContext { now: now() + plan.call.timeout, ..cx(task.workdir) };
-    let outcome = world.open().run(&late, &name(&task.step), &task.call, &[]).await.unwrap();
+    let outcome = world
+        .open()
+        .run(&late, &name(&task.step), &task.call, &[], &CancellationToken::new())
+        .await
+        .unwrap();
     let (message, retry, record) = failed(outcome);
     assert!(!retry, "{message}");
     assert_eq!(created(record), ["terraform_data.quick", "terraform_data.slow"]);
@@ -403,8 +407,65 @@ async fn stopping_says_nothing_about_a_call() {
     let shutdown = CancellationToken::new();
     let effects = world.open_with(shutdown.clone());
     shutdown.cancel();
-    let outcome = effects.run(&cx(task.workdir), &name(&task.step), &task.call, &[]).await;
-    assert_eq!(outcome, Err(Stopping));
+    let never = CancellationToken::new();
+    let (cx, step) = (cx(task.workdir), name(&task.step));
+    let outcome = effects.run(&cx, &step, &task.call, &[], &never).await;
+    assert_eq!(outcome, Err(Halted::Stopping));
+}
+
+#[tokio::test]
+async fn what_never_ends_is_broken_off() {
+    let world = World::new().await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let silent = format!("http://{}/", listener.local_addr().unwrap());
+    let order = CancellationToken::new();
+    let ended = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut request = Vec::new();
+        tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut request).await.map(drop)
+    });
+    let once = world.task("call", Call::Http(HttpCall { at_most_once: false, ..http(&silent) }));
+    let after_a_while = async {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        order.cancel();
+    };
+    let (broken, ()) = tokio::join!(world.run_until(&once, &order), after_a_while);
+    assert_eq!(broken, Err(Halted::Interrupted));
+    // The connection is gone, whichever way the receiver hears of it.
+    drop(ended.await.unwrap());
+}
+
+#[tokio::test]
+async fn an_apply_that_is_broken_off_ends_as_its_tool_does() {
+    let mut world = World::new().await;
+    let plan = planned(&mut world).await;
+    let task = apply(&world, &plan);
+    let order = CancellationToken::new();
+    let at_work = async {
+        while !world.path("effects").exists() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        order.cancel();
+    };
+    let (ended, ()) = tokio::join!(world.run_until(&task, &order), at_work);
+    let (message, retry, record) = failed(ended.unwrap());
+    assert!(!retry, "{message}");
+    let Record::Applied(applied) = record else { panic!("it had begun") };
+    assert_eq!(applied.created, ["terraform_data.quick", "terraform_data.slow"], "{message}");
+    // It is not begun again: its end is on record.
+    let (again, _, _) = failed(world.run(&task).await);
+    assert_eq!(again, message);
+}
+
+#[tokio::test]
+async fn a_receiver_that_wants_a_pause_gets_it() {
+    let world = World::new().await;
+    let busy = || async { (StatusCode::TOO_MANY_REQUESTS, [("retry-after", "90")], "later") };
+    let url = scripted(Router::new().fallback(busy)).await;
+    let call = HttpCall { at_most_once: false, ..http(url.as_str()) };
+    let outcome = world.run(&world.task("notify", Call::Http(call))).await;
+    let StepOutcome::Failed { retry, retry_after, .. } = outcome else { panic!("{outcome:?}") };
+    assert_eq!((retry, retry_after), (true, Some(Duration::from_secs(90))));
 }
 
 #[tokio::test]

@@ -10,9 +10,10 @@ use reconciler_domain::step::{
     ApplyCall, Call, HttpCall, OutputCall, PlanCall, PlanRecord, Record, RevertCall, StepKind,
     StepOutcome,
 };
-use reconciler_effects::WorkdirKind;
+use reconciler_effects::{Halted, WorkdirKind};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 use crate::world::{Task, World, done, now, update_call};
 
@@ -48,6 +49,9 @@ async fn every_call_has_its_effect_once() {
             let after = [0, 30, 200].map(|ms| Kill::After(Duration::from_millis(ms)));
             for kill in after.into_iter().chain([Kill::AfterEffect]) {
                 interrupt(subject, kill).await;
+            }
+            for pause in [0, 30] {
+                break_off(subject, Duration::from_millis(pause)).await;
             }
         });
     }
@@ -86,6 +90,26 @@ async fn interrupt(subject: Subject, kill: Kill) {
     assert_eq!(world.happened() - before, effects_of(subject), "{subject:?} killed {kill:?}");
     assert_eq!(comparable(world.run(&task).await), outcome, "{subject:?} killed {kill:?}");
     assert_eq!(world.happened() - before, effects_of(subject), "{subject:?} killed {kill:?}");
+}
+
+/// Broken off on order, and carried out after all. An apply that began ends as its tool ends it, and
+/// is never begun again.
+async fn break_off(subject: Subject, pause: Duration) {
+    let (world, task) = prepared(subject).await;
+    let before = world.happened();
+    let order = CancellationToken::new();
+    let (broken, ()) = tokio::join!(world.run_until(&task, &order), async {
+        tokio::time::sleep(pause).await;
+        order.cancel();
+    });
+    match (&task.call, &broken) {
+        (_, Ok(StepOutcome::Done { .. }) | Err(Halted::Interrupted)) => {}
+        (Call::TfApply(_), Ok(StepOutcome::Failed { .. })) => return,
+        (_, other) => panic!("{subject:?} broken off after {pause:?}: {other:?}"),
+    }
+    world.go();
+    done(world.run(&task).await);
+    assert_eq!(world.happened() - before, effects_of(subject), "{subject:?} after {pause:?}");
 }
 
 async fn wait_for(world: &World, child: &mut Child, before: usize, kill: Kill) {

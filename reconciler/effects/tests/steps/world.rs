@@ -17,7 +17,7 @@ use reconciler_domain::step::{
 };
 use reconciler_effects::http::EgressPolicy;
 use reconciler_effects::infra::shim::Shim;
-use reconciler_effects::{Effects, EffectsConfig, RunContext, WorkdirKind};
+use reconciler_effects::{Effects, EffectsConfig, Halted, RunContext, WorkdirKind};
 use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -138,8 +138,17 @@ impl World {
     }
 
     pub(crate) async fn run(&self, task: &Task) -> StepOutcome {
+        self.run_until(task, &CancellationToken::new()).await.unwrap()
+    }
+
+    /// The same, until it is broken off.
+    pub(crate) async fn run_until(
+        &self,
+        task: &Task,
+        interrupt: &CancellationToken,
+    ) -> Result<StepOutcome, Halted> {
         let Task { workdir, step, call, rebuild } = task;
-        self.open().run(&cx(*workdir), &name(step), call, &named(rebuild)).await.unwrap()
+        self.open().run(&cx(*workdir), &name(step), call, &named(rebuild), interrupt).await
     }
 
     /// Runs a step that others need, and remembers it for rebuilding.

@@ -66,9 +66,12 @@ fn event(happening: Happening, freight: &Freight) -> Event {
     match happening {
         Happening::PrepareStarted => prepare_started(stage(&dev(), &[]), freight),
         Happening::Prepared => prepared(freight),
-        Happening::PrepareFailed => {
-            Event::PrepareFailed { step: None, message: "no".to_owned(), retry: true }
-        }
+        Happening::PrepareFailed => Event::PrepareFailed {
+            step: None,
+            message: "no".to_owned(),
+            retry: true,
+            retry_after: None,
+        },
         Happening::Approved => Event::Approved(Approval {
             by: "bob".to_owned(),
             groups: [].into(),

@@ -99,7 +99,7 @@ pub(crate) fn stage(name: &StageName, from: &[StageName]) -> Stage {
         from: from.to_vec(),
         matching: Matching::Any,
     };
-    let step = Step { name: "call".parse().unwrap(), uses: StepKind::Http, config: json!({}) };
+    let step = Step::new("call".parse().unwrap(), StepKind::Http, json!({}));
     Stage {
         name: name.clone(),
         labels: BTreeMap::new(),

@@ -10,9 +10,10 @@ use provider_protocol::cty::{Path, Type, Value};
 use provider_protocol::provider::{Field, Reader, duplicates};
 use provider_protocol::schema::Attribute;
 use reconciler_api::v1::Step;
-use reconciler_domain::expression::{Function, Names, Shape};
+use reconciler_domain::expression::{Expression, ExpressionError, Function, Names, Shape};
 use reconciler_domain::id::StepName;
-use reconciler_domain::step::{StepKind, check_config};
+use reconciler_domain::scope::each_shape;
+use reconciler_domain::step::{Control, StepKind, check_step as judge, split_control};
 use reconciler_domain::template::check_json;
 use serde_json::Value as Json;
 
@@ -49,14 +50,27 @@ fn same_step(left: &Value, right: &Value) -> bool {
     text(left, "name") == text(right, "name")
         && text(left, "uses") == text(right, "uses")
         && (text(left, "config") == text(right, "config")
-            || (json(left).is_some() && json(left) == json(right)))
+            || (json(left).is_some() && json(left).map(meant) == json(right).map(meant)))
+}
+
+/// A config as it is meant: a control with what it leaves unsaid.
+fn meant(config: Json) -> (Json, Option<Control>) {
+    let (arguments, control) = split_control(&config);
+    match control.as_ref().map(Control::read) {
+        None => (arguments, Some(Control::default())),
+        Some(Ok(control)) => (arguments, Some(control)),
+        Some(Err(_)) => (config, None),
+    }
 }
 
 pub(super) fn spec(step: &Reader<'_>) -> Step {
+    let config: Json = serde_json::from_str(&step.required("config")).unwrap_or_default();
+    let (config, control) = split_control(&config);
     Step {
         name: step.required("name"),
         uses: step.required("uses"),
-        config: serde_json::from_str(&step.required("config")).unwrap_or_default(),
+        config,
+        control: control.and_then(|control| serde_json::from_value(control).ok()),
     }
 }
 
@@ -68,9 +82,18 @@ pub(super) fn value(steps: &[Step]) -> Value {
         Value::object([
             ("name", Value::from(&step.name)),
             ("uses", step.uses.as_str().into()),
-            ("config", step.config.to_string().into()),
+            ("config", config(step).to_string().into()),
         ])
     }))
+}
+
+/// The arguments with the control among them.
+fn config(step: &Step) -> Json {
+    let mut config = step.config.clone();
+    if let (Some(arguments), Some(control)) = (config.as_object_mut(), &step.control) {
+        arguments.insert("control".to_owned(), serde_json::json!(control));
+    }
+    config
 }
 
 /// The steps that were read, each in the text of the step of the same name before.
@@ -97,7 +120,8 @@ pub(super) fn validate(config: &Reader<'_>, diags: &mut Diagnostics) {
         if let Some((kind, arguments)) = &checked {
             before.check(config, *kind, arguments, step.path(), diags);
         }
-        before.add(step, checked.map(|(kind, _)| kind));
+        let (kind, arguments) = checked.unzip();
+        before.add(step, kind, arguments.as_ref());
     }
 }
 
@@ -112,7 +136,7 @@ fn check_step(step: &Reader<'_>, diags: &mut Diagnostics) -> Option<(StepKind, J
     let kind = kind(step, diags);
     let arguments = arguments(step, diags);
     let (kind, arguments) = (kind?, arguments?);
-    let problems = check_config(kind, &arguments);
+    let problems = judge(kind, &arguments);
     for problem in &problems {
         let text = sentence(&problem.message);
         let text = if problem.path.is_empty() { text } else { format!("{}: {text}", problem.path) };
@@ -158,15 +182,17 @@ struct Before {
 }
 
 impl Before {
-    fn add(&mut self, step: &Reader<'_>, kind: Option<StepKind>) {
+    fn add(&mut self, step: &Reader<'_>, kind: Option<StepKind>, arguments: Option<&Json>) {
         let Field::Known(name) = step.string("name") else {
             self.open = true;
             return;
         };
         let any = || Shape::open::<String>([]);
-        let outputs = kind.and_then(StepKind::outputs);
-        let outputs = outputs
-            .map_or_else(any, |names| Shape::object(names.iter().map(|name| (*name, Shape::Any))));
+        let repeated = arguments.is_none_or(|arguments| each(arguments).is_some());
+        let outputs = match kind {
+            Some(kind) if !repeated => kind.output_shape(),
+            Some(_) | None => any(),
+        };
         self.outputs.insert(name.to_owned(), outputs);
         if kind.is_none_or(|kind| kind == StepKind::TfPlan) {
             self.plans.push(name.to_owned());
@@ -181,10 +207,22 @@ impl Before {
         path: &Path,
         diags: &mut Diagnostics,
     ) {
-        for found in check_json(arguments, &self.names(config)).err().unwrap_or_default() {
-            let place = found.path.trim_start_matches('/').replace('/', ".");
-            let text = format!("{place}: {}", sentence(&found.error.to_string()));
+        let names = match each(arguments) {
+            Some(_) => self.names(config).name("each", each_shape()),
+            None => self.names(config),
+        };
+        let mut invalid = |place: &str, error: &ExpressionError| {
+            let text = format!("{place}: {}", sentence(&error.to_string()));
             diags.error_at(path.clone(), "Invalid expression", text);
+        };
+        for found in check_json(arguments, &names).err().unwrap_or_default() {
+            invalid(&found.path.trim_start_matches('/').replace('/', "."), &found.error);
+        }
+        let when = arguments.pointer("/control/when").and_then(Json::as_str);
+        if let Some(Ok(when)) = when.map(Expression::parse) {
+            for error in when.check(&names).err().unwrap_or_default() {
+                invalid("control.when", &error);
+            }
         }
         if kind == StepKind::TfApply {
             self.check_plan(arguments, path, diags);
@@ -193,7 +231,10 @@ impl Before {
 
     fn check_plan(&self, arguments: &Json, path: &Path, diags: &mut Diagnostics) {
         let plan = arguments.get("plan").and_then(Json::as_str).unwrap_or_default();
-        if self.open || plan.contains("{{") || self.plans.iter().any(|name| name == plan) {
+        // An element of a step with `for_each` is known when it is expanded.
+        let element = plan.split_once('.').is_some();
+        if self.open || element || plan.contains("{{") || self.plans.iter().any(|name| name == plan)
+        {
             return;
         }
         let text = format!(
@@ -231,6 +272,11 @@ impl Before {
         };
         names.function("freight_from", freight_from)
     }
+}
+
+/// What a step is carried out for each of, if it is.
+fn each(arguments: &Json) -> Option<&Json> {
+    arguments.pointer("/control/for_each").filter(|elements| !elements.is_null())
 }
 
 fn vars(config: &Reader<'_>) -> Shape {

@@ -35,6 +35,8 @@ pub(crate) struct Outside {
     pub(crate) effects: BTreeMap<String, u32>,
     /// Nodes whose next runs fail: by name, how often, and whether that may pass.
     pub(crate) failures: BTreeMap<String, (u32, bool)>,
+    /// Nodes whose next runs hang: by name, how often, and who aborts the promotion meanwhile.
+    pub(crate) hanging: BTreeMap<String, (u32, Option<String>)>,
     /// What the next measurements of a check show; when there is nothing left: a pass.
     pub(crate) measures: BTreeMap<String, VecDeque<Measured>>,
     /// Whether a plan with changes does not know the output `url`.
@@ -115,7 +117,7 @@ impl Outside {
         let name = node_name(node);
         if let Some((_, retry)) = self.failures.get(&name).filter(|(times, _)| *times > 0) {
             let (message, retry) = (format!("{name} was told to fail"), *retry);
-            return StepOutcome::Failed { message, retry, record: Record::None };
+            return failed(message, retry);
         }
         let rebuild: Vec<&Call> = rebuild.iter().map(|(_, call)| call).collect();
         match call {
@@ -134,9 +136,18 @@ impl Outside {
         }
     }
 
+    /// Whether a run of the node hangs, and who asks for its end.
+    pub(crate) fn hangs(&self, node: &Node) -> Option<Option<String>> {
+        let (times, person) = self.hanging.get(&node_name(node))?;
+        (*times > 0).then(|| person.clone())
+    }
+
     /// A run of a node is on record: what it was told counts as heard.
     pub(crate) fn recorded(&mut self, node: &Node) {
         if let Some((times, _)) = self.failures.get_mut(&node_name(node)) {
+            *times = times.saturating_sub(1);
+        }
+        if let Some((times, _)) = self.hanging.get_mut(&node_name(node)) {
             *times = times.saturating_sub(1);
         }
     }
@@ -275,7 +286,7 @@ impl Outside {
         for (key, value) in ours.tree.iter().filter(|(k, v)| before.get(*k) != Some(*v)) {
             if tree.get(key) != Some(value) {
                 let message = format!("others changed {key} since");
-                return StepOutcome::Failed { message, retry: false, record: Record::None };
+                return failed(message, false);
             }
             match before.get(key) {
                 Some(value) => tree.insert(key.clone(), value.clone()),
@@ -368,7 +379,7 @@ impl Outside {
         let state = self.states.entry(name).or_default();
         if state.serial + 1 != after.serial {
             let message = "the state was changed after the plan was made".to_owned();
-            return StepOutcome::Failed { message, retry: false, record: Record::None };
+            return failed(message, false);
         }
         *state = after;
         let created = call.plan.summary.addresses.get(&Action::Create);
@@ -453,4 +464,8 @@ fn pushed(call: &PushCall, commit: Option<&String>) -> StepOutcome {
         commit: commit.cloned(),
     };
     done(json!({ "branch": call.branch, "commit": commit }), Record::Push(record))
+}
+
+fn failed(message: String, retry: bool) -> StepOutcome {
+    StepOutcome::Failed { message, retry, retry_after: None, record: Record::None }
 }

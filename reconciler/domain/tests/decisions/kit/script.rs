@@ -23,7 +23,7 @@ use reconciler_domain::plan;
 use reconciler_domain::policy::{Approvals, Bypass, Excluded, GateKind, Mode, Policy, RollbackOn};
 use reconciler_domain::promotion::{Approval, BypassRequest};
 use reconciler_domain::stage::{Choose, Matching, Request, Stage, VerificationUse};
-use reconciler_domain::step::{Step, StepKind};
+use reconciler_domain::step::{Control, Step, StepKind, split_control};
 use reconciler_domain::verification::{Check, Measured, PrometheusCheck, Verification};
 use reconciler_domain::warehouse::{ImageSource, Source, Warehouse};
 use serde_json::{Value, json};
@@ -92,6 +92,13 @@ pub(crate) fn line_of(world: &mut World, line: &str) -> Result<(), Crash> {
         ["fail", node, rest @ ..] => {
             let times = rest.first().map_or(1, |times| times.parse().expect("a number"));
             world.outside.failures.insert((*node).to_owned(), (times, rest.contains(&"retry")));
+        }
+        ["hang", node, "until", who] => {
+            world.outside.hanging.insert((*node).to_owned(), (1, Some((*who).to_owned())));
+        }
+        ["hang", node, times] => {
+            let times = times.parse().expect("a number");
+            world.outside.hanging.insert((*node).to_owned(), (times, None));
         }
         ["measure", check, rest @ ..] => {
             let measured = rest.iter().map(|word| measured(word)).collect();
@@ -280,10 +287,15 @@ pub(crate) fn steps(preset: &str) -> Vec<Step> {
 
 /// Steps from `[[name, uses, config], …]`.
 pub(crate) fn steps_of(steps: &Value) -> Vec<Step> {
-    let step = |step: &Value| Step {
-        name: step[0].as_str().and_then(|name| name.parse::<StepName>().ok()).expect("a step name"),
-        uses: step[1].as_str().and_then(StepKind::from_name).expect("a kind of step"),
-        config: step[2].clone(),
+    let step = |step: &Value| {
+        let name = step[0].as_str().and_then(|name| name.parse::<StepName>().ok());
+        let uses = step[1].as_str().and_then(StepKind::from_name).expect("a kind of step");
+        let (config, control) = split_control(&step[2]);
+        let control = control.map(|control| Control::read(&control).expect("a control"));
+        Step {
+            control: control.unwrap_or_default(),
+            ..Step::new(name.expect("a step name"), uses, config)
+        }
     };
     steps.as_array().expect("a list of steps").iter().map(step).collect()
 }

@@ -1,7 +1,7 @@
 //! What happened, in words.
 
 use reconciler_domain::promotion::{Event, Node, StepPlan};
-use reconciler_domain::step::StepOutcome;
+use reconciler_domain::step::{Interruption, StepOutcome};
 use reconciler_domain::verification::Measured;
 
 use super::world::Saga;
@@ -12,6 +12,7 @@ pub(crate) fn event(saga: &Saga, event: &Event) -> Vec<String> {
         Event::PrepareStarted(frozen) if frozen.attempt == 1 => Vec::new(),
         Event::PrepareStarted(_) => vec!["is prepared again".to_owned()],
         Event::StepPrepared(_) | Event::Intent { .. } => Vec::new(),
+        Event::PassedOver { step, message, .. } => vec![format!("passes {step} over: {message}")],
         Event::PrepareFailed { message, retry, .. } => {
             vec![format!(
                 "could not be prepared{}: {message}",
@@ -63,5 +64,9 @@ fn ran(saga: &Saga, node: &Node, outcome: &StepOutcome) -> String {
         StepOutcome::Done { .. } => format!("{what}{again}"),
         StepOutcome::Failed { message, .. } => format!("{what}{again}: failed: {message}"),
         StepOutcome::Uncertain { message } => format!("{what}{again}: uncertain: {message}"),
+        StepOutcome::Interrupted { by: Interruption::Timeout } => {
+            format!("{what}{again}: out of time")
+        }
+        StepOutcome::Interrupted { by: Interruption::Abort } => format!("{what}{again}: aborted"),
     }
 }

@@ -7,8 +7,7 @@ use indexmap::IndexMap;
 use jiff::Timestamp;
 use reconciler_domain::freight::{Freight, FreightFacts, Stay};
 use reconciler_domain::id::{
-    FreightId, Principal, ProjectName, PromotionId, StageName, StepName, SubscriptionName,
-    WarehouseName,
+    FreightId, Principal, ProjectName, PromotionId, StageName, SubscriptionName, WarehouseName,
 };
 use reconciler_domain::plan::{
     self, Act, Move, RequestFacts, StageAct, WarehouseAct, consequences,
@@ -16,14 +15,13 @@ use reconciler_domain::plan::{
 use reconciler_domain::policy::Policy;
 use reconciler_domain::promotion::{
     Approval, BypassRequest, Ending, Entry, Event, Finish, Node, Phase, Promotion, State,
-    StepPrepared,
 };
 use reconciler_domain::snapshot::{
     Defined, Definitions, Hold, PromotionSnapshot, RunningPromotion, StageSnapshot,
     WarehouseSnapshot,
 };
 use reconciler_domain::stage::Stage;
-use reconciler_domain::step::{Call, StepOutcome};
+use reconciler_domain::step::{Interruption, StepOutcome};
 use reconciler_domain::warehouse::{Discovery, Warehouse};
 
 use super::outside::Outside;
@@ -361,11 +359,12 @@ impl World {
     fn act(&mut self, id: &PromotionId, act: Act) -> Result<(), Crash> {
         match act {
             Act::Append(event) => self.append_own(id, *event),
-            Act::Prepare { step, call, rebuild } => {
+            Act::Prepare { step, call, rebuild, deadline: _ } => {
                 self.boundary()?;
                 let node = Node::Step(step.clone());
                 let outcome = self.outside.run(&node, &call, &rebuild);
-                self.append_own(id, prepared(step, *call, outcome))?;
+                let event = plan::prepared(step, *call, outcome).expect("nothing is broken off");
+                self.append_own(id, event)?;
                 self.outside.recorded(&node);
                 Ok(())
             }
@@ -377,12 +376,16 @@ impl World {
                 assert_eq!(self.slot(&self.sagas[id].promotion.stage), None, "the slot is free");
                 self.append_own(id, Event::Committed)
             }
-            Act::Run { node, call, rebuild, resumed } => {
+            Act::Run { node, call, rebuild, resumed, deadline } => {
                 if !resumed {
                     self.append_own(id, Event::Intent { node: node.clone(), call: call.clone() })?;
                 }
                 self.boundary()?;
-                let outcome = Box::new(self.outside.run(&node, &call, &rebuild));
+                let outcome = match self.outside.hangs(&node) {
+                    Some(person) => self.break_off(id, &node, person, deadline),
+                    None => self.outside.run(&node, &call, &rebuild),
+                };
+                let outcome = Box::new(outcome);
                 self.append_own(id, Event::Outcome { node: node.clone(), outcome })?;
                 self.outside.recorded(&node);
                 Ok(())
@@ -395,6 +398,24 @@ impl World {
                 Ok(())
             }
         }
+    }
+
+    /// What hangs ends when its time is over, or when somebody asks for it.
+    fn break_off(
+        &mut self,
+        id: &PromotionId,
+        node: &Node,
+        person: Option<String>,
+        deadline: Option<Timestamp>,
+    ) -> StepOutcome {
+        let Some(person) = person else {
+            self.now = deadline.expect("what hangs has a timeout");
+            return StepOutcome::Interrupted { by: Interruption::Timeout };
+        };
+        self.abort(id, &person);
+        let last = &self.sagas[id].log.last().expect("an abort was asked for").event;
+        assert!(plan::breaks_off(Some(node), last));
+        StepOutcome::Interrupted { by: Interruption::Abort }
     }
 
     fn append_own(&mut self, id: &PromotionId, event: Event) -> Result<(), Crash> {
@@ -517,24 +538,6 @@ impl World {
 
     pub(crate) fn warehouse(&self, name: &str) -> &Warehouse {
         &self.definitions.warehouses[name].spec
-    }
-}
-
-fn prepared(step: StepName, call: Call, outcome: StepOutcome) -> Event {
-    match outcome {
-        StepOutcome::Done { outputs, record } => Event::StepPrepared(Box::new(StepPrepared {
-            step,
-            call: Some(call),
-            outputs,
-            unknown: std::collections::BTreeSet::new(),
-            record,
-        })),
-        StepOutcome::Failed { message, retry, .. } => {
-            Event::PrepareFailed { step: Some(step), message, retry }
-        }
-        StepOutcome::Uncertain { message } => {
-            Event::PrepareFailed { step: Some(step), message, retry: false }
-        }
     }
 }
 

@@ -1,0 +1,109 @@
+//! What each kind of step gives later steps: names, types and meaning.
+
+use super::StepKind;
+use crate::expression::Shape;
+
+/// One output of a step.
+#[derive(Debug, Clone, Copy)]
+pub struct Output {
+    /// Its name: later steps read `steps.<step>.<name>`.
+    pub name: &'static str,
+    /// What it holds.
+    pub holds: OutputType,
+    /// What it means.
+    pub doc: &'static str,
+}
+
+/// What an output holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OutputType {
+    /// Text.
+    Text,
+    /// True or false.
+    Bool,
+    /// A whole number.
+    Integer,
+    /// A map of texts.
+    Texts,
+}
+
+impl OutputType {
+    /// The word for people.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Bool => "true or false",
+            Self::Integer => "whole number",
+            Self::Texts => "map of text",
+        }
+    }
+
+    /// What expressions may do with it.
+    #[must_use]
+    pub fn shape(self) -> Shape {
+        match self {
+            Self::Text | Self::Bool | Self::Integer => Shape::Scalar,
+            Self::Texts => Shape::Any,
+        }
+    }
+}
+
+const fn output(name: &'static str, holds: OutputType, doc: &'static str) -> Output {
+    Output { name, holds, doc }
+}
+
+const GIT_CLONE: &[Output] =
+    &[output("commits", OutputType::Texts, "The commit by directory of the checkout.")];
+
+const CHANGED: Output =
+    output("changed", OutputType::Bool, "Whether the file is another than before.");
+
+const GIT_COMMIT: &[Output] = &[
+    output("changed", OutputType::Bool, "Whether there was something to commit."),
+    output("commit", OutputType::Text, "The commit; empty if there was nothing to commit."),
+];
+
+const GIT_PUSH: &[Output] = &[
+    output("branch", OutputType::Text, "The branch."),
+    output("commit", OutputType::Text, "The commit as it is on the branch."),
+];
+
+const TF_PLAN: &[Output] = &[
+    output("create", OutputType::Integer, "Resources to create."),
+    output("delete", OutputType::Integer, "Resources to delete."),
+    output("digest", OutputType::Text, "Names what the plan does; the same for an identical plan."),
+    output("has_changes", OutputType::Bool, "Whether the plan changes anything."),
+    output("replace", OutputType::Integer, "Resources to replace."),
+    output("update", OutputType::Integer, "Resources to update."),
+];
+
+const TF_APPLY: &[Output] =
+    &[output("applied", OutputType::Bool, "True once the plan is applied.")];
+
+impl StepKind {
+    /// The outputs that later steps can read; `None`: any name, known only at run time.
+    #[must_use]
+    pub fn outputs(self) -> Option<&'static [Output]> {
+        match self {
+            Self::GitClone => Some(GIT_CLONE),
+            Self::YamlUpdate => Some(&[CHANGED]),
+            Self::GitCommit => Some(GIT_COMMIT),
+            Self::GitPush => Some(GIT_PUSH),
+            Self::TfPlan => Some(TF_PLAN),
+            Self::TfApply => Some(TF_APPLY),
+            Self::TfOutput | Self::Http => None,
+        }
+    }
+
+    /// What expressions may read of a step of this kind.
+    #[must_use]
+    pub fn output_shape(self) -> Shape {
+        match self.outputs() {
+            None => Shape::open::<String>([]),
+            Some(outputs) => {
+                Shape::object(outputs.iter().map(|output| (output.name, output.holds.shape())))
+            }
+        }
+    }
+}

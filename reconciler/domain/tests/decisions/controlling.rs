@@ -1,0 +1,283 @@
+//! How steps are carried out: conditions, attempts, time, elements.
+
+use insta::assert_snapshot;
+use reconciler_domain::check::{Surroundings, check_stage};
+use serde_json::{Value, json};
+
+use crate::kit::script::{set_stage, steps_of};
+use crate::kit::{World, play};
+
+/// A stage `dev` with these steps after a clone, promoted once; the lines are played before there is
+/// freight.
+fn promoted(steps: &Value, before: &str, after: &str) -> String {
+    let mut world = World::new();
+    play(
+        &mut world,
+        "
+        push gitops dev.yaml#tag=0
+        warehouse shop api
+        stage dev shop: regions=eu,us loud=no
+        policy auto dev automatic rollback
+    ",
+    )
+    .expect("nothing crashes");
+    let mut stage = world.stage("dev").clone();
+    stage.steps = steps_of(steps);
+    let problems = check_stage(&stage, &Surroundings::of(&world.definitions));
+    assert_eq!(problems, [], "the stage is well formed");
+    set_stage(&mut world, stage);
+    world.story.clear();
+    play(&mut world, before).expect("nothing crashes");
+    play(&mut world, "found shop api 1.0.0").expect("nothing crashes");
+    play(&mut world, after).expect("nothing crashes");
+    world.story.join("\n")
+}
+
+fn call(name: &str, control: &Value) -> Value {
+    json!([name, "http", { "url": "https://hook.example/x", "method": "PUT", "control": control,
+        "outputs": { "ticket": "response.json.id" } }])
+}
+
+#[test]
+fn what_need_not_run_is_passed_over() {
+    let steps = json!([
+        call("quiet", &json!({ "when": "vars.loud == 'yes'" })),
+        call("loud", &json!({ "when": "vars.loud == 'no'" })),
+        call("after", &json!({ "when": "steps.loud.ticket == 'nothing'" })),
+        call("again", &json!({ "when": "!has(steps.after)" })),
+    ]);
+    assert_snapshot!(promoted(&steps, "", ""), @r"
+    f1 is made: api 1.0.0
+    dev.1 starts: f1, by automation
+    dev.1 passes quiet over: `vars.loud == 'yes'` does not hold
+    dev.1 is prepared
+    dev.1 commits
+    dev.1 runs loud
+    dev.1 passes after over: `steps.loud.ticket == 'nothing'` does not hold
+    dev.1 runs again
+    dev.1 succeeded: every step is done and every check passed
+    ");
+}
+
+#[test]
+fn what_waits_for_a_condition_is_shown_with_it() {
+    let steps = json!([
+        call("first", &json!({})),
+        call("second", &json!({ "when": "steps.first.ticket != ''" })),
+        ["clone", "git_clone", { "repo": "https://git.example/gitops",
+            "checkout": { "gitops": { "branch": "main" } },
+            "control": { "when": "steps.second.ticket != ''" } }],
+    ]);
+    assert_snapshot!(promoted(&steps, "", ""), @r"
+    f1 is made: api 1.0.0
+    dev.1 starts: f1, by automation
+    dev.1 is prepared
+    dev.1   clone waits for steps.second.ticket
+    dev.1 commits
+    dev.1 runs first
+    dev.1 runs second
+    dev.1 runs clone
+    dev.1 succeeded: every step is done and every check passed
+    ");
+}
+
+#[test]
+fn attempts_and_pauses_are_the_step_s_own() {
+    let retry = json!({ "retry": { "attempts": 3, "backoff": "1m", "max": "90s" } });
+    let steps = json!([call("call", &retry)]);
+    assert_snapshot!(promoted(&steps, "fail call 2 retry", "+59s\n+1s\n+89s\n+1s"), @r"
+    f1 is made: api 1.0.0
+    dev.1 starts: f1, by automation
+    dev.1 is prepared
+    dev.1 commits
+    dev.1 runs call: failed: call was told to fail
+    -- +59s
+    -- +1s
+    dev.1 runs call (attempt 2): failed: call was told to fail
+    -- +89s
+    -- +1s
+    dev.1 runs call (attempt 3)
+    dev.1 succeeded: every step is done and every check passed
+    ");
+    assert_snapshot!(promoted(&steps, "fail call 3 retry", "+1h"), @r"
+    f1 is made: api 1.0.0
+    dev.1 starts: f1, by automation
+    dev.1 is prepared
+    dev.1 commits
+    dev.1 runs call: failed: call was told to fail
+    -- +1h
+    dev.1 runs call (attempt 2): failed: call was told to fail
+    dev.1 runs call (attempt 3): failed: call was told to fail
+    dev.1 unwinds: step call failed: call was told to fail
+    dev.1 rolled_back: undone: step call failed: call was told to fail
+    ");
+}
+
+#[test]
+fn a_failure_that_may_be_is_passed_over() {
+    let steps = json!([
+        call("try", &json!({ "continue_on_error": true })),
+        call("fallback", &json!({ "when": "!has(steps.try)" })),
+    ]);
+    assert_snapshot!(promoted(&steps, "fail try 1", ""), @r"
+    f1 is made: api 1.0.0
+    dev.1 starts: f1, by automation
+    dev.1 is prepared
+    dev.1 commits
+    dev.1 runs try: failed: try was told to fail
+    dev.1 passes try over: try was told to fail
+    dev.1 runs fallback
+    dev.1 succeeded: every step is done and every check passed
+    ");
+    let steps = json!([
+        ["clone", "git_clone", { "repo": "https://git.example/gitops",
+            "checkout": { "gitops": { "branch": "main" } },
+            "control": { "continue_on_error": true, "retry": { "attempts": 2, "backoff": "10s" } } }],
+        call("call", &json!({})),
+    ]);
+    assert_snapshot!(promoted(&steps, "fail clone 2 retry", "+1m"), @r"
+    f1 is made: api 1.0.0
+    dev.1 starts: f1, by automation
+    dev.1 could not be prepared, may pass: clone was told to fail
+    -- +1m
+    dev.1 is prepared again
+    dev.1 could not be prepared, may pass: clone was told to fail
+    dev.1 passes clone over: clone was told to fail
+    dev.1 is prepared
+    dev.1 commits
+    dev.1 runs call
+    dev.1 succeeded: every step is done and every check passed
+    ");
+}
+
+#[test]
+fn what_takes_too_long_is_broken_off() {
+    let control = json!({ "timeout": "30s", "retry": { "attempts": 2, "backoff": "10s" } });
+    let steps = json!([call("call", &control)]);
+    assert_snapshot!(promoted(&steps, "hang call 1", "+1m"), @r"
+    f1 is made: api 1.0.0
+    dev.1 starts: f1, by automation
+    dev.1 is prepared
+    dev.1 commits
+    dev.1 runs call: out of time
+    -- +1m
+    dev.1 runs call (attempt 2)
+    dev.1 succeeded: every step is done and every check passed
+    ");
+    assert_snapshot!(promoted(&steps, "hang call 2", "+1m"), @r"
+    f1 is made: api 1.0.0
+    dev.1 starts: f1, by automation
+    dev.1 is prepared
+    dev.1 commits
+    dev.1 runs call: out of time
+    -- +1m
+    dev.1 runs call (attempt 2): out of time
+    dev.1 unwinds: step call failed: it was broken off: it took longer than its 30s
+    dev.1 rolled_back: undone: step call failed: it was broken off: it took longer than its 30s
+    ");
+    let steps = json!([
+        ["clone", "git_clone", { "repo": "https://git.example/gitops",
+            "checkout": { "gitops": { "branch": "main" } } }],
+        ["set", "yaml_update", { "path": "gitops/dev.yaml", "updates": { "tag": "1" } }],
+        ["commit", "git_commit", { "dir": "gitops", "message": "x" }],
+        ["push", "git_push", { "dir": "gitops", "control": control }],
+    ]);
+    assert_snapshot!(promoted(&steps, "hang push 2", "+1m"), @r"
+    f1 is made: api 1.0.0
+    dev.1 starts: f1, by automation
+    dev.1 is prepared
+    dev.1 commits
+    dev.1 runs push: out of time
+    -- +1m
+    dev.1 runs push (attempt 2): out of time
+    dev.1 stuck: step push: it was broken off: it took longer than its 30s; it is not known whether it happened: look there, then promote again
+    dev.1   remains: step push: it was broken off, and it is not known whether it happened
+    dev is held by automation: promotion dev.1 is stuck: step push: it was broken off: it took longer than its 30s; it is not known whether it happened: look there, then promote again
+    ");
+}
+
+#[test]
+fn an_abort_breaks_off_what_runs() {
+    let steps = json!([call("before", &json!({})), call("call", &json!({}))]);
+    assert_snapshot!(promoted(&steps, "hang call until ann", ""), @r"
+    f1 is made: api 1.0.0
+    dev.1 starts: f1, by automation
+    dev.1 is prepared
+    dev.1 commits
+    dev.1 runs before
+    dev.1 is to stop, says ann
+    dev.1 runs call: aborted
+    dev.1 aborted: aborted by ann during step call: not now
+    dev.1   remains: step before: PUT https://hook.example/x was sent
+    dev.1   remains: step call: it was broken off, and it is not known whether it happened
+    ");
+}
+
+#[test]
+fn a_step_is_carried_out_for_each_element() {
+    let steps = json!([
+        call("call", &json!({ "for_each": "{{ vars.regions.split(',') }}" })),
+        ["tell", "http", { "url": "https://hook.example/{{ each.key }}/{{ each.value.name }}",
+            "method": "PUT",
+            "body": "{{ steps.call['0'].ticket }}",
+            "control": { "for_each": { "a": { "name": "x" }, "b": { "name": "y" } },
+                "when": "each.key != 'b'" } }],
+    ]);
+    assert_snapshot!(promoted(&steps, "", "outside"), @r"
+    f1 is made: api 1.0.0
+    dev.1 starts: f1, by automation
+    dev.1 passes tell.b over: `each.key != 'b'` does not hold
+    dev.1 is prepared
+    dev.1 commits
+    dev.1 runs call.0
+    dev.1 runs call.1
+    dev.1 runs tell.a
+    dev.1 succeeded: every step is done and every check passed
+      | https://git.example/gitops: dev.yaml#tag=0
+      | request shop/dev.1/call.0
+      | request shop/dev.1/call.1
+      | request shop/dev.1/tell.a
+    ");
+}
+
+#[test]
+fn elements_are_known_before_any_step_runs() {
+    let mut world = World::new();
+    play(&mut world, "warehouse shop api\nstage dev shop: regions=eu,us").expect("nothing crashes");
+    let checked = |steps: &Value| {
+        let mut stage = world.stage("dev").clone();
+        stage.steps = steps_of(steps);
+        let problems = check_stage(&stage, &Surroundings::of(&world.definitions));
+        let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        lines.join("\n")
+    };
+    let one = |control: Value| json!([call("call", &control)]);
+    assert_snapshot!(checked(&one(json!({ "for_each": "{{ vars.regions }}" }))), @r#"steps[0]: for_each: expected a list or a map, found "eu,us""#);
+    assert_snapshot!(checked(&one(json!({ "for_each": "{{ vars.region.split(',') }}" }))), @"steps[0].control.for_each: `vars` has no field `region`, did you mean `regions`? (offset 8)");
+    assert_snapshot!(checked(&one(json!({ "when": "each.key == 'eu'" }))), @"steps[0].control.when: unknown name `each`, there are: freight, project, promotion, stage, steps, vars (offset 0)");
+    assert_snapshot!(checked(&one(json!({ "when": "vars.regions", "for_each": ["a"] }))), @"");
+}
+
+#[test]
+fn plans_and_applies_go_together_for_each_element() {
+    let each = json!({ "for_each": ["eu", "us"] });
+    let steps = json!([
+        ["src", "git_clone", { "repo": "https://git.example/gitops",
+            "checkout": { "infra": { "branch": "main" } } }],
+        ["plan", "tf_plan", { "dir": "infra", "state": "{{ each.value }}",
+            "vars": { "version": "{{ freight.api.tag }}" }, "control": each }],
+        ["apply", "tf_apply", { "plan": "plan.{{ each.key }}", "control": each }],
+    ]);
+    assert_snapshot!(promoted(&steps, "", "outside"), @r"
+    f1 is made: api 1.0.0
+    dev.1 starts: f1, by automation
+    dev.1 is prepared
+    dev.1 commits
+    dev.1 runs apply.0
+    dev.1 runs apply.1
+    dev.1 succeeded: every step is done and every check passed
+      | https://git.example/gitops: dev.yaml#tag=0
+      | state eu: x.version=1.0.0
+      | state us: x.version=1.0.0
+    ");
+}
