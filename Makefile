@@ -5,11 +5,17 @@ PREFIX ?= $(HOME)/.local
 CARGO_TARGET_DIR ?= target
 DIR ?= tests/conformance
 N ?= 20
+SECONDS ?= 60
+HOST = $(shell rustc -vV | sed -n 's/^host: //p')
+# What tells a fuzzer which code an input reached; stable compilers have it all.
+COVERAGE := --cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+	-Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
+	-Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1
 BENCHES := append handshake
 SEEDS ?= 1000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test conformance bench $(addprefix bench-,$(BENCHES)) torture simulate docs install lint fmt programs
+.PHONY: help demo test conformance bench $(addprefix bench-,$(BENCHES)) torture simulate docs fuzz install lint fmt programs
 
 help: ## Say what can be made
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1 \2/p' $(MAKEFILE_LIST) | \
@@ -40,6 +46,16 @@ bench-handshake:
 
 bench-%:
 	@echo "no benchmark is named $*; there are: $(BENCHES)" >&2; exit 2
+
+fuzz: ## Fuzz what is decoded: TARGET (default: each in turn) for SECONDS (default: 60)
+	@cp Cargo.lock provider/protocol/fuzz/Cargo.lock
+	@cd provider/protocol/fuzz && RUSTFLAGS="$(COVERAGE)" CARGO_TARGET_DIR=$(abspath $(CARGO_TARGET_DIR))/fuzz \
+		$(CARGO) build --quiet --release --target $(HOST) --bins
+	@cd provider/protocol/fuzz && for target in $(or $(TARGET),$(basename $(notdir $(wildcard provider/protocol/fuzz/fuzz_targets/*.rs)))); do \
+		mkdir -p $(abspath $(CARGO_TARGET_DIR))/fuzz/found/$$target && \
+		$(abspath $(CARGO_TARGET_DIR))/fuzz/$(HOST)/release/$$target -max_total_time=$(SECONDS) -max_len=4096 -print_final_stats=1 \
+			$(abspath $(CARGO_TARGET_DIR))/fuzz/found/$$target corpus/$$target || exit 1; \
+	done
 
 torture: programs ## Kill lockstepd N times at random moments; SEED=... repeats a run
 	@tests/acceptance/tools

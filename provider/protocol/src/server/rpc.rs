@@ -16,7 +16,8 @@ type Answer<T> = Result<Response<T>, Status>;
 pub struct Service<P: Provider>(Arc<Server<P>>);
 
 impl<P: Provider> Service<P> {
-    pub(crate) fn new(provider: P) -> Self {
+    /// A service of the provider, not configured yet.
+    pub fn new(provider: P) -> Self {
         Self(Arc::new(Server::new(provider)))
     }
 }
