@@ -132,6 +132,8 @@ pub struct PromotionSnapshot {
     /// Where that has none of another warehouse, the freight of the newest promotion to the stage
     /// that is not over: the first promotions to a stage bring each other's freight.
     pub current: BTreeMap<WarehouseName, Freight>,
+    /// Freight that is in the stage now, by warehouse.
+    pub there: BTreeMap<WarehouseName, FreightId>,
     /// How the last succeeded promotion made its infra.
     pub previous: Option<Previous>,
     /// The promotion that holds the stage's slot.

@@ -170,6 +170,7 @@ impl<'a> Loader<'a> {
         if let Some(stage) = &stage {
             pass_on(&mut facts, &self.passing_on(&stage.spec)?);
         }
+        let there = stay::current(sql, project, &promotion.stage)?;
         let hold = self.hold(&promotion.stage)?;
         facts.held_for.extend(hold.map(|hold| (promotion.stage.clone(), hold)));
         let snapshot = PromotionSnapshot {
@@ -183,7 +184,8 @@ impl<'a> Loader<'a> {
                 .collect(),
             current: self.companions(&promotion, succeeded.as_ref())?,
             facts,
-            previous: self.previous(&promotion.stage, succeeded)?,
+            previous: self.previous(&there, &promotion.stage, succeeded)?,
+            there,
             slot: slot_holder(sql, project, &promotion.stage)?,
             promotion,
         };
@@ -380,11 +382,11 @@ impl<'a> Loader<'a> {
     /// succeeded with freight that is still there.
     fn previous(
         &self,
+        there: &BTreeMap<WarehouseName, FreightId>,
         stage: &StageName,
         succeeded: Option<Folded>,
     ) -> Result<Option<reconciler_domain::promotion::Previous>, StoreError> {
         let Some(succeeded) = succeeded else { return Ok(None) };
-        let there = stay::current(self.sql, self.project, stage)?;
         let mut last: Option<Folded> = None;
         if there.values().any(|freight| *freight == succeeded.promotion.freight) {
             last = Some(succeeded);

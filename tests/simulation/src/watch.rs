@@ -214,7 +214,13 @@ impl Watch {
     // Commits.
 
     /// How a promotion stands now, at its commit.
-    pub(crate) fn may_commit(&self, snapshot: &PromotionSnapshot, now: Timestamp) -> Judgement {
+    /// `newest_there` is the newest freight of its warehouse in the stage.
+    pub(crate) fn may_commit(
+        &self,
+        snapshot: &PromotionSnapshot,
+        newest_there: Option<i64>,
+        now: Timestamp,
+    ) -> Judgement {
         let promotion = &snapshot.promotion;
         let next = reconciler_domain::plan::promotion(snapshot, now);
         let policies: Vec<_> = snapshot.policies.iter().map(|p| p.spec.clone()).collect();
@@ -222,7 +228,6 @@ impl Watch {
         let bypass = promotion.bypass.as_ref();
         let skips = bypass.is_some_and(|bypass| bypass.gates.contains(&GateKind::Approvals));
         let rules = joined.approvals.values().filter(|_| !skips);
-        let there = snapshot.current.get(&promotion.warehouse);
         let sequence = snapshot.facts.freight.sequence;
         Judgement {
             stage: promotion.stage.clone(),
@@ -234,7 +239,7 @@ impl Watch {
                 .map(|rule| (rule.count, rule.exclude.contains(&Excluded::Requester)))
                 .collect(),
             goes_back: promotion.requester == Principal::Automation
-                && there.is_some_and(|there| there.sequence >= sequence),
+                && newest_there.is_some_and(|there| there >= sequence),
         }
     }
 

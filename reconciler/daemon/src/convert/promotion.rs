@@ -259,7 +259,7 @@ fn describe(event: &Event) -> (Option<String>, String) {
         Event::Committed => (None, "committed".to_owned()),
         Event::Intent { node, .. } => (Some(node.step().to_string()), starting(node).to_owned()),
         Event::Outcome { node, outcome } => (Some(node.step().to_string()), ended(node, outcome)),
-        Event::Verifying { checks } => {
+        Event::Verifying { checks, .. } => {
             (None, format!("every step is done; {} checks to pass", checks.len()))
         }
         Event::Measured(taken) => (None, format!("check {}: {}", taken.check, taken.detail)),

@@ -61,7 +61,7 @@ fn finished(before: &State, ending: Ending, after: &mut Consequences) {
             after.enter = Some(collection(before));
         }
         Ending::RolledBack if before.verifying.is_some() => {
-            after.enter = Some(previous(before));
+            after.enter = Some(replaced(before));
         }
         Ending::Failed
         | Ending::RolledBack
@@ -77,7 +77,12 @@ fn collection(state: &State) -> Vec<FreightId> {
     frozen.flat_map(|frozen| frozen.collection.values()).map(|freight| freight.id.clone()).collect()
 }
 
-fn previous(state: &State) -> Vec<FreightId> {
+/// The freight that was there before, whether its own promotion succeeded or not: undoing goes back
+/// by one, not to the last success.
+fn replaced(state: &State) -> Vec<FreightId> {
+    if let Some(replaced) = &state.replaced {
+        return replaced.clone();
+    }
     let previous = state.frozen.iter().filter_map(|frozen| frozen.previous.as_ref());
     previous.flat_map(|previous| previous.collection.values()).cloned().collect()
 }

@@ -20,7 +20,10 @@ use crate::verification::{
 /// The first move once every step is done.
 pub(super) fn begin(snapshot: &PromotionSnapshot, frozen: &Frozen) -> Move {
     match freeze_checks(snapshot, frozen) {
-        Ok(checks) => Move::append(Event::Verifying { checks }),
+        Ok(checks) => {
+            let replaced = Some(snapshot.there.values().cloned().collect());
+            Move::append(Event::Verifying { checks, replaced })
+        }
         Err(message) => Move::append(Event::Finished(Finish {
             ending: Ending::Inconclusive,
             message: format!("verification could not begin: {message}"),

@@ -130,6 +130,10 @@ pub enum Event {
     Verifying {
         /// The checks with their templates rendered.
         checks: Vec<FrozenCheck>,
+        /// The freight that was in the stage until now, and is again once this is undone. Absent in
+        /// logs from before it was written down.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        replaced: Option<Vec<FreightId>>,
     },
     /// A measurement was taken.
     Measured(Measurement),

@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 use super::{
     Approval, ChangeSet, Ending, Entry, Event, Finish, Frozen, Node, Previous, StepPrepared,
 };
-use crate::id::{Principal, StepName};
+use crate::id::{FreightId, Principal, StepName};
 use crate::step::{Call, CheckoutAt, Record, Step, StepOutcome};
 use crate::verification::{FrozenCheck, Measurement};
 
@@ -60,6 +60,8 @@ pub struct State {
     pub nodes: IndexMap<Node, NodeRun>,
     /// When verification began, and its checks.
     pub verifying: Option<(Timestamp, Vec<FrozenCheck>)>,
+    /// The freight that was in the stage until verification began.
+    pub replaced: Option<Vec<FreightId>>,
     /// Measurements, oldest first.
     pub measurements: Vec<Measurement>,
     /// Why it is being undone.
@@ -201,7 +203,10 @@ impl State {
                     run.outcome = Some((at, *outcome));
                 }
             }
-            Event::Verifying { checks } => self.verifying = Some((at, checks)),
+            Event::Verifying { checks, replaced } => {
+                self.verifying = Some((at, checks));
+                self.replaced = replaced;
+            }
             Event::Measured(measurement) => self.measurements.push(measurement),
             Event::Unwinding { cause } => self.unwinding = Some(cause),
             Event::AbortRequested { by, reason } => {

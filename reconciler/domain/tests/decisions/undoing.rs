@@ -341,3 +341,55 @@ fn an_undo_goes_back_to_what_was_there_when_it_committed() {
       | request shop/dev.2/call
     ");
 }
+
+#[test]
+fn what_was_there_is_there_again_even_if_it_had_not_succeeded() {
+    assert_snapshot!(run("
+        push gitops dev.yaml#tag=0
+        warehouse shop api
+        verification errors count=2
+        stage dev shop: app verify=errors
+        policy auto dev automatic rollback
+        found shop api 1.0.0
+        +2m
+        found shop api 1.1.0
+        abort dev.2 by ann
+        measure errors/rate fail
+        found shop api 1.2.0
+        outside
+        why dev
+    "), @r"
+    f1 is made: api 1.0.0
+    dev.1 starts: f1, by automation
+    dev.1 is prepared
+    dev.1 commits
+    dev.1 runs push
+    dev.1 verifies
+    dev.1 measures errors/rate: pass
+    -- +2m
+    dev.1 measures errors/rate: pass
+    dev.1 succeeded: every step is done and every check passed
+    f2 is made: api 1.1.0
+    dev.2 starts: f2, by automation
+    dev.2 is prepared
+    dev.2 commits
+    dev.2 runs push
+    dev.2 verifies
+    dev.2 measures errors/rate: pass
+    dev.2 is to stop, says ann
+    dev.2 aborted: aborted by ann during verification: not now
+    dev.2   remains: step push: commit c3 is on branch main of https://git.example/gitops
+    f3 is made: api 1.2.0
+    dev.3 starts: f3, by automation
+    dev.3 is prepared
+    dev.3 commits
+    dev.3 runs push
+    dev.3 verifies
+    dev.3 measures errors/rate: fail
+    dev.3 unwinds: verification errors/rate failed: too many errors
+    dev.3 undoes push
+    dev.3 rolled_back: undone: verification errors/rate failed: too many errors
+      | https://git.example/gitops: dev.yaml#tag=1.1.0
+      ? freight f3: PassedOver: its last promotion here did not succeed; a person can promote it
+    ");
+}

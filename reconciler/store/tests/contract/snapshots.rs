@@ -117,7 +117,10 @@ async fn an_undo_goes_back_to_what_is_really_there() {
     let given_up = world.promote(&dev(), &new, 3).await;
     world.prepare(&given_up, &new, 3).await;
     world.commit(&given_up, 3).await.unwrap();
-    world.append(&given_up, Event::Verifying { checks: Vec::new() }, 4).await.unwrap();
+    world
+        .append(&given_up, Event::Verifying { checks: Vec::new(), replaced: None }, 4)
+        .await
+        .unwrap();
     world.append(&given_up, finished(Ending::Failed), 5).await.unwrap();
     let id = world.promote(&dev(), &old, 6).await;
     let (value, _) = world.store.promotion_snapshot(&shop(), &id).await.unwrap().unwrap().value;

@@ -278,7 +278,9 @@ impl World {
         let id = self.promote(stage, freight, second).await;
         self.prepare(&id, freight, second).await;
         self.commit(&id, second).await.unwrap();
-        self.append(&id, Event::Verifying { checks: Vec::new() }, second).await.unwrap();
+        self.append(&id, Event::Verifying { checks: Vec::new(), replaced: None }, second)
+            .await
+            .unwrap();
         self.append(&id, finished(Ending::Succeeded), second).await.unwrap();
         id
     }

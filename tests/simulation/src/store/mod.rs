@@ -54,6 +54,14 @@ impl Store {
         self.projects.get(project)?.promotions.get(id)
     }
 
+    /// The place in the order of making of the freight that a promotion would replace.
+    pub(crate) fn newest_there(&self, project: &ProjectName, id: &PromotionId) -> Option<i64> {
+        let found = self.projects.get(project)?;
+        let promotion = &found.promotions.get(id)?.promotion;
+        let there = found.stages.get(&promotion.stage)?.current.get(&promotion.warehouse)?;
+        found.facts(there).map(|facts| facts.freight.sequence)
+    }
+
     fn wake_stage(&mut self, project: &ProjectName, stage: &StageName, at: Timestamp) {
         self.wakeups.wake(WakeKey::Stage(project.clone(), stage.clone()), at);
         let running = self.projects[project].stages.get(stage).map(|record| &record.running);

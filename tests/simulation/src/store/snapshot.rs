@@ -114,6 +114,7 @@ impl Store {
         let mut facts = found.facts(&promotion.freight)?.clone();
         facts.held_for.extend(record.hold.clone().map(|hold| (promotion.stage.clone(), hold)));
         let (slot, previous) = (record.slot.clone(), record.previous());
+        let there = record.current.clone();
         let current = found.companions(id, &promotion.warehouse, record);
         let templates = found.templates(stage.as_ref().map(|stage| &stage.spec));
         let saga = found.promotions.get_mut(id)?;
@@ -127,6 +128,7 @@ impl Store {
             templates,
             facts,
             current,
+            there,
             previous,
             slot,
         };

@@ -32,7 +32,7 @@ pub(crate) fn event(saga: &Saga, event: &Event) -> Vec<String> {
         Event::Probed { moved } => moved.clone(),
         Event::Committed => vec!["commits".to_owned()],
         Event::Outcome { node, outcome } => vec![ran(saga, node, outcome)],
-        Event::Verifying { checks } if checks.is_empty() => Vec::new(),
+        Event::Verifying { checks, .. } if checks.is_empty() => Vec::new(),
         Event::Verifying { .. } => vec!["verifies".to_owned()],
         Event::Measured(measurement) => {
             let measured = match measurement.measured {

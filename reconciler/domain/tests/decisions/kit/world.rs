@@ -214,6 +214,7 @@ impl World {
             policies: self.definitions.policies.clone(),
             facts: self.facts(facts.expect("its freight is there")),
             current,
+            there: self.in_stage(&saga.promotion.stage),
             previous: last.and_then(|last| last.state.as_previous(&last.promotion)),
             slot: self.slot(&saga.promotion.stage),
         }
