@@ -251,11 +251,8 @@ fn steps(project: &ProjectName, preset: &str, version: &str, requests: usize) ->
 
 fn step(step: &Value) -> Step {
     let name = step[0].as_str().and_then(|name| name.parse::<StepName>().ok());
-    Step {
-        name: name.expect("a step's name"),
-        uses: step[1].as_str().and_then(StepKind::from_name).expect("a kind of step"),
-        config: step[2].clone(),
-    }
+    let uses = step[1].as_str().and_then(StepKind::from_name).expect("a kind of step");
+    Step::new(name.expect("a step's name"), uses, step[2].clone())
 }
 
 // Policies.

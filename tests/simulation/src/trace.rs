@@ -22,6 +22,7 @@ pub(crate) fn told(event: &Event) -> String {
         Event::Intent { node, .. } => format!("{label} {node:?}"),
         Event::Outcome { node, outcome } => format!("{label} {node:?} {}", short(outcome)),
         Event::StepPrepared(done) => format!("{label} {}", done.step),
+        Event::PassedOver { step, .. } => format!("{label} {step}"),
         Event::PrepareFailed { message, .. } => format!("{label}: {message}"),
         Event::Probed { moved } => format!("{label} {moved:?}"),
         Event::Prepared(change_set) => format!("{label} {}", change_set.digest),

@@ -149,6 +149,7 @@ impl Outside {
                 StepOutcome::Failed {
                     message: "the provider refused a resource".to_owned(),
                     retry: false,
+                    retry_after: None,
                     record: Record::Applied(Applied { created }),
                 }
             }

@@ -343,7 +343,8 @@ fn done(outputs: Value, record: Record) -> StepOutcome {
 }
 
 fn failed(message: impl Into<String>, retry: bool) -> StepOutcome {
-    StepOutcome::Failed { message: message.into(), retry, record: Record::None }
+    let message = message.into();
+    StepOutcome::Failed { message, retry, retry_after: None, record: Record::None }
 }
 
 fn pushed(call: &PushCall, commit: Option<&String>) -> StepOutcome {

@@ -1,12 +1,10 @@
 //! Requests under way. A request lives on when whoever sent it dies: it may still arrive, and find that somebody
 //! else was faster.
 
-use std::collections::BTreeSet;
-
 use jiff::Timestamp;
 use reconciler_domain::id::{StepName, SubscriptionName};
-use reconciler_domain::plan::Base;
-use reconciler_domain::promotion::{Event, Node, StepPrepared};
+use reconciler_domain::plan::{self, Base};
+use reconciler_domain::promotion::{Event, Node};
 use reconciler_domain::step::{Call, StepOutcome};
 use reconciler_domain::verification::{FrozenCheck, Measured, Measurement};
 use reconciler_domain::warehouse::{Discovery, Source};
@@ -210,7 +208,10 @@ impl World {
         };
         match (ask, answer) {
             (Ask::Prepare { step, call, .. }, Answer::Ran(outcome)) => {
-                append(prepared(step, *call, *outcome))
+                match plan::prepared(step, *call, *outcome) {
+                    Some(event) => append(event),
+                    None => Next::Do(Doing::Look),
+                }
             }
             (Ask::Run { node, .. }, Answer::Ran(outcome)) => {
                 append(Event::Outcome { node, outcome })
@@ -240,22 +241,4 @@ const LATE_MAX_MS: u64 = 25_000;
 
 fn at_most_once(call: &Call) -> bool {
     matches!(call, Call::Http(http) if http.at_most_once)
-}
-
-fn prepared(step: StepName, call: Call, outcome: StepOutcome) -> Event {
-    match outcome {
-        StepOutcome::Done { outputs, record } => Event::StepPrepared(Box::new(StepPrepared {
-            step,
-            call: Some(call),
-            outputs,
-            unknown: BTreeSet::new(),
-            record,
-        })),
-        StepOutcome::Failed { message, retry, .. } => {
-            Event::PrepareFailed { step: Some(step), message, retry }
-        }
-        StepOutcome::Uncertain { message } => {
-            Event::PrepareFailed { step: Some(step), message, retry: false }
-        }
-    }
 }

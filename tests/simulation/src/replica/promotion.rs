@@ -60,10 +60,13 @@ impl World {
         let send = |ask| Next::Do(Doing::Send { seq, ask: Box::new(ask) });
         match act {
             Act::Append(event) => Next::Do(Doing::Append { seq, event, then: Then::Look }),
-            Act::Prepare { step, call, rebuild } => send(Ask::Prepare { step, call, rebuild }),
+            // No step of the pipelines has a timeout.
+            Act::Prepare { step, call, rebuild, deadline: _ } => {
+                send(Ask::Prepare { step, call, rebuild })
+            }
             Act::Probe { bases } => send(Ask::Probe { bases }),
             Act::Commit => Next::Do(Doing::Commit { seq, revision }),
-            Act::Run { node, call, rebuild, resumed } => {
+            Act::Run { node, call, rebuild, resumed, deadline: _ } => {
                 let ask = Box::new(Ask::Run { node: node.clone(), call: call.clone(), rebuild });
                 if resumed || self.bug == Some(Bug::IntentNotAppended) {
                     return Next::Do(Doing::Send { seq, ask });
