@@ -138,9 +138,7 @@ impl Policy {
     /// checked before they are stored.
     #[must_use]
     pub fn selects(&self, stage: &StageName) -> bool {
-        self.stages.iter().any(|pattern| {
-            Glob::new(pattern).is_ok_and(|glob| glob.compile_matcher().is_match(stage.as_str()))
-        })
+        self.stages.iter().any(|pattern| matches(pattern, stage.as_str()))
     }
 
     /// Whether the policy asks for this gate. Upstream and hold belong to the stage.
@@ -162,6 +160,16 @@ impl Policy {
             || !self.approvals.is_empty()
             || self.infra.as_ref().is_some_and(|rules| *rules != InfraRules::default())
     }
+}
+
+/// Whether a glob matches. A plain name and `*` are most of them, and decisions ask often: they need
+/// no glob to be compiled.
+fn matches(pattern: &str, name: &str) -> bool {
+    let is_plain = pattern.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    if is_plain {
+        return pattern == name;
+    }
+    pattern == "*" || Glob::new(pattern).is_ok_and(|glob| glob.compile_matcher().is_match(name))
 }
 
 /// Several policies as one.
@@ -240,5 +248,28 @@ impl<'a> Joined<'a> {
         let concerned = |policy: &&&Policy| failing.is_empty() || failing.contains(&policy.name);
         let mut concerned = self.policies.iter().filter(concerned).peekable();
         concerned.peek().is_some() && concerned.all(|policy| grants(&policy))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::matches;
+
+    #[test]
+    fn globs_select_names() {
+        for (pattern, name, expected) in [
+            ("prod", "prod", true),
+            ("prod", "prod-eu", false),
+            ("*", "prod-eu", true),
+            ("prod-*", "prod-eu", true),
+            ("prod-*", "prod", false),
+            ("p?od", "prod", true),
+            ("prod-{eu,us}", "prod-us", true),
+            ("[pq]rod", "qrod", true),
+            ("prod[", "prod[", false),
+            ("", "prod", false),
+        ] {
+            assert_eq!(matches(pattern, name), expected, "{pattern} {name}");
+        }
     }
 }

@@ -41,7 +41,7 @@ pub struct Failure {
 /// Time to settle once nothing fails any more.
 const SETTLE_MAX: Duration = Duration::from_secs(24 * 3600);
 /// Decisions for each thing that changed.
-const WORK_MAX: u64 = 12;
+const WORK_MAX: u64 = 4;
 
 /// Runs a scenario, with a deliberate bug or without.
 ///
