@@ -157,3 +157,17 @@ impl Diagnostic {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn details_have_an_end() {
+        let mut diags = Diagnostics::new();
+        diags.error("Odd", "ä".repeat(MAX_DETAIL));
+        let sent = diags.to_wire().remove(0).detail;
+        assert!(sent.len() < MAX_DETAIL + 50);
+        assert!(sent.ends_with("ä… (16384 bytes more)"), "{}", &sent[sent.len() - 40..]);
+    }
+}

@@ -1,5 +1,6 @@
 //! The provider over the wire, from handshake to shutdown, with a host played by the test.
 
+mod bad;
 mod kinds;
 mod session;
 
