@@ -2,15 +2,15 @@
 
 use std::fs;
 use std::os::unix::process::CommandExt as _;
-use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
 
+use provider_kit::terraform::{Tool, Workspace};
 use rustix::process::{Pid, Signal};
 use serde_json::Value as Json;
-use tempfile::TempDir;
 
 /// The provider's binary, built for these tests.
 const BINARY: &str = env!("CARGO_BIN_EXE_terraform-provider-lockstep");
@@ -21,8 +21,7 @@ const HEADER: &str = "terraform {\n  required_providers {\n    lockstep = { sour
 
 /// A working directory.
 pub(crate) struct Terraform {
-    dir: TempDir,
-    variables: Vec<(String, String)>,
+    workspace: Workspace,
 }
 
 /// What a run ended with.
@@ -55,14 +54,8 @@ impl Running {
 impl Terraform {
     /// A directory with this configuration.
     pub(crate) fn new(config: &str) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let plugins = Path::new(BINARY).parent().unwrap().display();
-        let rc = format!(
-            "provider_installation {{\n  dev_overrides {{ \"lockstep/lockstep\" = \
-             \"{plugins}\" }}\n  direct {{}}\n}}\n"
-        );
-        fs::write(dir.path().join("terraform.rc"), rc).unwrap();
-        let terraform = Self { dir, variables: Vec::new() };
+        let workspace = Workspace::new(&Tool::any(), "lockstep/lockstep", Path::new(BINARY));
+        let terraform = Self { workspace };
         terraform.write(config);
         terraform
     }
@@ -78,50 +71,33 @@ impl Terraform {
 
     /// Sets an environment variable.
     pub(crate) fn set(&mut self, name: &str, value: &str) {
-        self.variables.push((name.to_owned(), value.to_owned()));
+        self.workspace.set(name, value);
     }
 
     /// Replaces the configuration.
     pub(crate) fn write(&self, config: &str) {
         let header = if config.contains("required_providers") { "" } else { HEADER };
-        fs::write(self.path().join("main.tf"), format!("{header}{config}")).unwrap();
+        self.workspace.write("main.tf", &format!("{header}{config}"));
     }
 
-    pub(crate) fn path(&self) -> &Path {
-        self.dir.path()
+    pub(crate) fn path(&self) -> PathBuf {
+        self.workspace.at("work")
     }
 
     /// Runs a command in it.
     pub(crate) fn run(&self, arguments: &[&str]) -> Run {
-        let output = self.command(arguments).output();
-        Run::of(output.expect("terraform must be on the PATH for these tests"))
+        Run::of(self.workspace.command(arguments).output().expect("the client runs"))
     }
 
     /// Starts a command in it, in a group of processes of its own.
     pub(crate) fn start(&self, arguments: &[&str]) -> Running {
-        let mut command = self.command(arguments);
+        let mut command = self.workspace.command(arguments);
         command.process_group(0).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let child = command.spawn().expect("terraform must be on the PATH for these tests");
+        let child = command.spawn().expect("the client runs");
         let group = Pid::from_child(&child);
         let (ended, end) = channel();
         thread::spawn(move || ended.send(Run::of(child.wait_with_output().unwrap())));
         Running { group, end }
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new("terraform");
-        command
-            .args(arguments)
-            .current_dir(self.path())
-            .env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-            .env("HOME", self.path())
-            .env("TF_CLI_CONFIG_FILE", self.path().join("terraform.rc"))
-            .env("TF_IN_AUTOMATION", "1")
-            .env("CHECKPOINT_DISABLE", "1")
-            .env("NO_COLOR", "1")
-            .envs(self.variables.iter().map(|(name, value)| (name, value)));
-        command
     }
 
     /// The diagnostics of `validate`, as `SEVERITY LINE_OF_CODE: SUMMARY: DETAIL`.
