@@ -7,6 +7,7 @@ use std::fmt::Display;
 use std::str::FromStr;
 
 use globset::Glob;
+use jiff::Timestamp;
 use provider_protocol::cty::{Type, Value};
 use provider_protocol::schema::Attribute;
 use reconciler_domain::duration;
@@ -51,6 +52,18 @@ pub(crate) fn span() -> Attribute {
         .equal(move |left, right| parse(left).is_some() && parse(left) == parse(right))
 }
 
+/// An instant, as RFC 3339 has it. Two texts of the same instant are no change.
+pub(crate) fn instant() -> Attribute {
+    let parse = |value: &Value| value.as_str().and_then(|text| text.parse::<Timestamp>().ok());
+    checked(|text| match text.parse::<Timestamp>() {
+        Ok(_) => Ok(()),
+        Err(_) => Err(format!(
+            "{text:?} is not an instant: write it with its zone, such as 2030-01-01T08:00:00Z."
+        )),
+    })
+    .equal(move |left, right| parse(left).is_some() && parse(left) == parse(right))
+}
+
 /// One of some words.
 pub(crate) fn word(words: Vec<&'static str>) -> Attribute {
     checked(move |text| one_of(text, &words))
@@ -76,9 +89,11 @@ fn one_of(text: &str, words: &[&'static str]) -> Result<(), String> {
     ))
 }
 
-/// A range of versions.
+/// A range of versions. Two texts of the same range are no change.
 pub(crate) fn version_range() -> Attribute {
+    let parse = |value: &Value| value.as_str().and_then(|text| text.parse::<Constraint>().ok());
     parsed::<Constraint>()
+        .equal(move |left, right| parse(left).is_some() && parse(left) == parse(right))
 }
 
 /// A list of texts, each accepted by a check. Their order means nothing, and the daemon need not
@@ -317,6 +332,8 @@ mod tests {
     fn texts_are_checked() {
         check(&span(), "1h30m", "");
         check(&span(), "soon", "`soon` is not a duration");
+        check(&instant(), "2030-01-01T08:00:00+01:00", "");
+        check(&instant(), "2030-01-01", "is not an instant");
         check(&version_range(), "^1.4", "");
         check(&version_range(), "=~1", "`=~1` is not a version range");
         check(&filled(), " ", "must not be empty");
@@ -366,6 +383,15 @@ mod tests {
         check(&count(1), 0, "from 1 to");
         check(&count(0), -1, "from 0 to");
         check(&count(0), Value::Number("1.5".parse().unwrap()), "whole number");
+    }
+
+    #[test]
+    fn other_texts_of_one_meaning_are_equal() {
+        let instant = instant();
+        assert!(instant.same(&"2030-01-01T01:00:00+01:00".into(), &"2030-01-01T00:00:00Z".into()));
+        assert!(!instant.same(&"2030-01-01T01:00:00Z".into(), &"2030-01-01T00:00:00Z".into()));
+        assert!(version_range().same(&"^1.4".into(), &" ^ 1.4".into()));
+        assert!(!version_range().same(&"^1.4".into(), &"^1.5".into()));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::connection;
 use crate::data_sources::{FreightData, StageData};
 use crate::functions::StepFunction;
 use crate::managed::Managed;
-use crate::resources::{Policy, Project, Stage, Verification, Warehouse};
+use crate::resources::{Hold, Policy, Project, Stage, Verification, Warehouse};
 use crate::session::Session;
 
 /// Lockstep's provider.
@@ -54,6 +54,7 @@ impl Provider for Lockstep {
             Arc::new(Managed::<Stage>::new()),
             Arc::new(Managed::<Verification>::new()),
             Arc::new(Managed::<Policy>::new()),
+            Arc::new(Managed::<Hold>::new()),
         ]
     }
 

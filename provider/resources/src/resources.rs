@@ -1,11 +1,13 @@
 //! The types of objects, one file each: schema, checks, and the way to the API's spec and back.
 
+mod hold;
 mod policy;
 mod project;
 mod stage;
 mod verification;
 mod warehouse;
 
+pub(crate) use hold::Hold;
 pub(crate) use policy::Policy;
 pub(crate) use project::Project;
 pub(crate) use stage::{Stage, step_type};

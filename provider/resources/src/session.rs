@@ -62,7 +62,7 @@ impl Identity {
     pub(crate) fn parse(kind: Kind, id: &str) -> Option<Self> {
         let (project, name) = match kind {
             Kind::Project => (id, id),
-            Kind::Warehouse | Kind::Stage | Kind::Verification | Kind::Policy => {
+            Kind::Warehouse | Kind::Stage | Kind::Verification | Kind::Policy | Kind::Hold => {
                 id.split_once('/')?
             }
         };
@@ -82,6 +82,7 @@ impl Identity {
             Kind::Stage => "PROJECT/NAME, such as shop/prod",
             Kind::Verification => "PROJECT/NAME, such as shop/errors",
             Kind::Policy => "PROJECT/NAME, such as shop/prod-gates",
+            Kind::Hold => "PROJECT/NAME, such as shop/cve-2026-1234",
         }
     }
 }
@@ -91,7 +92,7 @@ impl fmt::Display for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.kind {
             Kind::Project => f.write_str(&self.name),
-            Kind::Warehouse | Kind::Stage | Kind::Verification | Kind::Policy => {
+            Kind::Warehouse | Kind::Stage | Kind::Verification | Kind::Policy | Kind::Hold => {
                 write!(f, "{}/{}", self.project, self.name)
             }
         }

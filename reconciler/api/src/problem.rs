@@ -248,6 +248,12 @@ impl Problem {
         ))
     }
 
+    /// Holds keep the freight from the stage; the detail names them.
+    pub fn held(detail: impl Into<String>) -> Self {
+        Self::new(ProblemCode::Held, detail)
+            .with_hint("`lockstep hold show NAME` says more, `lockstep hold lift NAME` ends it")
+    }
+
     /// A beginning of an id fits several freights.
     #[must_use]
     pub fn ambiguous_freight(prefix: &str, mut matches: Vec<String>) -> Self {

@@ -8,6 +8,7 @@ mod change_set;
 mod explain;
 mod freight;
 mod gate;
+mod hold;
 mod object;
 mod pipeline;
 mod policy;
@@ -29,7 +30,8 @@ pub use explain::{Candidate, Explain, ExplainedPolicy};
 pub use freight::{
     Artifact, Freight, FreightApproval, FreightQuery, FreightStage, GitArtifact, ImageArtifact,
 };
-pub use gate::{BypassGate, Gate, GateKind, Hold, Verdict, Waiting};
+pub use gate::{BypassGate, Gate, GateKind, Verdict, Waiting};
+pub use hold::{ArtifactSelector, HeldFreight, Hold, HoldSpec, HoldStatus, LiftHold, StageHold};
 pub use object::{
     Condition, ConditionStatus, Kind, ListQuery, Meta, Object, PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX,
     Page, WorldToken,

@@ -12,6 +12,7 @@ mod diff;
 mod explain;
 mod freight;
 mod get;
+mod hold;
 mod promote;
 mod refresh;
 mod token;
@@ -31,6 +32,8 @@ pub(crate) enum Command {
     Freight(freight::Arguments),
     /// End a promotion
     Abort(abort::Arguments),
+    /// Stop stages, freight or artifacts, and let them go
+    Hold(hold::Arguments),
     /// Say why a stage does or does not get freight
     Explain(explain::Arguments),
     /// Follow a promotion until it ends
@@ -55,6 +58,7 @@ impl Command {
             Self::Approve(arguments) => approve::run(arguments, &connection.open()?).await,
             Self::Freight(arguments) => freight::run(arguments, &connection.open()?).await,
             Self::Abort(arguments) => abort::run(arguments, &connection.open()?).await,
+            Self::Hold(arguments) => hold::run(arguments, &connection.open()?).await,
             Self::Explain(arguments) => explain::run(arguments, &connection.open()?).await,
             Self::Watch(arguments) => watch::run(arguments, &connection.open()?).await,
             Self::Diff(arguments) => diff::run(arguments, &connection.open()?).await,

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use reconciler_api::client::ClientError;
 use reconciler_api::v1::Phase;
 use reconciler_domain::duration;
@@ -74,6 +75,12 @@ pub(crate) enum Failure {
         /// How far.
         after: Duration,
     },
+    /// An expiry lies in the past.
+    #[error("{expires} has passed")]
+    ExpiryPassed {
+        /// When.
+        expires: Timestamp,
+    },
     /// What was to be said could not be written.
     #[error("cannot write the output: {0}")]
     Output(#[from] io::Error),
@@ -116,7 +123,7 @@ impl Failure {
     fn exit_code(&self) -> u8 {
         match self {
             Self::NoToken | Self::TokenFile { .. } | Self::NoProject => USAGE,
-            Self::ExpiryOutOfRange { .. } => USAGE,
+            Self::ExpiryOutOfRange { .. } | Self::ExpiryPassed { .. } => USAGE,
             Self::Client(error) => client_exit_code(error),
             Self::Unfinished { .. } => UNFINISHED,
             Self::NotPrepared { .. }
@@ -168,7 +175,8 @@ impl Failure {
             Self::Unfinished { promotion, .. } => {
                 return Some(format!("it goes on by itself; watch on: lockstep watch {promotion}"));
             }
-            Self::ExpiryOutOfRange { .. } => "leave --expires out for a token that does not expire",
+            Self::ExpiryOutOfRange { .. } => "leave the time out for what does not expire",
+            Self::ExpiryPassed { .. } => "give an instant in the future, or leave it out",
             Self::Declined | Self::Output(_) | Self::Json(_) | Self::Runtime(_) => return None,
         };
         Some(hint.to_owned())

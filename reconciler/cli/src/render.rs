@@ -11,11 +11,14 @@ pub(crate) mod changes;
 pub(crate) mod explain;
 mod freight;
 mod gates;
+mod hold;
 mod objects;
 mod policy;
 pub(crate) mod promotion;
 mod stage;
 mod warehouse;
+
+pub(crate) use gates::stage_hold;
 
 /// An object that can be shown to people, as a row among others and in full.
 pub(crate) trait Show {

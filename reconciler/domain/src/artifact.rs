@@ -77,10 +77,19 @@ impl Artifact {
         }
     }
 
+    /// Its version: an image's tag, or the last word of a commit's subject (`release 1.2.3`), where
+    /// that reads as one.
+    #[must_use]
+    pub fn version(&self) -> Option<Version> {
+        match self {
+            Self::Git(git) => Version::loose(git.subject.split_whitespace().last()?).ok(),
+            Self::Image(image) => Version::loose(&image.tag).ok(),
+        }
+    }
+
     /// The value that expressions see under `freight.<subscription>`.
     ///
-    /// Fields that the kind does not have are absent. `version` is there where the image's tag,
-    /// or the last word of the commit's subject (`release 1.2.3`), reads as a semantic version.
+    /// Fields that the kind does not have are absent, as is `version` where it has none.
     #[must_use]
     pub fn scope(&self) -> Value {
         match self {
@@ -93,7 +102,7 @@ impl Artifact {
                     "author": git.author,
                     "committed_at": git.committed_at.to_string(),
                 });
-                insert_version(&mut value, version_in_subject(&git.subject));
+                insert_version(&mut value, self.version());
                 value
             }
             Self::Image(image) => {
@@ -107,7 +116,7 @@ impl Artifact {
                 if let Some(created_at) = image.created_at {
                     value["created_at"] = Value::String(created_at.to_string());
                 }
-                insert_version(&mut value, Version::loose(&image.tag).ok());
+                insert_version(&mut value, self.version());
                 value
             }
         }
@@ -118,9 +127,4 @@ fn insert_version(value: &mut Value, version: Option<Version>) {
     if let Some(version) = version {
         value["version"] = version.to_value();
     }
-}
-
-/// A commit that names a release carries its version in the subject: the last word of it.
-fn version_in_subject(subject: &str) -> Option<Version> {
-    Version::loose(subject.split_whitespace().last()?).ok()
 }

@@ -10,7 +10,6 @@ use sha2::{Digest as _, Sha256};
 
 use crate::artifact::Artifact;
 use crate::id::{FreightId, StageName, SubscriptionName, WarehouseName};
-use crate::snapshot::Hold;
 use crate::stage::Request;
 
 /// An immutable bundle of artifacts.
@@ -92,9 +91,6 @@ pub struct FreightFacts {
     /// soak is that of the stages upstream of them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub passed_on: BTreeMap<StageName, Request>,
-    /// Stages to which automation must not bring it, and why.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub held_for: BTreeMap<StageName, Hold>,
 }
 
 impl FreightFacts {
@@ -107,7 +103,6 @@ impl FreightFacts {
             verified_in: BTreeMap::new(),
             stays: BTreeMap::new(),
             passed_on: BTreeMap::new(),
-            held_for: BTreeMap::new(),
         }
     }
 

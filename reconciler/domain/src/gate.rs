@@ -7,12 +7,13 @@ use jiff::Timestamp;
 use crate::artifact::Artifact;
 use crate::availability::{Availability, Because, availability};
 use crate::duration;
-use crate::freight::FreightFacts;
+use crate::freight::{Freight, FreightFacts};
+use crate::hold::{self, AutomaticHold, Hold};
 use crate::id::{PolicyName, Principal};
 use crate::infra::judge;
 use crate::policy::{Approvals, Excluded, GateKind, Joined, Mode, Policy};
 use crate::promotion::{Approval, ChangeSet, Promotion, StepPlan};
-use crate::snapshot::{Defined, Hold};
+use crate::snapshot::Defined;
 use crate::stage::Stage;
 use crate::step::StepKind;
 
@@ -70,7 +71,11 @@ pub struct Facts<'a> {
     /// Who agreed to what.
     pub approvals: &'a [Approval],
     /// What stops automation on the stage.
-    pub hold: Option<&'a Hold>,
+    pub automatic_hold: Option<&'a AutomaticHold>,
+    /// The holds of the project.
+    pub holds: &'a [Defined<Hold>],
+    /// Freight of other warehouses that comes to the stage with it and is not there yet.
+    pub brings: &'a [Freight],
 }
 
 /// Judges every gate, in the order in which they are shown.
@@ -79,7 +84,8 @@ pub fn gates(facts: &Facts<'_>, now: Timestamp) -> Vec<Gate> {
     let mut gates = vec![upstream(facts, now)];
     gates.extend(soak(facts, now));
     gates.extend(mode(facts));
-    gates.extend(hold(facts));
+    gates.extend(automatic_hold(facts));
+    gates.extend(holds(facts, now));
     for asked in facts.joined.approvals.values() {
         gates.push(approvals(facts, asked));
     }
@@ -162,13 +168,34 @@ fn mode(facts: &Facts<'_>) -> Option<Gate> {
     Some(gate(GateKind::Mode, asking, Verdict::Fail, message))
 }
 
-/// A hold stops automation, never a person.
-fn hold(facts: &Facts<'_>) -> Option<Gate> {
+/// An automatic hold stops automation, never a person.
+fn automatic_hold(facts: &Facts<'_>) -> Option<Gate> {
     let by_automation =
         facts.promotion.is_none_or(|promotion| promotion.requester == Principal::Automation);
-    let hold = facts.hold.filter(|_| by_automation)?;
+    let hold = facts.automatic_hold.filter(|_| by_automation)?;
     let message = format!("held by {} since {}: {}", hold.by, hold.at, hold.reason);
     Some(gate(GateKind::Hold, Vec::new(), Verdict::Fail, message))
+}
+
+/// A hold stops everybody: one gate for each that keeps the freight, or freight that comes with it,
+/// from the stage.
+fn holds(facts: &Facts<'_>, now: Timestamp) -> Vec<Gate> {
+    let stage = &facts.stage.name;
+    let stops = |message, hold: &Defined<Hold>| Gate {
+        until: hold.spec.expires,
+        ..gate(GateKind::Hold, Vec::new(), Verdict::Fail, message)
+    };
+    let own = hold::stopping(facts.holds, stage, &facts.freight.freight, now);
+    let mut gates: Vec<Gate> = own.map(|hold| stops(hold::describe(hold), hold)).collect();
+    for other in facts.brings {
+        let beside = hold::stopping(facts.holds, stage, other, now);
+        gates.extend(beside.filter(|hold| !hold.spec.closes(stage)).map(|hold| {
+            let (id, warehouse) = (other.id.short(), &other.warehouse);
+            let what = format!("freight {id} of {warehouse}, which comes with it");
+            stops(format!("{}; it stops {what}", hold::describe(hold)), hold)
+        }));
+    }
+    gates
 }
 
 fn approvals(facts: &Facts<'_>, asked: &Approvals) -> Gate {

@@ -114,6 +114,15 @@ fn check_qualified(what: &'static str, text: &str) -> Result<(), NameError> {
     Err(NameError::Malformed { what, text: text.to_owned(), rule })
 }
 
+fn check_commit(what: &'static str, text: &str) -> Result<(), NameError> {
+    let hexadecimal = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
+    if (CommitPrefix::LENGTH_MIN..=40).contains(&text.len()) && text.chars().all(hexadecimal) {
+        return Ok(());
+    }
+    let rule = "the first 7 to 40 lower-case hexadecimal digits of its id";
+    Err(NameError::Malformed { what, text: text.to_owned(), rule })
+}
+
 macro_rules! name_type {
     ($(#[$doc:meta])* $name:ident, $what:literal, $check:path) => {
         name_type!($(#[$doc])* $name, $what, $check, stored $check);
@@ -195,6 +204,14 @@ name_type!(
     PolicyName, "policy name", check_name
 );
 name_type!(
+    /// A hold, unique in its project.
+    HoldName, "hold name", check_name
+);
+name_type!(
+    /// The beginning of a commit's id: 7 to 40 hexadecimal digits.
+    CommitPrefix, "commit", check_commit
+);
+name_type!(
     /// A verification template, unique in its project.
     VerificationName, "verification name", check_name
 );
@@ -240,6 +257,17 @@ impl StepName {
             return None;
         }
         Some(path.get(parts..).unwrap_or_default())
+    }
+}
+
+impl CommitPrefix {
+    /// Digits that are enough.
+    pub const LENGTH_MIN: usize = 7;
+
+    /// Whether the commit's id begins so.
+    #[must_use]
+    pub fn begins(&self, commit: &str) -> bool {
+        commit.starts_with(&self.0)
     }
 }
 

@@ -5,7 +5,7 @@
 //! what it decides goes out as plain data ([`plan`]). Shells carry it out.
 //!
 //! ```text
-//!  nouns                 id  artifact  freight  warehouse  stage  step  verification  policy
+//!  nouns                 id  artifact  freight  warehouse  stage  step  verification  policy  hold
 //!  a promotion           promotion: the row, its log, the state that the log folds to
 //!  language              duration  version  filter  url  expression  template  infra
 //!  what decisions see    snapshot  scope
@@ -23,6 +23,7 @@ pub mod expression;
 pub mod filter;
 pub mod freight;
 pub mod gate;
+pub mod hold;
 pub mod id;
 pub mod infra;
 pub mod plan;

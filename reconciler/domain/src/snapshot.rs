@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::freight::{Freight, FreightFacts};
+use crate::hold::{AutomaticHold, Hold};
 use crate::id::{
     FreightId, Principal, ProjectName, PromotionId, StageName, SubscriptionName, VerificationName,
     WarehouseName,
@@ -88,7 +89,9 @@ pub struct StageSnapshot {
     /// How the last promotion of a freight to this stage ended.
     pub ended: BTreeMap<FreightId, Ending>,
     /// What stops automation here.
-    pub hold: Option<Hold>,
+    pub automatic_hold: Option<AutomaticHold>,
+    /// The holds of the project that may concern the stage.
+    pub holds: Vec<Defined<Hold>>,
 }
 
 /// A promotion that is not over, as its stage sees it.
@@ -98,17 +101,6 @@ pub struct RunningPromotion {
     pub promotion: Promotion,
     /// Where it is.
     pub phase: Phase,
-}
-
-/// A durable stop of automation on a stage.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Hold {
-    /// Why.
-    pub reason: String,
-    /// Who put it there.
-    pub by: Principal,
-    /// Since when.
-    pub at: Timestamp,
 }
 
 /// What the decision about a promotion looks at.
@@ -136,6 +128,10 @@ pub struct PromotionSnapshot {
     pub there: BTreeMap<WarehouseName, FreightId>,
     /// How the last succeeded promotion made its infra.
     pub previous: Option<Previous>,
+    /// What stops automation on the stage.
+    pub automatic_hold: Option<AutomaticHold>,
+    /// The holds of the project that may concern the stage.
+    pub holds: Vec<Defined<Hold>>,
     /// The promotion that holds the stage's slot.
     pub slot: Option<PromotionId>,
 }

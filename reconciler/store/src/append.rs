@@ -15,8 +15,9 @@ use crate::definition::Kind;
 use crate::error::StoreError;
 use crate::fold::Folded;
 use crate::freight;
+use crate::hold;
 use crate::ledger::{Happened, Subject, hex};
-use crate::promotion::{hold, slot_holder};
+use crate::promotion::slot_holder;
 use crate::sql::{is_constraint, json, micros, signed, whole_micros};
 use crate::stay;
 use crate::wake::{Lease, WakeKey, is_held, wake, wake_stage, wake_users};
@@ -262,7 +263,8 @@ impl Context<'_> {
             freight::vouch(write, self.project, verified, stage, self.now)?;
         }
         if let Some(reason) = &after.hold {
-            hold(write, self.project, stage, reason, &Principal::Automation, self.now)?;
+            let by = &Principal::Automation;
+            hold::put_automatic(write, self.project, stage, reason, by, self.now)?;
         }
         Ok(())
     }

@@ -125,6 +125,7 @@ pub(crate) enum Kind {
     Stage,
     Verification,
     Policy,
+    Hold,
 }
 
 impl Kind {
@@ -135,6 +136,7 @@ impl Kind {
             Self::Stage => "stage",
             Self::Verification => "verification",
             Self::Policy => "policy",
+            Self::Hold => "hold",
         }
     }
 }
@@ -148,6 +150,12 @@ pub(crate) trait Definition: Serialize + DeserializeOwned + Clone {
     /// Whether it says of itself that it must not be removed.
     fn is_protected(&self) -> bool {
         false
+    }
+
+    /// What else sees a change of it, besides its project and itself.
+    fn touches(&self, sql: Sql<'_>, project: &ProjectName) -> Result<Vec<Subject>, StoreError> {
+        let _ = (sql, project);
+        Ok(Vec::new())
     }
 }
 
@@ -406,11 +414,15 @@ pub(crate) fn delete<T: Definition>(
         params![project.as_str(), what, name],
     )?;
     raise_revision(write, project)?;
+    let mut touches = vec![Subject::Project];
+    if let Ok(before) = &before {
+        touches.extend(before.spec.touches(write.sql, project)?);
+    }
     write.record(&Happened {
         at: change.at,
         project: Some(project),
         subject,
-        touches: vec![Subject::Project],
+        touches,
         kind: &format!("{what}.deleted"),
         actor: &change.by,
         summary: format!("{} deleted {what} {name}", change.by),
@@ -433,11 +445,13 @@ pub(crate) fn record<T: Definition>(
 ) -> Result<(), StoreError> {
     raise_revision(write, project)?;
     let (what, name) = (T::KIND.word(), spec.name());
+    let mut touches = vec![Subject::Project];
+    touches.extend(spec.touches(write.sql, project)?);
     write.record(&Happened {
         at: change.at,
         project: Some(project),
         subject: spec.subject(),
-        touches: vec![Subject::Project],
+        touches,
         kind: &format!("{what}.{verb}"),
         actor: &change.by,
         summary: format!("{} {verb} {what} {name}", change.by),

@@ -16,7 +16,7 @@ use serde_json::json;
 use crate::Store;
 use crate::counter::{raise_counter, raise_revision};
 use crate::definition::{self, Kind};
-use crate::error::StoreError;
+use crate::error::{StoreError, Unreadable};
 use crate::ledger::{Happened, Subject};
 use crate::page::{Page, Paged};
 use crate::sql::{Sql, instant, json, micros, name, parsed, signed, unsigned, whole_micros};
@@ -440,13 +440,26 @@ pub(crate) struct FreightRow {
 }
 
 impl FreightRow {
-    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+    /// Reads the columns of freight, which come first.
+    pub(crate) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self {
             id: row.get(0)?,
             warehouse: row.get(1)?,
             sequence: row.get(2)?,
             artifacts: row.get(3)?,
             created_at: row.get(4)?,
+        })
+    }
+
+    /// The freight itself.
+    pub(crate) fn freight(&self, project: &ProjectName) -> Result<Freight, Unreadable> {
+        let what = || format!("freight {project}/{}", self.id);
+        Ok(Freight {
+            id: name(&self.id, what)?,
+            warehouse: name(&self.warehouse, what)?,
+            artifacts: parsed(&self.artifacts, what)?,
+            created_at: instant(self.created_at),
+            sequence: self.sequence,
         })
     }
 
@@ -457,13 +470,7 @@ impl FreightRow {
         project: &ProjectName,
     ) -> Result<FreightFacts, StoreError> {
         let what = || format!("freight {project}/{}", self.id);
-        let freight = Freight {
-            id: name(&self.id, what)?,
-            warehouse: name(&self.warehouse, what)?,
-            artifacts: parsed(&self.artifacts, what)?,
-            created_at: instant(self.created_at),
-            sequence: self.sequence,
-        };
+        let freight = self.freight(project)?;
         let key = params![project.as_str(), self.id];
         let approved: Vec<(String, i64)> = sql.rows(
             "SELECT stage, approved_at FROM freight_approval WHERE project = $1 AND freight = $2",

@@ -5,8 +5,8 @@
 
 use jiff::Timestamp;
 use reconciler_domain::id::{
-    FreightId, PolicyName, Principal, ProjectName, PromotionId, StageName, VerificationName,
-    WarehouseName,
+    FreightId, HoldName, PolicyName, Principal, ProjectName, PromotionId, StageName,
+    VerificationName, WarehouseName,
 };
 use rusqlite::{Row, params};
 use serde::{Deserialize, Serialize};
@@ -57,6 +57,8 @@ pub enum Subject {
     Verification(VerificationName),
     /// A policy.
     Policy(PolicyName),
+    /// A hold.
+    Hold(HoldName),
     /// Freight.
     Freight(FreightId),
     /// A promotion.
@@ -75,6 +77,7 @@ impl Subject {
             Self::Stage(_) => "stage",
             Self::Verification(_) => "verification",
             Self::Policy(_) => "policy",
+            Self::Hold(_) => "hold",
             Self::Freight(_) => "freight",
             Self::Promotion(_) => "promotion",
             Self::Token(_) => "token",
@@ -90,6 +93,7 @@ impl Subject {
             Self::Stage(name) => name.as_str(),
             Self::Verification(name) => name.as_str(),
             Self::Policy(name) => name.as_str(),
+            Self::Hold(name) => name.as_str(),
             Self::Freight(id) => id.as_str(),
             Self::Promotion(id) => id.as_str(),
             Self::Token(name) => name,
@@ -104,6 +108,7 @@ impl Subject {
             "stage" => Self::Stage(name(text, what)?),
             "verification" => Self::Verification(name(text, what)?),
             "policy" => Self::Policy(name(text, what)?),
+            "hold" => Self::Hold(name(text, what)?),
             "freight" => Self::Freight(name(text, what)?),
             "promotion" => Self::Promotion(name(text, what)?),
             "token" => Self::Token(text.to_owned()),
@@ -259,6 +264,7 @@ fn token(sql: Sql<'_>, project: &ProjectName, subjects: &[Subject]) -> Result<u6
             | Subject::Stage(_)
             | Subject::Verification(_)
             | Subject::Policy(_)
+            | Subject::Hold(_)
             | Subject::Freight(_)
             | Subject::Promotion(_) => project.as_str(),
         };

@@ -8,7 +8,7 @@
 //! ```text
 //!  engine      open (file, lock, checks)  migrate  writer (one thread, group commit)  reader  sql
 //!              counter  page
-//!  nouns       definition: project warehouse stage verification policy
+//!  nouns       definition: project warehouse stage verification policy hold
 //!              discovery  freight  stay  promotion (+ append, fold)  preview  token
 //!  for plans   snapshot (one read transaction each)
 //!  the loop    wake (wake-ups, leases, epochs)
@@ -25,6 +25,7 @@ mod discovery;
 mod error;
 mod fold;
 mod freight;
+mod hold;
 mod ledger;
 mod migrate;
 mod open;
@@ -56,6 +57,7 @@ pub use definition::{
 pub use discovery::{RecordError, RefreshError};
 pub use error::{StoreError, Unreadable};
 pub use freight::{CreateFreightError, FindFreightError, FreightError, PREFIX_MIN};
+pub use hold::LiftError;
 pub use ledger::{ChainError, ChainHead, LedgerEvent, Subject};
 pub use open::OpenError;
 pub use page::{Listed, Page, Paged};
@@ -63,7 +65,7 @@ pub use preview::PREVIEWS_KEPT;
 pub use project::Project;
 pub use promotion::{CreatePromotionError, NewPromotion, PromotionFilter, PromotionRow};
 pub use snapshot::Snapshot;
-pub use stay::Occupant;
+pub use stay::{Coming, Occupant, Whereabouts};
 pub use token::{ApiToken, CreateTokenError, NewToken, RevokeTokenError};
 pub use wake::{Lease, LeaseError, WakeKey, WakeKeyError};
 

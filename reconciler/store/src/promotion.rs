@@ -16,9 +16,10 @@ use crate::counter::{raise_counter, raise_revision, revision};
 use crate::definition::{self, Kind};
 use crate::error::{StoreError, Unreadable};
 use crate::fold::{self, Folded};
+use crate::hold;
 use crate::ledger::{Happened, Subject};
 use crate::page::{Page, Paged};
-use crate::sql::{Sql, instant, json, micros, parsed, signed, unsigned, whole_micros};
+use crate::sql::{Sql, instant, json, parsed, signed, unsigned, whole_micros};
 use crate::wake::{WakeKey, wake};
 use crate::writer::Write;
 
@@ -192,12 +193,9 @@ fn create(
     }
     insert(write, project, &promotion, number)?;
     if let Some(reason) = &new.hold {
-        hold(write, project, &new.stage, reason, &new.requester, now)?;
+        hold::put_automatic(write, project, &new.stage, reason, &new.requester, now)?;
     } else if new.release_hold {
-        write.sql.execute(
-            "DELETE FROM hold WHERE project = $1 AND stage = $2",
-            params![project.as_str(), new.stage.as_str()],
-        )?;
+        hold::drop_automatic(write, project, &new.stage)?;
     }
     raise_revision(write, project)?;
     let by = &promotion.requester;
@@ -298,24 +296,6 @@ fn supersede(
         Err(append::AppendError::Store(error)) => Err(error.into()),
         Err(_) => Err(too_late("past that")),
     }
-}
-
-/// Puts a hold on a stage, in place of the one that is there.
-pub(crate) fn hold(
-    write: &mut Write<'_>,
-    project: &ProjectName,
-    stage: &StageName,
-    reason: &str,
-    by: &Principal,
-    at: Timestamp,
-) -> Result<(), StoreError> {
-    write.sql.execute(
-        "INSERT INTO hold (project, stage, reason, held_by, held_at) VALUES ($1, $2, $3, $4, $5) \
-         ON CONFLICT (project, stage) DO UPDATE SET reason = excluded.reason, \
-         held_by = excluded.held_by, held_at = excluded.held_at",
-        params![project.as_str(), stage.as_str(), reason, json(by), micros(at)],
-    )?;
-    Ok(())
 }
 
 fn list(

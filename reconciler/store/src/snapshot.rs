@@ -7,7 +7,7 @@ use reconciler_domain::freight::{Freight, FreightFacts};
 use reconciler_domain::id::{FreightId, ProjectName, PromotionId, StageName, WarehouseName};
 use reconciler_domain::promotion::{Ending, Event, Phase, Promotion};
 use reconciler_domain::snapshot::{
-    Hold, PromotionSnapshot, RunningPromotion, StageSnapshot, WarehouseSnapshot,
+    PromotionSnapshot, RunningPromotion, StageSnapshot, WarehouseSnapshot,
 };
 use reconciler_domain::stage::Stage;
 use reconciler_domain::verification::Verification;
@@ -21,6 +21,7 @@ use crate::discovery;
 use crate::error::{StoreError, Unreadable};
 use crate::fold::{self, Folded};
 use crate::freight;
+use crate::hold;
 use crate::policy::{last_change, policies_for};
 use crate::promotion::{running, slot_holder};
 use crate::sql::{Sql, instant, name, parsed};
@@ -57,8 +58,8 @@ impl Store {
     /// What the decision about a stage looks at.
     ///
     /// # Errors
-    /// The stage, a policy that might select it, freight in it, or a promotion to it cannot be
-    /// read, or the database failed.
+    /// The stage, a policy or a hold that might concern it, freight in it, or a promotion to it
+    /// cannot be read, or the database failed.
     pub async fn stage_snapshot(
         &self,
         project: &ProjectName,
@@ -71,7 +72,7 @@ impl Store {
     /// What the decision about a promotion looks at, and the last entry of its log.
     ///
     /// # Errors
-    /// The promotion, its freight, its stage, a policy or template that concerns it, or the
+    /// The promotion, its freight, its stage, a policy, hold or template that concerns it, or the
     /// promotion before it cannot be read, or the database failed.
     pub async fn promotion_snapshot(
         &self,
@@ -138,7 +139,8 @@ impl<'a> Loader<'a> {
             project: project.clone(),
             definitions_changed_at: self.definitions_changed_at(&stage, &policies)?,
             ended: self.ended(name, &freight)?,
-            hold: self.hold(name)?,
+            automatic_hold: hold::automatic(sql, project, name)?,
+            holds: hold::holds_for(sql, project, name, &mut self.unreadable)?,
             stage: stage.defined(),
             policies: policies.into_iter().map(|policy| policy.spec).collect(),
             freight,
@@ -171,8 +173,6 @@ impl<'a> Loader<'a> {
             pass_on(&mut facts, &self.passing_on(&stage.spec)?);
         }
         let there = stay::current(sql, project, &promotion.stage)?;
-        let hold = self.hold(&promotion.stage)?;
-        facts.held_for.extend(hold.map(|hold| (promotion.stage.clone(), hold)));
         let snapshot = PromotionSnapshot {
             project: project.clone(),
             state,
@@ -186,6 +186,8 @@ impl<'a> Loader<'a> {
             facts,
             previous: self.previous(&there, &promotion.stage, succeeded)?,
             there,
+            automatic_hold: hold::automatic(sql, project, &promotion.stage)?,
+            holds: hold::holds_for(sql, project, &promotion.stage, &mut self.unreadable)?,
             slot: slot_holder(sql, project, &promotion.stage)?,
             promotion,
         };
@@ -321,17 +323,6 @@ impl<'a> Loader<'a> {
             }
         }
         Ok(ended)
-    }
-
-    fn hold(&self, stage: &StageName) -> Result<Option<Hold>, StoreError> {
-        let row: Option<(String, String, i64)> = self.sql.row(
-            "SELECT reason, held_by, held_at FROM hold WHERE project = $1 AND stage = $2",
-            params![self.project.as_str(), stage.as_str()],
-            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
-        )?;
-        let Some((reason, by, at)) = row else { return Ok(None) };
-        let by = parsed(&by, || format!("hold of stage {}/{stage}", self.project))?;
-        Ok(Some(Hold { reason, by, at: instant(at) }))
     }
 
     /// The templates that the stage uses. One that is gone is absent.

@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use reconciler_domain::freight::Freight;
 use reconciler_domain::id::{FreightId, ProjectName, PromotionId, StageName, WarehouseName};
 use rusqlite::params;
 
 use crate::Store;
 use crate::error::StoreError;
+use crate::freight::FreightRow;
 use crate::sql::{Sql, instant, micros, name};
 use crate::writer::Write;
 
@@ -39,6 +41,37 @@ impl Store {
         let (project, stage) = (project.clone(), stage.clone());
         self.read(move |sql| occupants(sql, &project, &stage)).await
     }
+
+    /// Where all freight of a project is and goes.
+    ///
+    /// # Errors
+    /// A row cannot be read, or the database failed.
+    pub async fn whereabouts(&self, project: &ProjectName) -> Result<Whereabouts, StoreError> {
+        let project = project.clone();
+        self.read(move |sql| whereabouts(sql, &project)).await
+    }
+}
+
+/// Where freight is, and where it is on its way to.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Whereabouts {
+    /// What is in each stage now.
+    pub there: Vec<(StageName, Freight)>,
+    /// The promotions that are not over.
+    pub coming: Vec<Coming>,
+}
+
+/// A promotion that is not over, with its freight.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Coming {
+    /// The promotion.
+    pub promotion: PromotionId,
+    /// Where to.
+    pub stage: StageName,
+    /// Its freight.
+    pub freight: Freight,
+    /// Whether it has taken the slot of the stage.
+    pub committed: bool,
 }
 
 /// Makes these the freight in the stage. Stays that go on are not interrupted.
@@ -110,4 +143,43 @@ pub(crate) fn current(
 ) -> Result<BTreeMap<WarehouseName, FreightId>, StoreError> {
     let there = occupants(sql, project, stage)?;
     Ok(there.into_iter().map(|occupant| (occupant.warehouse, occupant.freight)).collect())
+}
+
+fn whereabouts(sql: Sql<'_>, project: &ProjectName) -> Result<Whereabouts, StoreError> {
+    const FREIGHT: &str = "SELECT freight.id, freight.warehouse, freight.sequence, \
+                           freight.artifacts, freight.created_at";
+    let stays: Vec<(FreightRow, String)> = sql.rows(
+        &format!(
+            "{FREIGHT}, stay.stage FROM stay \
+             JOIN freight ON freight.project = stay.project AND freight.id = stay.freight \
+             WHERE stay.project = $1 AND stay.left_at IS NULL \
+             ORDER BY stay.stage, freight.warehouse"
+        ),
+        params![project.as_str()],
+        |row| Ok((FreightRow::read(row)?, row.get(5)?)),
+    )?;
+    let running: Vec<(FreightRow, String, String, bool)> = sql.rows(
+        &format!(
+            "{FREIGHT}, promotion.id, promotion.stage, promotion.slot FROM promotion \
+             JOIN freight ON freight.project = promotion.project \
+               AND freight.id = promotion.freight \
+             WHERE promotion.project = $1 AND promotion.ended_at IS NULL ORDER BY promotion.place"
+        ),
+        params![project.as_str()],
+        |row| Ok((FreightRow::read(row)?, row.get(5)?, row.get(6)?, row.get(7)?)),
+    )?;
+    let what = || format!("whereabouts of freight of {project}");
+    let mut found = Whereabouts::default();
+    for (freight, stage) in stays {
+        found.there.push((name(&stage, what)?, freight.freight(project)?));
+    }
+    for (freight, promotion, stage, committed) in running {
+        found.coming.push(Coming {
+            promotion: name(&promotion, what)?,
+            stage: name(&stage, what)?,
+            freight: freight.freight(project)?,
+            committed,
+        });
+    }
+    Ok(found)
 }

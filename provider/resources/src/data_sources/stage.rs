@@ -5,7 +5,7 @@ use provider_protocol::Diagnostics;
 use provider_protocol::cty::{Type, Value};
 use provider_protocol::provider::{Context, DataSource, Reader};
 use provider_protocol::schema::{Attribute, Block, Nesting, Schema};
-use reconciler_api::v1::{self, ActivePromotion, CurrentFreight, Hold, StageStatus, Waiting};
+use reconciler_api::v1::{self, ActivePromotion, CurrentFreight, StageHold, StageStatus, Waiting};
 use reconciler_domain::id::StageName;
 
 use super::{by_name, given, project, project_attribute, read_only, tell_unread};
@@ -29,7 +29,8 @@ const PROMOTION: [(&str, &str); 3] = [
     ("phase", "How far it is."),
 ];
 
-const HOLD: [(&str, &str); 4] = [
+const HOLD: [(&str, &str); 5] = [
+    ("name", "The name of the hold; null for the automatic one, which stops no person."),
     ("reason", "Why."),
     ("author", "Who put it."),
     ("since", "Since when."),
@@ -72,9 +73,9 @@ impl DataSource<Session> for StageData {
                     .describe("The promotion that is on its way; null if there is none."),
             )
             .attribute(
-                "hold",
-                read_only(Nesting::Single, &HOLD)
-                    .describe("What stops automation here; null if nothing does."),
+                "holds",
+                read_only(Nesting::List, &HOLD)
+                    .describe("What stops promotions here, whatever the freight."),
             )
             .attribute(
                 "waiting",
@@ -112,7 +113,7 @@ impl DataSource<Session> for StageData {
 
 fn value(stage: &v1::Stage) -> Value {
     let v1::Stage { meta, spec, status } = stage;
-    let StageStatus { current, promotion, hold, waiting, downstream } = status;
+    let StageStatus { current, promotion, holds, waiting, downstream } = status;
     Value::object([
         ("project", Value::from(&meta.project)),
         ("name", Value::from(&meta.name)),
@@ -120,7 +121,7 @@ fn value(stage: &v1::Stage) -> Value {
         ("labels", spec.labels.clone().into()),
         ("current", by_name(current, current_value)),
         ("promotion", promotion.as_ref().map(promotion_value).into()),
-        ("hold", hold.as_ref().map(hold_value).into()),
+        ("holds", Value::List(holds.iter().map(hold_value).collect())),
         ("waiting", Value::List(waiting.iter().map(waiting_value).collect())),
         ("downstream", downstream.clone().into()),
     ])
@@ -145,10 +146,11 @@ fn promotion_value(promotion: &ActivePromotion) -> Value {
     ])
 }
 
-fn hold_value(hold: &Hold) -> Value {
-    let Hold { reason, author, since, until } = hold;
+fn hold_value(hold: &StageHold) -> Value {
+    let StageHold { name, reason, author, since, until } = hold;
     Value::object([
-        ("reason", Value::from(reason)),
+        ("name", Value::from(name.clone())),
+        ("reason", reason.into()),
         ("author", author.into()),
         ("since", form::instant(Some(*since))),
         ("until", form::instant(*until)),

@@ -59,13 +59,27 @@ impl<'r> Run<'r> {
             }
             self.tell_circle(diags).await;
         }
+        if self.identity.kind == Kind::Hold {
+            self.tell_unknown(Kind::Stage, diags).await;
+        }
     }
 
     /// The names of other objects, as far as they are known. One's own name is no reference.
     fn references(&self) -> Vec<Reference<'r>> {
-        if self.identity.kind != Kind::Stage {
-            return Vec::new();
+        match self.identity.kind {
+            Kind::Stage => self.references_of_stage(),
+            Kind::Hold => self.references_of_hold(),
+            Kind::Project | Kind::Warehouse | Kind::Verification | Kind::Policy => Vec::new(),
         }
+    }
+
+    fn references_of_hold(&self) -> Vec<Reference<'r>> {
+        let stage = self.planned.get("stage").and_then(Value::as_str);
+        let path = Path::attribute("stage");
+        stage.map(|name| Reference { kind: Kind::Stage, name, path }).into_iter().collect()
+    }
+
+    fn references_of_stage(&self) -> Vec<Reference<'r>> {
         let mut found = Vec::new();
         let mut add = |kind, value: Option<&'r Value>, path| {
             if let Some(name) = value.and_then(Value::as_str) {
@@ -124,7 +138,7 @@ impl<'r> Run<'r> {
             Kind::Warehouse => self.names::<Warehouse>().await,
             Kind::Stage => self.names::<Stage>().await,
             Kind::Verification => self.names::<Verification>().await,
-            Kind::Project | Kind::Policy => Vec::new(),
+            Kind::Project | Kind::Policy | Kind::Hold => Vec::new(),
         }
     }
 
@@ -166,7 +180,8 @@ impl<'r> Run<'r> {
 /// Whether a problem is about what else there is, which is judged here.
 fn is_of_graph(code: FieldCode) -> bool {
     match code {
-        FieldCode::UnknownUpstream
+        FieldCode::UnknownStage
+        | FieldCode::UnknownUpstream
         | FieldCode::UnknownWarehouse
         | FieldCode::UnknownVerification
         | FieldCode::Cycle => true,

@@ -280,11 +280,12 @@ fn wire(key: &(Kind, String, String), object: &Object) -> Value {
         }
         Kind::Stage => {
             wire["status"] = json!({
-                "current": {}, "promotion": null, "hold": null, "downstream": [],
+                "current": {}, "promotion": null, "holds": [], "downstream": [],
                 "waiting": [{ "subject": format!("stage/{name}"), "reason": "NoFreight",
                     "message": "no freight is available", "until": null }],
             });
         }
+        Kind::Hold => wire["status"] = json!({ "active": true, "running": [], "waiting": [] }),
         Kind::Project | Kind::Verification | Kind::Policy => {}
     }
     wire

@@ -5,6 +5,7 @@
 
 mod conflicts;
 mod daemon;
+mod holds;
 mod impact;
 mod interrupt;
 mod lifecycle;

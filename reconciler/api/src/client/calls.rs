@@ -7,8 +7,8 @@ use crate::problem::ProblemCode;
 use crate::v1::{
     AbortPromotion, AccessToken, ApprovePromotion, CreateAccessToken, CreatePromotion,
     CreatedAccessToken, EventsQuery, Explain, Freight, FreightApproval, FreightQuery, Health, Kind,
-    ListQuery, Object, PAGE_LIMIT_MAX, Page, Pipeline, Policy, Precondition, Preview,
-    PreviewRequest, Promotion, PromotionEvent, PromotionQuery, RenamePolicy, ServerVersion,
+    LiftHold, ListQuery, Object, PAGE_LIMIT_MAX, Page, Pipeline, Policy, Precondition, Preview,
+    PreviewRequest, Promotion, PromotionEvent, PromotionQuery, RenamePolicy, ServerVersion, Stage,
     Warehouse, Whoami,
 };
 
@@ -16,7 +16,7 @@ use crate::v1::{
 fn object_path<'a>(kind: Kind, project: &'a str, name: &'a str) -> Vec<&'a str> {
     match kind {
         Kind::Project => vec!["v1", "projects", name],
-        Kind::Warehouse | Kind::Stage | Kind::Verification | Kind::Policy => {
+        Kind::Warehouse | Kind::Stage | Kind::Verification | Kind::Policy | Kind::Hold => {
             vec!["v1", "projects", project, kind.collection(), name]
         }
     }
@@ -25,7 +25,7 @@ fn object_path<'a>(kind: Kind, project: &'a str, name: &'a str) -> Vec<&'a str> 
 fn collection_path(kind: Kind, project: &str) -> Vec<&str> {
     match kind {
         Kind::Project => vec!["v1", "projects"],
-        Kind::Warehouse | Kind::Stage | Kind::Verification | Kind::Policy => {
+        Kind::Warehouse | Kind::Stage | Kind::Verification | Kind::Policy | Kind::Hold => {
             vec!["v1", "projects", project, kind.collection()]
         }
     }
@@ -187,6 +187,21 @@ impl Client {
     /// `not_found`.
     pub async fn explain(&self, project: &str, stage: &str) -> Result<Explain, ClientError> {
         self.answer(Call::get(&["v1", "projects", project, "stages", stage, "explain"])).await
+    }
+
+    /// Lifts the automatic hold of a stage: automation goes on there.
+    ///
+    /// # Errors
+    ///
+    /// `not_found` if there is no such stage or nothing to lift, `invalid` without a reason.
+    pub async fn lift_stage_hold(
+        &self,
+        project: &str,
+        stage: &str,
+        lift: &LiftHold,
+    ) -> Result<Stage, ClientError> {
+        let path = ["v1", "projects", project, "stages", stage, "lift"];
+        self.answer(Call::post(&path).body(lift)).await
     }
 }
 

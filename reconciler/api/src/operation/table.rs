@@ -5,10 +5,10 @@ use serde_json::Value;
 use super::{Auth, Method, Operation};
 use crate::v1::{
     AbortPromotion, AccessToken, ApprovePromotion, CreateAccessToken, CreatePromotion,
-    CreatedAccessToken, EventsQuery, Explain, Freight, FreightApproval, FreightQuery, Health,
-    ListQuery, Page, Pipeline, Policy, PolicySpec, Preview, PreviewRequest, Project, ProjectSpec,
-    Promotion, PromotionEvent, PromotionQuery, RenamePolicy, ServerVersion, Stage, StageSpec,
-    Verification, VerificationSpec, Warehouse, WarehouseSpec, Whoami,
+    CreatedAccessToken, EventsQuery, Explain, Freight, FreightApproval, FreightQuery, Health, Hold,
+    HoldSpec, LiftHold, ListQuery, Page, Pipeline, Policy, PolicySpec, Preview, PreviewRequest,
+    Project, ProjectSpec, Promotion, PromotionEvent, PromotionQuery, RenamePolicy, ServerVersion,
+    Stage, StageSpec, Verification, VerificationSpec, Warehouse, WarehouseSpec, Whoami,
 };
 
 const fn get(
@@ -100,6 +100,8 @@ pub const OPERATIONS: &[Operation] = &[
         .conditional(),
     get("/v1/projects/{project}/stages/{name}/explain", "explainStage", "stages", "say why a stage does or does not get freight")
         .answers::<Explain>(200),
+    post("/v1/projects/{project}/stages/{name}/lift", "liftStageHold", "stages", "lift the automatic hold of a stage")
+        .takes::<LiftHold>().answers::<Stage>(200),
 
     get("/v1/projects/{project}/verifications", "listVerifications", "verifications", "list the verifications by name")
         .query::<ListQuery>().answers::<Page<Verification>>(200),
@@ -120,6 +122,15 @@ pub const OPERATIONS: &[Operation] = &[
         .conditional(),
     post("/v1/projects/{project}/policies/{name}/rename", "renamePolicy", "policies", "rename a policy in place")
         .conditional().takes::<RenamePolicy>().answers::<Policy>(200),
+
+    get("/v1/projects/{project}/holds", "listHolds", "holds", "list the holds by name")
+        .query::<ListQuery>().answers::<Page<Hold>>(200),
+    get("/v1/projects/{project}/holds/{name}", "getHold", "holds", "read a hold, and where what it stops is already")
+        .answers::<Hold>(200),
+    put("/v1/projects/{project}/holds/{name}", "putHold", "holds", "hold a stage, freight or artifacts")
+        .takes::<HoldSpec>().answers::<Hold>(200),
+    delete("/v1/projects/{project}/holds/{name}", "deleteHold", "holds", "lift a hold")
+        .conditional(),
 
     get("/v1/projects/{project}/freight", "listFreight", "freight", "list the freight, newest first")
         .query::<FreightQuery>().answers::<Page<Freight>>(200),

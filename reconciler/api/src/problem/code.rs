@@ -31,6 +31,8 @@ wire_enum! {
         WrongPhase = "wrong_phase",
         /// The freight is not available to the stage.
         FreightUnavailable = "freight_unavailable",
+        /// Holds keep the freight from the stage.
+        Held = "held",
         /// A beginning of an id fits several freights.
         AmbiguousFreight = "ambiguous_freight",
         /// The state of the world that a preview asks for is no longer kept.
@@ -70,6 +72,7 @@ impl ProblemCode {
             | Self::DigestMismatch
             | Self::WrongPhase
             | Self::FreightUnavailable
+            | Self::Held
             | Self::AmbiguousFreight => 409,
             Self::PreviewExpired => 410,
             Self::GenerationConflict => 412,
@@ -99,6 +102,7 @@ impl ProblemCode {
             Self::DigestMismatch => "another change set",
             Self::WrongPhase => "not in this phase",
             Self::FreightUnavailable => "freight not available",
+            Self::Held => "kept back by a hold",
             Self::AmbiguousFreight => "several freights match",
             Self::PreviewExpired => "the preview is too old",
             Self::TooLarge => "too large",
@@ -150,6 +154,8 @@ wire_enum! {
         UnknownStep = "unknown_step",
         /// The kind of step does not take this.
         UnknownArgument = "unknown_argument",
+        /// The stage does not exist.
+        UnknownStage = "unknown_stage",
         /// The upstream stage does not exist.
         UnknownUpstream = "unknown_upstream",
         /// The warehouse does not exist.

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{ActivePromotion, CurrentFreight, Gate, Hold, Mode, Verdict, Waiting};
+use super::{ActivePromotion, CurrentFreight, Gate, Mode, StageHold, Verdict, Waiting};
 
 /// Why a stage does or does not get freight.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -19,8 +19,9 @@ pub struct Explain {
     pub mode: Mode,
     /// The freight that it holds, by warehouse.
     pub current: BTreeMap<String, CurrentFreight>,
-    /// What stops automation here, if anything.
-    pub hold: Option<Hold>,
+    /// What stops promotions here, whatever the freight: the automatic hold first, then the others
+    /// by name.
+    pub holds: Vec<StageHold>,
     /// The promotion that is on its way, if any.
     pub promotion: Option<ActivePromotion>,
     /// The freight that could come next, newest first.

@@ -1,4 +1,4 @@
-//! Gates and their verdicts, holds, and why something waits.
+//! Gates and their verdicts, and why something waits.
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -64,19 +64,6 @@ pub struct Gate {
     /// Whether the promotion skips it.
     #[serde(default)]
     pub bypassed: bool,
-}
-
-/// A durable stop.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Hold {
-    /// Why.
-    pub reason: String,
-    /// Who put it.
-    pub author: String,
-    /// Since when.
-    pub since: Timestamp,
-    /// When it ends by itself; null if a person must lift it.
-    pub until: Option<Timestamp>,
 }
 
 /// Why something does not move.

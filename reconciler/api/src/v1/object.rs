@@ -26,6 +26,8 @@ wire_enum! {
         Verification = "verification",
         /// Whether and when stages are promoted to.
         Policy = "policy",
+        /// A durable stop.
+        Hold = "hold",
     }
 }
 
@@ -39,6 +41,7 @@ impl Kind {
             Self::Stage => "stages",
             Self::Verification => "verifications",
             Self::Policy => "policies",
+            Self::Hold => "holds",
         }
     }
 }

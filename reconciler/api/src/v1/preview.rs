@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Kind, PolicySpec, StageSpec, WarehouseSpec, WorldToken};
+use super::{HoldSpec, Kind, PolicySpec, StageSpec, WarehouseSpec, WorldToken};
 use crate::problem::FieldProblem;
 
 /// Asks what a change of one definition would do. Nothing is changed.
@@ -34,6 +34,8 @@ pub enum Definition {
     Stage(StageSpec),
     /// A warehouse.
     Warehouse(WarehouseSpec),
+    /// A hold.
+    Hold(HoldSpec),
 }
 
 impl Definition {
@@ -44,6 +46,7 @@ impl Definition {
             Self::Policy(_) => Kind::Policy,
             Self::Stage(_) => Kind::Stage,
             Self::Warehouse(_) => Kind::Warehouse,
+            Self::Hold(_) => Kind::Hold,
         }
     }
 }

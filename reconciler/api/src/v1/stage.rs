@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Hold, Kind, Meta, Object, Phase, Waiting};
+use super::{Kind, Meta, Object, Phase, StageHold, Waiting};
 
 /// What a client says of a stage.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -160,8 +160,9 @@ pub struct StageStatus {
     pub current: BTreeMap<String, CurrentFreight>,
     /// The promotion that is on its way, if any.
     pub promotion: Option<ActivePromotion>,
-    /// What stops automation here, if anything.
-    pub hold: Option<Hold>,
+    /// What stops promotions here, whatever the freight: the automatic hold first, then the others
+    /// by name.
+    pub holds: Vec<StageHold>,
     /// What does not move, why, and until when.
     pub waiting: Vec<Waiting>,
     /// The stages that take freight from this one, sorted.

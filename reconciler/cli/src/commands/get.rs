@@ -2,8 +2,8 @@
 
 use clap::{Args, Subcommand};
 use reconciler_api::v1::{
-    Freight, FreightQuery, Object, Policy, Project, Promotion, PromotionQuery, Stage, Verification,
-    Warehouse,
+    Freight, FreightQuery, Hold, Object, Policy, Project, Promotion, PromotionQuery, Stage,
+    Verification, Warehouse,
 };
 use serde::Serialize;
 
@@ -37,6 +37,9 @@ enum What {
     /// Whether and when stages are promoted to
     #[command(visible_aliases = ["policy"])]
     Policies(Name),
+    /// Durable stops
+    #[command(visible_alias = "hold")]
+    Holds(Name),
     /// Templates of measurements
     #[command(visible_alias = "verification")]
     Verifications(Name),
@@ -88,6 +91,7 @@ pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<(), F
         What::Stages(Name { name }) => defined::<Stage>(name, session).await,
         What::Promotions(filter) => promotions(filter, session).await,
         What::Policies(Name { name }) => defined::<Policy>(name, session).await,
+        What::Holds(Name { name }) => defined::<Hold>(name, session).await,
         What::Verifications(Name { name }) => defined::<Verification>(name, session).await,
     }
 }

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use reconciler_api::v1::{Candidate, Explain, ExplainedPolicy};
 
 use super::age::{age, instant};
-use super::gates::{GATE_HEADER, gate, hold, waiting};
+use super::gates::{GATE_HEADER, gate, holds, waiting};
 use super::stage::current;
 use super::{indent, section, short, table};
 
@@ -22,7 +22,7 @@ pub(crate) fn text(explain: &Explain, now: Timestamp) -> String {
             explain.policies.iter().map(policy).collect(),
         ),
         current(&explain.current, now),
-        explain.hold.as_ref().map(hold).unwrap_or_default(),
+        holds(&explain.holds),
         explain.promotion.as_ref().map(promotion).unwrap_or_default(),
         candidates(&explain.candidates),
         waiting(&explain.waiting),

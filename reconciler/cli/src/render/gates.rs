@@ -1,6 +1,6 @@
 //! Gates, holds, and why something waits.
 
-use reconciler_api::v1::{Gate, Hold, Verdict, Waiting};
+use reconciler_api::v1::{Gate, StageHold, Verdict, Waiting};
 
 use super::age::instant;
 use super::{or_dash, section};
@@ -23,10 +23,17 @@ pub(super) fn gate(gate: &Gate) -> Vec<String> {
     ]
 }
 
-pub(super) fn hold(hold: &Hold) -> String {
-    let Hold { reason, author, since, until } = hold;
+/// What stops a stage, one line each.
+pub(super) fn holds(holds: &[StageHold]) -> String {
+    let lines: Vec<String> = holds.iter().map(stage_hold).collect();
+    lines.join("\n")
+}
+
+pub(crate) fn stage_hold(hold: &StageHold) -> String {
+    let StageHold { name, reason, author, since, until } = hold;
+    let named = name.as_ref().map(|name| format!(" ({name})")).unwrap_or_default();
     let until = until.map(|it| format!(" until {}", instant(it))).unwrap_or_default();
-    format!("held by {author} since {}{until}: {reason}", instant(*since))
+    format!("held by {author}{named} since {}{until}: {reason}", instant(*since))
 }
 
 pub(super) fn waiting(waiting: &[Waiting]) -> String {

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use reconciler_api::v1::{CurrentFreight, Request, RequestMatch, Stage, Step};
 
 use super::age::{age, age_or_dash};
-use super::gates::{hold, waiting};
+use super::gates::{holds, waiting};
 use super::objects::{conditions, definition, ready};
 use super::{Show, joined, or_dash, section, short};
 
@@ -37,7 +37,7 @@ impl Show for Stage {
             ),
             section("steps", &["NAME", "USES"], spec.steps.iter().map(step).collect()),
             current(&status.current, now),
-            status.hold.as_ref().map(hold).unwrap_or_default(),
+            holds(&status.holds),
             waiting(&status.waiting),
             definition(meta, now),
             conditions(meta),

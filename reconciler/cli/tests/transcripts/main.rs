@@ -352,6 +352,99 @@ fn abort_ends_a_promotion() {
 }
 
 #[test]
+fn holds_are_put_shown_and_lifted() {
+    insta::assert_snapshot!(lockstep("hold list"), @r"
+    NAME   STOPS                                      ACTIVE   BY    UNTIL                  AGE   WHY
+    cve    subscription api, version >=1.4.0 <1.4.3   yes      ana   2030-01-01T00:00:00Z   3d    CVE-2026-1 in libfoo
+    stage prod: automation is held by ana since 2020-01-01T00:00:00Z: ana promoted older freight
+    ");
+    insta::assert_snapshot!(lockstep("hold show cve"), @r"
+    NAME   STOPS                                      ACTIVE   BY    UNTIL                  AGE   WHY
+    cve    subscription api, version >=1.4.0 <1.4.3   yes      ana   2030-01-01T00:00:00Z   3d    CVE-2026-1 in libfoo
+
+    is already in
+      STAGE   FREIGHT
+      dev     3f2a1b9c0d
+
+    keeps from committing
+      prod.12
+
+    generation 3, changed by ana 5h ago
+    ");
+    insta::assert_snapshot!(lockstep("get holds"), @r"
+    NAME   STOPS                                      ACTIVE   BY    UNTIL                  AGE   WHY
+    cve    subscription api, version >=1.4.0 <1.4.3   yes      ana   2030-01-01T00:00:00Z   3d    CVE-2026-1 in libfoo
+    ");
+    insta::assert_snapshot!(
+        lockstep("hold create bad --freight 3f2a --reason 'it leaks' --until 2030-01-01T00:00:00Z"),
+        @r"
+    NAME   STOPS                ACTIVE   BY    UNTIL                  AGE   WHY
+    bad    freight 3f2a1b9c0d   yes      ana   2030-01-01T00:00:00Z   3d    it leaks
+
+    is already in
+      STAGE   FREIGHT
+      dev     3f2a1b9c0d
+
+    keeps from committing
+      prod.12
+
+    generation 3, changed by ana 5h ago
+    "
+    );
+    insta::assert_snapshot!(
+        lockstep("hold create shut --stage prod --reason 'audit'"),
+        @r"
+    NAME   STOPS        ACTIVE   BY    UNTIL   AGE   WHY
+    shut   stage prod   yes      ana   -       3d    audit
+
+    is already in
+      STAGE   FREIGHT
+      dev     3f2a1b9c0d
+
+    keeps from committing
+      prod.12
+
+    generation 3, changed by ana 5h ago
+    "
+    );
+    insta::assert_snapshot!(
+        lockstep("hold create range --subscription api --version '^1.4' --committed-from 2020-01-01T00:00:00Z --reason x"),
+        @r"
+    NAME    STOPS                                                                 ACTIVE   BY    UNTIL   AGE   WHY
+    range   subscription api, version ^1.4, committed from 2020-01-01T00:00:00Z   yes      ana   -       3d    x
+
+    is already in
+      STAGE   FREIGHT
+      dev     3f2a1b9c0d
+
+    keeps from committing
+      prod.12
+
+    generation 3, changed by ana 5h ago
+    "
+    );
+    insta::assert_snapshot!(
+        lockstep("hold create old --stage prod --reason x --until 2020-01-01T00:00:00Z"),
+        @r"
+    ! error: 2020-01-01T00:00:00Z has passed
+    ! hint: give an instant in the future, or leave it out
+    [exit 2]
+    "
+    );
+    insta::assert_snapshot!(lockstep("hold lift cve"), @"hold cve is lifted");
+    insta::assert_snapshot!(lockstep("hold lift --stage prod --reason 'all is well'"), @"automation goes on in stage prod");
+    insta::assert_snapshot!(lockstep("hold lift --stage prod"), @r"
+    ! error: the following required arguments were not provided:
+    !   --reason <TEXT>
+    !
+    ! Usage: lockstep hold lift --stage <STAGE> --reason <TEXT> --endpoint <URL> --project <NAME> [NAME]
+    !
+    ! For more information, try '--help'.
+    [exit 2]
+    ");
+}
+
+#[test]
 fn explain_says_why_nothing_moves() {
     insta::assert_snapshot!(lockstep("explain prod"), @r"
     stage prod is gated
@@ -510,6 +603,7 @@ fn help_documents_environment_and_exit_codes() {
       approve     Approve what a promotion will do
       freight     Act on freight
       abort       End a promotion
+      hold        Stop stages, freight or artifacts, and let them go
       explain     Say why a stage does or does not get freight
       watch       Follow a promotion until it ends
       diff        Show what a promotion will do, or did

@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 use reconciler_api::v1::{
-    AccessToken, ActivePromotion, ApprovalRule, Artifact, BypassGate, BypassRule, Candidate,
-    ChangeSet, Choose, Condition, ConditionStatus, CurrentFreight, DeferredStep, Exclusion,
-    Explain, ExplainedPolicy, FileChange, Freight, FreightStage, Gate, GateKind, GitArtifact,
-    GitSubscription, Hold, HttpCheck, ImageArtifact, ImageSubscription, InfraAction, InfraPlan,
-    InfraRules, Measurement, Meta, Mode, Phase, PlannedCall, Policy, PolicySpec, Project,
-    ProjectSpec, PrometheusCheck, Promotion, PromotionApproval, PromotionEvent, Request,
-    RequestMatch, Stage, StageSelector, StageSpec, StageStatus, Step, StepRun, StepState,
-    UndoDescription, Verdict, Verification, VerificationSpec, Waiting, Warehouse, WarehouseSpec,
-    WarehouseStatus, WorldToken,
+    AccessToken, ActivePromotion, ApprovalRule, Artifact, ArtifactSelector, BypassGate, BypassRule,
+    Candidate, ChangeSet, Choose, Condition, ConditionStatus, CurrentFreight, DeferredStep,
+    Exclusion, Explain, ExplainedPolicy, FileChange, Freight, FreightStage, Gate, GateKind,
+    GitArtifact, GitSubscription, HeldFreight, Hold, HoldSpec, HoldStatus, HttpCheck,
+    ImageArtifact, ImageSubscription, InfraAction, InfraPlan, InfraRules, Measurement, Meta, Mode,
+    Phase, PlannedCall, Policy, PolicySpec, Project, ProjectSpec, PrometheusCheck, Promotion,
+    PromotionApproval, PromotionEvent, Request, RequestMatch, Stage, StageHold, StageSelector,
+    StageSpec, StageStatus, Step, StepRun, StepState, UndoDescription, Verdict, Verification,
+    VerificationSpec, Waiting, Warehouse, WarehouseSpec, WarehouseStatus, WorldToken,
 };
 
 const NEW: &str = "3f2a1b9c0d3f2a1b9c0d3f2a1b9c0d3f2a1b9c0d";
@@ -115,14 +115,14 @@ impl World {
     }
 
     pub(crate) fn stage(self, name: &str) -> Option<Stage> {
-        let (from, current, promotion, waiting, hold) = match name {
-            "dev" => (Vec::new(), NEW, None, Vec::new(), None),
+        let (from, current, promotion, waiting, holds) = match name {
+            "dev" => (Vec::new(), NEW, None, Vec::new(), Vec::new()),
             "prod" => (
                 vec!["dev".to_owned(), "qa".to_owned()],
                 OLD,
                 Some(active(Phase::Waiting)),
                 self.waiting(),
-                Some(self.hold()),
+                vec![self.hold()],
             ),
             _ => return None,
         };
@@ -139,7 +139,7 @@ impl World {
             status: StageStatus {
                 current: self.current(current),
                 promotion,
-                hold,
+                holds,
                 waiting,
                 downstream: Vec::new(),
             },
@@ -156,8 +156,9 @@ impl World {
         BTreeMap::from([("main".to_owned(), current)])
     }
 
-    fn hold(self) -> Hold {
-        Hold {
+    fn hold(self) -> StageHold {
+        StageHold {
+            name: None,
             reason: "ana promoted older freight".to_owned(),
             author: "ana".to_owned(),
             since: far("2020-01-01T00:00:00Z"),
@@ -221,6 +222,24 @@ impl World {
         Policy { meta: self.meta("shop", "prod", Vec::new()), spec }
     }
 
+    pub(crate) fn held(self) -> Hold {
+        let artifacts = ArtifactSelector {
+            subscription: Some("api".to_owned()),
+            version: Some(">=1.4.0 <1.4.3".to_owned()),
+            ..ArtifactSelector::default()
+        };
+        let spec = HoldSpec {
+            reason: "CVE-2026-1 in libfoo".to_owned(),
+            artifacts: Some(artifacts),
+            expires: Some(far("2030-01-01T00:00:00Z")),
+            ..HoldSpec::default()
+        };
+        let running = HeldFreight { stage: "dev".to_owned(), freight: NEW.to_owned() };
+        let waiting = vec!["prod.12".to_owned()];
+        let status = HoldStatus { active: true, running: vec![running], waiting };
+        Hold { meta: self.meta("shop", "cve", Vec::new()), spec, status }
+    }
+
     pub(crate) fn explain(self) -> Explain {
         let candidate = Candidate {
             freight: NEW.to_owned(),
@@ -237,7 +256,7 @@ impl World {
             policies: vec![policy],
             mode: Mode::Gated,
             current: self.current(OLD),
-            hold: Some(self.hold()),
+            holds: vec![self.hold()],
             promotion: Some(active(Phase::Waiting)),
             candidates: vec![candidate],
             waiting: self.waiting(),

@@ -16,7 +16,7 @@ use reconciler_api::operation::{Auth, Method, OPERATIONS, Operation};
 use reconciler_api::problem::{FieldCode, FieldProblem, PROBLEM_MEDIA_TYPE, Problem};
 use reconciler_api::v1::{
     AbortPromotion, ApprovePromotion, CreateAccessToken, CreatePromotion, CreatedAccessToken,
-    FreightApproval, FreightSelector, Kind, Page, Phase, Secret, ServerVersion,
+    FreightApproval, FreightSelector, Kind, LiftHold, Page, Phase, Secret, ServerVersion,
 };
 use reconciler_api::{VERSION, VERSION_HEADER};
 use serde::Serialize;
@@ -139,6 +139,11 @@ impl Canned {
             ("getVerification", ["shop", "errors"]) => Ok(json(&world.verification())),
             ("listPolicies", ["shop"]) => page(vec![world.policy()]),
             ("getPolicy", ["shop", "prod"]) => Ok(json(&world.policy())),
+            ("listHolds", ["shop"]) => page(vec![world.held()]),
+            ("getHold", ["shop", "cve"]) => Ok(json(&world.held())),
+            ("putHold", ["shop", name]) => self.put_hold(name, body),
+            ("deleteHold", ["shop", "cve"]) => Ok(Value::Null),
+            ("liftStageHold", ["shop", "prod"]) => self.lift_stage_hold(body),
             ("explainStage", ["shop", "prod"]) => Ok(json(&world.explain())),
             ("listFreight", ["shop"]) => page(world.freight_matching(query)),
             ("getFreight", ["shop", prefix]) => self.one_freight(prefix),
@@ -176,6 +181,18 @@ impl Canned {
         let FreightApproval { reason, .. } = read(body)?;
         assert_eq!(reason, "fixes the outage");
         self.one_freight(prefix)
+    }
+
+    fn put_hold(&self, name: &str, body: &Bytes) -> Answer {
+        let mut hold = self.world.held();
+        (hold.meta.name, hold.spec) = (name.to_owned(), read(body)?);
+        Ok(json(&hold))
+    }
+
+    fn lift_stage_hold(&self, body: &Bytes) -> Answer {
+        let LiftHold { reason } = read(body)?;
+        assert_eq!(reason, "all is well");
+        found("stage", "prod", self.world.stage("prod"))
     }
 
     fn create_promotion(&self, body: &Bytes) -> Answer {

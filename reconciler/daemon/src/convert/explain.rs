@@ -46,7 +46,7 @@ pub(crate) fn explain(explained: Explained<'_>, now: Timestamp) -> v1::Explain {
         stage: name.to_string(),
         policies: policies.collect(),
         mode: wire_mode(joined.mode),
-        hold: snapshot.hold.as_ref().map(super::hold),
+        holds: super::stage_holds(snapshot, now),
         promotion: snapshot.running.iter().max_by_key(|run| importance(run.phase)).map(active),
         waiting: plan
             .waiting
@@ -125,7 +125,9 @@ fn candidate_gates(
             promotion: None,
             change_set: None,
             approvals: &[],
-            hold: snapshot.hold.as_ref(),
+            automatic_hold: snapshot.automatic_hold.as_ref(),
+            holds: &snapshot.holds,
+            brings: &[],
         },
         now,
     );

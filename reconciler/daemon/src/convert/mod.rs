@@ -7,6 +7,7 @@
 mod change_set;
 mod explain;
 mod freight;
+mod hold;
 mod policy;
 mod preview;
 mod promotion;
@@ -24,10 +25,10 @@ use reconciler_api::problem::{FieldCode, FieldProblem};
 use reconciler_domain::check::{Problem, ProblemKind};
 use reconciler_domain::duration;
 use reconciler_domain::id::NameError;
-use reconciler_domain::snapshot::Hold;
 
 pub(crate) use explain::{Explained, active, explain, waiting};
 pub(crate) use freight::freight;
+pub(crate) use hold::{hold_spec, hold_status, parse_hold, stage_holds};
 pub(crate) use policy::{bypass_gate, parse_policy, policy_spec};
 pub(crate) use preview::preview;
 pub(crate) use promotion::{event, phase, promotion, promotion_row};
@@ -148,7 +149,9 @@ fn field_code(kind: ProblemKind, path: &str) -> FieldCode {
 
 /// What is unknown follows from the field that names it.
 fn unknown_code(path: &str) -> FieldCode {
-    if path.contains(".from[") {
+    if path == "stage" {
+        FieldCode::UnknownStage
+    } else if path.contains(".from[") {
         FieldCode::UnknownUpstream
     } else if path.ends_with(".warehouse") {
         FieldCode::UnknownWarehouse
@@ -156,15 +159,5 @@ fn unknown_code(path: &str) -> FieldCode {
         FieldCode::UnknownVerification
     } else {
         FieldCode::UnknownStep
-    }
-}
-
-/// Says a hold on the wire.
-pub(crate) fn hold(hold: &Hold) -> reconciler_api::v1::Hold {
-    reconciler_api::v1::Hold {
-        reason: hold.reason.clone(),
-        author: hold.by.to_string(),
-        since: hold.at,
-        until: None,
     }
 }

@@ -1,6 +1,6 @@
-//! Reading and writing definitions: projects, warehouses, stages, verifications, policies.
+//! Reading and writing definitions: projects, warehouses, stages, verifications, policies, holds.
 //!
-//! One set of handlers serves the four kinds that live in a project; what differs is in
+//! One set of handlers serves the five kinds that live in a project; what differs is in
 //! [`Definition`], one implementation per kind. A write is parsed, checked against the rest of the
 //! project as one snapshot shows it, and stored only if that snapshot is still the newest.
 

@@ -4,6 +4,7 @@
 //! plans twice (once for people, once inside the apply) refuses an answer that changed. The first
 //! answer is therefore kept, under a key made of the question and the token.
 
+use axum::Extension;
 use axum::extract::{Path, State};
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
@@ -11,11 +12,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use reconciler_api::problem::FieldProblem;
 use reconciler_api::v1::{Definition as Asked, PAGE_LIMIT_DEFAULT, PreviewRequest};
+use reconciler_domain::hold::Hold;
 use reconciler_domain::id::ProjectName;
 use reconciler_domain::policy::Policy;
 use reconciler_domain::preview::{Change, Preview, World, preview as judge};
 use reconciler_domain::promotion::Phase;
-use reconciler_domain::snapshot::{Definitions, StageSnapshot};
+use reconciler_domain::snapshot::{Defined, Definitions, StageSnapshot};
 use reconciler_domain::stage::Stage;
 use reconciler_domain::warehouse::Warehouse;
 use reconciler_store::{Page, Subject};
@@ -23,11 +25,13 @@ use sha2::{Digest as _, Sha256};
 
 use super::Server;
 use super::answer::{Answer, Json, name};
+use super::auth::Caller;
 use super::definitions::{Definition, definitions};
 use crate::convert;
 
 pub(super) async fn preview(
     State(server): State<Server>,
+    Extension(caller): Extension<Caller>,
     Path(project): Path<String>,
     Json(asked): Json<PreviewRequest>,
 ) -> Answer<Response> {
@@ -38,7 +42,7 @@ pub(super) async fn preview(
     {
         return Ok(json(kept));
     }
-    let answer = answer(&server, &project, &asked).await?;
+    let answer = answer(&server, &caller, &project, &asked).await?;
     let bytes = serde_json::to_vec(&answer).unwrap_or_default();
     let Some(key) = key else { return Ok(json(bytes)) };
     Ok(json(server.store.preview_put(&key, bytes, server.clock.now()).await?))
@@ -62,6 +66,7 @@ fn json(bytes: Vec<u8>) -> Response {
 
 async fn answer(
     server: &Server,
+    caller: &Caller,
     project: &ProjectName,
     asked: &PreviewRequest,
 ) -> Answer<reconciler_api::v1::Preview> {
@@ -74,6 +79,16 @@ async fn answer(
         Asked::Stage(spec) => {
             let (problems, parsed) = parse::<Stage>(asked, spec, &definitions)?;
             (problems, parsed.map(|(name, stage)| Change::Stage(name, stage)))
+        }
+        Asked::Hold(spec) => {
+            let (problems, parsed) = parse::<Hold>(asked, spec, &definitions)?;
+            let put = |spec| Defined {
+                spec,
+                generation: 0,
+                changed_at: server.clock.now(),
+                changed_by: caller.principal(),
+            };
+            (problems, parsed.map(|(name, hold)| Change::Hold(name, hold.map(put))))
         }
         // A warehouse changes what is found, never what found freight may do.
         Asked::Warehouse(spec) => (parse::<Warehouse>(asked, spec, &definitions)?.0, None),
@@ -115,8 +130,16 @@ async fn world(
     definitions: Definitions,
     change: &Change,
 ) -> Answer<World> {
+    let held: Vec<Hold> = match change {
+        Change::Hold(name, new) => {
+            let old = server.store.get_hold(project, name).await?.map(|old| old.spec);
+            old.into_iter().chain(new.iter().map(|new| new.spec.clone())).collect()
+        }
+        Change::Policy(..) | Change::Stage(..) => Vec::new(),
+    };
     let concerned = |stage: &Stage| match change {
         Change::Stage(name, _) => stage.name == *name,
+        Change::Hold(..) => held.iter().any(|hold| hold.concerns(&stage.name)),
         Change::Policy(name, new) => {
             let old = definitions.policies.iter().find(|policy| policy.spec.name == *name);
             old.map(|old| &old.spec).into_iter().chain(new).any(|p| p.selects(&stage.name))

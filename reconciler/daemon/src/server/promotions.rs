@@ -11,11 +11,10 @@ use reconciler_api::v1::{
     self, AbortPromotion, ApprovePromotion, CreatePromotion, EventsQuery, FreightSelector, Page,
     PromotionEvent, PromotionQuery,
 };
-use reconciler_domain::id::{FreightId, ProjectName, PromotionId, StageName};
+use reconciler_domain::id::{ProjectName, PromotionId, StageName};
 use reconciler_domain::plan::{
-    self, ApproveError, RequestError, RequestFacts, abort, approve, candidates, request,
+    self, ApproveError, RequestError, RequestFacts, abort, approve, newest, request,
 };
-use reconciler_domain::policy::Joined;
 use reconciler_domain::promotion::{Approval, BypassRequest, Event, Promotion, State as Folded};
 use reconciler_domain::snapshot::StageSnapshot;
 use reconciler_store::{
@@ -137,7 +136,10 @@ async fn judged(
     let now = server.clock.now();
     let mut stage = snapshot.value.clone();
     let freight = match &wanted.freight {
-        FreightSelector::Newest => newest(&stage, now)?,
+        FreightSelector::Newest => {
+            let newest = newest(&stage, now).map_err(|error| request_refusal(&error))?;
+            newest.freight.id.clone()
+        }
         FreightSelector::Id(id) => {
             let facts = find(server, project, id).await?;
             let id = facts.freight.id.clone();
@@ -178,26 +180,13 @@ async fn judged(
     })
 }
 
-/// The newest freight that is available and not in the stage.
-fn newest(stage: &StageSnapshot, now: jiff::Timestamp) -> Answer<FreightId> {
-    let joined = Joined::of(&stage.policies, &stage.stage.spec.name);
-    let available = candidates(stage, &joined, now)
-        .into_iter()
-        .find(|candidate| candidate.availability.is_available());
-    match available {
-        Some(candidate) => Ok(candidate.freight),
-        None => {
-            let why = "no freight is available; `lockstep explain` says what is missing";
-            let stage = stage.stage.spec.name.as_str();
-            Err(Problem::freight_unavailable("newest", stage, why).into())
-        }
-    }
-}
-
 fn request_refusal(error: &RequestError) -> Refusal {
     let code = match error {
         RequestError::ControlFlow { .. } => ProblemCode::Invalid,
-        RequestError::NotAvailable { .. } => ProblemCode::FreightUnavailable,
+        RequestError::NotAvailable { .. } | RequestError::NoneAvailable { .. } => {
+            ProblemCode::FreightUnavailable
+        }
+        RequestError::Held { .. } => return Problem::held(error.to_string()).into(),
         RequestError::Running { .. } => ProblemCode::PromotionRunning,
         RequestError::NoBypass { .. } => ProblemCode::Forbidden,
     };

@@ -1,6 +1,7 @@
 //! Which handler serves which operation.
 
 use axum::routing::{MethodRouter, delete, get, post, put};
+use reconciler_domain::hold::Hold;
 use reconciler_domain::policy::Policy;
 use reconciler_domain::stage::Stage;
 use reconciler_domain::verification::Verification;
@@ -35,6 +36,7 @@ pub(super) fn handler(operation: &str) -> Option<MethodRouter<Server>> {
         "putStage" => put(definitions::write::<Stage>),
         "deleteStage" => delete(definitions::remove::<Stage>),
         "explainStage" => get(stages::explain_stage),
+        "liftStageHold" => post(stages::lift),
         "listVerifications" => get(definitions::list::<Verification>),
         "getVerification" => get(definitions::read::<Verification>),
         "putVerification" => put(definitions::write::<Verification>),
@@ -44,6 +46,10 @@ pub(super) fn handler(operation: &str) -> Option<MethodRouter<Server>> {
         "putPolicy" => put(definitions::write::<Policy>),
         "deletePolicy" => delete(definitions::remove::<Policy>),
         "renamePolicy" => post(definitions::rename),
+        "listHolds" => get(definitions::list::<Hold>),
+        "getHold" => get(definitions::read::<Hold>),
+        "putHold" => put(definitions::write::<Hold>),
+        "deleteHold" => delete(definitions::remove::<Hold>),
         "listFreight" => get(freight::list),
         "getFreight" => get(freight::read),
         "approveFreight" => post(freight::approve),

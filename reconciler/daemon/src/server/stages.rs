@@ -2,19 +2,24 @@
 
 use std::collections::BTreeMap;
 
+use axum::Extension;
 use axum::extract::{Path, State};
-use reconciler_api::problem::Problem;
+use reconciler_api::problem::{Problem, ProblemCode};
 use reconciler_api::v1::{
-    CurrentFreight, Explain, Kind, Pipeline, PipelineEdge, PipelineStage, StageStatus,
+    self, CurrentFreight, Explain, Kind, LiftHold, Pipeline, PipelineEdge, PipelineStage,
+    StageStatus,
 };
 use reconciler_domain::id::{ProjectName, PromotionId, StageName};
 use reconciler_domain::plan::{self, Move};
 use reconciler_domain::snapshot::StageSnapshot;
+use reconciler_domain::stage::Stage;
+use reconciler_store::LiftError;
 
 use super::Server;
 use super::answer::{Answer, Json, name};
-use super::definitions::definitions;
-use crate::convert::{Explained, active, explain, hold, waiting};
+use super::auth::Caller;
+use super::definitions::{definitions, read};
+use crate::convert::{Explained, active, explain, stage_holds, waiting};
 
 /// The status of a stage.
 pub(super) async fn stage_status(
@@ -36,7 +41,7 @@ pub(super) async fn stage_status(
     Ok(StageStatus {
         current: current(server, project, stage).await?,
         promotion: snapshot.value.running.last().map(active),
-        hold: snapshot.value.hold.as_ref().map(hold),
+        holds: stage_holds(&snapshot.value, server.clock.now()),
         waiting: planned
             .waiting
             .iter()
@@ -100,6 +105,34 @@ pub(super) async fn explain_stage(
         promotions: next_moves(&server, &project, &snapshot.value).await?,
     };
     Ok(Json(explain(explained, server.clock.now())))
+}
+
+pub(super) async fn lift(
+    State(server): State<Server>,
+    Extension(caller): Extension<Caller>,
+    Path((project, wanted)): Path<(String, String)>,
+    Json(LiftHold { reason }): Json<LiftHold>,
+) -> Answer<Json<v1::Stage>> {
+    let (parsed, stage): (ProjectName, StageName) = (name(&project)?, name(&wanted)?);
+    if reason.trim().is_empty() {
+        let detail = "lifting a hold needs a reason";
+        return Err(Problem::new(ProblemCode::Invalid, detail).into());
+    }
+    let (by, now) = (caller.principal(), server.clock.now());
+    match server.store.lift_automatic_hold(&parsed, &stage, &by, &reason, now).await {
+        Ok(()) => read::<Stage>(State(server), Path((project, wanted))).await,
+        Err(LiftError::NoStage { .. }) => {
+            let id = format!("{parsed}/{stage}");
+            Err(Problem::not_found(Kind::Stage.as_str(), &id).into())
+        }
+        Err(LiftError::NotHeld { .. }) => {
+            let on = format!("on stage {parsed}/{stage}");
+            let problem = Problem::not_found("automatic hold", &on);
+            let hint = "`lockstep hold list` shows every hold; one with a name is lifted by it";
+            Err(problem.with_hint(hint).into())
+        }
+        Err(LiftError::Store(error)) => Err(error.into()),
+    }
 }
 
 pub(super) async fn pipeline(

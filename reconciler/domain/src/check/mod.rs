@@ -3,6 +3,7 @@
 //! shape of the graph. Every problem has the path of the field that causes it.
 
 mod graph;
+mod hold;
 mod order;
 mod policy;
 mod stage;
@@ -19,6 +20,7 @@ use crate::verification::Verification;
 use crate::warehouse::Warehouse;
 
 pub use graph::{cycle_through, reachable};
+pub use hold::check_hold;
 pub use policy::check_policy;
 pub use stage::check_stage;
 pub use verification::{check_verification, response_names, result_names};

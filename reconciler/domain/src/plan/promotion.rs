@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::{Waiting, commit, earlier, prepare, undo, verify};
 use crate::duration;
+use crate::freight::Freight;
 use crate::gate::{Facts, Gate, Verdict, gates};
 use crate::id::{Principal, PromotionId, StepName};
 use crate::policy::{GateKind, Joined};
@@ -171,7 +172,7 @@ fn wait_at_gates(snapshot: &PromotionSnapshot, now: Timestamp) -> Move {
 }
 
 /// Every gate of a promotion as of now.
-fn promotion_gates(
+pub(crate) fn promotion_gates(
     snapshot: &PromotionSnapshot,
     stage: &Stage,
     joined: &Joined<'_>,
@@ -185,9 +186,19 @@ fn promotion_gates(
         promotion: Some(&snapshot.promotion),
         change_set: snapshot.state.change_set.as_ref(),
         approvals: &snapshot.state.approvals,
-        hold: snapshot.facts.held_for.get(&stage.name),
+        automatic_hold: snapshot.automatic_hold.as_ref(),
+        holds: &snapshot.holds,
+        brings: &brings(snapshot),
     };
     gates(&facts, now)
+}
+
+/// Freight of other warehouses that comes to the stage with the promotion and is not there yet.
+fn brings(snapshot: &PromotionSnapshot) -> Vec<Freight> {
+    let collection = snapshot.state.frozen.iter().flat_map(|frozen| frozen.collection.values());
+    let is_there = |id| snapshot.there.values().any(|there| there == id);
+    let others = collection.filter(|freight| freight.id != snapshot.promotion.freight);
+    others.filter(|freight| !is_there(&freight.id)).cloned().collect()
 }
 
 /// Definitions change one after the other: until they rest, gates may stand open that are to close.

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use crate::availability::{Availability, availability};
 use crate::freight::FreightFacts;
+use crate::hold;
 use crate::id::{FreightId, Principal, PromotionId};
 use crate::policy::{GateKind, Joined, Mode};
 use crate::promotion::{Approval, BypassRequest, Ending, Event, Phase, Promotion, State};
@@ -147,6 +148,22 @@ pub enum RequestError {
         /// Why, and what to do.
         why: String,
     },
+    /// Holds keep it from going there.
+    #[error("freight {freight} is kept from stage {stage}: {why}")]
+    Held {
+        /// The freight, short.
+        freight: String,
+        /// The stage.
+        stage: String,
+        /// The holds, each with its reason.
+        why: String,
+    },
+    /// None can go there.
+    #[error("no freight is available to stage {stage}; `lockstep explain {stage}` says why")]
+    NoneAvailable {
+        /// The stage.
+        stage: String,
+    },
     /// It is on its way already.
     #[error("promotion {promotion} is bringing freight {freight} to this stage already")]
     Running {
@@ -179,6 +196,7 @@ pub fn request(facts: &RequestFacts<'_>, now: Timestamp) -> Result<Requested, Re
     let joined = Joined::of(&facts.stage.policies, &stage.name);
     check_bypass(facts, &joined)?;
     let wanted = check_available(facts, now)?;
+    check_held(facts.stage, wanted, now)?;
     check_running(facts)?;
     let warehouse = &wanted.freight.warehouse;
     let supersedes =
@@ -202,18 +220,40 @@ pub fn request(facts: &RequestFacts<'_>, now: Timestamp) -> Result<Requested, Re
     })
 }
 
-/// Freight of the same warehouse that is newer than the wanted one and available.
+/// The freight that a person means by the newest: the newest that is available to the stage and that
+/// no hold keeps from it. It may be there already.
+///
+/// # Errors
+/// There is none.
+pub fn newest(stage: &StageSnapshot, now: Timestamp) -> Result<&FreightFacts, RequestError> {
+    let joined = Joined::of(&stage.policies, &stage.stage.spec.name);
+    let open = |facts: &&FreightFacts| is_open(stage, &joined, facts, now);
+    let newest = stage.freight.iter().rev().find(open);
+    newest.ok_or_else(|| RequestError::NoneAvailable { stage: stage.stage.spec.name.to_string() })
+}
+
+fn is_open(
+    stage: &StageSnapshot,
+    joined: &Joined<'_>,
+    facts: &FreightFacts,
+    now: Timestamp,
+) -> bool {
+    let spec = &stage.stage.spec;
+    availability(&spec.name, &spec.requests, facts, joined.soak, now).is_available()
+        && hold::stopping(&stage.holds, &spec.name, &facts.freight, now).next().is_none()
+}
+
+/// Freight of the same warehouse that is newer than the wanted one, available and not held.
 fn newer<'a>(
     stage: &'a StageSnapshot,
     joined: &Joined<'_>,
     wanted: &FreightFacts,
     now: Timestamp,
 ) -> Vec<&'a FreightFacts> {
-    let spec = &stage.stage.spec;
     let newer = stage.freight.iter().filter(|other| {
         other.freight.warehouse == wanted.freight.warehouse
             && other.freight.sequence > wanted.freight.sequence
-            && availability(&spec.name, &spec.requests, other, joined.soak, now).is_available()
+            && is_open(stage, joined, other, now)
     });
     newer.collect()
 }
@@ -248,6 +288,25 @@ fn check_running(facts: &RequestFacts<'_>) -> Result<(), RequestError> {
         }),
         None => Ok(()),
     }
+}
+
+/// A hold stops people, too: whoever wants to go on lifts it.
+fn check_held(
+    stage: &StageSnapshot,
+    wanted: &FreightFacts,
+    now: Timestamp,
+) -> Result<(), RequestError> {
+    let name = &stage.stage.spec.name;
+    let holds = hold::stopping(&stage.holds, name, &wanted.freight, now);
+    let why: Vec<String> = holds.map(hold::describe).collect();
+    if why.is_empty() {
+        return Ok(());
+    }
+    Err(RequestError::Held {
+        freight: wanted.freight.id.short().to_owned(),
+        stage: name.to_string(),
+        why: why.join("; "),
+    })
 }
 
 fn check_bypass(facts: &RequestFacts<'_>, joined: &Joined<'_>) -> Result<(), RequestError> {

@@ -8,10 +8,11 @@ use super::{Waiting, earlier};
 use crate::availability::{Availability, availability, is_there};
 use crate::duration;
 use crate::freight::FreightFacts;
+use crate::hold::{self, Hold};
 use crate::id::{FreightId, Principal, PromotionId, WarehouseName};
 use crate::policy::{Joined, Mode};
 use crate::promotion::Ending;
-use crate::snapshot::{RunningPromotion, StageSnapshot};
+use crate::snapshot::{Defined, RunningPromotion, StageSnapshot};
 use crate::stage::Choose;
 
 /// What to do for a stage.
@@ -51,8 +52,10 @@ pub struct Candidate {
     pub warehouse: WarehouseName,
     /// Whether it may go there, the soak of the policies held.
     pub availability: Availability,
-    /// Why automation does not take it although it is available; absent: it does.
+    /// Why automation does not take it although it is available; absent: it does, unless it is held.
     pub passed_over: Option<String>,
+    /// The holds that keep it from the stage.
+    pub held: Vec<Defined<Hold>>,
 }
 
 /// Decides about a stage.
@@ -85,6 +88,7 @@ pub fn candidates(snapshot: &StageSnapshot, joined: &Joined<'_>, now: Timestamp)
             warehouse: facts.freight.warehouse.clone(),
             availability: available(snapshot, facts, joined, now),
             passed_over: passed_over(snapshot, facts),
+            held: stopping(snapshot, facts, now).cloned().collect(),
         })
         .collect()
 }
@@ -93,13 +97,16 @@ fn pass_on(snapshot: &StageSnapshot, now: Timestamp, plan: &mut StagePlan) {
     let stage = &snapshot.stage.spec;
     for facts in &snapshot.freight {
         let found = availability(&stage.name, &stage.requests, facts, Duration::ZERO, now);
-        if found.is_available() && !facts.verified_in.contains_key(&stage.name) {
+        if !found.is_available() || facts.verified_in.contains_key(&stage.name) {
+            continue;
+        }
+        if !waits_for_holds(snapshot, facts, now, plan) {
             plan.acts.push(StageAct::Pass { freight: facts.freight.id.clone() });
         }
     }
 }
 
-/// Mode, hold and settle; each says why.
+/// Mode, holds of the stage and settle; each says why.
 fn stops_automation(
     snapshot: &StageSnapshot,
     joined: &Joined<'_>,
@@ -116,9 +123,16 @@ fn stops_automation(
         plan.waiting.push(Waiting { subject, reason: "Manual", message, until: None });
         return true;
     }
-    if let Some(hold) = &snapshot.hold {
+    if let Some(hold) = &snapshot.automatic_hold {
         let message = format!("held by {}: {}", hold.by, hold.reason);
         plan.waiting.push(Waiting { subject, reason: "Held", message, until: None });
+        return true;
+    }
+    let mut closing = hold::closing(&snapshot.holds, &snapshot.stage.spec.name, now).peekable();
+    if closing.peek().is_some() {
+        for hold in closing {
+            wait_for(hold, &subject, plan);
+        }
         return true;
     }
     let settled = snapshot.definitions_changed_at.checked_add(joined.settle);
@@ -151,6 +165,9 @@ fn choose(
             plan.waiting.extend(left_out(snapshot, facts, why));
             continue;
         }
+        if waits_for_holds(snapshot, facts, now, plan) {
+            continue;
+        }
         match available(snapshot, facts, joined, now) {
             Availability::Available { .. } => match snapshot.stage.spec.choose {
                 Choose::Latest | Choose::MatchUpstream => {
@@ -181,6 +198,35 @@ fn choose(
     if let Some(act) = promote(snapshot, chosen, &competing, plan) {
         plan.acts.push(act);
     }
+}
+
+/// Whether holds keep the freight from the stage; the plan then says so.
+fn waits_for_holds(
+    snapshot: &StageSnapshot,
+    facts: &FreightFacts,
+    now: Timestamp,
+    plan: &mut StagePlan,
+) -> bool {
+    let subject = format!("freight {}", facts.freight.id.short());
+    let before = plan.waiting.len();
+    for hold in stopping(snapshot, facts, now) {
+        wait_for(hold, &subject, plan);
+    }
+    plan.waiting.len() > before
+}
+
+fn wait_for(hold: &Defined<Hold>, subject: &str, plan: &mut StagePlan) {
+    let (message, until) = (hold::describe(hold), hold.spec.expires);
+    plan.waiting.push(Waiting { subject: subject.to_owned(), reason: "Held", message, until });
+    plan.wake_at = earlier(plan.wake_at, until);
+}
+
+fn stopping<'a>(
+    snapshot: &'a StageSnapshot,
+    facts: &'a FreightFacts,
+    now: Timestamp,
+) -> impl Iterator<Item = &'a Defined<Hold>> {
+    hold::stopping(&snapshot.holds, &snapshot.stage.spec.name, &facts.freight, now)
 }
 
 /// The act that brings the chosen freight on its way, or a reason for waiting.

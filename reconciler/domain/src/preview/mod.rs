@@ -11,9 +11,10 @@ use jiff::Timestamp;
 use crate::availability::Availability;
 use crate::check::reachable;
 use crate::duration;
-use crate::gate::{Facts, Gate, gates};
-use crate::id::{FreightId, PolicyName, PromotionId, StageName};
-use crate::plan::{Candidate, StageAct, candidates, stage};
+use crate::gate::Gate;
+use crate::hold::{self, Hold};
+use crate::id::{FreightId, HoldName, PolicyName, PromotionId, StageName};
+use crate::plan::{Candidate, StageAct, candidates, promotion_gates, stage};
 use crate::policy::{GateKind, Joined, Mode, Policy};
 use crate::snapshot::{Defined, Definitions, PromotionSnapshot, StageSnapshot};
 use crate::stage::Stage;
@@ -25,6 +26,8 @@ pub enum Change {
     Policy(PolicyName, Option<Policy>),
     /// A stage; absent: removed.
     Stage(StageName, Option<Stage>),
+    /// A hold, with who puts it; absent: lifted.
+    Hold(HoldName, Option<Defined<Hold>>),
 }
 
 /// The live world, as far as the change may reach.
@@ -105,10 +108,11 @@ pub fn preview(world: &World, change: &Change, now: Timestamp) -> Preview {
         let Some(after) = changed(before, change) else { continue };
         compare_stage(before, &after, now, &mut preview.effects);
     }
+    for before in &world.waiting {
+        let Some(after) = judged_anew(before, change, now) else { continue };
+        compare_gates(before, &after, now, &mut preview.effects);
+    }
     if let Change::Policy(name, new) = change {
-        for waiting in &world.waiting {
-            compare_gates(waiting, name, new.as_ref(), now, &mut preview.effects);
-        }
         preview.warnings.extend(warning::given_up(&world.definitions, name, new.as_ref()));
     }
     if let Change::Stage(name, new) = change {
@@ -119,6 +123,9 @@ pub fn preview(world: &World, change: &Change, now: Timestamp) -> Preview {
         {
             prepared_anew(&world.waiting, name, &mut preview.effects);
         }
+    }
+    if let Change::Hold(_, Some(new)) = change {
+        preview.warnings.extend(warning::idle(&world.definitions, &new.spec));
     }
     preview.effects.sort();
     preview.effects.dedup();
@@ -145,8 +152,41 @@ fn changed(before: &StageSnapshot, change: &Change) -> Option<StageSnapshot> {
             }
             after.stage.spec = new.clone()?;
         }
+        Change::Hold(name, new) => replace_hold(&mut after.holds, name, new.as_ref()),
     }
     Some(after)
+}
+
+/// A promotion at its gates as it would be judged; absent: the change does not concern its gates.
+fn judged_anew(
+    before: &PromotionSnapshot,
+    change: &Change,
+    now: Timestamp,
+) -> Option<PromotionSnapshot> {
+    let mut after = before.clone();
+    match change {
+        Change::Policy(name, new) => {
+            let old = before.policies.iter().find(|policy| policy.spec.name == *name);
+            after.policies.retain(|policy| policy.spec.name != *name);
+            after.policies.extend(new.clone().map(|spec| match old {
+                Some(old) => Defined { spec, ..old.clone() },
+                None => Defined {
+                    spec,
+                    generation: 0,
+                    changed_at: now,
+                    changed_by: before.promotion.requester.clone(),
+                },
+            }));
+        }
+        Change::Hold(name, new) => replace_hold(&mut after.holds, name, new.as_ref()),
+        Change::Stage(..) => return None,
+    }
+    Some(after)
+}
+
+fn replace_hold(holds: &mut Vec<Defined<Hold>>, name: &HoldName, new: Option<&Defined<Hold>>) {
+    holds.retain(|hold| hold.spec.name != *name);
+    holds.extend(new.cloned());
 }
 
 fn compare_stage(
@@ -164,9 +204,10 @@ fn compare_stage(
         .collect();
     // What is in the stage, on its way or behind it comes no closer and goes no further away.
     let open = candidates(after, &new_joined, now).into_iter().filter(|c| c.passed_over.is_none());
+    let promotable = |c: &Candidate| c.availability.is_available() && c.held.is_empty();
     for candidate in open {
-        let was = old.get(&candidate.freight).is_some_and(|c| c.availability.is_available());
-        let is = candidate.availability.is_available();
+        let was = old.get(&candidate.freight).is_some_and(promotable);
+        let is = promotable(&candidate);
         let kind = match (was, is) {
             (false, true) => EffectKind::BecomesPromotable,
             (true, false) => EffectKind::BecomesBlocked,
@@ -177,12 +218,19 @@ fn compare_stage(
             freight: Some(candidate.freight),
             promotion: None,
             kind,
-            reason: availability_reason(&candidate.availability, &new_joined),
-            until: match candidate.availability {
-                Availability::NotSoaked { until, .. } => until,
-                Availability::Available { .. }
-                | Availability::NotRequested
-                | Availability::NotVerified { .. } => None,
+            reason: match candidate.held.first() {
+                Some(hold) => hold::describe(hold),
+                None => availability_reason(&candidate.availability, &new_joined),
+            },
+            until: match (candidate.held.first(), candidate.availability) {
+                (Some(hold), _) => hold.spec.expires,
+                (None, Availability::NotSoaked { until, .. }) => until,
+                (
+                    None,
+                    Availability::Available { .. }
+                    | Availability::NotRequested
+                    | Availability::NotVerified { .. },
+                ) => None,
             },
         });
     }
@@ -252,26 +300,13 @@ fn compare_automation(
 /// How the gates of a waiting promotion would change.
 fn compare_gates(
     waiting: &PromotionSnapshot,
-    name: &PolicyName,
-    new: Option<&Policy>,
+    changed: &PromotionSnapshot,
     now: Timestamp,
     effects: &mut Vec<Effect>,
 ) {
     let Some(stage) = &waiting.stage else { return };
-    let mut policies = waiting.policies.clone();
-    let old = policies.iter().find(|policy| policy.spec.name == *name).cloned();
-    policies.retain(|policy| policy.spec.name != *name);
-    policies.extend(new.map(|spec| match &old {
-        Some(old) => Defined { spec: spec.clone(), ..old.clone() },
-        None => Defined {
-            spec: spec.clone(),
-            generation: 0,
-            changed_at: now,
-            changed_by: waiting.promotion.requester.clone(),
-        },
-    }));
-    let before = gates_with(waiting, &stage.spec, &waiting.policies, now);
-    let after = gates_with(waiting, &stage.spec, &policies, now);
+    let before = gates_of(waiting, &stage.spec, now);
+    let after = gates_of(changed, &stage.spec, now);
     let effect = |kind, reason: String, until| Effect {
         stage: stage.spec.name.clone(),
         freight: Some(waiting.promotion.freight.clone()),
@@ -309,25 +344,9 @@ fn passes(gates: &[Gate], kind: GateKind) -> bool {
     gates.iter().filter(|gate| gate.kind == kind).all(Gate::lets_pass)
 }
 
-fn gates_with(
-    waiting: &PromotionSnapshot,
-    stage: &Stage,
-    policies: &[Defined<Policy>],
-    now: Timestamp,
-) -> Vec<Gate> {
-    let specs: Vec<Policy> = policies.iter().map(|policy| policy.spec.clone()).collect();
-    let joined = Joined::of(&specs, &stage.name);
-    let facts = Facts {
-        stage,
-        joined: &joined,
-        policies,
-        freight: &waiting.facts,
-        promotion: Some(&waiting.promotion),
-        change_set: waiting.state.change_set.as_ref(),
-        approvals: &waiting.state.approvals,
-        hold: waiting.facts.held_for.get(&stage.name),
-    };
-    gates(&facts, now)
+fn gates_of(waiting: &PromotionSnapshot, stage: &Stage, now: Timestamp) -> Vec<Gate> {
+    let specs: Vec<Policy> = waiting.policies.iter().map(|policy| policy.spec.clone()).collect();
+    promotion_gates(waiting, stage, &Joined::of(&specs, &stage.name), now)
 }
 
 /// Stages that freight can reach now and could not reach any more.

@@ -2,6 +2,7 @@
 
 use super::{Change, Effect, EffectKind, Warning};
 use crate::duration;
+use crate::hold::{Hold, Target};
 use crate::id::{PolicyName, StageName};
 use crate::infra::InfraRules;
 use crate::policy::Policy;
@@ -48,6 +49,19 @@ pub(super) fn given_up(
     }
     warnings.extend(new.and_then(|new| let_go(definitions, old, new)));
     warnings
+}
+
+/// A hold on what no warehouse looks for stops nothing.
+pub(super) fn idle(definitions: &Definitions, hold: &Hold) -> Option<Warning> {
+    let Target::Artifacts(artifacts) = &hold.target else { return None };
+    let name = artifacts.subscription.as_ref()?;
+    let mut warehouses = definitions.warehouses.values();
+    let found = warehouses.any(|warehouse| warehouse.spec.subscriptions.contains_key(name));
+    (!found).then(|| Warning {
+        path: "artifacts.subscription".to_owned(),
+        summary: "This hold stops nothing yet".to_owned(),
+        detail: format!("No warehouse of the project has a subscription {name}."),
+    })
 }
 
 /// Stages that the policy guards and would not guard any more.
@@ -114,7 +128,7 @@ fn cause(change: &Change, definitions: &Definitions) -> String {
             }
         }
         Change::Stage(_, Some(_)) => "requests",
-        Change::Policy(_, None) | Change::Stage(_, None) => "",
+        Change::Policy(_, None) | Change::Stage(_, None) | Change::Hold(..) => "",
     };
     field.to_owned()
 }

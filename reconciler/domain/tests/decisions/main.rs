@@ -8,6 +8,7 @@ mod committing;
 mod controlling;
 mod definitions;
 mod gating;
+mod holding;
 mod log;
 mod preparing;
 mod previewing;

@@ -4,11 +4,11 @@ use insta::assert_snapshot;
 use reconciler_domain::preview::{Change, World as Live, preview};
 use reconciler_domain::promotion::Phase;
 
-use crate::kit::script::{policy, stage_name};
+use crate::kit::script::{hold, policy, stage_name};
 use crate::kit::{World, play};
 
 /// Plays a script, then previews a change: `policy …`, `remove policy NAME`, `stage …`, `remove stage
-/// NAME`.
+/// NAME`, `hold …`, `lift NAME`.
 fn of(script: &str, change: &str) -> String {
     let mut world = World::new();
     play(&mut world, script).expect("nothing crashes");
@@ -24,6 +24,11 @@ fn of(script: &str, change: &str) -> String {
             play(&mut other, change).expect("nothing crashes");
             Change::Stage(stage_name(name), Some(other.stage(name).clone()))
         }
+        ["hold", name, rest @ ..] => {
+            let new = hold(&world, name, rest);
+            Change::Hold(new.name.clone(), Some(world.defined(new, None)))
+        }
+        ["lift", name] => Change::Hold(name.parse().expect("a name"), None),
         ["remove", "stage", name] => Change::Stage(stage_name(name), None),
         other => panic!("unknown change {other:?}"),
     };
@@ -205,4 +210,36 @@ fn a_stage_that_asks_elsewhere_changes_what_is_promotable() {
     );
     assert_snapshot!(of(&script, "stage prod shop<qa: app"), @"prod f2: BecomesBlocked: not verified upstream in qa");
     assert_snapshot!(of(&script, "stage prod shop<qa&dev: app"), @"prod f2: BecomesBlocked: not verified upstream in qa");
+}
+
+#[test]
+fn a_hold_says_what_it_stops_and_what_its_end_lets_go() {
+    let waiting = with(
+        "
+        policy gate prod gated approve=sre
+        found shop api 1.0.0
+        stage qa shop: app
+        policy more qa manual
+    ",
+    );
+    assert_snapshot!(of(&waiting, "hold cve api >=1.0.0 until 1h"), @r"
+    prod prod.1: GateBlocks: hold cve of admin: it leaks [2026-01-01T01:00:00Z]
+    qa f1: BecomesBlocked: hold cve of admin: it leaks [2026-01-01T01:00:00Z]
+    ");
+    assert_snapshot!(of(&waiting, "hold cve apy >=1.0.0"), @r#"
+    warning at "artifacts.subscription": This hold stops nothing yet: No warehouse of the project has a subscription apy.
+    "#);
+    let held = format!("{waiting}\nhold cve api >=1.0.0\napprove prod.1 by ann in sre");
+    assert_snapshot!(of(&held, "lift cve"), @r#"
+    prod prod.1: WouldPromote: promotion prod.1 would commit: every gate passes
+    prod prod.1: GatePasses: gate hold would pass
+    qa f1: BecomesPromotable: straight from its warehouse
+    warning at "": This change promotes freight: Promotion prod.1 to stage prod: promotion prod.1 would commit: every gate passes.
+    "#);
+    let free = with("policy auto2 prod automatic\nhold shut stage prod\nfound shop api 1.0.0");
+    assert_snapshot!(of(&free, "lift shut"), @r#"
+    prod f1: WouldPromote: automation would start a promotion 0s after the change; it commits at once
+    prod f1: BecomesPromotable: verified upstream
+    warning at "": This change promotes freight: Freight f1 to stage prod: automation would start a promotion 0s after the change; it commits at once.
+    "#);
 }

@@ -4,6 +4,7 @@
 mod definitions;
 mod durability;
 mod freight;
+mod holds;
 mod ledger;
 mod poison;
 mod promotions;

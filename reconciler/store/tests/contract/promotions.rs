@@ -205,7 +205,7 @@ async fn what_an_event_means_is_written_with_it() {
 
     world.append(&id, finished(Ending::Stuck), 22).await.unwrap();
     let snapshot = store.stage_snapshot(&shop(), &dev()).await.unwrap().unwrap().value;
-    let hold = snapshot.hold.unwrap();
+    let hold = snapshot.automatic_hold.unwrap();
     assert_eq!(hold.reason, "promotion dev.2 is stuck: done");
     assert_eq!((hold.by, hold.at), (Principal::Automation, at(22)));
     let row = row(&world, "dev.2").await;
@@ -245,14 +245,14 @@ async fn a_newer_promotion_supersedes_those_that_have_not_committed() {
         ["promotion/shop/dev.1", "promotion/shop/dev.2", "stage/shop/dev", "stage/shop/prod"]
     );
     let snapshot = world.store.stage_snapshot(&shop(), &dev()).await.unwrap().unwrap().value;
-    assert_eq!(snapshot.hold.unwrap().by, alice());
+    assert_eq!(snapshot.automatic_hold.unwrap().by, alice());
     assert_eq!(snapshot.ended[&old.id], Ending::Superseded);
     assert_eq!(snapshot.running.len(), 1);
 
     let freed = NewPromotion { release_hold: true, ..new_promotion(&dev(), &new.id) };
     world.store.create_promotion(&shop(), &freed, at(5)).await.unwrap();
     let snapshot = world.store.stage_snapshot(&shop(), &dev()).await.unwrap().unwrap().value;
-    assert_eq!(snapshot.hold, None);
+    assert_eq!(snapshot.automatic_hold, None);
 }
 
 #[tokio::test]

@@ -169,7 +169,7 @@ async fn decisions_see_control_flow_stages_on_the_way_and_the_hold_of_the_stage(
     let id = store.create_promotion(&shop(), &new, at(3)).await.unwrap().id;
     let (seen, _) = store.promotion_snapshot(&shop(), &id).await.unwrap().unwrap().value;
     assert_eq!(seen.facts.passed_on[&qa], passing.requests[0]);
-    assert_eq!(seen.facts.held_for[&prod()].reason, "look first");
+    assert_eq!(seen.automatic_hold.unwrap().reason, "look first");
 }
 
 #[tokio::test]

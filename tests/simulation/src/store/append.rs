@@ -1,10 +1,10 @@
 //! Appending to the log of a promotion: the event, what follows from it, and who has to look again.
 
 use jiff::Timestamp;
+use reconciler_domain::hold::AutomaticHold;
 use reconciler_domain::id::{Principal, ProjectName, PromotionId, StageName};
 use reconciler_domain::plan::{Consequences, consequences};
 use reconciler_domain::promotion::{Entry, Event, Phase};
-use reconciler_domain::snapshot::Hold;
 use reconciler_store::{AppendError, Lease, WakeKey};
 
 use super::project::Saga;
@@ -150,7 +150,7 @@ fn follow(
     }
     if let Some(reason) = &after.hold {
         let (reason, by) = (reason.clone(), Principal::Automation);
-        record.hold = Some(Hold { reason, by, at: now });
+        record.hold = Some(AutomaticHold { reason, by, at: now });
     }
     if let Some(entered) = &after.enter {
         project.enter(stage, entered, now);

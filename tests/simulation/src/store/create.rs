@@ -4,11 +4,11 @@ use indexmap::IndexMap;
 use jiff::Timestamp;
 use reconciler_domain::artifact::Artifact;
 use reconciler_domain::freight::{Freight, FreightFacts};
+use reconciler_domain::hold::AutomaticHold;
 use reconciler_domain::id::{
     FreightId, ProjectName, PromotionId, StageName, SubscriptionName, WarehouseName,
 };
 use reconciler_domain::promotion::{Ending, Event, Finish, Phase, Promotion, State};
-use reconciler_domain::snapshot::Hold;
 use reconciler_domain::warehouse::Discovery;
 use reconciler_store::{CreatePromotionError, NewPromotion, WakeKey};
 
@@ -80,7 +80,7 @@ impl Store {
         record.running.push(promotion.id.clone());
         if let Some(reason) = &new.hold {
             let (reason, by) = (reason.clone(), new.requester.clone());
-            record.hold = Some(Hold { reason, by, at: now });
+            record.hold = Some(AutomaticHold { reason, by, at: now });
         } else if new.release_hold {
             record.hold = None;
         }

@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use indexmap::IndexMap;
 use jiff::Timestamp;
 use reconciler_domain::freight::{Freight, FreightFacts, Stay};
+use reconciler_domain::hold::AutomaticHold;
 use reconciler_domain::id::{FreightId, PromotionId, StageName, SubscriptionName, WarehouseName};
 use reconciler_domain::policy::Policy;
 use reconciler_domain::promotion::{Ending, Entry, Previous, Promotion, State};
-use reconciler_domain::snapshot::{Definitions, Hold};
+use reconciler_domain::snapshot::Definitions;
 use reconciler_domain::warehouse::Discovery;
 
 #[derive(Debug)]
@@ -52,7 +53,7 @@ pub(crate) struct StageRecord {
     pub(crate) ended_numbers: BTreeMap<FreightId, u64>,
     /// Promotions that succeeded, oldest first.
     pub(crate) succeeded: Vec<Succeeded>,
-    pub(crate) hold: Option<Hold>,
+    pub(crate) hold: Option<AutomaticHold>,
 }
 
 /// What is kept of a promotion that succeeded.

@@ -90,7 +90,8 @@ impl Store {
             current: take(&mut record.current),
             running,
             ended: take(&mut record.ended),
-            hold: record.hold.clone(),
+            automatic_hold: record.hold.clone(),
+            holds: Vec::new(),
         };
         let value = look(&snapshot);
         record.current = snapshot.current;
@@ -111,10 +112,10 @@ impl Store {
         let promotion = found.promotions.get(id)?.promotion.clone();
         let stage = found.definitions.stages.get(&promotion.stage).cloned();
         let record = found.stages.get(&promotion.stage)?;
-        let mut facts = found.facts(&promotion.freight)?.clone();
-        facts.held_for.extend(record.hold.clone().map(|hold| (promotion.stage.clone(), hold)));
+        let facts = found.facts(&promotion.freight)?.clone();
         let (slot, previous) = (record.slot.clone(), record.previous());
         let there = record.current.clone();
+        let automatic_hold = record.hold.clone();
         let current = found.companions(id, &promotion.warehouse, record);
         let templates = found.templates(stage.as_ref().map(|stage| &stage.spec));
         let saga = found.promotions.get_mut(id)?;
@@ -130,6 +131,8 @@ impl Store {
             current,
             there,
             previous,
+            automatic_hold,
+            holds: Vec::new(),
             slot,
         };
         let value = look(&snapshot);

@@ -4,13 +4,16 @@ use std::collections::BTreeSet;
 
 use reconciler_api::problem::FieldProblem;
 use reconciler_api::v1::{
-    self, Condition, ConditionStatus, Kind, Meta, PolicySpec, StageSpec, StageStatus,
+    self, Condition, ConditionStatus, HoldSpec, Kind, Meta, PolicySpec, StageSpec, StageStatus,
     VerificationSpec, WarehouseSpec, WarehouseStatus,
 };
 use reconciler_domain::check::{
-    Surroundings, check_policy, check_stage, check_verification, check_warehouse,
+    Surroundings, check_hold, check_policy, check_stage, check_verification, check_warehouse,
 };
-use reconciler_domain::id::{PolicyName, ProjectName, StageName, VerificationName, WarehouseName};
+use reconciler_domain::hold::Hold;
+use reconciler_domain::id::{
+    HoldName, PolicyName, ProjectName, StageName, VerificationName, WarehouseName,
+};
 use reconciler_domain::plan;
 use reconciler_domain::policy::Policy;
 use reconciler_domain::snapshot::Definitions;
@@ -26,8 +29,9 @@ use super::super::answer::Answer;
 use super::super::stages::stage_status;
 use super::Definition;
 use crate::convert::{
-    field_problems, parse_policy, parse_stage, parse_verification, parse_warehouse, policy_spec,
-    stage_spec, verification_spec, warehouse_spec,
+    field_problems, hold_spec, hold_status, parse_hold, parse_policy, parse_stage,
+    parse_verification, parse_warehouse, policy_spec, stage_spec, verification_spec,
+    warehouse_spec,
 };
 
 /// The calls that differ only in the kind's name.
@@ -322,5 +326,55 @@ impl Definition for Policy {
 
     async fn wire(_: &Server, _: &ProjectName, meta: Meta, stored: &Self) -> Answer<v1::Policy> {
         Ok(v1::Policy { meta, spec: policy_spec(stored) })
+    }
+}
+
+impl Definition for Hold {
+    type Name = HoldName;
+    type Spec = HoldSpec;
+    type Wire = v1::Hold;
+    const KIND: Kind = Kind::Hold;
+
+    fn parse(name: HoldName, spec: &HoldSpec) -> Result<Self, Vec<FieldProblem>> {
+        parse_hold(name, spec)
+    }
+
+    fn check(&self, definitions: &Definitions) -> Vec<FieldProblem> {
+        field_problems(check_hold(self, &Surroundings::of(definitions)))
+    }
+
+    fn name(&self) -> &HoldName {
+        &self.name
+    }
+
+    /// The hold and every stage that it concerns, with what feeds it.
+    fn subjects(&self, definitions: &Definitions) -> Vec<Subject> {
+        let mut subjects = BTreeSet::from([Subject::Hold(self.name.clone())]);
+        for (name, stage) in &definitions.stages {
+            if self.concerns(name) {
+                subjects.extend(around(&stage.spec));
+            }
+        }
+        subjects.into_iter().collect()
+    }
+
+    store_calls!(HoldName, put_hold, get_hold, list_holds, delete_hold);
+
+    async fn wire(
+        server: &Server,
+        project: &ProjectName,
+        mut meta: Meta,
+        stored: &Self,
+    ) -> Answer<v1::Hold> {
+        let found = server.store.whereabouts(project).await?;
+        let status = hold_status(stored, &found, server.clock.now());
+        let kind = "Active".to_owned();
+        meta.conditions = vec![if status.active {
+            let message = "it stops what it names".to_owned();
+            condition(kind, ConditionStatus::True, "Holds", message)
+        } else {
+            condition(kind, ConditionStatus::False, "Expired", "it ended by itself".to_owned())
+        }];
+        Ok(v1::Hold { meta, spec: hold_spec(stored), status })
     }
 }

@@ -8,6 +8,7 @@
 //! verification errors count=2
 //! found shop api 1.1.0               # a new version at the source
 //! promote prod f1 by ann bypass soak as oncall
+//! hold cve api >=1.1.0 until 1h      # or: stage prod, freight f1
 //! why prod                           # prints why nothing moves
 //! ```
 
@@ -17,6 +18,7 @@ use std::time::Duration;
 use indexmap::IndexMap;
 use reconciler_domain::artifact::{Artifact, ImageVersion};
 use reconciler_domain::duration;
+use reconciler_domain::hold::{ArtifactMatch, Hold, Target};
 use reconciler_domain::id::{FreightId, PromotionId, StageName, StepName};
 use reconciler_domain::infra::{AddressGlob, InfraRules};
 use reconciler_domain::plan;
@@ -74,6 +76,14 @@ pub(crate) fn line_of(world: &mut World, line: &str) -> Result<(), Crash> {
         ["approve", id, "by", who, "in", groups, rest @ ..] => {
             approve(world, id, who, groups, rest.first().copied());
         }
+        ["hold", name, rest @ ..] => {
+            let hold = hold(world, name, rest);
+            world.put_hold(hold);
+        }
+        ["lift", "stage", stage] => {
+            world.automatic_holds.remove(&stage_name(stage));
+        }
+        ["lift", name] => world.holds.retain(|hold| hold.spec.name.as_str() != *name),
         ["abort", id, "by", who] => world.abort(&promotion_id(id), who),
         ["open", stage, freight] => {
             let (now, freight) = (world.now, freight_id(world, freight));
@@ -421,6 +431,28 @@ pub(crate) fn template(name: &str) -> Verification {
         failure_limit: 0,
         deadline: Duration::from_secs(600),
         checks: IndexMap::from([("rate".to_owned(), query)]),
+    }
+}
+
+/// A hold of the words `stage NAME`, `freight f1` or `SUBSCRIPTION RANGE`, then maybe `until 1h`.
+pub(crate) fn hold(world: &World, name: &str, words: &[&str]) -> Hold {
+    let at = words.iter().position(|word| *word == "until").unwrap_or(words.len());
+    let target = match &words[..at] {
+        ["stage", stage] => Target::Stage(stage_name(stage)),
+        ["freight", freight] => Target::Freight(freight_id(world, freight)),
+        [subscription, range @ ..] => Target::Artifacts(ArtifactMatch {
+            subscription: Some(subscription.parse().expect("a subscription")),
+            version: Some(range.join(" ").parse().expect("a range")),
+            ..ArtifactMatch::default()
+        }),
+        [] => panic!("a hold stops something"),
+    };
+    let time = words.get(at + 1).map(|time| duration::parse(time).expect("a duration"));
+    Hold {
+        name: name.parse().expect("a name"),
+        target,
+        reason: "it leaks".to_owned(),
+        expires: time.map(|time| world.now + time),
     }
 }
 

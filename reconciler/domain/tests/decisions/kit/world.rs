@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use indexmap::IndexMap;
 use jiff::Timestamp;
 use reconciler_domain::freight::{Freight, FreightFacts, Stay};
+use reconciler_domain::hold::{AutomaticHold, Hold};
 use reconciler_domain::id::{
     FreightId, Principal, ProjectName, PromotionId, StageName, SubscriptionName, WarehouseName,
 };
@@ -17,8 +18,7 @@ use reconciler_domain::promotion::{
     Approval, BypassRequest, Ending, Entry, Event, Finish, Node, Phase, Promotion, State,
 };
 use reconciler_domain::snapshot::{
-    Defined, Definitions, Hold, PromotionSnapshot, RunningPromotion, StageSnapshot,
-    WarehouseSnapshot,
+    Defined, Definitions, PromotionSnapshot, RunningPromotion, StageSnapshot, WarehouseSnapshot,
 };
 use reconciler_domain::stage::Stage;
 use reconciler_domain::step::{Interruption, StepOutcome};
@@ -47,7 +47,8 @@ pub(crate) struct World {
     pub(crate) discovered: BTreeMap<WarehouseName, IndexMap<SubscriptionName, Discovery>>,
     pub(crate) freight: Vec<FreightFacts>,
     pub(crate) sagas: IndexMap<PromotionId, Saga>,
-    pub(crate) holds: BTreeMap<StageName, Hold>,
+    pub(crate) automatic_holds: BTreeMap<StageName, AutomaticHold>,
+    pub(crate) holds: Vec<Defined<Hold>>,
     pub(crate) outside: Outside,
     pub(crate) story: Vec<String>,
     /// Boundaries that can still be passed before the process dies.
@@ -67,7 +68,8 @@ impl World {
             discovered: BTreeMap::new(),
             freight: Vec::new(),
             sagas: IndexMap::new(),
-            holds: BTreeMap::new(),
+            automatic_holds: BTreeMap::new(),
+            holds: Vec::new(),
             outside: Outside::default(),
             story: Vec::new(),
             fuel: None,
@@ -123,7 +125,6 @@ impl World {
                 facts.passed_on.insert(name.clone(), request.clone());
             }
         }
-        facts.held_for.extend(self.holds.clone());
         facts
     }
 
@@ -170,7 +171,8 @@ impl World {
                 })
                 .collect(),
             ended,
-            hold: self.holds.get(name).cloned(),
+            automatic_hold: self.automatic_holds.get(name).cloned(),
+            holds: self.holds.clone(),
             stage,
         }
     }
@@ -216,6 +218,8 @@ impl World {
             current,
             there: self.in_stage(&saga.promotion.stage),
             previous: last.and_then(|last| last.state.as_previous(&last.promotion)),
+            automatic_hold: self.automatic_holds.get(&saga.promotion.stage).cloned(),
+            holds: self.holds.clone(),
             slot: self.slot(&saga.promotion.stage),
         }
     }
@@ -456,7 +460,8 @@ impl World {
 
     fn hold(&mut self, stage: &StageName, reason: String, by: Principal) {
         self.tell(format!("{stage} is held by {by}: {reason}"));
-        self.holds.insert(stage.clone(), Hold { reason, by, at: self.now });
+        let hold = AutomaticHold { reason, by, at: self.now };
+        self.automatic_holds.insert(stage.clone(), hold);
     }
 
     fn enter(&mut self, stage: &StageName, entered: &[FreightId]) {
@@ -495,11 +500,17 @@ impl World {
                 self.create(stage, freight, who.clone(), bypass, &granted.supersedes);
                 if let Some(reason) = granted.hold {
                     self.hold(stage, reason, who);
-                } else if granted.release_hold && self.holds.remove(stage).is_some() {
+                } else if granted.release_hold && self.automatic_holds.remove(stage).is_some() {
                     self.tell(format!("{stage} is held no longer"));
                 }
             }
         }
+    }
+
+    pub(crate) fn put_hold(&mut self, hold: Hold) {
+        self.holds.retain(|other| other.spec.name != hold.name);
+        let hold = self.defined(hold, None);
+        self.holds.push(hold);
     }
 
     pub(crate) fn approve(&mut self, id: &PromotionId, approval: Approval) {

@@ -286,7 +286,9 @@ async fn a_persons_choice_of_older_freight_holds_the_stage() -> Outcome {
     let id = site.promote("dev", &first).await?;
     site.is(&id, Phase::Succeeded).await?;
     let stage: reconciler_api::v1::Stage = site.client()?.get(PROJECT, "dev").await?;
-    let hold = stage.status.hold.ok_or_else(|| Failure::new("the stage is not held"))?;
+    let [hold] = stage.status.holds.as_slice() else {
+        return Err(Failure::new("the stage is not held"));
+    };
     assert!(hold.reason.contains("admin promoted freight"), "{hold:?}");
     assert_eq!(stage.status.current["shop"].freight, first.id);
     // Automation goes on when a person promotes what it would have chosen.
@@ -294,6 +296,6 @@ async fn a_persons_choice_of_older_freight_holds_the_stage() -> Outcome {
     let id = site.promote("dev", &third).await?;
     site.is(&id, Phase::Succeeded).await?;
     let stage: reconciler_api::v1::Stage = site.client()?.get(PROJECT, "dev").await?;
-    assert_eq!(stage.status.hold, None);
+    assert_eq!(stage.status.holds, []);
     Ok(())
 }

@@ -120,7 +120,7 @@ async fn an_undo_never_overwrites_what_a_person_wrote() -> Outcome {
         assert!(remaining.contains(part), "{remaining}");
     }
     let stage: Stage = site.client()?.get(PROJECT, "dev").await?;
-    let reason = stage.status.hold.map(|hold| hold.reason).unwrap_or_default();
+    let reason = stage.status.holds.first().map_or("", |hold| &hold.reason);
     assert!(reason.contains(&format!("promotion {id} is stuck")), "{reason}");
     Ok(())
 }

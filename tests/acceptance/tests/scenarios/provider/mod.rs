@@ -2,6 +2,7 @@
 
 mod conflicts;
 mod data;
+mod holds;
 mod impact;
 mod lifecycle;
 mod mistakes;

@@ -1,0 +1,1 @@
+terraform import lockstep_hold.cve shop/cve-2026-1234
