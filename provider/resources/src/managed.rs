@@ -61,12 +61,26 @@ pub(crate) trait Definition: Send + Sync + 'static {
     /// Fields of the spec that are elsewhere in the configuration.
     const MOVED: Moved = &[];
 
+    /// Computed attributes: what the daemon says of the object. [`Definition::value`] has them, too.
+    const OBSERVED: &'static [&'static str] = &[];
+
     /// What it holds, besides its identity.
     fn fields() -> Vec<(&'static str, Item)>;
 
     /// Checks a configuration further than its schema does. Values may be unknown.
     fn validate(config: &Reader<'_>, diags: &mut Diagnostics) {
         let _ = (config, diags);
+    }
+
+    /// Plans what the schema cannot know: computed attributes that stay.
+    fn foretell(plan: &mut Plan<'_>) {
+        let _ = plan;
+    }
+
+    /// Adds to a spec what stands in the configuration only: write-only values. `prior` and
+    /// `planned` say whether they are to be sent again.
+    fn confide(spec: &mut <Self::Object as v1::Object>::Spec, change: &Change<'_>) {
+        let _ = (spec, change);
     }
 
     /// The spec of a wholly known value.
@@ -192,7 +206,10 @@ impl<D: Definition> Managed<D> {
 
     /// The spec that a value defines; none if something in it is not known yet.
     fn spec(value: &Value) -> Option<<D::Object as v1::Object>::Spec> {
-        let known = value.clone().with("id", Value::Null).with("impact", Value::Null);
+        let mut known = value.clone().with("id", Value::Null).with("impact", Value::Null);
+        for name in D::OBSERVED {
+            known.set(*name, Value::Null);
+        }
         known.is_wholly_known().then(|| D::spec(&Reader::root(value)))
     }
 

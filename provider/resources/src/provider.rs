@@ -13,7 +13,7 @@ use crate::connection;
 use crate::data_sources::{FreightData, StageData};
 use crate::functions::StepFunction;
 use crate::managed::Managed;
-use crate::resources::{Hold, Policy, Project, Stage, Verification, Warehouse};
+use crate::resources::{Credential, Hold, Policy, Project, Stage, Verification, Warehouse};
 use crate::session::Session;
 
 /// Lockstep's provider.
@@ -55,6 +55,7 @@ impl Provider for Lockstep {
             Arc::new(Managed::<Verification>::new()),
             Arc::new(Managed::<Policy>::new()),
             Arc::new(Managed::<Hold>::new()),
+            Arc::new(Managed::<Credential>::new()),
         ]
     }
 

@@ -1,5 +1,6 @@
 //! The types of objects, one file each: schema, checks, and the way to the API's spec and back.
 
+mod credential;
 mod hold;
 mod policy;
 mod project;
@@ -7,6 +8,7 @@ mod stage;
 mod verification;
 mod warehouse;
 
+pub(crate) use credential::Credential;
 pub(crate) use hold::Hold;
 pub(crate) use policy::Policy;
 pub(crate) use project::Project;

@@ -62,9 +62,12 @@ impl Identity {
     pub(crate) fn parse(kind: Kind, id: &str) -> Option<Self> {
         let (project, name) = match kind {
             Kind::Project => (id, id),
-            Kind::Warehouse | Kind::Stage | Kind::Verification | Kind::Policy | Kind::Hold => {
-                id.split_once('/')?
-            }
+            Kind::Warehouse
+            | Kind::Stage
+            | Kind::Verification
+            | Kind::Policy
+            | Kind::Hold
+            | Kind::Credential => id.split_once('/')?,
         };
         let is_name = |text: &str| !text.is_empty() && !text.contains('/');
         (is_name(project) && is_name(name)).then(|| Self {
@@ -83,6 +86,7 @@ impl Identity {
             Kind::Verification => "PROJECT/NAME, such as shop/errors",
             Kind::Policy => "PROJECT/NAME, such as shop/prod-gates",
             Kind::Hold => "PROJECT/NAME, such as shop/cve-2026-1234",
+            Kind::Credential => "PROJECT/NAME, such as shop/git",
         }
     }
 }
@@ -92,7 +96,12 @@ impl fmt::Display for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.kind {
             Kind::Project => f.write_str(&self.name),
-            Kind::Warehouse | Kind::Stage | Kind::Verification | Kind::Policy | Kind::Hold => {
+            Kind::Warehouse
+            | Kind::Stage
+            | Kind::Verification
+            | Kind::Policy
+            | Kind::Hold
+            | Kind::Credential => {
                 write!(f, "{}/{}", self.project, self.name)
             }
         }

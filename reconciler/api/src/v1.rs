@@ -5,6 +5,7 @@
 
 mod access;
 mod change_set;
+mod credential;
 mod explain;
 mod freight;
 mod gate;
@@ -25,6 +26,9 @@ pub use crate::wire_enum::UnknownName;
 pub use access::{AccessToken, CreateAccessToken, CreatedAccessToken, Secret, Whoami};
 pub use change_set::{
     ChangeSet, DeferredStep, FileChange, InfraPlan, PlannedCall, UndoDescription,
+};
+pub use credential::{
+    Credential, CredentialKind, CredentialOutline, CredentialSpec, CredentialStatus, SecretFrom,
 };
 pub use explain::{Candidate, Explain, ExplainedPolicy};
 pub use freight::{

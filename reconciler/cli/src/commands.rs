@@ -8,6 +8,7 @@ use crate::session::Connection;
 mod abort;
 mod approve;
 mod completion;
+mod credential;
 mod diff;
 mod explain;
 mod freight;
@@ -44,6 +45,8 @@ pub(crate) enum Command {
     Refresh(refresh::Arguments),
     /// Create, list and revoke tokens
     Token(token::Arguments),
+    /// Define, list and delete credentials
+    Credential(credential::Arguments),
     /// Show the versions of the command line and of lockstepd
     Version,
     /// Write a completion script for a shell
@@ -64,6 +67,7 @@ impl Command {
             Self::Diff(arguments) => diff::run(arguments, &connection.open()?).await,
             Self::Refresh(arguments) => refresh::run(arguments, &connection.open()?).await,
             Self::Token(arguments) => token::run(arguments, &connection.open()?).await,
+            Self::Credential(arguments) => credential::run(arguments, &connection.open()?).await,
             Self::Version => version::run(&connection.open_public()?).await,
             Self::Completion(arguments) => completion::run(&arguments),
         }

@@ -27,6 +27,17 @@ pub(crate) enum Failure {
         /// Why not.
         error: io::Error,
     },
+    /// A file with a secret cannot be read.
+    #[error("cannot read the secret from {}: {error}", path.display())]
+    SecretFile {
+        /// Which file; `-` is standard input.
+        path: PathBuf,
+        /// Why not.
+        error: io::Error,
+    },
+    /// An argument is not `KEY=VALUE`.
+    #[error("--secret, --from-env and --from-file take a key, `=`, and where the secret is")]
+    NotKeyed,
     /// No project was named.
     #[error("no project was named")]
     NoProject,
@@ -124,6 +135,7 @@ impl Failure {
         match self {
             Self::NoToken | Self::TokenFile { .. } | Self::NoProject => USAGE,
             Self::ExpiryOutOfRange { .. } | Self::ExpiryPassed { .. } => USAGE,
+            Self::SecretFile { .. } | Self::NotKeyed => USAGE,
             Self::Client(error) => client_exit_code(error),
             Self::Unfinished { .. } => UNFINISHED,
             Self::NotPrepared { .. }
@@ -160,6 +172,8 @@ impl Failure {
             Self::Client(error) => return error.hint(),
             Self::NoToken => "set LOCKSTEP_TOKEN, or LOCKSTEP_TOKEN_FILE, or give --token-file",
             Self::TokenFile { .. } => "name a file that you may read and that holds only the token",
+            Self::NotKeyed => "write password=- or token=./token; a secret is no argument",
+            Self::SecretFile { .. } => "name a file that holds the secret, or - for stdin",
             Self::NoProject => "give --project, or set LOCKSTEP_PROJECT",
             Self::NotPrepared { promotion, .. } => {
                 return Some(format!("see how far it gets: lockstep watch {promotion}"));

@@ -8,6 +8,7 @@ use reconciler_domain::id::FreightId;
 mod access;
 mod age;
 pub(crate) mod changes;
+mod credential;
 pub(crate) mod explain;
 mod freight;
 mod gates;

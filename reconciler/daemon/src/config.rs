@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use clap::Args;
 use reconciler_effects::git::Secret;
@@ -12,6 +12,8 @@ use reconciler_effects::http::{EgressPolicy, HostRule};
 use reconciler_effects::infra::ToolPreference;
 use reconciler_effects::{Credential, Login};
 use serde::Deserialize;
+
+use crate::secrets::AllowedSources;
 
 /// What `lockstepd serve` can be told.
 #[derive(Debug, Clone, Args)]
@@ -53,6 +55,15 @@ struct File {
     /// Directory of a shared plugin cache.
     #[serde(default)]
     plugin_cache: Option<PathBuf>,
+    /// File with the keys that seal the secrets of projects.
+    #[serde(default)]
+    secret_key_file: Option<PathBuf>,
+    /// Directories from whose files projects may have secrets read.
+    #[serde(default)]
+    secret_dirs: Vec<PathBuf>,
+    /// Environment variables that projects may have read.
+    #[serde(default)]
+    secret_variables: BTreeSet<String>,
     /// Credentials by URL prefix; the longest prefix wins.
     #[serde(default, rename = "credential")]
     credentials: Vec<CredentialEntry>,
@@ -91,6 +102,10 @@ pub struct Config {
     pub infra_env: BTreeMap<String, String>,
     /// Directory of a shared plugin cache.
     pub plugin_cache: Option<PathBuf>,
+    /// File with the keys that seal secrets; absent: in the data directory.
+    pub secret_key_file: Option<PathBuf>,
+    /// What projects may have secrets read from.
+    pub secret_sources: AllowedSources,
     /// Credentials by URL prefix.
     pub credentials: Vec<Credential>,
 }
@@ -140,6 +155,16 @@ impl Config {
             private: host_rules("private_hosts", &file.private_hosts)?,
             only: host_rules("allowed_hosts", &file.allowed_hosts)?,
         };
+        if let Some(dir) = file.secret_dirs.iter().find(|dir| !is_narrow(dir)) {
+            let message =
+                format!("{} is no directory of its own: write a whole path", dir.display());
+            return Err(invalid("secret_dirs", message));
+        }
+        if file.secret_variables.contains("*") {
+            return Err(invalid("secret_variables", "name variables, or begin them: SHOP_*"));
+        }
+        let secret_sources =
+            AllowedSources { dirs: file.secret_dirs, variables: file.secret_variables };
         let credentials = file.credentials.into_iter().map(credential);
         Ok(Self {
             data_dir: options.data_dir.clone(),
@@ -149,9 +174,17 @@ impl Config {
             tool,
             infra_env: file.infra_env,
             plugin_cache: file.plugin_cache,
+            secret_key_file: file.secret_key_file,
+            secret_sources,
             credentials: credentials.collect::<Result<_, _>>()?,
         })
     }
+}
+
+/// Whether a path is absolute, plain, and not the root of everything.
+fn is_narrow(dir: &Path) -> bool {
+    let plain = |part| matches!(part, Component::RootDir | Component::Normal(_));
+    dir.is_absolute() && dir.parent().is_some() && dir.components().all(plain)
 }
 
 fn read(path: &Path) -> Result<File, ConfigError> {

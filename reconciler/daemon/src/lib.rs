@@ -7,6 +7,7 @@
 //!  worker    the loop: claim, decide (domain), carry out (effects), append (store)
 //!  server    the HTTP API: parse, authorise, answer
 //!  convert   between wire types and domain types, one file per noun
+//!  secrets   what projects hold: sealed in the store, opened for effects
 //!  crash     aborts on order at named boundaries, for the tests of crash safety
 //! ```
 //!
@@ -17,8 +18,10 @@ pub mod clock;
 pub mod config;
 mod convert;
 pub mod crash;
+mod secrets;
 mod server;
 mod service;
 mod worker;
 
-pub use service::{Service, StartError};
+pub use secrets::{AllowedSources, KeyringError, RotateError};
+pub use service::{Service, StartError, rotate_key};

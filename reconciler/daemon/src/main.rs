@@ -22,6 +22,8 @@ struct Arguments {
 enum Command {
     /// Run until SIGTERM or SIGINT.
     Serve(Options),
+    /// Seal the secrets of all projects under a new key. No daemon may run meanwhile.
+    RotateKey(Options),
 }
 
 fn main() -> ExitCode {
@@ -29,7 +31,7 @@ fn main() -> ExitCode {
     if arguments.nth(1).is_some_and(|first| first == "infra-shim") {
         return reconciler_effects::infra::shim::shim_main(arguments);
     }
-    let Arguments { command: Command::Serve(options) } = Arguments::parse();
+    let Arguments { command } = Arguments::parse();
     let filter =
         EnvFilter::try_from_env("LOCKSTEPD_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt()
@@ -39,7 +41,12 @@ fn main() -> ExitCode {
         .init();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let ran = match runtime {
-        Ok(runtime) => runtime.block_on(serve(&options)),
+        Ok(runtime) => runtime.block_on(async {
+            match command {
+                Command::Serve(options) => serve(&options).await,
+                Command::RotateKey(options) => rotate_key(&options).await,
+            }
+        }),
         Err(error) => Err(format!("the runtime does not start: {error}")),
     };
     match ran {
@@ -49,6 +56,14 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+async fn rotate_key(options: &Options) -> Result<(), String> {
+    let config = Config::load(options).map_err(|error| error.to_string())?;
+    let rotated = reconciler_daemon::rotate_key(&config).await;
+    let count = rotated.map_err(|error| error.to_string())?;
+    tracing::info!(credentials = count, "sealed under a new key; back the key file up");
+    Ok(())
 }
 
 async fn serve(options: &Options) -> Result<(), String> {

@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::crash::Crash;
+use crate::secrets::{self, Keyring, KeyringError, RotateError, Safe};
 use crate::server::{self, Server};
 use crate::worker::Worker;
 
@@ -26,6 +27,8 @@ use crate::worker::Worker;
 const FIRST_TOKEN: &str = "admin";
 /// File with its secret, below the data directory.
 const FIRST_TOKEN_FILE: &str = "admin.token";
+/// File with the keys that seal secrets, below the data directory unless configured.
+const SECRET_KEY_FILE: &str = "secret.key";
 /// File with the key under which sensitive values are hashed, below the data directory.
 const HASH_KEY_FILE: &str = "hash.key";
 
@@ -66,6 +69,9 @@ pub enum StartError {
         /// Why.
         source: io::Error,
     },
+    /// The keys of the secrets cannot be used.
+    #[error(transparent)]
+    Keyring(#[from] KeyringError),
     /// The system gives no random numbers.
     #[error("the system gives no random numbers")]
     Random,
@@ -80,9 +86,13 @@ impl Service {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let shutdown = CancellationToken::new();
         make_private_dir(&config.data_dir)?;
-        let store = Store::open(config.data_dir.join("lockstep.db")).await?;
+        let store = Store::open(database(&config)).await?;
         first_token(&store, &config.data_dir, clock.as_ref()).await?;
-        let effects = open_effects(&config, shutdown.clone())?;
+        let hash_key = hash_key(&config.data_dir.join(HASH_KEY_FILE))?;
+        let keyring = Keyring::open(&secret_key_file(&config))?;
+        let allowed = config.secret_sources.clone();
+        let safe = Arc::new(Safe::new(store.clone(), keyring, allowed, &hash_key));
+        let effects = open_effects(&config, hash_key, safe.clone(), shutdown.clone())?;
         let worker = Worker {
             store: store.clone(),
             effects,
@@ -96,8 +106,12 @@ impl Service {
         let listener = listener.map_err(|source| StartError::Listen { address, source })?;
         let address =
             listener.local_addr().map_err(|source| StartError::Listen { address, source })?;
-        let router =
-            server::router(Server { store: store.clone(), clock, shutdown: shutdown.clone() });
+        let router = server::router(Server {
+            store: store.clone(),
+            safe,
+            clock,
+            shutdown: shutdown.clone(),
+        });
         let stop = shutdown.clone();
         let server = tokio::spawn(async move {
             axum::serve(listener, router)
@@ -129,14 +143,37 @@ impl Service {
     }
 }
 
+/// Seals the secrets of all projects under a new key and forgets the old ones. The number of
+/// credentials.
+///
+/// # Errors
+/// A daemon runs, or a secret does not open; nothing is lost then.
+pub async fn rotate_key(config: &Config) -> Result<usize, RotateError> {
+    secrets::rotate(&database(config), &secret_key_file(config)).await
+}
+
 /// Host and process: who holds a lease, for people who look.
 fn owner() -> String {
     let host = fs::read_to_string("/etc/hostname").unwrap_or_default();
     format!("{}/{}", host.trim(), std::process::id())
 }
 
-fn open_effects(config: &Config, shutdown: CancellationToken) -> Result<Effects, StartError> {
-    let hash_key = hash_key(&config.data_dir.join(HASH_KEY_FILE))?;
+/// Where the keys of the secrets are.
+fn secret_key_file(config: &Config) -> PathBuf {
+    config.secret_key_file.clone().unwrap_or_else(|| config.data_dir.join(SECRET_KEY_FILE))
+}
+
+/// Where the database is.
+fn database(config: &Config) -> PathBuf {
+    config.data_dir.join("lockstep.db")
+}
+
+fn open_effects(
+    config: &Config,
+    hash_key: [u8; 32],
+    holdings: Arc<Safe>,
+    shutdown: CancellationToken,
+) -> Result<Effects, StartError> {
     let mut effects = EffectsConfig::new(config.data_dir.clone(), hash_key);
     effects.egress = config.egress.clone();
     effects.insecure_registries = config.insecure_registries.clone();
@@ -144,6 +181,7 @@ fn open_effects(config: &Config, shutdown: CancellationToken) -> Result<Effects,
     effects.infra_env = config.infra_env.clone();
     effects.plugin_cache = config.plugin_cache.clone();
     effects.credentials = config.credentials.clone();
+    effects.holdings = holdings;
     effects.shim = Shim::current();
     effects.shutdown = shutdown;
     Ok(Effects::open(effects)?)
@@ -160,7 +198,8 @@ async fn first_token(store: &Store, data_dir: &Path, clock: &dyn Clock) -> Resul
         Ok(text) => text.trim().to_owned(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let secret = server::new_secret().ok_or(StartError::Random)?;
-            write_private(&path, format!("{secret}\n").as_bytes())?;
+            write_private(&path, format!("{secret}\n").as_bytes())
+                .map_err(|source| StartError::File { path: path.clone(), source })?;
             secret
         }
         Err(source) => return Err(StartError::File { path, source }),
@@ -188,7 +227,7 @@ fn hash_key(path: &Path) -> Result<[u8; 32], StartError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let mut key = [0_u8; 32];
             SystemRandom::new().fill(&mut key).map_err(|_| StartError::Random)?;
-            write_private(path, &key)?;
+            write_private(path, &key).map_err(file)?;
             Ok(key)
         }
         Err(error) => Err(file(error)),
@@ -201,15 +240,11 @@ fn make_private_dir(path: &Path) -> Result<(), StartError> {
 }
 
 /// Writes a file that only we can read, whole or not at all.
-fn write_private(path: &Path, bytes: &[u8]) -> Result<(), StartError> {
-    let write = || -> io::Result<()> {
-        let temporary = path.with_extension("new");
-        let mut options = fs::OpenOptions::new();
-        let mut file =
-            options.create(true).truncate(true).write(true).mode(0o600).open(&temporary)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&temporary, path)
-    };
-    write().map_err(|source| StartError::File { path: path.to_owned(), source })
+pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let temporary = path.with_extension("new");
+    let mut options = fs::OpenOptions::new();
+    let mut file = options.create(true).truncate(true).write(true).mode(0o600).open(&temporary)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&temporary, path)
 }

@@ -216,6 +216,10 @@ name_type!(
     VerificationName, "verification name", check_name
 );
 name_type!(
+    /// A credential, unique in its project.
+    CredentialName, "credential name", check_name
+);
+name_type!(
     /// Freight: the hash of its content, 40 hexadecimal digits.
     FreightId, "freight id", check_freight_id
 );

@@ -6,6 +6,7 @@
 //!
 //! ```text
 //!  nouns                 id  artifact  freight  warehouse  stage  step  verification  policy  hold
+//!                        credential
 //!  a promotion           promotion: the row, its log, the state that the log folds to
 //!  language              duration  version  filter  url  expression  template  infra
 //!  what decisions see    snapshot  scope
@@ -18,6 +19,7 @@
 pub mod artifact;
 pub mod availability;
 pub mod check;
+pub mod credential;
 pub mod duration;
 pub mod expression;
 pub mod filter;

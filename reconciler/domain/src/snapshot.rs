@@ -7,11 +7,12 @@ use indexmap::IndexMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::credential::Credential;
 use crate::freight::{Freight, FreightFacts};
 use crate::hold::{AutomaticHold, Hold};
 use crate::id::{
-    FreightId, Principal, ProjectName, PromotionId, StageName, SubscriptionName, VerificationName,
-    WarehouseName,
+    CredentialName, FreightId, Principal, ProjectName, PromotionId, StageName, SubscriptionName,
+    VerificationName, WarehouseName,
 };
 use crate::policy::Policy;
 use crate::promotion::{Ending, Phase, Previous, Promotion, State};
@@ -43,6 +44,8 @@ pub struct Definitions {
     pub verifications: BTreeMap<VerificationName, Defined<Verification>>,
     /// Policies.
     pub policies: Vec<Defined<Policy>>,
+    /// Credentials by name.
+    pub credentials: BTreeMap<CredentialName, Defined<Credential>>,
 }
 
 impl Definitions {

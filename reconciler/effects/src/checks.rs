@@ -6,6 +6,7 @@
 use http::Method;
 use jiff::Timestamp;
 use reconciler_domain::expression::{Expression, Scope};
+use reconciler_domain::id::ProjectName;
 use reconciler_domain::verification::{
     Check, FrozenCheck, HttpCheck, Measured, Measurement, PrometheusCheck,
 };
@@ -14,6 +15,7 @@ use url::Url;
 
 use crate::http::Request;
 use crate::metrics::{Prometheus, QueryResult, Sample};
+use crate::scoped::Scoped;
 use crate::{Effects, answer};
 
 /// Characters of a body that are kept as evidence.
@@ -28,27 +30,42 @@ struct Seen {
     evidence: Value,
 }
 
-pub(crate) async fn measure(effects: &Effects, check: &FrozenCheck, now: Timestamp) -> Measurement {
-    let seen = match &check.check {
-        Check::Http(http) => answer_of(effects, http).await,
-        Check::Prometheus(prometheus) => samples_of(effects, prometheus, now).await,
+pub(crate) async fn measure(
+    effects: &Effects,
+    project: &ProjectName,
+    check: &FrozenCheck,
+    now: Timestamp,
+) -> Measurement {
+    let unknown = |detail| Seen { measured: Measured::Unknown, detail, evidence: Value::Null };
+    let seen = match Scoped::open(effects, project).await {
+        Ok(scoped) => {
+            let seen = match &check.check {
+                Check::Http(http) => answer_of(&scoped, http).await,
+                Check::Prometheus(prometheus) => samples_of(&scoped, prometheus, now).await,
+            };
+            let Seen { measured, detail, evidence } = seen.unwrap_or_else(unknown);
+            let (detail, evidence) = (scoped.clean(&detail), scoped.clean_json(evidence));
+            Seen { measured, detail, evidence }
+        }
+        Err(why) => unknown(why),
     };
-    let Seen { measured, detail, evidence } = seen.unwrap_or_else(|detail| Seen {
-        measured: Measured::Unknown,
-        detail,
-        evidence: Value::Null,
-    });
+    let Seen { measured, detail, evidence } = seen;
     Measurement { check: check.name.clone(), at: now, measured, detail, evidence }
 }
 
-async fn answer_of(effects: &Effects, check: &HttpCheck) -> Result<Seen, String> {
+async fn answer_of(effects: &Scoped, check: &HttpCheck) -> Result<Seen, String> {
     let success = expression(&check.success)?;
     let url = url(&check.url)?;
     let method = Method::from_bytes(check.method.as_bytes())
         .map_err(|_| format!("{:?} is not an HTTP method", check.method))?;
+    let is_signed = check.headers.keys().any(|name| name.eq_ignore_ascii_case("authorization"));
+    let login = if is_signed { None } else { effects.own_authorization(&url)? };
     let mut request = Request::new(method, url).timeout(check.timeout);
     for (name, value) in &check.headers {
         request = request.header(name, value);
+    }
+    if let Some(login) = &login {
+        request = request.header("Authorization", login);
     }
     if let Some(body) = &check.body {
         request = request.body(body.clone());
@@ -64,13 +81,13 @@ async fn answer_of(effects: &Effects, check: &HttpCheck) -> Result<Seen, String>
 }
 
 async fn samples_of(
-    effects: &Effects,
+    effects: &Scoped,
     check: &PrometheusCheck,
     now: Timestamp,
 ) -> Result<Seen, String> {
     let success = expression(&check.success)?;
     let base = url(&check.address)?;
-    let authorization = effects.logins().authorization(&base);
+    let authorization = effects.authorization(&base)?;
     let mut server = Prometheus::new(effects.http().clone(), base);
     if let Some(value) = authorization {
         server = server.header("Authorization", value);

@@ -1,17 +1,16 @@
-//! What the effects need to know from their owner, and who they are towards other people's servers.
+//! What the effects need to know from their owner.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
-use crate::git::{self, CredentialSource, RepoUrl, Secret};
+use crate::credentials::{Credential, Holdings, NothingHeld};
 use crate::http::EgressPolicy;
 use crate::infra::ToolPreference;
 use crate::infra::shim::Shim;
-use crate::oci;
 
 /// Settings of [`Effects::open`](crate::Effects::open).
 #[derive(Clone)]
@@ -35,55 +34,12 @@ pub struct EffectsConfig {
     pub plugin_cache: Option<PathBuf>,
     /// Environment of every infra run, beside `PATH`: credentials of clouds and backends.
     pub infra_env: BTreeMap<String, String>,
-    /// Who we are, by URL.
+    /// Who we are, by address, in every project that has no credential of its own there.
     pub credentials: Vec<Credential>,
+    /// What projects hold themselves.
+    pub holdings: Arc<dyn Holdings>,
     /// Ends everything that runs, but no apply: that goes on and is found again.
     pub shutdown: CancellationToken,
-}
-
-/// Who we are towards the servers below one URL. Of several that fit the longest prefix wins.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Credential {
-    prefix: String,
-    login: Login,
-}
-
-/// How we prove it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Login {
-    /// A name and a password or token.
-    Basic {
-        /// The name.
-        username: String,
-        /// The password or token.
-        password: Secret,
-    },
-    /// A token.
-    Bearer(Secret),
-    /// An SSH private key's file.
-    SshKey(PathBuf),
-}
-
-/// Why a credential cannot be used.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum CredentialError {
-    /// The prefix is no URL prefix.
-    #[error(
-        "credential prefix {prefix:?} names no server: write `https://host/path`, \
-         `ssh://user@host/path`, `user@host:path` or `oci://host/path`"
-    )]
-    Prefix {
-        /// The text.
-        prefix: String,
-    },
-    /// The login cannot be used with this kind of server.
-    #[error("credential for {prefix:?}: {why}")]
-    Unfit {
-        /// The prefix.
-        prefix: String,
-        /// Why.
-        why: &'static str,
-    },
 }
 
 impl EffectsConfig {
@@ -101,6 +57,7 @@ impl EffectsConfig {
             plugin_cache: None,
             infra_env: BTreeMap::new(),
             credentials: Vec::new(),
+            holdings: Arc::new(NothingHeld),
             shutdown: CancellationToken::new(),
         }
     }
@@ -119,161 +76,5 @@ impl fmt::Debug for EffectsConfig {
             .field("infra_env", &self.infra_env.keys())
             .field("credentials", &self.credentials)
             .finish_non_exhaustive()
-    }
-}
-
-impl Credential {
-    /// A login for what is below `prefix`: `https://git.example.com/team` for git and Prometheus,
-    /// `ssh://git@host` or `git@host:team` for git, `oci://registry.example.com/team` for images.
-    ///
-    /// # Errors
-    /// The prefix names no server, or the login does not fit its kind.
-    pub fn new(prefix: impl Into<String>, login: Login) -> Result<Self, CredentialError> {
-        let given = prefix.into();
-        let prefix = given.trim_end_matches('/').to_owned();
-        let is_web = prefix.starts_with("https://") || prefix.starts_with("http://");
-        let is_oci = prefix.starts_with("oci://");
-        let is_ssh = prefix.starts_with("ssh://")
-            || (!prefix.contains("://") && prefix.contains('@') && prefix.contains(':'));
-        let has_host = prefix.split_once("://").is_none_or(|(_, rest)| !rest.is_empty());
-        if !(is_web || is_oci || is_ssh) || !has_host || prefix.contains(char::is_whitespace) {
-            return Err(CredentialError::Prefix { prefix: given });
-        }
-        let why = match &login {
-            Login::Bearer(_) if is_oci => "registries take a user name and a password or token",
-            Login::SshKey(_) if !is_ssh => "an SSH key opens ssh:// repositories only",
-            Login::Basic { .. } | Login::Bearer(_) if is_ssh => "ssh takes an SSH key",
-            Login::SshKey(_) | Login::Basic { .. } | Login::Bearer(_) => {
-                return Ok(Self { prefix, login });
-            }
-        };
-        Err(CredentialError::Unfit { prefix, why })
-    }
-
-    /// Whether `url` is the prefix or below it, by whole segments of its path.
-    fn covers(&self, url: &str) -> bool {
-        url.strip_prefix(&self.prefix).is_some_and(|rest| {
-            rest.is_empty() || rest.starts_with('/') || self.prefix.ends_with([':', '/'])
-        })
-    }
-}
-
-/// Every login, as the rooms ask for them.
-#[derive(Debug, Clone)]
-pub(crate) struct Logins(Vec<Credential>);
-
-impl Logins {
-    pub(crate) fn new(mut credentials: Vec<Credential>) -> Self {
-        credentials.sort_by_key(|credential| std::cmp::Reverse(credential.prefix.len()));
-        Self(credentials)
-    }
-
-    fn find(&self, url: &str) -> Option<&Login> {
-        self.0.iter().find(|credential| credential.covers(url)).map(|found| &found.login)
-    }
-
-    /// The logins of registries, longest prefix first.
-    pub(crate) fn registries(&self) -> Vec<oci::Credentials> {
-        let login = |credential: &Credential| {
-            let scope = credential.prefix.strip_prefix("oci://")?;
-            match &credential.login {
-                Login::Basic { username, password } => {
-                    Some(oci::Credentials::new(scope, username, password.expose()))
-                }
-                Login::Bearer(_) | Login::SshKey(_) => None,
-            }
-        };
-        self.0.iter().filter_map(login).collect()
-    }
-
-    /// The `Authorization` header for a web server.
-    pub(crate) fn authorization(&self, url: &url::Url) -> Option<String> {
-        use base64::Engine as _;
-        use base64::engine::general_purpose::STANDARD;
-        match self.find(url.as_str())? {
-            Login::Basic { username, password } => {
-                let pair = format!("{username}:{}", password.expose());
-                Some(format!("Basic {}", STANDARD.encode(pair)))
-            }
-            Login::Bearer(token) => Some(format!("Bearer {}", token.expose())),
-            Login::SshKey(_) => None,
-        }
-    }
-}
-
-#[async_trait]
-impl CredentialSource for Logins {
-    async fn credentials(&self, repo: &RepoUrl) -> Result<git::Credentials, String> {
-        Ok(match self.find(repo.as_str()) {
-            None => git::Credentials::Anonymous,
-            Some(Login::Basic { username, password }) => {
-                let (username, password) = (username.clone(), password.clone());
-                git::Credentials::Basic { username, password }
-            }
-            Some(Login::Bearer(token)) => git::Credentials::Bearer(token.clone()),
-            Some(Login::SshKey(file)) => git::Credentials::SshKey(file.clone()),
-        })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn basic() -> Login {
-        Login::Basic { username: "ci".to_owned(), password: Secret::new("hunter2") }
-    }
-
-    fn check(prefix: &str, login: Login, expect: &str) {
-        let found = match Credential::new(prefix, login) {
-            Ok(_) => "ok".to_owned(),
-            Err(error) => error.to_string(),
-        };
-        assert_eq!(found, expect, "{prefix}");
-    }
-
-    #[test]
-    fn prefixes_name_servers() {
-        let key = || Login::SshKey("/etc/lockstep/id".into());
-        check("https://git.example.com/team/", basic(), "ok");
-        check("oci://registry.example.com/team", basic(), "ok");
-        check("git@git.example.com:team", key(), "ok");
-        check("ssh://git@git.example.com", key(), "ok");
-        for bad in ["", "git.example.com", "https://", "ftp://x", "https://a b"] {
-            let error = CredentialError::Prefix { prefix: bad.to_owned() };
-            check(bad, basic(), &error.to_string());
-        }
-        check(
-            "https://git.example.com",
-            key(),
-            "credential for \"https://git.example.com\": an SSH key opens ssh:// repositories only",
-        );
-        check(
-            "ssh://git@git.example.com",
-            basic(),
-            "credential for \"ssh://git@git.example.com\": ssh takes an SSH key",
-        );
-    }
-
-    #[test]
-    fn a_login_is_for_whole_segments_and_the_longest_prefix_wins() {
-        let login = |prefix, user: &str| {
-            let login = Login::Basic { username: user.to_owned(), password: Secret::new("p") };
-            Credential::new(prefix, login).expect("a good prefix")
-        };
-        let logins = Logins::new(vec![
-            login("https://git.example.com", "all"),
-            login("https://git.example.com/team", "team"),
-        ]);
-        let who = |url: &str| match logins.find(url) {
-            Some(Login::Basic { username, .. }) => Some(username.clone()),
-            _ => None,
-        };
-        assert_eq!(who("https://git.example.com/team/app.git").as_deref(), Some("team"));
-        assert_eq!(who("https://git.example.com/teammate/app").as_deref(), Some("all"));
-        assert_eq!(who("https://git.example.com").as_deref(), Some("all"));
-        assert_eq!(who("https://git.example.com.evil.example/app"), None);
-        assert_eq!(who("http://git.example.com/team"), None);
-        assert!(!format!("{logins:?}").contains("\"p\""));
     }
 }

@@ -8,17 +8,19 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use reconciler_domain::id::{ProjectName, PromotionId, StepName};
 use reconciler_domain::plan::Base;
-use reconciler_domain::step::{Call, StepOutcome};
+use reconciler_domain::step::{Call, Record, StepOutcome};
 use reconciler_domain::verification::{FrozenCheck, Measurement};
 use reconciler_domain::warehouse::{Discovery, Source};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{EffectsConfig, Logins};
+use crate::config::EffectsConfig;
+use crate::credentials::{Holdings, Logins};
 use crate::git::{Git, GitConfig, GitError};
 use crate::http::{HttpClient, HttpError};
 use crate::infra::shim::Shim;
 use crate::infra::{Tool, ToolError, ToolKind, ToolPreference};
 use crate::layout::Layout;
+use crate::scoped::Scoped;
 use crate::sources::{self, Registries, Tips};
 use crate::steps::{self, Halted, RunContext};
 use crate::{checks, clean};
@@ -72,14 +74,13 @@ impl Effects {
             .map_err(|source| OpenError::DataDir { path: config.data_dir.clone(), source })?;
         let logins = Arc::new(Logins::new(config.credentials.clone()));
         let git = Git::open(GitConfig {
-            credentials: logins.clone(),
             allow_local: config.allow_local_git,
             egress: config.egress.clone(),
             shutdown: config.shutdown.clone(),
             ..GitConfig::new(layout.mirrors())
         })?;
         let http = HttpClient::new(config.egress.clone())?;
-        let registries = Registries::new(&config, logins.registries())?;
+        let registries = Registries::new(&config)?;
         let (tips, tools) = (Tips::default(), tokio::sync::Mutex::default());
         let cancel = config.shutdown.clone();
         let inner = Inner { config, layout, logins, git, http, registries, tips, tools };
@@ -108,7 +109,15 @@ impl Effects {
         rebuild: &[(StepName, Call)],
         interrupt: &CancellationToken,
     ) -> Result<StepOutcome, Halted> {
-        steps::run(self, cx, step, call, rebuild, interrupt).await
+        match Scoped::open(self, &cx.project).await {
+            Ok(scoped) => steps::run(&scoped, cx, step, call, rebuild, interrupt).await,
+            Err(message) => Ok(StepOutcome::Failed {
+                message,
+                retry: true,
+                retry_after: None,
+                record: Record::None,
+            }),
+        }
     }
 
     /// A handle whose work ends with this token, too.
@@ -121,22 +130,30 @@ impl Effects {
     /// # Errors
     /// A base could not be looked at: what happened, where, and what to do.
     pub async fn probe(&self, cx: &RunContext, bases: &[Base]) -> Result<Vec<String>, String> {
-        steps::probe(self, cx, bases).await
+        let scoped = Scoped::open(self, &cx.project).await?;
+        steps::probe(&scoped, cx, bases).await
     }
 
-    /// Looks at a source. When that fails the versions of `previous` stay and the error is inside.
+    /// Looks at a source of a project. When that fails the versions of `previous` stay and the error is inside.
     pub async fn discover(
         &self,
+        project: &ProjectName,
         source: &Source,
         previous: &Discovery,
         now: Timestamp,
     ) -> Discovery {
-        sources::discover(self, source, previous, now).await
+        sources::discover(self, project, source, previous, now).await
     }
 
-    /// Takes one measurement. Where nothing can be said it is unknown, with the reason.
-    pub async fn measure(&self, check: &FrozenCheck, now: Timestamp) -> Measurement {
-        checks::measure(self, check, now).await
+    /// Takes one measurement for a project. Where nothing can be said it is unknown, with the
+    /// reason.
+    pub async fn measure(
+        &self,
+        project: &ProjectName,
+        check: &FrozenCheck,
+        now: Timestamp,
+    ) -> Measurement {
+        checks::measure(self, project, check, now).await
     }
 
     /// Removes working directories and stored plans of a promotion that has ended, and what is
@@ -157,11 +174,16 @@ impl Effects {
         &self.inner.layout
     }
 
-    pub(crate) fn logins(&self) -> &Logins {
+    pub(crate) fn holdings(&self) -> &dyn Holdings {
+        &*self.inner.config.holdings
+    }
+
+    pub(crate) fn logins(&self) -> &Arc<Logins> {
         &self.inner.logins
     }
 
-    pub(crate) fn git(&self) -> Git {
+    /// Git without any login; [`Scoped::git`] has the project's.
+    pub(crate) fn all_git(&self) -> Git {
         self.inner.git.until(self.cancel.clone())
     }
 

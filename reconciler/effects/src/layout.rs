@@ -6,6 +6,7 @@
 //! states/PROJECT/STAGE/NAME/             embedded states: the only copy
 //! plans/PROJECT/PROMOTION/               stored plans, until the promotion has ended
 //! runs/PROJECT/RUN/                      what is known of an apply, and its log
+//! keys/                                  SSH keys while an operation needs them; emptied at start
 //! ```
 
 use std::os::unix::fs::DirBuilderExt as _;
@@ -26,7 +27,15 @@ impl Layout {
     pub(crate) fn open(data_dir: &Path) -> std::io::Result<Self> {
         make_private_dir(data_dir)?;
         // Absolute, so that it holds for children whatever their working directory.
-        Ok(Self(data_dir.canonicalize()?))
+        let layout = Self(data_dir.canonicalize()?);
+        match std::fs::remove_dir_all(layout.keys()) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+            Ok(()) | Err(_) => Ok(layout),
+        }
+    }
+
+    pub(crate) fn keys(&self) -> PathBuf {
+        self.0.join("keys")
     }
 
     pub(crate) fn mirrors(&self) -> PathBuf {

@@ -11,6 +11,9 @@
 //!        process   workdir                       children; files below one directory
 //! ```
 //!
+//! Every operation is for one project ([`scoped`]): with its logins and its mirrors, and nothing that
+//! it gives back holds a secret ([`redact`]).
+//!
 //! It decides nothing about freight, stages or policy and reads no clock: what happens when comes
 //! in with each call. It knows no database: what must be known after a crash is in the log that
 //! the caller keeps, or outside, where it is looked for before anything is done again.
@@ -28,12 +31,16 @@ mod answer;
 mod checks;
 mod clean;
 mod config;
+mod credentials;
 mod effects;
 mod layout;
+mod redact;
+mod scoped;
 mod sources;
 mod steps;
 
-pub use config::{Credential, CredentialError, EffectsConfig, Login};
+pub use config::EffectsConfig;
+pub use credentials::{Credential, CredentialError, Held, Holdings, Login, NothingHeld};
 pub use effects::{Effects, OpenError};
 pub use steps::{Halted, RunContext, WorkdirKind};
 

@@ -6,6 +6,8 @@
 mod calls;
 #[path = "steps/checks.rs"]
 mod checks;
+#[path = "steps/credentials.rs"]
+mod credentials;
 #[path = "support/githttp.rs"]
 #[expect(dead_code, reason = "other tests use the rest")]
 mod githttp;

@@ -126,6 +126,7 @@ pub(crate) enum Kind {
     Verification,
     Policy,
     Hold,
+    Credential,
 }
 
 impl Kind {
@@ -137,6 +138,7 @@ impl Kind {
             Self::Verification => "verification",
             Self::Policy => "policy",
             Self::Hold => "hold",
+            Self::Credential => "credential",
         }
     }
 }

@@ -5,8 +5,8 @@
 
 use jiff::Timestamp;
 use reconciler_domain::id::{
-    FreightId, HoldName, PolicyName, Principal, ProjectName, PromotionId, StageName,
-    VerificationName, WarehouseName,
+    CredentialName, FreightId, HoldName, PolicyName, Principal, ProjectName, PromotionId,
+    StageName, VerificationName, WarehouseName,
 };
 use rusqlite::{Row, params};
 use serde::{Deserialize, Serialize};
@@ -59,6 +59,8 @@ pub enum Subject {
     Policy(PolicyName),
     /// A hold.
     Hold(HoldName),
+    /// A credential.
+    Credential(CredentialName),
     /// Freight.
     Freight(FreightId),
     /// A promotion.
@@ -78,6 +80,7 @@ impl Subject {
             Self::Verification(_) => "verification",
             Self::Policy(_) => "policy",
             Self::Hold(_) => "hold",
+            Self::Credential(_) => "credential",
             Self::Freight(_) => "freight",
             Self::Promotion(_) => "promotion",
             Self::Token(_) => "token",
@@ -94,6 +97,7 @@ impl Subject {
             Self::Verification(name) => name.as_str(),
             Self::Policy(name) => name.as_str(),
             Self::Hold(name) => name.as_str(),
+            Self::Credential(name) => name.as_str(),
             Self::Freight(id) => id.as_str(),
             Self::Promotion(id) => id.as_str(),
             Self::Token(name) => name,
@@ -109,6 +113,7 @@ impl Subject {
             "verification" => Self::Verification(name(text, what)?),
             "policy" => Self::Policy(name(text, what)?),
             "hold" => Self::Hold(name(text, what)?),
+            "credential" => Self::Credential(name(text, what)?),
             "freight" => Self::Freight(name(text, what)?),
             "promotion" => Self::Promotion(name(text, what)?),
             "token" => Self::Token(text.to_owned()),
@@ -265,6 +270,7 @@ fn token(sql: Sql<'_>, project: &ProjectName, subjects: &[Subject]) -> Result<u6
             | Subject::Verification(_)
             | Subject::Policy(_)
             | Subject::Hold(_)
+            | Subject::Credential(_)
             | Subject::Freight(_)
             | Subject::Promotion(_) => project.as_str(),
         };

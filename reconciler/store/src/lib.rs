@@ -8,7 +8,7 @@
 //! ```text
 //!  engine      open (file, lock, checks)  migrate  writer (one thread, group commit)  reader  sql
 //!              counter  page
-//!  nouns       definition: project warehouse stage verification policy hold
+//!  nouns       definition: project warehouse stage verification policy hold credential
 //!              discovery  freight  stay  promotion (+ append, fold)  preview  token
 //!  for plans   snapshot (one read transaction each)
 //!  the loop    wake (wake-ups, leases, epochs)
@@ -20,6 +20,7 @@
 
 mod append;
 mod counter;
+mod credential;
 mod definition;
 mod discovery;
 mod error;
@@ -51,6 +52,7 @@ use std::sync::Arc;
 use tokio::sync::{Notify, watch};
 
 pub use append::AppendError;
+pub use credential::{Sealed, SealedCredential, SecretChange};
 pub use definition::{
     Change, DeleteError, Outcome, Precondition, Put, PutError, RenameError, Stored,
 };

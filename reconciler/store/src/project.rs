@@ -179,6 +179,8 @@ fn definitions(
             .by(|spec: &reconciler_domain::policy::Policy| spec.name.clone())?
             .into_values()
             .collect(),
+        credentials: readable
+            .by(|spec: &reconciler_domain::credential::Credential| spec.name.clone())?,
     };
     Ok(Some(Snapshot { revision: revision(sql, project)?, value, unreadable }))
 }

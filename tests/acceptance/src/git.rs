@@ -65,6 +65,12 @@ impl GitServer {
         Ok(Self { http, root })
     }
 
+    /// Where it is, without a slash at the end.
+    #[must_use]
+    pub fn base(&self) -> String {
+        self.http.url("").trim_end_matches('/').to_owned()
+    }
+
     /// Makes an empty repository.
     ///
     /// # Errors

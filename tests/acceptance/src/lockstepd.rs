@@ -134,6 +134,16 @@ impl Lockstepd {
         Err(Failure::new(format!("lockstepd ended: {status}")).with("lockstepd's log", &log))
     }
 
+    /// Seals what it keeps under a new key.
+    ///
+    /// # Errors
+    /// It refuses, as it does while the daemon runs.
+    pub async fn rotate_key(&self) -> Outcome {
+        let mut command = Command::new(&self.program);
+        command.arg("rotate-key").arg("--data-dir").arg(self.data_dir());
+        process::run(&command, STOPS_WITHIN).await?.ok().map(drop)
+    }
+
     /// Waits until it ends by itself, as it does at an ordered crash.
     ///
     /// # Errors

@@ -21,8 +21,27 @@ pub struct Registry {
     process: Process,
     port: u16,
     http: Client,
+    login: Option<Login>,
     dir: TempDir,
 }
+
+/// Who a private registry lets in.
+#[derive(Debug, Clone, Copy)]
+pub struct Login {
+    /// The user name.
+    pub username: &'static str,
+    /// The password.
+    pub password: &'static str,
+    /// Its bcrypt hash.
+    hash: &'static str,
+}
+
+/// The user of private registries.
+pub const LOGIN: Login = Login {
+    username: "puller",
+    password: "registry-password-1",
+    hash: "$2y$05$abcdefghijklmnopqrstuurll8UgPLh3aedURAqZbpEzxSpQrnxse",
+};
 
 impl Registry {
     /// Starts an empty registry that speaks plain HTTP and lets everybody push.
@@ -30,18 +49,40 @@ impl Registry {
     /// # Errors
     /// It is not installed, or does not start.
     pub async fn start() -> Outcome<Self> {
+        Self::start_as(None).await
+    }
+
+    /// Starts one that wants [`LOGIN`].
+    ///
+    /// # Errors
+    /// It is not installed, or does not start.
+    pub async fn start_private() -> Outcome<Self> {
+        Self::start_as(Some(LOGIN)).await
+    }
+
+    async fn start_as(login: Option<Login>) -> Outcome<Self> {
         let program = process::program("docker-registry")?;
         let dir = process::folder("registry")?;
         let config = dir.path().join("config.yml");
         let (process, port) = Process::listening(&dir.path().join("registry.log"), |port| {
-            fs::write(&config, settings(port, dir.path())).at("the registry's configuration")?;
+            let mut text = settings(port, dir.path());
+            if let Some(login) = &login {
+                let users = dir.path().join("users");
+                let line = format!("{}:{}\n", login.username, login.hash);
+                fs::write(&users, line).at("the registry's users")?;
+                text.push_str(&format!(
+                    "auth: {{htpasswd: {{realm: r, path: {}}}}}\n",
+                    users.display()
+                ));
+            }
+            fs::write(&config, text).at("the registry's configuration")?;
             let mut command = Command::new(&program);
             command.arg("serve").arg(&config).env("OTEL_TRACES_EXPORTER", "none");
             Ok(command)
         })
         .await?;
         let http = Client::builder().no_proxy().build().at("an HTTP client")?;
-        Ok(Self { process, port, http, dir })
+        Ok(Self { process, port, http, login, dir })
     }
 
     /// The name by which a repository in it is known, such as `127.0.0.1:5000/shop/api`.
@@ -114,7 +155,10 @@ impl Registry {
     ) -> Outcome<Response> {
         let what = format!("{method} {url}");
         let request = self.http.request(method, url).header("accept", media_type);
-        let request = request.header("content-type", media_type);
+        let mut request = request.header("content-type", media_type);
+        if let Some(Login { username, password, .. }) = self.login {
+            request = request.basic_auth(username, Some(password));
+        }
         let answer = request.body(body).send().await.at(&what)?;
         if answer.status().is_success() {
             return Ok(answer);

@@ -25,7 +25,8 @@ impl<D: Definition> Managed<D> {
         if session.reach.refuses(&format!("create {} {identity}", identity.kind), diags) {
             return None;
         }
-        let spec = Self::known_spec(change.planned, diags)?;
+        let mut spec = Self::known_spec(change.planned, diags)?;
+        D::confide(&mut spec, &change);
         let planned = Self::with_impact(session, &identity, change, diags).await?;
         match Self::put(session, &identity, (&planned, &spec), Precondition::Absent).await {
             Ok(object) => Some(Self::written(planned, &object)),
@@ -123,7 +124,8 @@ impl<D: Definition> Managed<D> {
         if session.reach.refuses(&format!("update {} {seen}", seen.kind), diags) {
             return None;
         }
-        let spec = Self::known_spec(change.planned, diags)?;
+        let mut spec = Self::known_spec(change.planned, diags)?;
+        D::confide(&mut spec, &change);
         let planned = Self::with_impact(session, &seen, change, diags).await?;
         let mut generation = Self::generation(change.private, &seen, diags)?;
         let mut renamed = None;
@@ -218,7 +220,8 @@ impl<D: Definition> Managed<D> {
             return Some(planned);
         }
         let token = Kept::from_bytes(change.private).and_then(|kept| kept.token);
-        let spec = Self::known_spec(change.planned, diags)?;
+        let mut spec = Self::known_spec(change.planned, diags)?;
+        D::confide(&mut spec, &change);
         match Self::ask(session, identity, spec, token, false).await {
             Some(Ok(preview)) => planned.set("impact", preview::impact(&preview)),
             None => planned.set("impact", Value::Null),
@@ -235,6 +238,10 @@ impl<D: Definition> Managed<D> {
         planned.set("id", object.meta().id.as_str());
         if Self::HAS_PROJECT {
             planned.set("project", object.meta().project.as_str());
+        }
+        let now = D::value(object);
+        for name in D::OBSERVED {
+            planned.set(*name, now.get(name).cloned().unwrap_or_default());
         }
         State::new(planned).private(Self::kept(object))
     }

@@ -138,7 +138,7 @@ impl<'r> Run<'r> {
             Kind::Warehouse => self.names::<Warehouse>().await,
             Kind::Stage => self.names::<Stage>().await,
             Kind::Verification => self.names::<Verification>().await,
-            Kind::Project | Kind::Policy | Kind::Hold => Vec::new(),
+            Kind::Project | Kind::Policy | Kind::Hold | Kind::Credential => Vec::new(),
         }
     }
 

@@ -26,6 +26,7 @@ impl<D: Definition> Managed<D> {
             protection::plan(session, plan);
             protection::refuse_replacement(Self::KIND, plan, diags);
         }
+        D::foretell(plan);
         let (Some(session), Some(identity)) = (session, Identity::of(Self::KIND, &plan.planned))
         else {
             return;

@@ -286,6 +286,15 @@ fn wire(key: &(Kind, String, String), object: &Object) -> Value {
             });
         }
         Kind::Hold => wire["status"] = json!({ "active": true, "running": [], "waiting": [] }),
+        Kind::Credential => {
+            let data = wire["spec"]["data"].take();
+            wire["spec"].as_object_mut().unwrap().remove("data");
+            let keys: Vec<&String> =
+                data.as_object().into_iter().flatten().map(|it| it.0).collect();
+            let print = |key: &&String| ((*key).clone(), format!("print of {}", data[*key]));
+            let prints: BTreeMap<String, String> = keys.iter().map(print).collect();
+            wire["status"] = json!({ "keys": keys, "fingerprints": prints, "stored_at": null });
+        }
         Kind::Project | Kind::Verification | Kind::Policy => {}
     }
     wire

@@ -16,7 +16,12 @@ use crate::v1::{
 fn object_path<'a>(kind: Kind, project: &'a str, name: &'a str) -> Vec<&'a str> {
     match kind {
         Kind::Project => vec!["v1", "projects", name],
-        Kind::Warehouse | Kind::Stage | Kind::Verification | Kind::Policy | Kind::Hold => {
+        Kind::Warehouse
+        | Kind::Stage
+        | Kind::Verification
+        | Kind::Policy
+        | Kind::Hold
+        | Kind::Credential => {
             vec!["v1", "projects", project, kind.collection(), name]
         }
     }
@@ -25,7 +30,12 @@ fn object_path<'a>(kind: Kind, project: &'a str, name: &'a str) -> Vec<&'a str> 
 fn collection_path(kind: Kind, project: &str) -> Vec<&str> {
     match kind {
         Kind::Project => vec!["v1", "projects"],
-        Kind::Warehouse | Kind::Stage | Kind::Verification | Kind::Policy | Kind::Hold => {
+        Kind::Warehouse
+        | Kind::Stage
+        | Kind::Verification
+        | Kind::Policy
+        | Kind::Hold
+        | Kind::Credential => {
             vec!["v1", "projects", project, kind.collection()]
         }
     }

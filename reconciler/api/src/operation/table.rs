@@ -5,10 +5,11 @@ use serde_json::Value;
 use super::{Auth, Method, Operation};
 use crate::v1::{
     AbortPromotion, AccessToken, ApprovePromotion, CreateAccessToken, CreatePromotion,
-    CreatedAccessToken, EventsQuery, Explain, Freight, FreightApproval, FreightQuery, Health, Hold,
-    HoldSpec, LiftHold, ListQuery, Page, Pipeline, Policy, PolicySpec, Preview, PreviewRequest,
-    Project, ProjectSpec, Promotion, PromotionEvent, PromotionQuery, RenamePolicy, ServerVersion,
-    Stage, StageSpec, Verification, VerificationSpec, Warehouse, WarehouseSpec, Whoami,
+    CreatedAccessToken, Credential, CredentialSpec, EventsQuery, Explain, Freight, FreightApproval,
+    FreightQuery, Health, Hold, HoldSpec, LiftHold, ListQuery, Page, Pipeline, Policy, PolicySpec,
+    Preview, PreviewRequest, Project, ProjectSpec, Promotion, PromotionEvent, PromotionQuery,
+    RenamePolicy, ServerVersion, Stage, StageSpec, Verification, VerificationSpec, Warehouse,
+    WarehouseSpec, Whoami,
 };
 
 const fn get(
@@ -130,6 +131,14 @@ pub const OPERATIONS: &[Operation] = &[
     put("/v1/projects/{project}/holds/{name}", "putHold", "holds", "hold a stage, freight or artifacts")
         .takes::<HoldSpec>().answers::<Hold>(200),
     delete("/v1/projects/{project}/holds/{name}", "deleteHold", "holds", "lift a hold")
+        .conditional(),
+    get("/v1/projects/{project}/credentials", "listCredentials", "credentials", "list the credentials by name, without their secrets")
+        .query::<ListQuery>().answers::<Page<Credential>>(200),
+    get("/v1/projects/{project}/credentials/{name}", "getCredential", "credentials", "read a credential, without its secrets")
+        .answers::<Credential>(200),
+    put("/v1/projects/{project}/credentials/{name}", "putCredential", "credentials", "define a credential")
+        .takes::<CredentialSpec>().answers::<Credential>(200),
+    delete("/v1/projects/{project}/credentials/{name}", "deleteCredential", "credentials", "remove a credential that no step names")
         .conditional(),
 
     get("/v1/projects/{project}/freight", "listFreight", "freight", "list the freight, newest first")

@@ -28,6 +28,8 @@ wire_enum! {
         Policy = "policy",
         /// A durable stop.
         Hold = "hold",
+        /// Who a project is towards servers.
+        Credential = "credential",
     }
 }
 
@@ -42,6 +44,7 @@ impl Kind {
             Self::Verification => "verifications",
             Self::Policy => "policies",
             Self::Hold => "holds",
+            Self::Credential => "credentials",
         }
     }
 }

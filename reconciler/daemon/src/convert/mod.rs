@@ -5,6 +5,7 @@
 //! with the path of its field, before it gives up.
 
 mod change_set;
+mod credential;
 mod explain;
 mod freight;
 mod hold;
@@ -26,6 +27,7 @@ use reconciler_domain::check::{Problem, ProblemKind};
 use reconciler_domain::duration;
 use reconciler_domain::id::NameError;
 
+pub(crate) use credential::{credential_outline, credential_status, parse_credential};
 pub(crate) use explain::{Explained, active, explain, waiting};
 pub(crate) use freight::freight;
 pub(crate) use hold::{hold_spec, hold_status, parse_hold, stage_holds};

@@ -97,6 +97,28 @@ pub(super) async fn name_instance(response: Response, id: &str) -> Response {
 /// JSON in and out; what does not parse is a problem that names its place.
 pub(super) struct Json<T>(pub(super) T);
 
+/// JSON that holds secrets: what does not parse is told by its place only, because the parser's
+/// words repeat what they stumbled over.
+pub(super) struct ConfidentialJson<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for ConfidentialJson<T> {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
+        let Json(bytes) = Json::<Box<serde_json::value::RawValue>>::from_request(request, state)
+            .await
+            .map_err(|_| Problem::malformed("the body is not valid JSON"))?;
+        let value = serde_json::from_str(bytes.get()).map_err(|error| {
+            let (line, column) = (error.line(), error.column());
+            Problem::malformed(format!(
+                "the body does not fit at line {line}, column {column}; what is there may be \
+                 secret and is not repeated"
+            ))
+        })?;
+        Ok(Self(value))
+    }
+}
+
 impl<T: Serialize> IntoResponse for Json<T> {
     fn into_response(self) -> Response {
         axum::Json(self.0).into_response()

@@ -33,7 +33,7 @@ use super::answer::{
 use super::auth::Caller;
 
 /// Times that a write is checked again because the project changed in between.
-const ATTEMPTS_MAX: u32 = 5;
+pub(super) const ATTEMPTS_MAX: u32 = 5;
 
 /// A kind of object that lives in a project.
 pub(super) trait Definition: Sized + Send + Sync + 'static {
@@ -211,7 +211,7 @@ pub(super) async fn remove<D: Definition>(
 }
 
 /// An object as clients get it.
-async fn object<D: Definition>(
+pub(super) async fn object<D: Definition>(
     server: &Server,
     project: &ProjectName,
     definitions: &Definitions,

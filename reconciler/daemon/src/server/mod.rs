@@ -5,6 +5,7 @@
 
 mod answer;
 mod auth;
+mod credentials;
 mod definitions;
 mod freight;
 mod previews;
@@ -30,6 +31,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use crate::clock::Clock;
+use crate::secrets::Safe;
 use answer::{Answer, Json};
 pub(crate) use auth::hash;
 pub(crate) use tokens::new_secret;
@@ -41,6 +43,7 @@ const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
 #[derive(Clone)]
 pub(crate) struct Server {
     pub(crate) store: Store,
+    pub(crate) safe: Arc<Safe>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) shutdown: CancellationToken,
 }

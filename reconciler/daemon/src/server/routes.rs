@@ -1,6 +1,7 @@
 //! Which handler serves which operation.
 
 use axum::routing::{MethodRouter, delete, get, post, put};
+use reconciler_domain::credential::Credential;
 use reconciler_domain::hold::Hold;
 use reconciler_domain::policy::Policy;
 use reconciler_domain::stage::Stage;
@@ -8,7 +9,9 @@ use reconciler_domain::verification::Verification;
 use reconciler_domain::warehouse::Warehouse;
 
 use super::definitions::{self, project};
-use super::{Server, freight, health, openapi, previews, promotions, stages, tokens, version};
+use super::{
+    Server, credentials, freight, health, openapi, previews, promotions, stages, tokens, version,
+};
 
 /// The handler of the operation with this id, behind its method.
 pub(super) fn handler(operation: &str) -> Option<MethodRouter<Server>> {
@@ -50,6 +53,10 @@ pub(super) fn handler(operation: &str) -> Option<MethodRouter<Server>> {
         "getHold" => get(definitions::read::<Hold>),
         "putHold" => put(definitions::write::<Hold>),
         "deleteHold" => delete(definitions::remove::<Hold>),
+        "listCredentials" => get(definitions::list::<Credential>),
+        "getCredential" => get(definitions::read::<Credential>),
+        "putCredential" => put(credentials::write),
+        "deleteCredential" => delete(definitions::remove::<Credential>),
         "listFreight" => get(freight::list),
         "getFreight" => get(freight::read),
         "approveFreight" => post(freight::approve),

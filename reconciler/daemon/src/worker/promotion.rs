@@ -78,7 +78,7 @@ impl Worker {
                 self.run_node(at, &node, Run { call, rebuild, resumed, deadline }).await
             }
             Act::Measure(check) => {
-                let taken = self.effects.measure(&check, self.clock.now()).await;
+                let taken = self.effects.measure(at.project, &check, self.clock.now()).await;
                 self.append(at, at.seq, Event::Measured(taken)).await.map(drop)
             }
         }

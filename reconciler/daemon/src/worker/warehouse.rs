@@ -43,7 +43,8 @@ impl Worker {
         match act {
             WarehouseAct::Discover { subscription, source } => {
                 let before = snapshot.discovered.get(&subscription).cloned().unwrap_or_default();
-                let found = self.effects.discover(&source, &before, self.clock.now()).await;
+                let found =
+                    self.effects.discover(project, &source, &before, self.clock.now()).await;
                 let generation = snapshot.warehouse.generation;
                 let recorded = self
                     .store

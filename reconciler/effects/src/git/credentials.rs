@@ -1,7 +1,6 @@
 //! Who we are towards a git server.
 
 use std::fmt;
-use std::path::PathBuf;
 
 use async_trait::async_trait;
 use base64::Engine as _;
@@ -9,6 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use reqwest::header::HeaderValue;
 use zeroize::Zeroizing;
 
+use super::key_file::KeyFile;
 use super::url::RepoUrl;
 
 /// Text that is never printed and is wiped when dropped.
@@ -30,7 +30,7 @@ pub enum Credentials {
     /// HTTP bearer token, RFC 6750.
     Bearer(Secret),
     /// A private key file for ssh; no other key is offered.
-    SshKey(PathBuf),
+    SshKey(KeyFile),
 }
 
 /// Answers which credentials a repository needs.

@@ -14,7 +14,7 @@ use oci_client::secrets::RegistryAuth;
 use super::ImageRepo;
 
 /// A user's credentials, bound to the registry (and the part of it) that they are for.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Credentials {
     host: String,
     path_prefix: String,

@@ -10,8 +10,8 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use super::Failure;
-use crate::Effects;
 use crate::git::{CommitId, CommitInfo, GitError, HistoryLimit, RepoUrl, RepoUrlError};
+use crate::scoped::Scoped;
 
 /// Commits that are looked at for those that match.
 const SCAN_MAX: usize = 1_000;
@@ -46,7 +46,7 @@ fn hash<T: Serialize + ?Sized>(value: &T) -> Hash {
 }
 
 pub(super) async fn look(
-    effects: &Effects,
+    effects: &Scoped,
     source: &GitSource,
     known: &[Artifact],
 ) -> Result<Vec<Artifact>, Failure> {

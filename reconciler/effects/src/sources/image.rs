@@ -11,41 +11,46 @@ use reconciler_domain::warehouse::ImageSource;
 use tokio_util::sync::CancellationToken;
 
 use super::Failure;
-use crate::Effects;
 use crate::config::EffectsConfig;
 use crate::http::HttpError;
 use crate::oci::{Credentials, ImageRepo, OciError, Platform, Registry, RegistryOptions};
+use crate::scoped::Scoped;
 
 /// Tags can be moved. Of those known the newest ones are looked up again at each look.
 const LOOKED_UP_AGAIN: usize = 5;
 /// Tags that are asked for at once.
 const AT_ONCE: usize = 4;
+/// Readers that are kept.
+const READERS_MAX: usize = 1_000;
 
 /// Readers of registries, one for each login and each registry that speaks plain HTTP, so that
 /// tokens and connections are used again.
 pub(crate) struct Registries {
     options: RegistryOptions,
     anonymous: Registry,
-    logins: Vec<Credentials>,
     readers: Mutex<HashMap<Reader, Registry>>,
 }
 
-/// A place in [`Registries::logins`], and the host that plain HTTP is spoken to.
-type Reader = (Option<usize>, Option<String>);
+/// A login, and the host that plain HTTP is spoken to.
+type Reader = (Option<Credentials>, Option<String>);
 
 impl Registries {
-    pub(crate) fn new(config: &EffectsConfig, logins: Vec<Credentials>) -> Result<Self, HttpError> {
+    pub(crate) fn new(config: &EffectsConfig) -> Result<Self, HttpError> {
         let options = RegistryOptions {
             egress: config.egress.clone(),
             insecure_hosts: config.insecure_registries.clone(),
             ..RegistryOptions::default()
         };
         let anonymous = Registry::new(options.clone())?;
-        Ok(Self { options, anonymous, logins, readers: Mutex::default() })
+        Ok(Self { options, anonymous, readers: Mutex::default() })
     }
 
-    fn reader(&self, repo: &ImageRepo, insecure: bool) -> Result<Registry, HttpError> {
-        let login = self.logins.iter().position(|login| login.covers(repo));
+    fn reader(
+        &self,
+        repo: &ImageRepo,
+        insecure: bool,
+        login: Option<Credentials>,
+    ) -> Result<Registry, HttpError> {
         let host = insecure.then(|| repo.host().to_owned());
         let mut readers = self.readers.lock().expect("nothing panics with the lock");
         let key = (login, host);
@@ -60,8 +65,12 @@ impl Registries {
                 Registry::new(options)?
             }
         };
-        if let Some(login) = login {
-            reader = reader.with_credentials(self.logins[login].clone());
+        if let Some(login) = &key.0 {
+            reader = reader.with_credentials(login.clone());
+        }
+        // Logins that are not used any more are among them.
+        if readers.len() >= READERS_MAX {
+            readers.clear();
         }
         readers.insert(key, reader.clone());
         Ok(reader)
@@ -69,12 +78,14 @@ impl Registries {
 }
 
 pub(super) async fn look(
-    effects: &Effects,
+    effects: &Scoped,
     source: &ImageSource,
     known: &[Artifact],
 ) -> Result<Vec<Artifact>, Failure> {
     let repo: ImageRepo = source.repo.parse().map_err(|error| failure(&error))?;
-    let reader = effects.registries().reader(&repo, source.insecure).map_err(Failure::new)?;
+    let login = effects.image_login(&repo).map_err(Failure::new)?;
+    let reader = effects.registries().reader(&repo, source.insecure, login);
+    let reader = reader.map_err(Failure::new)?;
     let platform = source.platform.as_deref().map(str::parse).transpose();
     let platform: Option<Platform> = platform.map_err(|error| failure(&error))?;
     let cancel = effects.cancel();

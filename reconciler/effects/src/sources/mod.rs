@@ -13,9 +13,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use reconciler_domain::artifact::Artifact;
+use reconciler_domain::id::ProjectName;
 use reconciler_domain::warehouse::{Discovery, DiscoveryError, Source};
 
 use crate::Effects;
+use crate::scoped::Scoped;
 
 /// Why a look failed.
 struct Failure {
@@ -32,17 +34,25 @@ impl Failure {
 
 pub(crate) async fn discover(
     effects: &Effects,
+    project: &ProjectName,
     source: &Source,
     previous: &Discovery,
     now: Timestamp,
 ) -> Discovery {
+    let scoped = match Scoped::open(effects, project).await {
+        Ok(scoped) => scoped,
+        Err(message) => return failed(previous, Failure::new(message), now),
+    };
     let found = match source {
-        Source::Git(git) => git::look(effects, git, &previous.versions).await,
-        Source::Image(image) => image::look(effects, image, &previous.versions).await,
+        Source::Git(git) => git::look(&scoped, git, &previous.versions).await,
+        Source::Image(image) => image::look(&scoped, image, &previous.versions).await,
     };
     match found {
         Ok(versions) => succeeded(previous, versions, now),
-        Err(failure) => failed(previous, failure, now),
+        Err(failure) => {
+            let message = scoped.clean(&failure.message);
+            failed(previous, Failure { message, ..failure }, now)
+        }
     }
 }
 

@@ -17,10 +17,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::workspace::Workspace;
 use super::{Done, Halt, RunContext, infra, vault};
-use crate::Effects;
 use crate::infra::log::ApplyLog;
 use crate::infra::run::{self, ApplyError, ApplySpec, RunError, RunStatus};
 use crate::layout::{make_private_dir, plain};
+use crate::scoped::Scoped;
 
 /// Beside the records of the shim: when the run began, and where.
 const BEGAN: &str = "began.json";
@@ -30,7 +30,7 @@ const GRACE: Duration = Duration::from_secs(600);
 const ERRORED_STATE: &str = "errored.tfstate";
 
 pub(super) async fn apply(
-    effects: &Effects,
+    effects: &Scoped,
     cx: &RunContext,
     workspace: &Workspace<'_>,
     call: &ApplyCall,
@@ -70,7 +70,7 @@ struct Run {
 }
 
 impl Run {
-    fn last(effects: &Effects, cx: &RunContext, call: &ApplyCall) -> Result<Self, Halt> {
+    fn last(effects: &Scoped, cx: &RunContext, call: &ApplyCall) -> Result<Self, Halt> {
         let digest = call.plan.file_digest.get(..16).unwrap_or(&call.plan.file_digest);
         let name = plain(&format!("{}-{digest}", call.run))
             .ok_or_else(|| Halt::never(format_args!("run name {:?} is too long", call.run)))?;
@@ -138,7 +138,7 @@ struct Began {
 }
 
 async fn start(
-    effects: &Effects,
+    effects: &Scoped,
     cx: &RunContext,
     workspace: &Workspace<'_>,
     call: &ApplyCall,
@@ -167,7 +167,7 @@ async fn start(
 /// Waits for the end; past the deadline, or when the call is broken off, asks for it twice, and never
 /// forces it.
 async fn wait(
-    effects: &Effects,
+    effects: &Scoped,
     cx: &RunContext,
     call: &ApplyCall,
     run: &Run,
@@ -261,7 +261,7 @@ fn planned_creations(plan: &PlanRecord) -> BTreeSet<&str> {
 /// Lets a dead run be started again if it had begun nothing: no process is left, its log names no
 /// resource, and the state is the one that was planned against.
 async fn untouched(
-    effects: &Effects,
+    effects: &Scoped,
     cx: &RunContext,
     workspace: &Workspace<'_>,
     call: &ApplyCall,

@@ -10,19 +10,19 @@ use serde_json::{Map, Value};
 
 use super::workspace::{Workspace, rel_path};
 use super::{Done, Halt, RunContext};
-use crate::Effects;
 use crate::git::{
     Class, CommitId, CommitOutcome, CommitRequest, FileDiff, Git, GitError, NewCommit, PushOutcome,
     PushRequest, RepoUrl, RepoUrlError, RevertConflict, RevertOutcome, RevertRequest, Signature,
     Source, Trailer,
 };
+use crate::scoped::Scoped;
 use crate::workdir::WorkDir;
 
 /// Attempts before a branch that others keep moving is left for a later attempt of the step.
 const ATTEMPTS_MAX: u32 = 10;
 
 pub(super) async fn commit(
-    effects: &Effects,
+    effects: &Scoped,
     cx: &RunContext,
     dir: &WorkDir,
     call: &CommitCall,
@@ -84,7 +84,7 @@ async fn files(
 }
 
 pub(super) async fn push(
-    effects: &Effects,
+    effects: &Scoped,
     cx: &RunContext,
     workspace: &Workspace<'_>,
     call: &PushCall,
@@ -125,7 +125,7 @@ fn pushed(call: &PushCall, commit: Option<&CommitId>) -> Done {
 }
 
 pub(super) async fn revert(
-    effects: &Effects,
+    effects: &Scoped,
     cx: &RunContext,
     call: &RevertCall,
 ) -> Result<Done, Halt> {

@@ -10,24 +10,20 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use super::{Done, Halt, RunContext};
-use crate::Effects;
 use crate::answer;
 use crate::http::{Request, Response};
+use crate::scoped::Scoped;
 
 /// A longer pause is not waited for.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
 
-pub(super) async fn send(
-    effects: &Effects,
-    cx: &RunContext,
-    call: &HttpCall,
-) -> Result<Done, Halt> {
+pub(super) async fn send(effects: &Scoped, cx: &RunContext, call: &HttpCall) -> Result<Done, Halt> {
     let success = expression("success", &call.success)?;
     let mut outputs = Vec::new();
     for (name, text) in &call.outputs {
         outputs.push((name, expression(&format!("outputs.{name}"), text)?));
     }
-    let request = request(call)?;
+    let request = request(effects, call)?;
     let response = match effects.http().send(request, effects.cancel()).await {
         Ok(response) => response,
         Err(error) if error.may_have_been_sent() && call.at_most_once => {
@@ -87,18 +83,24 @@ fn retry_after(response: &Response, now: Timestamp) -> Option<Duration> {
     Some(pause.min(RETRY_AFTER_MAX))
 }
 
-fn request(call: &HttpCall) -> Result<Request, Halt> {
+fn request(effects: &Scoped, call: &HttpCall) -> Result<Request, Halt> {
     let url: Url = call
         .url
         .parse()
         .map_err(|error| Halt::never(format_args!("URL {}: {error}", shown(&call.url))))?;
     let method = Method::from_bytes(call.method.as_bytes())
         .map_err(|_| Halt::never(format_args!("{:?} is not an HTTP method", call.method)))?;
+    let has = |wanted| call.headers.keys().any(|name| name.eq_ignore_ascii_case(wanted));
+    let login = if has("authorization") { Ok(None) } else { effects.own_authorization(&url) };
+    let login = login.map_err(Halt::later)?;
     let mut request = Request::new(method, url).timeout(call.timeout);
     for (name, value) in &call.headers {
         request = request.header(name, value);
     }
-    let is_typed = call.headers.keys().any(|name| name.eq_ignore_ascii_case("content-type"));
+    if let Some(login) = &login {
+        request = request.header("Authorization", login);
+    }
+    let is_typed = has("content-type");
     Ok(match &call.body {
         None => request,
         Some(Value::String(text)) => request.body(text.clone()),

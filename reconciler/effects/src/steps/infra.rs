@@ -9,14 +9,14 @@ use serde_json::{Map, Value, json};
 
 use super::workspace::{Workspace, rel_path};
 use super::{Done, Halt, RunContext, vault};
-use crate::Effects;
 use crate::infra::backend::{self, Backend};
 use crate::infra::{InfraError, Module, Plan, PlanMode, PlanOptions, State, StateId};
 use crate::layout::plain;
+use crate::scoped::Scoped;
 use crate::workdir::WorkDir;
 
 pub(super) async fn plan(
-    effects: &Effects,
+    effects: &Scoped,
     cx: &RunContext,
     workspace: &Workspace<'_>,
     step: &StepName,
@@ -82,7 +82,7 @@ fn var_files(dir: &WorkDir, call: &PlanCall) -> Result<Vec<PathBuf>, Halt> {
 
 /// The outputs of a module's state. Sensitive ones are left out: outputs of steps are recorded.
 pub(super) async fn output(
-    effects: &Effects,
+    effects: &Scoped,
     cx: &RunContext,
     workspace: &Workspace<'_>,
     call: &PlanCall,
@@ -98,7 +98,7 @@ pub(super) async fn output(
 
 /// The module of a call, ready for [`init`].
 pub(super) async fn module(
-    effects: &Effects,
+    effects: &Scoped,
     cx: &RunContext,
     workspace: &Workspace<'_>,
     dir: &WorkDir,
@@ -124,7 +124,7 @@ pub(super) async fn module(
 
 /// The file of the embedded state.
 pub(super) fn embedded(
-    effects: &Effects,
+    effects: &Scoped,
     cx: &RunContext,
     call: &PlanCall,
 ) -> Result<PathBuf, Halt> {
@@ -142,7 +142,7 @@ fn scratch_name(call: &PlanCall) -> Result<String, Halt> {
 }
 
 /// Prepares a module. What fails here is mostly the way to a registry, so it may pass.
-pub(super) async fn init(effects: &Effects, module: &Module) -> Result<(), Halt> {
+pub(super) async fn init(effects: &Scoped, module: &Module) -> Result<(), Halt> {
     match module.init(effects.cancel()).await {
         Ok(_) => Ok(()),
         Err(error @ InfraError::Failed { .. }) => Err(Halt::of(&error, true)),

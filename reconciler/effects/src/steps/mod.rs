@@ -33,7 +33,8 @@ use tokio_util::sync::CancellationToken;
 
 use workspace::{Change, Workspace};
 
-use crate::{Effects, blocking};
+use crate::blocking;
+use crate::scoped::Scoped;
 pub(crate) use probe::probe;
 
 /// Whose call it is, and when.
@@ -87,7 +88,7 @@ impl WorkdirKind {
 
 /// Runs one call. `rebuild` fills the working directory again if it does not hold exactly that.
 pub(crate) async fn run(
-    effects: &Effects,
+    effects: &Scoped,
     cx: &RunContext,
     step: &StepName,
     call: &Call,
@@ -130,11 +131,11 @@ pub(crate) async fn run(
             StepOutcome::Failed { message, retry, retry_after, record: *record }
         }
     };
-    Ok(outcome.within_limits())
+    Ok(effects.clean_outcome(outcome).within_limits())
 }
 
 async fn carry_out(
-    effects: &Effects,
+    effects: &Scoped,
     cx: &RunContext,
     step: &StepName,
     call: &Call,

@@ -5,15 +5,15 @@ use reconciler_domain::step::PlanRecord;
 
 use super::workspace::{Workspace, rel_path};
 use super::{Halt, RunContext, git, infra};
-use crate::Effects;
 use crate::infra::{State, StateId};
+use crate::scoped::Scoped;
 
 /// One message for each base that moved.
 ///
 /// # Errors
 /// A base could not be looked at, so nothing is known.
 pub(crate) async fn probe(
-    effects: &Effects,
+    effects: &Scoped,
     cx: &RunContext,
     bases: &[Base],
 ) -> Result<Vec<String>, String> {
@@ -26,8 +26,10 @@ pub(crate) async fn probe(
             Base::State(plan) => state_moved(effects, cx, plan).await,
         };
         match found {
-            Ok(message) => moved.extend(message),
-            Err(Halt::Failed { message, .. } | Halt::Uncertain { message }) => return Err(message),
+            Ok(message) => moved.extend(message.map(|message| effects.clean(&message))),
+            Err(Halt::Failed { message, .. } | Halt::Uncertain { message }) => {
+                return Err(effects.clean(&message));
+            }
             Err(Halt::Interrupted) => return Err("it was broken off".to_owned()),
         }
     }
@@ -35,7 +37,7 @@ pub(crate) async fn probe(
 }
 
 async fn branch_moved(
-    effects: &Effects,
+    effects: &Scoped,
     repo: &str,
     branch: &str,
     commit: &str,
@@ -50,7 +52,7 @@ async fn branch_moved(
 }
 
 async fn state_moved(
-    effects: &Effects,
+    effects: &Scoped,
     cx: &RunContext,
     plan: &PlanRecord,
 ) -> Result<Option<String>, Halt> {

@@ -10,16 +10,16 @@ use reconciler_domain::step::PlanRecord;
 use sha2::{Digest as _, Sha256};
 
 use super::{Halt, RunContext, WorkdirKind, blocking};
-use crate::Effects;
 use crate::infra::Plan;
 use crate::layout::make_private_dir;
+use crate::scoped::Scoped;
 use crate::workdir::RelPath;
 
 /// What the tool calls the file that pins the versions of providers.
 pub(super) const LOCK_FILE: &str = ".terraform.lock.hcl";
 
 /// A plan being made: the tool writes `draft`, and [`store`] gives it its name.
-pub(super) fn draft(effects: &Effects, cx: &RunContext, step: &StepName) -> Result<PathBuf, Halt> {
+pub(super) fn draft(effects: &Scoped, cx: &RunContext, step: &StepName) -> Result<PathBuf, Halt> {
     let dir = effects.layout().plans(&cx.project, &cx.promotion);
     make_private_dir(&dir).map_err(|error| io("make", &dir, &error))?;
     Ok(dir.join(format!(".{}.draft", stem(cx, step))))
@@ -28,7 +28,7 @@ pub(super) fn draft(effects: &Effects, cx: &RunContext, step: &StepName) -> Resu
 /// Keeps a plan, its JSON form and the lock file that it was made with, under a name that holds
 /// the plan's digest. The name inside the storage.
 pub(super) async fn store(
-    effects: &Effects,
+    effects: &Scoped,
     cx: &RunContext,
     step: &StepName,
     plan: &Plan,
@@ -55,7 +55,7 @@ pub(super) async fn store(
 }
 
 /// The stored plan, if it is still the one that was made.
-pub(super) async fn find(effects: &Effects, plan: &PlanRecord) -> Result<PathBuf, Halt> {
+pub(super) async fn find(effects: &Scoped, plan: &PlanRecord) -> Result<PathBuf, Halt> {
     let name: RelPath = plan.file.parse().map_err(|error: crate::workdir::WorkdirError| {
         Halt::never(format_args!("stored plan {}: {error}", plan.file))
     })?;

@@ -17,15 +17,15 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{Done, Halt, RunContext, blocking, git, yaml};
-use crate::Effects;
 use crate::git::{CommitId, RepoUrl, Revision};
+use crate::scoped::Scoped;
 use crate::workdir::{RelPath, WorkDir, WorkKey, WorkRoot, WorkdirError, write_atomic};
 
 const MARKER_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
 
 /// A working directory and the calls that it is to hold.
 pub(super) struct Workspace<'a> {
-    effects: &'a Effects,
+    effects: &'a Scoped,
     cx: &'a RunContext,
     dir: PathBuf,
     key: WorkKey,
@@ -49,7 +49,7 @@ pub(super) enum Change<'a> {
 
 impl<'a> Workspace<'a> {
     pub(super) fn open(
-        effects: &'a Effects,
+        effects: &'a Scoped,
         cx: &'a RunContext,
         rebuild: &'a [(StepName, Call)],
     ) -> Self {

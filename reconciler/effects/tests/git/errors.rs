@@ -2,11 +2,12 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use reconciler_effects::git::{
-    Class, CommitId, Credentials, Git, GitError, RepoUrl, Revision, Secret,
+    Class, CommitId, Credentials, Git, GitError, KeyFile, RepoUrl, Revision, Secret,
 };
 use reconciler_effects::http::EgressPolicy;
 use tokio::net::TcpListener;
@@ -43,7 +44,7 @@ async fn messages_say_what_and_where() {
     let none = git.scoped("p", Arc::new(Credentials::Anonymous));
     let none = fetch_error(&none, repo, "main").await;
     insta::assert_snapshot!(told(&fixture, &none), @"Never: http://SERVER/app.git: credentials refused (HTTP 401, none were sent); check the secret of this repository");
-    let key = git.scoped("p", Arc::new(Credentials::SshKey("/key".into())));
+    let key = git.scoped("p", Arc::new(Credentials::SshKey(KeyFile::of(Path::new("/key")))));
     let key = fetch_error(&key, repo, "main").await;
     insta::assert_snapshot!(told(&fixture, &key), @"Never: http://SERVER/app.git: no credentials: an ssh key cannot be used with an http URL");
 }
@@ -246,7 +247,7 @@ async fn ssh_is_run_with_fixed_options() {
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
     let mut config = config(&fixture.folder.path().join("ssh"));
     config.ssh.program = program.clone();
-    config.credentials = Arc::new(Credentials::SshKey("/keys/deploy".into()));
+    config.credentials = Arc::new(Credentials::SshKey(KeyFile::of(Path::new("/keys/deploy"))));
     let git = Git::open(config).unwrap();
     let served = fixture.served();
     let repo: RepoUrl = format!("ssh://git@example.com:2222{}", served.display()).parse().unwrap();

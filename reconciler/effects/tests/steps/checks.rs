@@ -13,7 +13,7 @@ use reconciler_effects::Effects;
 use serde_json::{Value, json};
 
 use crate::support::{Server, free_port, program, scripted, serve};
-use crate::world::World;
+use crate::world::{World, shop};
 
 async fn measure(effects: &Effects, check: Check) -> Measurement {
     let frozen = FrozenCheck {
@@ -25,7 +25,7 @@ async fn measure(effects: &Effects, check: Check) -> Measurement {
         failure_limit: 0,
         deadline: Duration::from_secs(60),
     };
-    effects.measure(&frozen, jiff::Timestamp::now()).await
+    effects.measure(&shop(), &frozen, jiff::Timestamp::now()).await
 }
 
 fn http(url: &str, success: &str) -> Check {

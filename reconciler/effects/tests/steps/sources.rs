@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::support::{Server, free_port, program, serve};
-use crate::world::{REPO, World, git};
+use crate::world::{REPO, World, git, shop};
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
@@ -46,10 +46,10 @@ async fn commits_count_by_their_paths_and_a_still_branch_costs_one_question() {
         discovery_limit: 20,
     });
     let effects = world.open();
-    let first = effects.discover(&source, &Discovery::default(), at(10)).await;
+    let first = effects.discover(&shop(), &source, &Discovery::default(), at(10)).await;
     assert_eq!(summaries(&first), ["infra", "first"]);
     world.server.take_hits();
-    let second = effects.discover(&source, &first, at(20)).await;
+    let second = effects.discover(&shop(), &source, &first, at(20)).await;
     assert_eq!((&second.versions, second.newest_seen_at), (&first.versions, Some(at(10))));
     let asked = world.server.take_hits();
     assert!(asked.iter().all(|hit| hit.answered < 2_000), "{asked:?}");
@@ -57,12 +57,12 @@ async fn commits_count_by_their_paths_and_a_still_branch_costs_one_question() {
 
     world.write("infra/c.tf", "c");
     world.publish("more");
-    let third = effects.discover(&source, &second, at(30)).await;
+    let third = effects.discover(&shop(), &source, &second, at(30)).await;
     assert_eq!(summaries(&third), ["more", "infra", "first"]);
     assert_eq!(third.newest_seen_at, Some(at(30)));
 
     git(&world.path("served/app.git"), &["branch", "-m", "main", "trunk"]);
-    let gone = effects.discover(&source, &third, at(40)).await;
+    let gone = effects.discover(&shop(), &source, &third, at(40)).await;
     assert_eq!((&gone.versions, gone.newest_seen_at), (&third.versions, Some(at(30))));
     let error = gone.error.unwrap();
     assert!(error.message.contains("no branch \"main\""), "{}", error.message);
@@ -149,21 +149,21 @@ async fn tags_are_versions_newest_first_and_a_moved_tag_is_seen() {
     registry.push("1.11.0", "arm64", "2026-01-01T00:00:00Z").await;
     let effects = world.open();
     let source = Source::Image(registry.source());
-    let first = effects.discover(&source, &Discovery::default(), at(10)).await;
+    let first = effects.discover(&shop(), &source, &Discovery::default(), at(10)).await;
     assert_eq!(summaries(&first), ["1.10.0", "1.2.0"], "the newest is for another platform");
     let moved = registry.push("1.2.0", "amd64", "2026-01-02T00:00:00Z").await;
-    let second = effects.discover(&source, &first, at(20)).await;
+    let second = effects.discover(&shop(), &source, &first, at(20)).await;
     assert_eq!(digest_of(&second, "1.2.0"), moved.as_str());
     assert_eq!(second.newest_seen_at, Some(at(10)), "the newest one did not change");
     registry.push("1.12.0", "amd64", "2026-01-03T00:00:00Z").await;
-    let third = effects.discover(&source, &second, at(30)).await;
+    let third = effects.discover(&shop(), &source, &second, at(30)).await;
     assert_eq!(summaries(&third), ["1.12.0", "1.10.0"]);
 
     let none = Source::Image(ImageSource { constraint: Some(">=9".into()), ..registry.source() });
-    assert_eq!(summaries(&effects.discover(&none, &third, at(40)).await), [""; 0]);
+    assert_eq!(summaries(&effects.discover(&shop(), &none, &third, at(40)).await), [""; 0]);
     let authority = registry.server.url.authority().to_owned();
     drop(registry);
-    let down = effects.discover(&source, &third, at(50)).await;
+    let down = effects.discover(&shop(), &source, &third, at(50)).await;
     assert_eq!(down.versions, third.versions);
     let error = down.error.unwrap();
     assert!(error.message.contains(authority.split(':').next().unwrap()), "{}", error.message);
@@ -182,7 +182,7 @@ async fn a_definition_that_cannot_be_read_is_an_error_with_the_reason() {
     };
     let look = async |source: &GitSource| {
         let source = Source::Git(source.clone());
-        let found = effects.discover(&source, &Discovery::default(), at(10)).await;
+        let found = effects.discover(&shop(), &source, &Discovery::default(), at(10)).await;
         found.error.unwrap().message
     };
     insta::assert_snapshot!(look(&source).await, @"`include` pattern 0 (`regex:(`): unclosed group");

@@ -128,13 +128,15 @@ impl World {
     }
 
     pub(crate) fn open_with(&self, shutdown: CancellationToken) -> Effects {
-        Effects::open(EffectsConfig {
+        Effects::open(EffectsConfig { shutdown, ..self.config() }).unwrap()
+    }
+
+    pub(crate) fn config(&self) -> EffectsConfig {
+        EffectsConfig {
             egress: EgressPolicy::with_private(),
             shim: Shim::at(PROBE),
-            shutdown,
             ..EffectsConfig::new(self.path("data"), [7; 32])
-        })
-        .unwrap()
+        }
     }
 
     pub(crate) async fn run(&self, task: &Task) -> StepOutcome {
@@ -283,9 +285,13 @@ pub(crate) fn update_call(tag: &str) -> Call {
     Call::YamlUpdate(UpdateCall { path: "src/values.yaml".to_owned(), updates })
 }
 
+pub(crate) fn shop() -> reconciler_domain::id::ProjectName {
+    "shop".parse().unwrap()
+}
+
 pub(crate) fn cx(workdir: WorkdirKind) -> RunContext {
     RunContext {
-        project: "shop".parse().unwrap(),
+        project: shop(),
         stage: "prod".parse().unwrap(),
         promotion: "prod.1".parse().unwrap(),
         workdir,

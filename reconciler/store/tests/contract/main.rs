@@ -1,6 +1,7 @@
 //! What the store promises, shown on real databases in temporary directories.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod credentials;
 mod definitions;
 mod durability;
 mod freight;

@@ -4,13 +4,15 @@ use std::collections::BTreeSet;
 
 use reconciler_api::problem::FieldProblem;
 use reconciler_api::v1::{
-    self, Condition, ConditionStatus, HoldSpec, Kind, Meta, PolicySpec, StageSpec, StageStatus,
-    VerificationSpec, WarehouseSpec, WarehouseStatus,
+    self, Condition, ConditionStatus, CredentialSpec, HoldSpec, Kind, Meta, PolicySpec, StageSpec,
+    StageStatus, VerificationSpec, WarehouseSpec, WarehouseStatus,
 };
 use reconciler_domain::check::{
     Surroundings, check_hold, check_policy, check_stage, check_verification, check_warehouse,
 };
+use reconciler_domain::credential::Credential;
 use reconciler_domain::hold::Hold;
+use reconciler_domain::id::CredentialName;
 use reconciler_domain::id::{
     HoldName, PolicyName, ProjectName, StageName, VerificationName, WarehouseName,
 };
@@ -20,8 +22,10 @@ use reconciler_domain::snapshot::Definitions;
 use reconciler_domain::stage::Stage;
 use reconciler_domain::verification::Verification;
 use reconciler_domain::warehouse::Warehouse;
+use reconciler_effects::Holdings as _;
 use reconciler_store::{
-    Change, DeleteError, Listed, Page, Put, PutError, Store, StoreError, Stored, Subject,
+    Change, DeleteError, Listed, Page, Put, PutError, SecretChange, Store, StoreError, Stored,
+    Subject,
 };
 
 use super::super::Server;
@@ -29,9 +33,9 @@ use super::super::answer::Answer;
 use super::super::stages::stage_status;
 use super::Definition;
 use crate::convert::{
-    field_problems, hold_spec, hold_status, parse_hold, parse_policy, parse_stage,
-    parse_verification, parse_warehouse, policy_spec, stage_spec, verification_spec,
-    warehouse_spec,
+    credential_outline, credential_status, field_problems, hold_spec, hold_status,
+    parse_credential, parse_hold, parse_policy, parse_stage, parse_verification, parse_warehouse,
+    policy_spec, stage_spec, verification_spec, warehouse_spec,
 };
 
 /// The calls that differ only in the kind's name.
@@ -242,6 +246,94 @@ fn up_to_date(status: &StageStatus) -> Condition {
         }
         None => condition(kind, ConditionStatus::True, "NothingWaits", "nothing waits".to_owned()),
     }
+}
+
+impl Definition for Credential {
+    type Name = CredentialName;
+    type Spec = CredentialSpec;
+    type Wire = v1::Credential;
+    const KIND: Kind = Kind::Credential;
+
+    fn parse(name: CredentialName, spec: &CredentialSpec) -> Result<Self, Vec<FieldProblem>> {
+        // Without its secrets; `credentials::write` reads them.
+        parse_credential(name, spec, |_, _| Err("a secret cannot be read here".to_owned()))
+    }
+
+    fn check(&self, _: &Definitions) -> Vec<FieldProblem> {
+        Vec::new()
+    }
+
+    fn name(&self) -> &CredentialName {
+        &self.name
+    }
+
+    fn subjects(&self, _: &Definitions) -> Vec<Subject> {
+        vec![Subject::Credential(self.name.clone())]
+    }
+
+    async fn put(
+        &self,
+        store: &Store,
+        project: &ProjectName,
+        change: &Change,
+    ) -> Result<Put<Self>, PutError> {
+        store.put_credential(project, self, SecretChange::Keep, change).await
+    }
+
+    async fn get(
+        store: &Store,
+        project: &ProjectName,
+        name: &CredentialName,
+    ) -> Result<Option<Stored<Self>>, StoreError> {
+        store.get_credential(project, name).await
+    }
+
+    async fn list(
+        store: &Store,
+        project: &ProjectName,
+    ) -> Result<Listed<Stored<Self>>, StoreError> {
+        store.list_credentials(project).await
+    }
+
+    async fn delete(
+        store: &Store,
+        project: &ProjectName,
+        name: &CredentialName,
+        change: &Change,
+    ) -> Result<(), DeleteError> {
+        store.delete_credential(project, name, change).await
+    }
+
+    async fn wire(
+        server: &Server,
+        project: &ProjectName,
+        mut meta: Meta,
+        stored: &Self,
+    ) -> Answer<v1::Credential> {
+        let stored_at = server.store.secrets_stored_at(project, &stored.name).await?;
+        meta.conditions = vec![usable(server, project, stored).await];
+        let (spec, status) = (credential_outline(stored), credential_status(stored, stored_at));
+        Ok(v1::Credential { meta, spec, status })
+    }
+}
+
+/// Whether its secrets can be had now.
+async fn usable(server: &Server, project: &ProjectName, credential: &Credential) -> Condition {
+    let kind = "Usable".to_owned();
+    let held = match server.safe.of(project).await {
+        Ok(held) => held,
+        Err(why) => return condition(kind, ConditionStatus::Unknown, "Unreadable", why),
+    };
+    let mut secrets = held.iter().filter(|held| held.name == credential.name);
+    let missing = secrets.next().into_iter().flat_map(|held| &held.secrets);
+    let why: Vec<String> = missing
+        .filter_map(|(key, secret)| Some(format!("{key}: {}", secret.as_ref().err()?)))
+        .collect();
+    if why.is_empty() {
+        let message = "every secret can be had".to_owned();
+        return condition(kind, ConditionStatus::True, "SecretsThere", message);
+    }
+    condition(kind, ConditionStatus::False, "SecretMissing", why.join("; "))
 }
 
 /// A stage and what feeds it.

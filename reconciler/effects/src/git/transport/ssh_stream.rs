@@ -4,7 +4,7 @@
 
 use std::future::Future;
 use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
@@ -115,9 +115,9 @@ impl SshLink {
         settings.into_iter().flat_map(|setting| ["-o".to_owned(), setting]).collect()
     }
 
-    fn key(&self) -> Option<&PathBuf> {
+    fn key(&self) -> Option<&Path> {
         match &self.credentials {
-            Credentials::SshKey(path) => Some(path),
+            Credentials::SshKey(file) => Some(file.path()),
             Credentials::Anonymous | Credentials::Basic { .. } | Credentials::Bearer(_) => None,
         }
     }

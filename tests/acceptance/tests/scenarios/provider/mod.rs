@@ -1,6 +1,7 @@
 //! The provider, driven by terraform and by tofu, whichever are there.
 
 mod conflicts;
+mod credentials;
 mod data;
 mod holds;
 mod impact;

@@ -1,0 +1,1 @@
+terraform import lockstep_credential.git shop/git

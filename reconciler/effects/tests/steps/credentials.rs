@@ -1,0 +1,223 @@
+//! Projects with credentials of their own: against a git server that wants a password, and servers
+//! that tell what they were sent.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use axum::Router;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use jiff::Timestamp;
+use reconciler_domain::credential::CredentialKind;
+use reconciler_domain::id::ProjectName;
+use reconciler_domain::step::{Call, HttpCall, StepOutcome};
+use reconciler_domain::verification::{Check, FrozenCheck, HttpCheck, Measured};
+use reconciler_domain::warehouse::{Discovery, GitSource, Source};
+use reconciler_effects::git::Secret;
+use reconciler_effects::{Credential, Effects, EffectsConfig, Held, Holdings, Login, WorkdirKind};
+use serde_json::json;
+use url::Url;
+
+use crate::githttp::{Access, GitHttp};
+use crate::support::scripted;
+use crate::world::{REPO, World, cx, name, shop};
+
+const PASSWORD: &str = "correct horse battery";
+
+/// What projects hold, by name; it may change.
+#[derive(Clone, Default)]
+struct Wallets(Arc<Mutex<BTreeMap<String, Vec<Held>>>>);
+
+#[async_trait]
+impl Holdings for Wallets {
+    async fn of(&self, project: &ProjectName) -> Result<Vec<Held>, String> {
+        Ok(self.0.lock().unwrap().get(project.as_str()).cloned().unwrap_or_default())
+    }
+}
+
+impl Wallets {
+    fn give(&self, project: &str, held: Held) {
+        self.0.lock().unwrap().entry(project.to_owned()).or_default().push(held);
+    }
+
+    fn take(&self, project: &str) {
+        self.0.lock().unwrap().remove(project);
+    }
+
+    fn open(&self, world: &World, credentials: Vec<Credential>) -> Effects {
+        let holdings = Arc::new(self.clone());
+        Effects::open(EffectsConfig { holdings, credentials, ..world.config() }).unwrap()
+    }
+}
+
+fn held(kind: CredentialKind, address: &str, password: &str) -> Held {
+    Held {
+        name: "mine".parse().unwrap(),
+        kind,
+        address: Some(address.parse().unwrap()),
+        username: Some("ci".to_owned()),
+        secrets: [("password".to_owned(), Ok(Secret::new(password)))].into(),
+    }
+}
+
+fn http_call(url: &str) -> Call {
+    Call::Http(HttpCall {
+        url: url.to_owned(),
+        method: "GET".to_owned(),
+        headers: BTreeMap::new(),
+        body: None,
+        timeout: Duration::from_secs(5),
+        success: "response.status == 200".to_owned(),
+        outputs: [("said".to_owned(), "response.body".to_owned())].into(),
+        at_most_once: false,
+    })
+}
+
+async fn send(effects: &Effects, url: &str) -> StepOutcome {
+    effects.run(&cx(WorkdirKind::Main), &name("call"), &http_call(url), &[]).await.unwrap()
+}
+
+/// Answers with the `Authorization` that it was sent.
+async fn echo() -> Url {
+    let say = |headers: HeaderMap| async move {
+        let sent = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        format!("sent {}", sent.unwrap_or("nothing"))
+    };
+    scripted(Router::new().route("/v1/hook", get(say)).route("/other", get(say))).await
+}
+
+async fn private_git(world: &World) -> GitHttp {
+    let (username, password) = ("ci".to_owned(), PASSWORD.to_owned());
+    let access = Access::Basic { username, password };
+    GitHttp::start(world.path("served"), access).await.unwrap()
+}
+
+fn source(server: &GitHttp) -> Source {
+    Source::Git(GitSource {
+        repo: server.url(REPO),
+        branch: "main".to_owned(),
+        include_paths: Vec::new(),
+        exclude_paths: Vec::new(),
+        discovery_limit: 20,
+    })
+}
+
+async fn look(effects: &Effects, project: &ProjectName, source: &Source) -> Result<usize, String> {
+    let found =
+        effects.discover(project, source, &Discovery::default(), Timestamp::UNIX_EPOCH).await;
+    found.error.map_or(Ok(found.versions.len()), |error| Err(error.message))
+}
+
+#[tokio::test]
+async fn a_repository_opens_for_the_project_that_has_its_password() {
+    let world = World::new().await;
+    let server = private_git(&world).await;
+    let (wallets, source) = (Wallets::default(), source(&server));
+    let effects = wallets.open(&world, Vec::new());
+    let refused = look(&effects, &shop(), &source).await.unwrap_err();
+    assert!(refused.contains("none were sent"), "{refused}");
+    wallets.give("shop", held(CredentialKind::Git, &server.url(""), PASSWORD));
+    assert_eq!(look(&effects, &shop(), &source).await, Ok(1));
+    // What the shop fetched is no other project's to read.
+    let other = look(&effects, &"other".parse().unwrap(), &source).await.unwrap_err();
+    assert!(other.contains("none were sent"), "{other}");
+    // A changed password is used at once, in both directions.
+    wallets.take("shop");
+    wallets.give("shop", held(CredentialKind::Git, &server.url(""), "wrong password"));
+    let wrong = look(&effects, &shop(), &source).await.unwrap_err();
+    assert!(wrong.contains("401") && !wrong.contains("wrong password"), "{wrong}");
+    // Of another kind, or for another place, it is not sent.
+    for held in [
+        held(CredentialKind::Http, &server.url(""), PASSWORD),
+        held(CredentialKind::Git, &server.url("elsewhere"), PASSWORD),
+    ] {
+        wallets.take("shop");
+        wallets.give("shop", held);
+        let refused = look(&effects, &shop(), &source).await.unwrap_err();
+        assert!(refused.contains("none were sent"), "{refused}");
+    }
+}
+
+#[tokio::test]
+async fn a_projects_own_credential_comes_before_the_configured_one() {
+    let world = World::new().await;
+    let server = private_git(&world).await;
+    let (wallets, source) = (Wallets::default(), source(&server));
+    let password = Secret::new(PASSWORD);
+    let configured = Login::Basic { username: "ci".to_owned(), password };
+    let configured = Credential::new(&server.url(REPO), configured).unwrap();
+    let effects = wallets.open(&world, vec![configured]);
+    assert_eq!(look(&effects, &shop(), &source).await, Ok(1));
+    wallets.give("shop", held(CredentialKind::Git, &server.url(""), "wrong password"));
+    assert!(look(&effects, &shop(), &source).await.is_err(), "though the other is more exact");
+    let unreadable = Held {
+        secrets: [("password".to_owned(), Err("the file is gone".to_owned()))].into(),
+        ..held(CredentialKind::Git, &server.url(REPO), PASSWORD)
+    };
+    wallets.give("shop", unreadable);
+    let told = look(&effects, &shop(), &source).await.unwrap_err();
+    assert!(told.contains("credential mine cannot be used: the file is gone"), "{told}");
+}
+
+#[tokio::test]
+async fn a_request_is_signed_below_its_address_and_what_comes_back_is_cleaned() {
+    let (world, server) = (World::new().await, echo().await);
+    let wallets = Wallets::default();
+    let effects = wallets.open(&world, Vec::new());
+    let address = format!("{server}v1");
+    wallets.give("shop", held(CredentialKind::Http, &address, PASSWORD));
+    let said = async |url: String| match send(&effects, &url).await {
+        StepOutcome::Done { outputs, .. } => outputs["said"].as_str().unwrap().to_owned(),
+        other => panic!("{other:?}"),
+    };
+    // The server answers with `ci:correct horse battery` in base64.
+    let signed = said(format!("{server}v1/hook")).await;
+    assert!(signed.starts_with("sent Basic "), "{signed}");
+    for form in ["Y2k6Y29ycmVjdCBob3JzZSBiYXR0ZXJ5", PASSWORD] {
+        assert!(!signed.contains(form), "{signed}");
+    }
+    assert_eq!(said(format!("{server}other")).await, "sent nothing");
+    assert_eq!(said(format!("{server}v1/../other")).await, "sent nothing");
+    let check = FrozenCheck {
+        name: "smoke/check".to_owned(),
+        check: Check::Http(HttpCheck {
+            url: format!("{server}v1/hook"),
+            method: "GET".to_owned(),
+            headers: BTreeMap::new(),
+            body: None,
+            timeout: Duration::from_secs(5),
+            success: "response.body.startsWith('sent Basic')".to_owned(),
+        }),
+        initial_delay: Duration::ZERO,
+        interval: Duration::from_secs(1),
+        count: 1,
+        failure_limit: 0,
+        deadline: Duration::from_secs(60),
+    };
+    let measured = effects.measure(&shop(), &check, Timestamp::UNIX_EPOCH).await;
+    assert_eq!(measured.measured, Measured::Pass, "{}", measured.detail);
+    assert!(!json!(measured).to_string().contains("Y2k6"), "{measured:?}");
+    let stranger = effects.measure(&"other".parse().unwrap(), &check, Timestamp::UNIX_EPOCH).await;
+    assert_eq!(stranger.measured, Measured::Fail, "{}", stranger.detail);
+}
+
+#[tokio::test]
+async fn a_redirect_to_another_server_goes_without() {
+    let (world, target) = (World::new().await, echo().await);
+    let to = format!("{target}other");
+    let redirect = move || {
+        let to = to.clone();
+        async move { (StatusCode::FOUND, [(header::LOCATION, to)]).into_response() }
+    };
+    let server = scripted(Router::new().route("/go", get(redirect))).await;
+    let wallets = Wallets::default();
+    let effects = wallets.open(&world, Vec::new());
+    wallets.give("shop", held(CredentialKind::Http, server.as_str(), PASSWORD));
+    let StepOutcome::Done { outputs, .. } = send(&effects, &format!("{server}go")).await else {
+        panic!("it should be answered")
+    };
+    assert_eq!(outputs["said"], "sent nothing");
+}
