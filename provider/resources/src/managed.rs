@@ -1,7 +1,7 @@
 //! Managed objects: what is the same for every type.
 //!
 //! A type says what it holds ([`Definition`]); this creates, reads, updates, deletes, imports and
-//! plans it ([`Managed`]). The rules, which hold for all of them:
+//! plans it ([`Managed`]), and lists all of them ([`Listing`]). The rules, which hold for all of them:
 //!
 //! - an object that somebody else made is not taken over: create fails, and shows the import.
 //!   Only where the provider is told to adopt does it take over, and says so;
@@ -13,6 +13,7 @@
 mod apply;
 mod graph;
 mod kept;
+mod listed;
 mod plan;
 mod preview;
 mod protection;
@@ -39,6 +40,7 @@ use crate::form::{Keyed, keep};
 use crate::place::Moved;
 use crate::session::{Identity, Session};
 use kept::Kept;
+pub(crate) use listed::Listing;
 
 /// A type of object that users define.
 pub(crate) trait Definition: Send + Sync + 'static {
@@ -245,6 +247,10 @@ impl<D: Definition> Resource<Session> for Managed<D> {
         Schema::new(Self::schema_block())
     }
 
+    fn identity(&self) -> Option<provider_protocol::schema::Identity> {
+        Some(Self::identity_schema())
+    }
+
     async fn validate(&self, _: &Context<Session>, config: &Value, diags: &mut Diagnostics) {
         let reader = Reader::root(config);
         for (blocks, key) in D::KEYED {
@@ -319,6 +325,15 @@ impl<D: Definition> Resource<Session> for Managed<D> {
         if let Err(stopped) = deleted {
             stopped.tell("delete", &Self::shown(destroy.state), diags);
         }
+    }
+
+    async fn import_identity(
+        &self,
+        cx: &Context<Session>,
+        identity: &Value,
+        diags: &mut Diagnostics,
+    ) -> Option<State> {
+        Self::start_of(cx, identity, diags)
     }
 
     async fn import(

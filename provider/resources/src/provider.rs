@@ -5,14 +5,16 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use provider_protocol::Diagnostics;
 use provider_protocol::cty::Value;
-use provider_protocol::provider::{Configure, DataSource, Function, Provider, Resource};
+use provider_protocol::provider::{
+    Configure, DataSource, Function, ListResource, Provider, Resource,
+};
 use provider_protocol::schema::Schema;
 use reconciler_domain::step::StepKind;
 
 use crate::connection;
 use crate::data_sources::{FreightData, StageData};
 use crate::functions::StepFunction;
-use crate::managed::Managed;
+use crate::managed::{Definition, Listing, Managed};
 use crate::resources::{Credential, Hold, Policy, Project, Stage, Verification, Warehouse};
 use crate::session::Session;
 
@@ -48,15 +50,11 @@ impl Provider for Lockstep {
     }
 
     fn resources(&self) -> Vec<Arc<dyn Resource<Session>>> {
-        vec![
-            Arc::new(Managed::<Project>::new()),
-            Arc::new(Managed::<Warehouse>::new()),
-            Arc::new(Managed::<Stage>::new()),
-            Arc::new(Managed::<Verification>::new()),
-            Arc::new(Managed::<Policy>::new()),
-            Arc::new(Managed::<Hold>::new()),
-            Arc::new(Managed::<Credential>::new()),
-        ]
+        types().into_iter().map(|(resource, _)| resource).collect()
+    }
+
+    fn list_resources(&self) -> Vec<Arc<dyn ListResource<Session>>> {
+        types().into_iter().map(|(_, listing)| listing).collect()
     }
 
     fn data_sources(&self) -> Vec<Arc<dyn DataSource<Session>>> {
@@ -67,4 +65,22 @@ impl Provider for Lockstep {
         let function = |kind| Arc::new(StepFunction::new(kind)) as Arc<dyn Function>;
         StepKind::ALL.into_iter().map(function).collect()
     }
+}
+
+type Type = (Arc<dyn Resource<Session>>, Arc<dyn ListResource<Session>>);
+
+/// Every type of object: its resource, and the list of all of them.
+fn types() -> Vec<Type> {
+    fn of<D: Definition>() -> Type {
+        (Arc::new(Managed::<D>::new()), Arc::new(Listing::<D>::new()))
+    }
+    vec![
+        of::<Project>(),
+        of::<Warehouse>(),
+        of::<Stage>(),
+        of::<Verification>(),
+        of::<Policy>(),
+        of::<Hold>(),
+        of::<Credential>(),
+    ]
 }

@@ -46,7 +46,7 @@ impl Definition for Credential {
     const OBSERVED: &'static [&'static str] = &["fingerprints"];
 
     fn fields() -> Vec<(&'static str, Item)> {
-        let kinds = words(&CredentialKind::ALL, CredentialKind::as_str);
+        let kinds = words(CredentialKind::ALL, CredentialKind::as_str);
         vec![
             ("description", Attribute::string().describe("What it is for, in a sentence.").into()),
             (

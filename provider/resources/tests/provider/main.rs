@@ -6,6 +6,7 @@
 mod conflicts;
 mod daemon;
 mod holds;
+mod identity;
 mod impact;
 mod interrupt;
 mod lifecycle;

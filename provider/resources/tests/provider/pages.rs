@@ -42,12 +42,31 @@ fn resource(name: &str, schema: &Schema) -> String {
     let folder = format!("resources/{name}");
     let import = example(&format!("{folder}/import.sh"));
     let body = format!(
-        "{}{}\n## Import\n\n```shell\n{}\n```\n",
+        "{}{}\n## Import\n\n```shell\n{}\n```\n\n{}",
         usage(&example(&format!("{folder}/resource.tf"))),
         docs::render(schema),
-        import.trim()
+        import.trim(),
+        by_identity(name, import.trim(), schema)
     );
     page(&format!("{name} (Resource)"), "", &schema.block.description, &body)
+}
+
+/// The same with an identity, and how to find all of them, for clients that know of that.
+fn by_identity(name: &str, import: &str, schema: &Schema) -> String {
+    let mut words = import.split_whitespace().skip(2);
+    let (address, id) = (words.next().unwrap(), words.next().unwrap());
+    let (parts, search) = match id.split_once('/') {
+        Some((project, object)) if schema.block.attributes.contains_key("project") => (
+            format!("project = \"{project}\"\n    name    = \"{object}\""),
+            format!("\n\n  config {{\n    project = \"{project}\"\n  }}"),
+        ),
+        Some(_) | None => (format!("name = \"{id}\""), String::new()),
+    };
+    format!(
+        "Since Terraform 1.12 by identity:\n\n```terraform\nimport {{\n  to = {address}\n  \
+         identity = {{\n    {parts}\n  }}\n}}\n```\n\nSince Terraform 1.14 `terraform query` finds all \
+         of them:\n\n```terraform\nlist \"{name}\" \"all\" {{\n  provider = lockstep{search}\n}}\n```\n"
+    )
 }
 
 fn data_source(name: &str, schema: &Schema) -> String {

@@ -117,10 +117,16 @@ async fn define(set: Set, session: &Session) -> Result<(), Failure> {
     let project = session.project()?;
     let Set { name, kind, address, username, description, secrets, from_env, from_file, version } =
         set;
-    let env =
-        from_env.into_iter().map(|it| SecretFrom { key: it.key, env: Some(it.value), file: None });
-    let file =
-        from_file.into_iter().map(|it| SecretFrom { key: it.key, env: None, file: Some(it.value) });
+    let env = Keyed::parse_all(&from_env)?.into_iter().map(|it| SecretFrom {
+        key: it.key,
+        env: Some(it.value),
+        file: None,
+    });
+    let file = Keyed::parse_all(&from_file)?.into_iter().map(|it| SecretFrom {
+        key: it.key,
+        env: None,
+        file: Some(it.value),
+    });
     let from = env.chain(file).collect();
     let data = if secrets.is_empty() { None } else { Some(read_all(Keyed::parse_all(&secrets)?)?) };
     let spec = CredentialSpec { description, kind, address, username, version, from, data };

@@ -609,6 +609,7 @@ fn help_documents_environment_and_exit_codes() {
       diff        Show what a promotion will do, or did
       refresh     Have the sources of a warehouse asked now
       token       Create, list and revoke tokens
+      credential  Define, list and delete credentials
       version     Show the versions of the command line and of lockstepd
       completion  Write a completion script for a shell
 

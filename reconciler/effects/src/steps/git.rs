@@ -47,7 +47,7 @@ pub(super) async fn commit(
         CommitOutcome::Unchanged { .. } => None,
     };
     let files = match &made {
-        Some(NewCommit { commit, .. }) => files(&git, &repo, &base, commit).await?,
+        Some(NewCommit { commit, .. }) => files(git, &repo, &base, commit).await?,
         None => Vec::new(),
     };
     let commit = made.map(|made| made.commit.to_string());

@@ -19,6 +19,7 @@ use reconciler_domain::warehouse::{Discovery, GitSource, Source};
 use reconciler_effects::git::Secret;
 use reconciler_effects::{Credential, Effects, EffectsConfig, Held, Holdings, Login, WorkdirKind};
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::githttp::{Access, GitHttp};
@@ -77,7 +78,8 @@ fn http_call(url: &str) -> Call {
 }
 
 async fn send(effects: &Effects, url: &str) -> StepOutcome {
-    effects.run(&cx(WorkdirKind::Main), &name("call"), &http_call(url), &[]).await.unwrap()
+    let (cx, call) = (cx(WorkdirKind::Main), http_call(url));
+    effects.run(&cx, &name("call"), &call, &[], &CancellationToken::new()).await.unwrap()
 }
 
 /// Answers with the `Authorization` that it was sent.

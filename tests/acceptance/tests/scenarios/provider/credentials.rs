@@ -161,8 +161,8 @@ async fn passwords_open_what_they_are_for_and_are_nowhere_to_be_read() -> Outcom
     assert!(!same.changes, "another value of the same version is no change: {}", same.text);
     root.set_env("TF_VAR_version_of_it", "2");
     let second = root.plan(&[]).await?;
-    let changed = ("lockstep_credential.git".to_owned(), "update".to_owned());
-    assert_eq!(second.actions(), [changed.clone()]);
+    let changed = [("lockstep_credential.git".to_owned(), "update".to_owned())];
+    assert_eq!(second.actions(), changed);
     told.push_str(&second.text);
     told.push_str(&second.json.to_string());
     told.push_str(&root.apply_saved().await?.said());
@@ -183,7 +183,7 @@ async fn passwords_open_what_they_are_for_and_are_nowhere_to_be_read() -> Outcom
     let set = [&set[..], &["--username", GIT_USER, "--secret", &secret]].concat();
     told.push_str(&cli.ok(&set).await?);
     let third = root.plan(&[]).await?;
-    assert_eq!(third.actions(), [changed]);
+    assert_eq!(third.actions(), changed);
     told.push_str(&root.apply_saved().await?.said());
     told.push_str(&cli.ok(&["credential", "list"]).await?);
 

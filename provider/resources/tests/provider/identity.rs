@@ -1,0 +1,127 @@
+//! Identities and lists, which the installed client may be too old for: over the wire.
+
+use provider_kit::client::{Client, decode, encode};
+use provider_kit::read_schema;
+use provider_protocol::cty::{Type, Value};
+use provider_protocol::provider::Provider as _;
+use provider_protocol::wire::tfplugin6::list_resource;
+use provider_resources::Lockstep;
+use reconciler_api::v1::Kind;
+use serde_json::json;
+
+use crate::daemon::{Daemon, TOKEN};
+
+async fn client(daemon: &Daemon, project: Option<&str>) -> Client {
+    let mut client = Client::in_process(Lockstep).await;
+    let config = Value::object([
+        ("endpoint", Value::from(daemon.endpoint.as_str())),
+        ("token", TOKEN.into()),
+        ("project", project.into()),
+    ]);
+    let schema = client.offer.provider.clone().unwrap();
+    let ty = read_schema(&schema).ty();
+    let Type::Object(fields) = &ty else { panic!("{ty}") };
+    // What the configuration leaves out is null.
+    let config = fields.keys().fold(config, |config, name| match config.get(name) {
+        Some(_) => config,
+        None => config.with(name.as_str(), Value::Null),
+    });
+    assert_eq!(client.configure(&config).await, [""; 0]);
+    client
+}
+
+fn of(project: Option<&str>, name: &str) -> Value {
+    Value::object([("project", Value::from(project)), ("name", name.into())])
+}
+
+/// What a list finds: names for people, identities, and the attribute `id` where it was asked for.
+async fn list(
+    client: &mut Client,
+    type_name: &str,
+    project: Option<&str>,
+    limit: i64,
+    include_resource_object: bool,
+) -> Vec<(String, Option<Value>)> {
+    let schema = &client.offer.list_resource_schemas[type_name];
+    let ty = read_schema(schema).ty();
+    let object = read_schema(&client.offer.resource_schemas[type_name]).ty();
+    let has_project = matches!(&ty, Type::Object(fields) if fields.contains_key("project"));
+    let nothing = Value::object::<&str, Value>([]);
+    let config = if has_project { nothing.with("project", project) } else { nothing };
+    let request = list_resource::Request {
+        type_name: type_name.to_owned(),
+        config: encode(&config, &ty),
+        include_resource_object,
+        limit,
+    };
+    let mut events = client.calls.list_resource(request).await.unwrap().into_inner();
+    let mut found = Vec::new();
+    while let Some(event) = events.message().await.unwrap() {
+        assert_eq!(event.diagnostic, []);
+        let value = event.resource_object.map(|value| decode(Some(&value), &object));
+        found.push((event.display_name, value));
+    }
+    found
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_type_has_an_identity_and_a_list() {
+    let client = Client::in_process(Lockstep).await;
+    for resource in Lockstep.resources() {
+        let name = resource.type_name();
+        assert!(resource.identity().is_some(), "{name}");
+        assert!(client.offer.list_resource_schemas.contains_key(name), "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_is_imported_by_its_identity() {
+    let daemon = Daemon::start();
+    daemon.put(Kind::Project, "shop", json!({}));
+    daemon.put(Kind::Stage, "dev", json!({ "requests": [{ "warehouse": "shop" }] }));
+    let mut client = client(&daemon, Some("shop")).await;
+    let mut stage = client.resource("lockstep_stage");
+    for project in [Some("shop"), None] {
+        let start = stage.import_identity(&of(project, "dev")).await.ok();
+        let read = stage.read(&start).await.ok();
+        assert_eq!(read.value.get("id"), Some(&Value::from("shop/dev")));
+        assert_eq!(read.identity, of(Some("shop"), "dev"));
+    }
+    let by_id = stage.import("shop/dev").await.ok();
+    assert_eq!(stage.read(&by_id).await.ok().identity, of(Some("shop"), "dev"));
+    let mut project = client.resource("lockstep_project");
+    let identity = Value::object([("name", "shop")]);
+    let start = project.import_identity(&identity).await.ok();
+    assert_eq!(project.read(&start).await.ok().identity, identity);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_identity_without_a_project_needs_the_providers() {
+    let daemon = Daemon::start();
+    let mut client = client(&daemon, None).await;
+    let told = client.resource("lockstep_stage").import_identity(&of(None, "dev")).await;
+    assert!(told.diags.iter().any(|it| it.summary == "Missing project"), "{:?}", told.diags);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_there_is_listed() {
+    let daemon = Daemon::start();
+    daemon.put(Kind::Project, "shop", json!({}));
+    for name in ["dev", "prod"] {
+        daemon.put(Kind::Stage, name, json!({ "requests": [{ "warehouse": "shop" }] }));
+    }
+    let mut client = client(&daemon, Some("shop")).await;
+    let names = |found: Vec<(String, Option<Value>)>| -> Vec<String> {
+        found.into_iter().map(|(name, _)| name).collect()
+    };
+    let stages = list(&mut client, "lockstep_stage", None, 0, false).await;
+    assert!(stages.iter().all(|(_, object)| object.is_none()));
+    assert_eq!(names(stages), ["shop/dev", "shop/prod"]);
+    let one = list(&mut client, "lockstep_stage", Some("shop"), 1, true).await;
+    let object = one[0].1.as_ref().unwrap();
+    assert_eq!(object.get("name"), Some(&Value::from("dev")));
+    assert_eq!(object.get("request").and_then(Value::as_list).map(<[Value]>::len), Some(1));
+    assert_eq!(names(one), ["shop/dev"]);
+    let none = list(&mut client, "lockstep_promotion_policy", None, 0, false).await;
+    assert_eq!(names(none), [""; 0]);
+}
