@@ -69,7 +69,11 @@ impl<'r> Run<'r> {
         match self.identity.kind {
             Kind::Stage => self.references_of_stage(),
             Kind::Hold => self.references_of_hold(),
-            Kind::Project | Kind::Warehouse | Kind::Verification | Kind::Policy => Vec::new(),
+            Kind::Project
+            | Kind::Warehouse
+            | Kind::Verification
+            | Kind::Policy
+            | Kind::Credential => Vec::new(),
         }
     }
 

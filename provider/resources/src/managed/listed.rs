@@ -118,7 +118,7 @@ impl<D: Definition> ListResource<Session> for Listing<D> {
 
 impl<D: Definition> Listing<D> {
     fn listed(object: &D::Object, include_object: bool) -> Listed {
-        let nothing = Value::object::<&str, Value>([]);
+        let nothing = Value::object::<&str>([]);
         let state = Managed::<D>::state(object, &nothing);
         let identity = Managed::<D>::identity_schema().in_state(&state);
         let listed = Listed::new(identity, object.meta().id.clone());

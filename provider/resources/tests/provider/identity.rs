@@ -46,7 +46,7 @@ async fn list(
     let ty = read_schema(schema).ty();
     let object = read_schema(&client.offer.resource_schemas[type_name]).ty();
     let has_project = matches!(&ty, Type::Object(fields) if fields.contains_key("project"));
-    let nothing = Value::object::<&str, Value>([]);
+    let nothing = Value::object::<&str>([]);
     let config = if has_project { nothing.with("project", project) } else { nothing };
     let request = list_resource::Request {
         type_name: type_name.to_owned(),
@@ -90,7 +90,7 @@ async fn an_object_is_imported_by_its_identity() {
     let by_id = stage.import("shop/dev").await.ok();
     assert_eq!(stage.read(&by_id).await.ok().identity, of(Some("shop"), "dev"));
     let mut project = client.resource("lockstep_project");
-    let identity = Value::object([("name", "shop")]);
+    let identity = Value::object([("name", Value::from("shop"))]);
     let start = project.import_identity(&identity).await.ok();
     assert_eq!(project.read(&start).await.ok().identity, identity);
 }

@@ -45,7 +45,7 @@ struct Set {
     /// What it is used for: git, image, http or generic
     #[arg(long)]
     kind: CredentialKind,
-    /// Where it is used, and nowhere else, such as https://git.example.com/team
+    /// Where it is used, and nowhere else, such as `https://git.example.com/team`
     #[arg(long, value_name = "ADDRESS")]
     address: Option<String>,
     /// The user name that goes with a password
