@@ -4,6 +4,7 @@ CARGO ?= cargo
 PREFIX ?= $(HOME)/.local
 CARGO_TARGET_DIR ?= target
 DIR ?= tests/conformance
+DIST ?= $(CARGO_TARGET_DIR)/dist
 N ?= 20
 SECONDS ?= 60
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
@@ -13,9 +14,12 @@ COVERAGE := --cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage
 	-Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1
 BENCHES := append handshake
 SEEDS ?= 1000
+PROVIDER := $(CARGO_TARGET_DIR)/release/terraform-provider-lockstep
+VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test conformance bench $(addprefix bench-,$(BENCHES)) torture simulate docs fuzz install lint fmt programs
+.PHONY: help demo test conformance bench $(addprefix bench-,$(BENCHES)) torture simulate docs fuzz install \
+	install-provider release lint fmt programs
 
 help: ## Say what can be made
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1 \2/p' $(MAKEFILE_LIST) | \
@@ -70,10 +74,17 @@ docs: ## Write the pages that come from schemas and types, and build the crates'
 	UPDATE=1 $(CARGO) test --quiet -p provider-resources --test provider pages
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
 
-install: ## Install the three programs below PREFIX (default: ~/.local)
+install: install-provider ## Install the daemon and the command line below PREFIX (default: ~/.local), the provider into the local mirror
 	$(CARGO) install --locked --root $(PREFIX) --path reconciler/daemon
 	$(CARGO) install --locked --root $(PREFIX) --path reconciler/cli
-	$(CARGO) install --locked --root $(PREFIX) --path provider/resources
+
+install-provider:
+	$(CARGO) build --release --locked -p provider-resources
+	provider/package install $(PROVIDER) $(VERSION)
+
+release: ## Build the provider's archive for the registries, with checksums, into DIST (default: target/dist)
+	$(CARGO) build --release --locked -p provider-resources
+	provider/package archive $(PROVIDER) $(VERSION) $(DIST)
 
 lint: ## Check formatting and lints
 	$(CARGO) fmt --all --check

@@ -1,7 +1,8 @@
 //! Secrets of this process: texts that no diagnostic and no log line shows, whoever wrote it.
 //!
 //! Values of sensitive and write-only attributes are secrets from when they are first seen. What
-//! a provider learns elsewhere (a token from the environment) it tells itself, by [`hide`].
+//! a provider learns elsewhere (a token from the environment) it tells itself, by [`hide`]. What
+//! stands in a URL where credentials stand is one wherever it is found.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -66,6 +67,7 @@ pub(crate) fn mask(text: &str) -> Cow<'_, str> {
         let found = text.match_indices(secret.as_str()).map(|(at, _)| (at, at + secret.len()));
         places.extend(found.filter(|place| secret.len() >= SHORT || stands_alone(text, *place)));
     }
+    places.extend(credentials(text));
     if places.is_empty() {
         return Cow::Borrowed(text);
     }
@@ -80,6 +82,20 @@ pub(crate) fn mask(text: &str) -> Cow<'_, str> {
     }
     masked.push_str(&text[done..]);
     Cow::Owned(masked)
+}
+
+/// Where URLs have credentials before their host: a user with a password, or, in HTTP, where a
+/// user alone is a token, a user.
+fn credentials(text: &str) -> impl Iterator<Item = (usize, usize)> + '_ {
+    text.match_indices("//").filter_map(|(at, slashes)| {
+        let start = at + slashes.len();
+        let rest = &text[start..];
+        let ends = |c: char| c == '/' || c.is_whitespace();
+        let authority = &rest[..rest.find(ends).unwrap_or(rest.len())];
+        let user = &authority[..authority.rfind('@')?];
+        let is_http = text[..at].ends_with("http:") || text[..at].ends_with("https:");
+        (!user.is_empty() && (is_http || user.contains(':'))).then(|| (start, start + user.len()))
+    })
 }
 
 fn stands_alone(text: &str, (start, end): (usize, usize)) -> bool {
@@ -105,6 +121,17 @@ mod tests {
         check("pw9x and apw9xs", "(sensitive) and apw9xs");
         check("a word", "a word");
         check("nothing", "nothing");
+    }
+
+    #[test]
+    fn credentials_in_urls_are_hidden() {
+        let check = |text: &str, masked: &str| assert_eq!(mask(text), masked);
+        check("\"https://u:p@x.org/a\" is no URL", "\"https://(sensitive)@x.org/a\" is no URL");
+        check("https://token@x.org and //u:p@y", "https://(sensitive)@x.org and //(sensitive)@y");
+        check(
+            "ssh://git@x.org:22/a and https://x.org/a@b",
+            "ssh://git@x.org:22/a and https://x.org/a@b",
+        );
     }
 
     #[test]

@@ -20,6 +20,7 @@ mod protection;
 mod read;
 mod refused;
 mod stop;
+mod upgrade;
 
 use std::fmt::Display;
 use std::marker::PhantomData;
@@ -53,6 +54,10 @@ pub(crate) trait Definition: Send + Sync + 'static {
     const TYPE_NAME: &'static str;
     /// What it is, in Markdown.
     const DESCRIPTION: &'static str;
+    /// The version of its state's form. A change that a state of before does not survive (an
+    /// attribute that goes, or gets another type or name) raises it, and is told to
+    /// [`Definition::upgrade`].
+    const VERSION: i64 = 0;
     /// Whether a new name is a change in place, and not another object.
     const RENAMES: bool = false;
     /// Whether it can be protected from deletion: then it has the attribute
@@ -94,6 +99,16 @@ pub(crate) trait Definition: Send + Sync + 'static {
     /// What was read, in the form of the state before wherever both mean the same.
     fn in_form_of(prior: &Value, read: Value) -> Value {
         keep(read, prior, Self::KEYED)
+    }
+
+    /// Brings a state of one version, as the client kept it, to the next.
+    ///
+    /// # Errors
+    ///
+    /// There is no such version: what is missing for it, in one sentence.
+    fn upgrade(version: i64, state: serde_json::Value) -> Result<serde_json::Value, String> {
+        drop(state);
+        Err(format!("nothing is known of version {version}"))
     }
 
     /// What a preview is asked about; none if there is no preview of the kind.
@@ -244,7 +259,7 @@ impl<D: Definition> Resource<Session> for Managed<D> {
     }
 
     fn schema(&self) -> Schema {
-        Schema::new(Self::schema_block())
+        Schema::new(Self::schema_block()).version(D::VERSION)
     }
 
     fn identity(&self) -> Option<provider_protocol::schema::Identity> {
@@ -356,5 +371,14 @@ impl<D: Definition> Resource<Session> for Managed<D> {
             value.set("project", identity.project);
         }
         Some(State::new(value))
+    }
+
+    async fn upgrade(
+        &self,
+        version: i64,
+        state: &serde_json::Value,
+        diags: &mut Diagnostics,
+    ) -> Option<Value> {
+        Self::upgrade_state(version, state.clone(), diags)
     }
 }

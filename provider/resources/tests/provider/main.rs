@@ -16,6 +16,7 @@ mod protection;
 mod reads;
 mod references;
 mod schemas;
+mod states;
 mod terraform;
 mod trouble;
 mod validate;

@@ -76,7 +76,10 @@ fn data_source(name: &str, schema: &Schema) -> String {
 }
 
 fn index(schema: &Schema) -> String {
-    let body = format!("{}{}", usage(&example("provider/provider.tf")), docs::render(schema));
+    let installation =
+        include_str!("installation.md").replace("VERSION", env!("CARGO_PKG_VERSION"));
+    let usage = usage(&example("provider/provider.tf"));
+    let body = format!("{usage}{}\n{installation}", docs::render(schema));
     page("Lockstep Provider", "", &schema.block.description, &body)
 }
 

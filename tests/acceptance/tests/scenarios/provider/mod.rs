@@ -3,8 +3,10 @@
 mod conflicts;
 mod credentials;
 mod data;
+mod examples;
 mod holds;
 mod impact;
+mod installation;
 mod lifecycle;
 mod mistakes;
 
