@@ -1,7 +1,14 @@
-//! One function per kind of step: checks its arguments strictly, and makes the step.
+//! Functions. Those over texts and policies are below; here is one per kind of step, which checks its
+//! arguments strictly, and makes the step.
 //!
 //! A nested object of a resource would lose what is misspelt in it without a word; a function
 //! sees all of it. It is called while values are unknown too, and then checks what is known.
+
+mod policy;
+mod text;
+
+pub(crate) use policy::{EvaluatePolicy, WindowOpen};
+pub(crate) use text::{ParseDuration, ParseImage, SemverMatch};
 
 use provider_protocol::cty::{Type, Value, json};
 use provider_protocol::provider::{Function, FunctionError, Parameter, Signature};

@@ -13,7 +13,9 @@ use reconciler_domain::step::StepKind;
 
 use crate::connection;
 use crate::data_sources::{FreightData, StageData};
-use crate::functions::StepFunction;
+use crate::functions::{
+    EvaluatePolicy, ParseDuration, ParseImage, SemverMatch, StepFunction, WindowOpen,
+};
 use crate::managed::{Definition, Listing, Managed};
 use crate::resources::{Credential, Hold, Policy, Project, Stage, Verification, Warehouse};
 use crate::session::Session;
@@ -62,8 +64,15 @@ impl Provider for Lockstep {
     }
 
     fn functions(&self) -> Vec<Arc<dyn Function>> {
-        let function = |kind| Arc::new(StepFunction::new(kind)) as Arc<dyn Function>;
-        StepKind::ALL.into_iter().map(function).collect()
+        let step = |kind| Arc::new(StepFunction::new(kind)) as Arc<dyn Function>;
+        let others: [Arc<dyn Function>; 5] = [
+            Arc::new(EvaluatePolicy),
+            Arc::new(ParseDuration),
+            Arc::new(ParseImage),
+            Arc::new(SemverMatch),
+            Arc::new(WindowOpen),
+        ];
+        StepKind::ALL.into_iter().map(step).chain(others).collect()
     }
 }
 

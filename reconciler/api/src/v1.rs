@@ -21,6 +21,7 @@ mod server;
 mod stage;
 mod verification;
 mod warehouse;
+mod window;
 
 pub use crate::wire_enum::UnknownName;
 pub use access::{AccessToken, CreateAccessToken, CreatedAccessToken, Secret, Whoami};
@@ -42,8 +43,8 @@ pub use object::{
 };
 pub use pipeline::{Pipeline, PipelineEdge, PipelineStage};
 pub use policy::{
-    ApprovalRule, BypassRule, Exclusion, InfraAction, InfraRules, Mode, Policy, PolicySpec,
-    RenamePolicy, RollbackRule, RollbackTrigger, StageSelector,
+    ApprovalRule, BypassRule, ConditionRule, Exclusion, InfraAction, InfraRules, Mode, Policy,
+    PolicySpec, RateRule, RateScope, RenamePolicy, RollbackRule, RollbackTrigger, StageSelector,
 };
 pub use precondition::Precondition;
 pub use preview::{Definition, Effect, EffectKind, Preview, PreviewRequest, PreviewWarning};
@@ -63,3 +64,4 @@ pub use warehouse::{
     DISCOVERY_LIMIT_DEFAULT, GitSubscription, ImageSubscription, Warehouse, WarehouseSpec,
     WarehouseStatus,
 };
+pub use window::{WindowAction, WindowRule};

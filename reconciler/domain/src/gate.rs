@@ -1,6 +1,13 @@
 //! Gates: what a promotion must pass before it commits, and what each says.
+//!
+//! [`gates`] judges all of them, for the reconciler, `explain`, previews and the provider's
+//! `evaluate_policy` alike. What is not known is never taken to pass.
 
-use std::collections::BTreeSet;
+mod condition;
+mod rate;
+mod window;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
@@ -9,13 +16,17 @@ use crate::availability::{Availability, Because, availability};
 use crate::duration;
 use crate::freight::{Freight, FreightFacts};
 use crate::hold::{self, AutomaticHold, Hold};
-use crate::id::{PolicyName, Principal};
+use crate::id::{PolicyName, Principal, WarehouseName};
 use crate::infra::judge;
+use crate::plan::earlier;
 use crate::policy::{Approvals, Excluded, GateKind, Joined, Mode, Policy};
 use crate::promotion::{Approval, ChangeSet, Promotion, StepPlan};
-use crate::snapshot::Defined;
+use crate::snapshot::{Committed, Defined};
 use crate::stage::Stage;
 use crate::step::StepKind;
+use crate::window::Action;
+
+pub use window::{Closed, closed};
 
 /// What a gate says. Unknown never promotes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -53,6 +64,33 @@ impl Gate {
     }
 }
 
+/// What several gates say together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Overall {
+    /// Fail if one fails that is not skipped, else unknown if one is, else pass.
+    pub verdict: Verdict,
+    /// The earliest instant at which it can be pass by time alone; absent: something else has to
+    /// change first, or it is pass.
+    pub earliest: Option<Timestamp>,
+}
+
+/// What the gates say together.
+#[must_use]
+pub fn overall(gates: &[Gate]) -> Overall {
+    let blocking = || gates.iter().filter(|gate| !gate.lets_pass());
+    let says = |verdict| blocking().any(|gate| gate.verdict == verdict);
+    let verdict = if says(Verdict::Fail) {
+        Verdict::Fail
+    } else if says(Verdict::Unknown) {
+        Verdict::Unknown
+    } else {
+        Verdict::Pass
+    };
+    // Each has to change, and the last of them decides.
+    let ends: Option<Vec<Timestamp>> = blocking().map(|gate| gate.until).collect();
+    Overall { verdict, earliest: ends.and_then(|ends| ends.into_iter().max()) }
+}
+
 /// What gates look at.
 #[derive(Debug, Clone, Copy)]
 pub struct Facts<'a> {
@@ -76,6 +114,18 @@ pub struct Facts<'a> {
     pub holds: &'a [Defined<Hold>],
     /// Freight of other warehouses that comes to the stage with it and is not there yet.
     pub brings: &'a [Freight],
+    /// Freight of other warehouses that goes with it.
+    pub companions: &'a BTreeMap<WarehouseName, Freight>,
+    /// Commits that rates count.
+    pub commits: &'a [Committed],
+}
+
+impl<'a> Facts<'a> {
+    /// The groups of whoever asked for the promotion.
+    fn groups(&self) -> &'a BTreeSet<String> {
+        static NONE: BTreeSet<String> = BTreeSet::new();
+        self.promotion.map_or(&NONE, |promotion| &promotion.groups)
+    }
 }
 
 /// Judges every gate, in the order in which they are shown.
@@ -83,6 +133,10 @@ pub struct Facts<'a> {
 pub fn gates(facts: &Facts<'_>, now: Timestamp) -> Vec<Gate> {
     let mut gates = vec![upstream(facts, now)];
     gates.extend(soak(facts, now));
+    gates.extend(age(facts, now));
+    gates.extend(condition::gate(facts));
+    gates.extend(window::gate(facts, now));
+    gates.extend(rate::gate(facts, now));
     gates.extend(mode(facts));
     gates.extend(automatic_hold(facts));
     gates.extend(holds(facts, now));
@@ -90,7 +144,7 @@ pub fn gates(facts: &Facts<'_>, now: Timestamp) -> Vec<Gate> {
         gates.push(approvals(facts, asked));
     }
     gates.extend(infra(facts));
-    apply_bypass(facts, &mut gates);
+    apply_bypass(facts, now, &mut gates);
     gates
 }
 
@@ -150,6 +204,24 @@ fn soak(facts: &Facts<'_>, now: Timestamp) -> Option<Gate> {
         }
     };
     Some(gate)
+}
+
+/// When freight becomes too old; absent: never.
+#[must_use]
+pub fn too_old_at(joined: &Joined<'_>, freight: &Freight) -> Option<Timestamp> {
+    freight.created_at.checked_add(joined.max_age?).ok()
+}
+
+fn age(facts: &Facts<'_>, now: Timestamp) -> Option<Gate> {
+    let most = duration::print(facts.joined.max_age?);
+    let end = too_old_at(facts.joined, &facts.freight.freight).unwrap_or(Timestamp::MAX);
+    let asking = asking(facts, GateKind::Age);
+    if end <= now {
+        let message = format!("older than {most} since {end}; newer freight is needed");
+        return Some(gate(GateKind::Age, asking, Verdict::Fail, message));
+    }
+    let message = format!("not older than {most} until {end}");
+    Some(Gate { until: Some(end), ..gate(GateKind::Age, asking, Verdict::Pass, message) })
 }
 
 /// A promotion that automation started waits when a policy turned manual meanwhile.
@@ -301,15 +373,24 @@ fn infra(facts: &Facts<'_>) -> Option<Gate> {
     Some(gate(GateKind::Infra, asking, Verdict::Pass, message))
 }
 
-/// Marks the gates that the requester skips by right; the right is looked up again each time.
-fn apply_bypass(facts: &Facts<'_>, gates: &mut [Gate]) {
+/// Marks the gates that the requester skips by right; the right is looked up again each time, and
+/// whether it is the time to use it.
+fn apply_bypass(facts: &Facts<'_>, now: Timestamp, gates: &mut [Gate]) {
     let Some(request) = facts.promotion.and_then(|promotion| promotion.bypass.as_ref()) else {
         return;
     };
+    let closed = window::closed(facts.joined, Action::Bypass, facts.groups(), now);
     for gate in gates.iter_mut().filter(|gate| request.gates.contains(&gate.kind)) {
         let failing: BTreeSet<&PolicyName> = gate.policies.iter().collect();
-        gate.bypassed = gate.verdict != Verdict::Pass
+        let may = gate.verdict != Verdict::Pass
             && facts.joined.may_bypass(gate.kind, &failing, &request.groups);
+        match &closed {
+            Some(closed) if may => {
+                gate.message = format!("{}; not skipped: {}", gate.message, closed.message);
+                gate.until = earlier(gate.until, closed.until);
+            }
+            Some(_) | None => gate.bypassed = may,
+        }
     }
 }
 

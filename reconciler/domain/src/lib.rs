@@ -8,9 +8,9 @@
 //!  nouns                 id  artifact  freight  warehouse  stage  step  verification  policy  hold
 //!                        credential
 //!  a promotion           promotion: the row, its log, the state that the log folds to
-//!  language              duration  version  filter  url  expression  template  infra
+//!  language              duration  version  filter  url  image  expression  template  infra  window
 //!  what decisions see    snapshot  scope
-//!  decisions             availability  gate  plan  check  preview
+//!  decisions             availability  gate  plan  check  preview  evaluate
 //! ```
 //!
 //! To follow one promotion: [`plan::stage`] chooses freight, [`plan::promotion`] gives the next move
@@ -21,12 +21,14 @@ pub mod availability;
 pub mod check;
 pub mod credential;
 pub mod duration;
+pub mod evaluate;
 pub mod expression;
 pub mod filter;
 pub mod freight;
 pub mod gate;
 pub mod hold;
 pub mod id;
+pub mod image;
 pub mod infra;
 pub mod plan;
 pub mod policy;
@@ -41,3 +43,4 @@ pub mod url;
 pub mod verification;
 pub mod version;
 pub mod warehouse;
+pub mod window;

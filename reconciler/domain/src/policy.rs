@@ -7,8 +7,10 @@ use std::time::Duration;
 use globset::Glob;
 use serde::{Deserialize, Serialize};
 
+use crate::expression::Expression;
 use crate::id::{PolicyName, StageName};
 use crate::infra::InfraRules;
+use crate::window::Window;
 
 /// Whether and when freight may be promoted to the stages it selects.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -23,6 +25,18 @@ pub struct Policy {
     pub soak: Option<Duration>,
     /// Quiet time after a change of definitions before automation acts.
     pub settle: Option<Duration>,
+    /// The oldest that freight may be, counted from when it was made.
+    #[serde(default)]
+    pub max_age: Option<Duration>,
+    /// What must hold of freight, stage and upstream state.
+    #[serde(default)]
+    pub conditions: Vec<Condition>,
+    /// When it may happen, and when it must not.
+    #[serde(default)]
+    pub windows: Vec<Window>,
+    /// How often it may happen.
+    #[serde(default)]
+    pub rates: Vec<Rate>,
     /// Who must agree.
     pub approvals: Vec<Approvals>,
     /// What infra plans may do.
@@ -54,6 +68,52 @@ pub struct Approvals {
     pub count: u32,
     /// Who does not count.
     pub exclude: BTreeSet<Excluded>,
+}
+
+/// Something that must hold of what is promoted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Condition {
+    /// Unique in the policy.
+    pub name: String,
+    /// What must hold; see [`crate::scope::condition_names`] for what it sees.
+    pub when: Expression,
+}
+
+/// How often promotions may commit. Each limit that is there holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rate {
+    /// Unique in the policy.
+    pub name: String,
+    /// The most commits in a sliding length of time.
+    pub most: Option<Most>,
+    /// Quiet time after a commit.
+    pub cooldown: Option<Duration>,
+    /// The most promotions under way at once.
+    pub concurrent: Option<u32>,
+    /// What is counted together.
+    pub across: Across,
+}
+
+/// So many in so long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Most {
+    /// How many; at least one, at most [`RATE_MAX`].
+    pub count: u32,
+    /// In how long.
+    pub per: Duration,
+}
+
+/// The largest number that a rate can count to.
+pub const RATE_MAX: u32 = 1_000;
+
+/// What a rate counts together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Across {
+    /// Promotions to one stage.
+    Stage,
+    /// Promotions to every stage that the policy selects.
+    Policy,
 }
 
 /// People whose approval does not count.
@@ -97,6 +157,14 @@ pub enum GateKind {
     Upstream,
     /// It has been upstream for long enough.
     Soak,
+    /// It is not too old.
+    Age,
+    /// What the policies ask of it holds.
+    Condition,
+    /// It is the time for it.
+    Window,
+    /// Not too many happen.
+    Rate,
     /// Enough people agree to the change set.
     Approvals,
     /// The infra plans keep to the rules.
@@ -114,6 +182,10 @@ impl GateKind {
         match self {
             Self::Upstream => "upstream",
             Self::Soak => "soak",
+            Self::Age => "age",
+            Self::Condition => "condition",
+            Self::Window => "window",
+            Self::Rate => "rate",
             Self::Approvals => "approvals",
             Self::Infra => "infra",
             Self::Mode => "mode",
@@ -124,9 +196,17 @@ impl GateKind {
     /// The gate with this name, if it is one that a bypass may name.
     #[must_use]
     pub fn bypassable(name: &str) -> Option<Self> {
-        [Self::Upstream, Self::Soak, Self::Approvals, Self::Infra]
-            .into_iter()
-            .find(|gate| gate.name() == name)
+        let gates = [
+            Self::Upstream,
+            Self::Soak,
+            Self::Age,
+            Self::Condition,
+            Self::Window,
+            Self::Rate,
+            Self::Approvals,
+            Self::Infra,
+        ];
+        gates.into_iter().find(|gate| gate.name() == name)
     }
 }
 
@@ -134,6 +214,26 @@ impl GateKind {
 pub const SETTLE_DEFAULT: Duration = Duration::from_secs(30);
 
 impl Policy {
+    /// A policy without gates.
+    #[must_use]
+    pub fn new(name: PolicyName, mode: Mode, stages: Vec<String>) -> Self {
+        Self {
+            name,
+            mode,
+            stages,
+            soak: None,
+            settle: None,
+            max_age: None,
+            conditions: Vec::new(),
+            windows: Vec::new(),
+            rates: Vec::new(),
+            approvals: Vec::new(),
+            infra: None,
+            rollback: BTreeSet::new(),
+            bypass: Vec::new(),
+        }
+    }
+
     /// Whether the policy selects the stage. A malformed glob selects nothing; definitions are
     /// checked before they are stored.
     #[must_use]
@@ -146,6 +246,10 @@ impl Policy {
     pub fn asks(&self, gate: GateKind) -> bool {
         match gate {
             GateKind::Soak => self.soak.is_some(),
+            GateKind::Age => self.max_age.is_some(),
+            GateKind::Condition => !self.conditions.is_empty(),
+            GateKind::Window => !self.windows.is_empty(),
+            GateKind::Rate => !self.rates.is_empty(),
             GateKind::Approvals => !self.approvals.is_empty(),
             GateKind::Infra => self.infra.is_some(),
             GateKind::Mode => self.mode == Mode::Manual,
@@ -156,7 +260,9 @@ impl Policy {
     /// Whether the policy has a gate; one of mode automatic must not.
     #[must_use]
     pub fn has_gates(&self) -> bool {
+        let more = [GateKind::Age, GateKind::Condition, GateKind::Window, GateKind::Rate];
         self.soak.is_some()
+            || more.into_iter().any(|gate| self.asks(gate))
             || !self.approvals.is_empty()
             || self.infra.as_ref().is_some_and(|rules| *rules != InfraRules::default())
     }
@@ -181,6 +287,8 @@ pub struct Joined<'a> {
     pub mode: Mode,
     /// The longest soak.
     pub soak: Duration,
+    /// The smallest maximum age.
+    pub max_age: Option<Duration>,
     /// The longest settle.
     pub settle: Duration,
     /// Per group: the larger count, all exclusions.
@@ -210,6 +318,7 @@ impl<'a> Joined<'a> {
         Self {
             mode: selecting.iter().map(|policy| policy.mode).max().unwrap_or(Mode::Manual),
             soak: longest(|policy| policy.soak).unwrap_or(Duration::ZERO),
+            max_age: selecting.iter().filter_map(|policy| policy.max_age).min(),
             settle: longest(|policy| policy.settle).unwrap_or(SETTLE_DEFAULT),
             infra: selecting
                 .iter()

@@ -6,8 +6,8 @@ use indexmap::IndexMap;
 use serde_json::{Map, Value, json};
 
 use crate::expression::{Function, Names, Scope, Shape};
-use crate::freight::Freight;
-use crate::id::WarehouseName;
+use crate::freight::{Freight, FreightFacts};
+use crate::id::{StageName, WarehouseName};
 use crate::promotion::{Frozen, Promotion, State};
 use crate::stage::Stage;
 use crate::step::{Layer, Step};
@@ -82,16 +82,8 @@ fn steps_shape(steps: &[Step]) -> Shape {
 }
 
 fn base_names(stage: &Stage, warehouses: &BTreeMap<&WarehouseName, &Warehouse>) -> Names {
-    let shapes: BTreeMap<String, Shape> = stage
-        .requests
-        .iter()
-        .filter_map(|request| {
-            let warehouse = warehouses.get(&request.warehouse)?;
-            Some((request.warehouse.to_string(), freight_shape(warehouse)))
-        })
-        .collect();
     let vars = stage.vars.keys().map(|name| (name.clone(), Shape::Scalar)).collect();
-    let mut names = Names::new()
+    freight_names(stage, warehouses)
         .name("vars", Shape::Object(vars))
         .name("stage", Shape::object([("name", Shape::Scalar)]))
         .name("project", Shape::object([("name", Shape::Scalar)]))
@@ -102,7 +94,20 @@ fn base_names(stage: &Stage, warehouses: &BTreeMap<&WarehouseName, &Warehouse>) 
                 ("requester", Shape::Scalar),
                 ("created_at", Shape::Scalar),
             ]),
-        );
+        )
+}
+
+/// `freight` (where one warehouse is requested) and `freight_from`.
+fn freight_names(stage: &Stage, warehouses: &BTreeMap<&WarehouseName, &Warehouse>) -> Names {
+    let shapes: BTreeMap<String, Shape> = stage
+        .requests
+        .iter()
+        .filter_map(|request| {
+            let warehouse = warehouses.get(&request.warehouse)?;
+            Some((request.warehouse.to_string(), freight_shape(warehouse)))
+        })
+        .collect();
+    let mut names = Names::new();
     if let [request] = stage.requests.as_slice() {
         let shape = shapes.get(request.warehouse.as_str()).cloned().unwrap_or(Shape::Any);
         names = names.name("freight", shape);
@@ -113,7 +118,7 @@ fn base_names(stage: &Stage, warehouses: &BTreeMap<&WarehouseName, &Warehouse>) 
 /// What expressions of a promotion see, with the outputs of the steps that are done.
 #[must_use]
 pub fn scope(promotion: &Promotion, frozen: &Frozen, state: &State) -> Scope {
-    let mut scope = collection_scope(&frozen.collection);
+    let mut scope = collection_scope(&frozen.collection, frozen.collection.len() == 1);
     let vars: Map<String, Value> = frozen
         .stage
         .vars
@@ -149,10 +154,63 @@ pub fn layered(base: &Scope, within: &[Layer]) -> Scope {
     scope
 }
 
+/// Names that the conditions of policies may use for this stage.
+///
+/// `freight` (where it requests one warehouse), `freight_from("WAREHOUSE")`, `stage.name`,
+/// `stage.vars`, and `upstream["STAGE"]` with `verified`, `verified_at`, `there` and `entered_at`.
+#[must_use]
+pub fn condition_names(stage: &Stage, warehouses: &BTreeMap<&WarehouseName, &Warehouse>) -> Names {
+    let vars: BTreeMap<String, Shape> =
+        stage.vars.keys().map(|name| (name.clone(), Shape::Scalar)).collect();
+    let upstream = ["verified", "verified_at", "there", "entered_at"];
+    let upstreams = stage.upstreams().into_iter().map(|name| {
+        (name.to_string(), Shape::object(upstream.map(|field| (field, Shape::Scalar))))
+    });
+    freight_names(stage, warehouses)
+        .name("stage", Shape::object([("name", Shape::Scalar), ("vars", Shape::Object(vars))]))
+        .name("upstream", Shape::Object(upstreams.collect()))
+}
+
+/// What the conditions of policies see.
+#[must_use]
+pub fn condition_scope(
+    stage: &Stage,
+    facts: &FreightFacts,
+    companions: &BTreeMap<WarehouseName, Freight>,
+) -> Scope {
+    let requested = stage.requests.iter().filter_map(|request| {
+        let promoted = request.warehouse == facts.freight.warehouse;
+        let freight =
+            if promoted { Some(&facts.freight) } else { companions.get(&request.warehouse) };
+        Some((request.warehouse.clone(), freight?.clone()))
+    });
+    let mut scope = collection_scope(&requested.collect(), stage.requests.len() == 1);
+    scope.set("stage", json!({ "name": stage.name, "vars": stage.vars }));
+    let upstreams: Map<String, Value> = stage
+        .upstreams()
+        .into_iter()
+        .map(|name| (name.to_string(), upstream_state(name, facts)))
+        .collect();
+    scope.set("upstream", Value::Object(upstreams));
+    scope
+}
+
+fn upstream_state(name: &StageName, facts: &FreightFacts) -> Value {
+    let verified_at = facts.verified_in.get(name);
+    let entered_at =
+        facts.stays.get(name).and_then(|stays| stays.last()).map(|stay| stay.entered_at);
+    json!({
+        "verified": verified_at.is_some(),
+        "verified_at": verified_at.map(ToString::to_string),
+        "there": facts.is_in(name),
+        "entered_at": entered_at.map(|at| at.to_string()),
+    })
+}
+
 /// `freight` (where one warehouse is requested) and `freight_from`.
-fn collection_scope(collection: &IndexMap<WarehouseName, Freight>) -> Scope {
+fn collection_scope(collection: &IndexMap<WarehouseName, Freight>, is_one: bool) -> Scope {
     let mut scope = Scope::new();
-    if let [freight] = collection.values().collect::<Vec<_>>().as_slice() {
+    if let Some(freight) = collection.values().next().filter(|_| is_one) {
         scope.set("freight", freight.scope());
     }
     let by_warehouse: BTreeMap<String, Value> = collection
@@ -163,7 +221,7 @@ fn collection_scope(collection: &IndexMap<WarehouseName, Freight>) -> Scope {
         [Value::String(name)] => by_warehouse
             .get(name)
             .cloned()
-            .ok_or_else(|| format!("the stage requests no warehouse {name:?}")),
+            .ok_or_else(|| format!("no freight of warehouse {name:?} goes with this promotion")),
         _ => Err("freight_from takes the name of one warehouse".to_owned()),
     });
     scope

@@ -95,6 +95,33 @@ pub struct StageSnapshot {
     pub automatic_hold: Option<AutomaticHold>,
     /// The holds of the project that may concern the stage.
     pub holds: Vec<Defined<Hold>>,
+    /// Commits that the rates of its policies count.
+    pub commits: Vec<Committed>,
+}
+
+impl StageSnapshot {
+    /// Freight that is in the stage now, by warehouse.
+    #[must_use]
+    pub fn companions(&self) -> BTreeMap<WarehouseName, Freight> {
+        let there = |facts: &&FreightFacts| {
+            self.current.get(&facts.freight.warehouse) == Some(&facts.freight.id)
+        };
+        let there = self.freight.iter().filter(there).map(|facts| facts.freight.clone());
+        there.map(|freight| (freight.warehouse.clone(), freight)).collect()
+    }
+}
+
+/// A promotion that committed, as rates count it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Committed {
+    /// Which.
+    pub promotion: PromotionId,
+    /// Where to.
+    pub stage: StageName,
+    /// When it took the slot.
+    pub at: Timestamp,
+    /// Whether it is over.
+    pub over: bool,
 }
 
 /// A promotion that is not over, as its stage sees it.
@@ -137,4 +164,7 @@ pub struct PromotionSnapshot {
     pub holds: Vec<Defined<Hold>>,
     /// The promotion that holds the stage's slot.
     pub slot: Option<PromotionId>,
+    /// Commits that the rates of its policies count: per stage the newest ones, as many as the
+    /// largest of those rates counts, and all that are not over.
+    pub commits: Vec<Committed>,
 }

@@ -25,7 +25,7 @@ const DOMAIN_DEPENDENCIES: [(&str, &[&str]); 14] = [
     ("globset", &[]),
     ("hmac", &[]),
     ("indexmap", &["serde"]),
-    ("jiff", &["serde"]),
+    ("jiff", &["serde", "tzdb-bundle-always"]),
     ("regex", &[]),
     ("schemars", &["jiff02", "preserve_order"]),
     ("semver", &["serde"]),
@@ -41,18 +41,31 @@ const DOMAIN_DEPENDENCIES: [(&str, &[&str]); 14] = [
 const TEST_DEPENDENCIES: [&str; 2] = ["insta", "proptest"];
 
 /// Which of our crates each of our crates may name. Acceptance tests may name any.
-const DIRECTIONS: [(&str, &[&str]); 10] = [
+const DIRECTIONS: [(&str, &[&str]); 11] = [
     ("provider-kit", &["provider-protocol"]),
     ("provider-protocol", &["provider-kit"]),
     (
         "provider-resources",
-        &["provider-kit", "provider-protocol", "reconciler-api", "reconciler-domain"],
+        &[
+            "provider-kit",
+            "provider-protocol",
+            "reconciler-api",
+            "reconciler-convert",
+            "reconciler-domain",
+        ],
     ),
     ("reconciler-api", &[]),
     ("reconciler-cli", &["reconciler-api", "reconciler-domain"]),
+    ("reconciler-convert", &["reconciler-api", "reconciler-domain"]),
     (
         "reconciler-daemon",
-        &["reconciler-api", "reconciler-domain", "reconciler-effects", "reconciler-store"],
+        &[
+            "reconciler-api",
+            "reconciler-convert",
+            "reconciler-domain",
+            "reconciler-effects",
+            "reconciler-store",
+        ],
     ),
     ("reconciler-domain", &[]),
     ("reconciler-effects", &["reconciler-domain"]),

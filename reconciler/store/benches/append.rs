@@ -125,6 +125,7 @@ async fn promotion(
         freight: freight.clone(),
         warehouse: web(),
         requester: Principal::Automation,
+        groups: [].into(),
         reason: None,
         bypass: None,
         supersedes: Vec::new(),

@@ -17,6 +17,7 @@ use crate::fold::Folded;
 use crate::freight;
 use crate::hold;
 use crate::ledger::{Happened, Subject, hex};
+use crate::policy::wake_limited;
 use crate::promotion::slot_holder;
 use crate::sql::{is_constraint, json, micros, signed, whole_micros};
 use crate::stay;
@@ -182,7 +183,7 @@ pub(crate) fn add(
          VALUES ($1, $2, $3, $4, $5)",
         params![project.as_str(), promotion.id.as_str(), signed(entry.seq), micros(now), text],
     )?;
-    update_row(write, project, &promotion, &state, entry.seq, after.slot)?;
+    update_row(write, project, &promotion, &state, &entry, after.slot)?;
     let context = Context { project, promotion: &promotion, now };
     context.follow(write, &after)?;
     context.tell(write, &actor, &entry, &text, &after)?;
@@ -197,17 +198,20 @@ fn update_row(
     project: &ProjectName,
     promotion: &Promotion,
     state: &State,
-    last_seq: u64,
+    entry: &Entry,
     slot: Option<bool>,
 ) -> Result<(), AppendError> {
+    let committed_at = (entry.event == Event::Committed).then(|| micros(entry.at));
     let updated = write.sql.execute(
         "UPDATE promotion SET last_seq = $1, phase = $2, ended_at = $3, \
-         slot = COALESCE($4, slot) WHERE project = $5 AND id = $6",
+         slot = COALESCE($4, slot), committed_at = COALESCE($5, committed_at) \
+         WHERE project = $6 AND id = $7",
         params![
-            signed(last_seq),
+            signed(entry.seq),
             state.phase().label(),
             state.finish.as_ref().map(|(at, _)| micros(*at)),
             slot.map(i64::from),
+            committed_at,
             project.as_str(),
             promotion.id.as_str()
         ],
@@ -342,6 +346,9 @@ impl Context<'_> {
         if *after != Consequences::default() {
             wake_stage(write, self.project, stage, self.now)?;
             wake_users(write, self.project, Kind::Stage, stage.as_str(), self.now)?;
+        }
+        if after.slot == Some(false) {
+            wake_limited(write, self.project, stage, self.now)?;
         }
         if !own {
             let key = WakeKey::Promotion(self.project.clone(), self.promotion.id.clone());

@@ -13,6 +13,7 @@ pub(crate) const APPLICATION_ID: i32 = 0x4c4b_5354;
 const MIGRATIONS: &[(&str, &str)] = &[
     ("0001_initial", include_str!("schema/0001_initial.sql")),
     ("0002_secrets", include_str!("schema/0002_secrets.sql")),
+    ("0003_commits", include_str!("schema/0003_commits.sql")),
 ];
 
 /// Applies what is missing.

@@ -2,8 +2,9 @@
 //! selected, and their promotions that are not over. When that last happened is kept per stage: a
 //! policy that is gone leaves no other trace, and automation waits after it all the same.
 
+use jiff::Timestamp;
 use reconciler_domain::id::{PolicyName, ProjectName, StageName};
-use reconciler_domain::policy::{Mode, Policy};
+use reconciler_domain::policy::{Across, Mode, Policy, Rate};
 use rusqlite::params;
 use serde::Deserialize;
 use serde_json::json;
@@ -218,18 +219,36 @@ fn might_select(row: &DefinitionRow, stage: &StageName) -> bool {
     else {
         return true;
     };
-    let rest = Policy {
-        name,
-        mode: Mode::Manual,
-        stages: selector.stages,
-        soak: None,
-        settle: None,
-        approvals: Vec::new(),
-        infra: None,
-        rollback: [].into(),
-        bypass: Vec::new(),
-    };
-    rest.selects(stage)
+    Policy::new(name, Mode::Manual, selector.stages).selects(stage)
+}
+
+/// Wakes the stages whose promotions may wait for one to this stage to end: some policy limits how
+/// many are under way in all of them.
+pub(crate) fn wake_limited(
+    write: &mut Write<'_>,
+    project: &ProjectName,
+    stage: &StageName,
+    at: Timestamp,
+) -> Result<(), StoreError> {
+    let limits = |rate: &Rate| rate.concurrent.is_some() && rate.across == Across::Policy;
+    let mut limiting = Vec::new();
+    for row in definition::rows(write.sql, project, Kind::Policy)? {
+        // A policy that cannot be read is told where a stage is decided about.
+        let Ok(policy) = row.stored::<Policy>(project) else { continue };
+        if policy.spec.rates.iter().any(limits) && policy.spec.selects(stage) {
+            limiting.push(policy.spec);
+        }
+    }
+    if limiting.is_empty() {
+        return Ok(());
+    }
+    for row in definition::rows(write.sql, project, Kind::Stage)? {
+        let Ok(other) = row.name.parse::<StageName>() else { continue };
+        if other != *stage && limiting.iter().any(|policy| policy.selects(&other)) {
+            wake_stage(write, project, &other, at)?;
+        }
+    }
+    Ok(())
 }
 
 /// When a policy that selects or selected the stage last came, changed or went.

@@ -1,5 +1,7 @@
 //! Promotions: the row that never changes, made and listed. Their logs are in `append`.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use reconciler_domain::id::{
     FreightId, Principal, ProjectName, PromotionId, StageName, WarehouseName,
@@ -7,6 +9,7 @@ use reconciler_domain::id::{
 use reconciler_domain::promotion::{
     BypassRequest, Ending, Entry, Event, Finish, Phase, Promotion, State,
 };
+use reconciler_domain::snapshot::Committed;
 use rusqlite::{Row, params};
 use serde_json::json;
 
@@ -19,7 +22,7 @@ use crate::fold::{self, Folded};
 use crate::hold;
 use crate::ledger::{Happened, Subject};
 use crate::page::{Page, Paged};
-use crate::sql::{Sql, instant, json, parsed, signed, unsigned, whole_micros};
+use crate::sql::{Sql, instant, json, name, parsed, signed, unsigned, whole_micros};
 use crate::wake::{WakeKey, wake};
 use crate::writer::Write;
 
@@ -34,6 +37,8 @@ pub struct NewPromotion {
     pub warehouse: WarehouseName,
     /// Who asks for it.
     pub requester: Principal,
+    /// Their groups; automation has none.
+    pub groups: BTreeSet<String>,
     /// Why, in their words.
     pub reason: Option<String>,
     /// Gates that the requester skips by right.
@@ -184,6 +189,7 @@ fn create(
         freight: new.freight.clone(),
         warehouse: new.warehouse.clone(),
         requester: new.requester.clone(),
+        groups: new.groups.clone(),
         reason: new.reason.clone(),
         bypass: new.bypass.clone(),
         created_at: now,
@@ -387,6 +393,30 @@ pub(crate) fn running(
     )?;
     let what = || format!("promotion to stage {project}/{stage}");
     Ok(ids.iter().map(|id| crate::sql::name(id, what)).collect::<Result<_, _>>()?)
+}
+
+/// The newest commits of promotions to a stage, and all that are under way.
+pub(crate) fn committed(
+    sql: Sql<'_>,
+    project: &ProjectName,
+    stage: &StageName,
+    newest: u32,
+) -> Result<Vec<Committed>, StoreError> {
+    let rows: Vec<(String, i64, bool)> = sql.rows(
+        "SELECT id, committed_at, ended_at IS NOT NULL FROM promotion \
+         WHERE project = $1 AND stage = $2 AND committed_at IS NOT NULL \
+           AND (ended_at IS NULL OR id IN ( \
+             SELECT id FROM promotion WHERE project = $1 AND stage = $2 \
+               AND committed_at IS NOT NULL ORDER BY committed_at DESC LIMIT $3))",
+        params![project.as_str(), stage.as_str(), newest],
+        |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+    )?;
+    let mut commits = Vec::with_capacity(rows.len());
+    for (id, at, over) in rows {
+        let promotion = name(&id, || format!("promotion {project}/{id}"))?;
+        commits.push(Committed { promotion, stage: stage.clone(), at: instant(at), over });
+    }
+    Ok(commits)
 }
 
 /// The promotion that holds the stage's slot.

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use reconciler_domain::freight::{Freight, FreightFacts};
 use reconciler_domain::id::{FreightId, ProjectName, PromotionId, StageName, WarehouseName};
+use reconciler_domain::policy::{Across, Policy};
 use reconciler_domain::promotion::{Ending, Event, Phase, Promotion};
 use reconciler_domain::snapshot::{
-    PromotionSnapshot, RunningPromotion, StageSnapshot, WarehouseSnapshot,
+    Committed, Defined, PromotionSnapshot, RunningPromotion, StageSnapshot, WarehouseSnapshot,
 };
 use reconciler_domain::stage::Stage;
 use reconciler_domain::verification::Verification;
@@ -23,7 +24,7 @@ use crate::fold::{self, Folded};
 use crate::freight;
 use crate::hold;
 use crate::policy::{last_change, policies_for};
-use crate::promotion::{running, slot_holder};
+use crate::promotion::{committed, running, slot_holder};
 use crate::sql::{Sql, instant, name, parsed};
 use crate::stay;
 
@@ -135,14 +136,17 @@ impl<'a> Loader<'a> {
         for facts in &mut freight {
             pass_on(facts, &passing);
         }
+        let specs: Vec<Policy> = policies.iter().map(|policy| policy.spec.clone()).collect();
+        let commits = self.commits(name, &specs)?;
         let snapshot = StageSnapshot {
             project: project.clone(),
+            commits,
             definitions_changed_at: self.definitions_changed_at(&stage, &policies)?,
             ended: self.ended(name, &freight)?,
             automatic_hold: hold::automatic(sql, project, name)?,
             holds: hold::holds_for(sql, project, name, &mut self.unreadable)?,
             stage: stage.defined(),
-            policies: policies.into_iter().map(|policy| policy.spec).collect(),
+            policies: specs,
             freight,
             current,
             running: under_way
@@ -173,15 +177,19 @@ impl<'a> Loader<'a> {
             pass_on(&mut facts, &self.passing_on(&stage.spec)?);
         }
         let there = stay::current(sql, project, &promotion.stage)?;
+        let policies: Vec<Defined<Policy>> =
+            policies_for(sql, project, &promotion.stage, &mut self.unreadable)?
+                .into_iter()
+                .map(Stored::defined)
+                .collect();
+        let specs: Vec<Policy> = policies.iter().map(|policy| policy.spec.clone()).collect();
         let snapshot = PromotionSnapshot {
             project: project.clone(),
             state,
             templates: self.templates(stage.as_ref().map(|stage| &stage.spec))?,
             stage: stage.map(Stored::defined),
-            policies: policies_for(sql, project, &promotion.stage, &mut self.unreadable)?
-                .into_iter()
-                .map(Stored::defined)
-                .collect(),
+            commits: self.commits(&promotion.stage, &specs)?,
+            policies,
             current: self.companions(&promotion, succeeded.as_ref())?,
             facts,
             previous: self.previous(&there, &promotion.stage, succeeded)?,
@@ -217,6 +225,40 @@ impl<'a> Loader<'a> {
             }
         }
         Ok(passing)
+    }
+
+    /// Commits that the rates of the stage's policies count: of each stage that they count, the
+    /// newest ones, as many as they can count to, and all that are under way.
+    fn commits(
+        &self,
+        stage: &StageName,
+        policies: &[Policy],
+    ) -> Result<Vec<Committed>, StoreError> {
+        let rated: Vec<&Policy> = policies
+            .iter()
+            .filter(|policy| !policy.rates.is_empty() && policy.selects(stage))
+            .collect();
+        if rated.is_empty() {
+            return Ok(Vec::new());
+        }
+        let rates = || rated.iter().flat_map(|policy| &policy.rates);
+        let counted = rates().filter_map(|rate| rate.most).map(|most| most.count);
+        // The promotion that is judged is not counted, and may be among them.
+        let newest = counted.fold(1, u32::max).saturating_add(1);
+        let mut stages = vec![stage.clone()];
+        if rates().any(|rate| rate.across == Across::Policy) {
+            let others = definition::rows(self.sql, self.project, Kind::Stage)?;
+            let others = others.iter().filter_map(|row| row.name.parse::<StageName>().ok());
+            let counts = |other: &StageName| {
+                *other != *stage && rated.iter().any(|policy| policy.selects(other))
+            };
+            stages.extend(others.filter(counts));
+        }
+        let mut commits = Vec::new();
+        for stage in stages {
+            commits.extend(committed(self.sql, self.project, &stage, newest)?);
+        }
+        Ok(commits)
     }
 
     /// Freight that goes with the promoted one: of the last succeeded promotion; where that has none
@@ -274,7 +316,7 @@ impl<'a> Loader<'a> {
     fn definitions_changed_at(
         &self,
         stage: &Stored<Stage>,
-        policies: &[Stored<reconciler_domain::policy::Policy>],
+        policies: &[Stored<Policy>],
     ) -> Result<Timestamp, StoreError> {
         let (sql, project, name) = (self.sql, self.project, &stage.spec.name);
         let selecting = policies.iter().filter(|policy| policy.spec.selects(name));

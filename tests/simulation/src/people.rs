@@ -186,6 +186,7 @@ impl World {
             freight: freight.clone(),
             warehouse: facts.freight.warehouse.clone(),
             requester: Principal::Named(who.to_owned()),
+            groups: bypass.iter().flat_map(|bypass| bypass.groups.clone()).collect(),
             reason: None,
             bypass,
             supersedes,

@@ -258,17 +258,9 @@ fn step(step: &Value) -> Step {
 // Policies.
 
 fn open_policy(stage: &str) -> Policy {
-    Policy {
-        name: format!("of-{stage}").parse().expect("a policy"),
-        mode: Mode::Automatic,
-        stages: vec![stage.to_owned()],
-        soak: None,
-        settle: Some(Duration::from_secs(10)),
-        approvals: Vec::new(),
-        infra: None,
-        rollback: BTreeSet::new(),
-        bypass: Vec::new(),
-    }
+    let name = format!("of-{stage}").parse().expect("a policy");
+    let settle = Some(Duration::from_secs(10));
+    Policy { settle, ..Policy::new(name, Mode::Automatic, vec![stage.to_owned()]) }
 }
 
 fn rollback_policy() -> Policy {

@@ -5,6 +5,35 @@ resource "lockstep_promotion_policy" "prod" {
 
   stages { names = ["prod*"] }
 
+  max_age = "30d"
+
+  condition {
+    name = "stable"
+    when = "freight.api.version.prerelease == ''"
+  }
+
+  window {
+    name     = "office"
+    allow    = "FREQ=WEEKLY;BYDAY=MO,TU,WE,TH;BYHOUR=9"
+    duration = "7h"
+    timezone = "Europe/Berlin"
+  }
+
+  window {
+    name     = "end-of-year"
+    deny     = "FREQ=YEARLY;BYMONTH=12;BYMONTHDAY=18"
+    duration = "20d"
+    timezone = "Europe/Berlin"
+    exempt   = ["oncall"]
+  }
+
+  rate {
+    name     = "calm"
+    max      = 3
+    per      = "1d"
+    cooldown = "30m"
+  }
+
   approval {
     group   = "sre"
     count   = 2
@@ -22,7 +51,7 @@ resource "lockstep_promotion_policy" "prod" {
   bypass {
     name   = "incident"
     groups = ["oncall"]
-    gates  = ["soak"]
+    gates  = ["soak", "window"]
   }
 }
 

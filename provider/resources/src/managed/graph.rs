@@ -201,6 +201,8 @@ fn is_of_graph(code: FieldCode) -> bool {
         | FieldCode::BadGlob
         | FieldCode::BadUrl
         | FieldCode::BadPlatform
+        | FieldCode::BadRecurrence
+        | FieldCode::BadTimezone
         | FieldCode::BadExpression
         | FieldCode::UnknownStep
         | FieldCode::UnknownArgument

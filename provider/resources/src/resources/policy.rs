@@ -1,13 +1,19 @@
 //! `lockstep_promotion_policy`.
 
+mod rate;
+mod window;
+
 use provider_protocol::Diagnostics;
-use provider_protocol::cty::Value;
+use provider_protocol::cty::{Type, Value};
 use provider_protocol::provider::{Field, Reader};
 use provider_protocol::schema::{Block, NestedBlock};
+use reconciler_api::problem::FieldCode;
 use reconciler_api::v1::{
     self, ApprovalRule, BypassGate, BypassRule, Exclusion, InfraAction, InfraRules, Mode,
     PolicySpec, RollbackRule, RollbackTrigger, StageSelector,
 };
+use reconciler_convert::{Fields, parse_windows};
+use reconciler_domain::check::{ProblemKind, check_windows};
 use reconciler_domain::id::PolicyName;
 
 use crate::attribute::{
@@ -15,7 +21,11 @@ use crate::attribute::{
 };
 use crate::form::{self, Keyed, Read as _};
 use crate::managed::{Definition, Item, block};
-use crate::place::Moved;
+use crate::place::{Moved, attribute_path};
+use crate::words::sentence;
+
+use rate::{condition, condition_rule, condition_value, rate, rate_rule, rate_value};
+use window::{window, window_rule, window_value};
 
 const INFRA_RULES: [&str; 3] = ["forbid", "protect", "max_changes"];
 
@@ -30,10 +40,19 @@ impl Definition for Policy {
         and holds gates. Every policy that selects a stage counts, the strictest mode and all of \
         the gates; a stage without a policy is manual.";
     const RENAMES: bool = true;
-    const KEYED: Keyed = &[(&["approval"], "group"), (&["bypass"], "name")];
+    const KEYED: Keyed = &[
+        (&["approval"], "group"),
+        (&["bypass"], "name"),
+        (&["condition"], "name"),
+        (&["rate"], "name"),
+        (&["window"], "name"),
+    ];
     const MOVED: Moved = &[
         ("stages", "stages[0]"),
         ("approvals", "approval"),
+        ("conditions", "condition"),
+        ("rates", "rate"),
+        ("windows", "window"),
         ("infra", "infra[0]"),
         ("rollback", "rollback[0]"),
     ];
@@ -48,6 +67,10 @@ impl Definition for Policy {
             "How long freight must have been verified in its upstream stages, a duration such as \
              `24h`.",
         );
+        let max_age = span().describe(
+            "The oldest that freight may be, counted from when it was made, a duration such as \
+             `14d`.",
+        );
         let settle = span().describe(
             "How long no definition around a stage may have changed before automation acts. The \
              daemon's default is `30s`.",
@@ -55,8 +78,12 @@ impl Definition for Policy {
         vec![
             ("mode", mode.into()),
             ("soak", soak.into()),
+            ("max_age", max_age.into()),
             ("settle", settle.into()),
             ("stages", NestedBlock::list(stages()).min(1).max(1).into()),
+            ("condition", NestedBlock::list(condition()).into()),
+            ("window", NestedBlock::list(window()).into()),
+            ("rate", NestedBlock::list(rate()).into()),
             ("approval", NestedBlock::list(approval()).into()),
             ("infra", NestedBlock::list(infra()).max(1).into()),
             ("rollback", NestedBlock::list(rollback()).max(1).into()),
@@ -86,6 +113,7 @@ impl Definition for Policy {
                 diags.error_at(infra.path().clone(), "No rule", text);
             }
         }
+        windows_open(config, diags);
         if config.string("mode") == Field::Known(Mode::Automatic.as_str()) {
             automatic_has_no_gates(config, diags);
         }
@@ -103,6 +131,10 @@ impl Definition for Policy {
             stages: StageSelector { names: names.unwrap_or_default() },
             soak: value.text("soak"),
             settle: value.text("settle"),
+            max_age: value.text("max_age"),
+            conditions: value.blocks("condition").iter().map(condition_rule).collect(),
+            windows: value.blocks("window").iter().map(window_rule).collect(),
+            rates: value.blocks("rate").iter().map(rate_rule).collect(),
             approvals: value.blocks("approval").iter().map(approval_spec).collect(),
             infra: value.block("infra").map(|infra| infra_spec(&infra)),
             rollback: value.block("rollback").map(rollback),
@@ -111,8 +143,20 @@ impl Definition for Policy {
     }
 
     fn value(object: &v1::Policy) -> Value {
-        let PolicySpec { mode, stages, soak, settle, approvals, infra, rollback, bypass } =
-            &object.spec;
+        let PolicySpec {
+            mode,
+            stages,
+            soak,
+            settle,
+            max_age,
+            conditions,
+            windows,
+            rates,
+            approvals,
+            infra,
+            rollback,
+            bypass,
+        } = &object.spec;
         // These two lists are required: empty ones are there, and no null.
         let stages = Value::object([("names", stages.names.clone().into())]);
         let on = |rule: &RollbackRule| {
@@ -122,6 +166,10 @@ impl Definition for Policy {
             ("mode", mode.as_str().into()),
             ("soak", soak.clone().into()),
             ("settle", settle.clone().into()),
+            ("max_age", max_age.clone().into()),
+            ("condition", Value::list(conditions.iter().map(condition_value))),
+            ("window", Value::list(windows.iter().map(window_value))),
+            ("rate", Value::list(rates.iter().map(rate_value))),
             ("stages", Value::List(vec![stages])),
             ("approval", Value::list(approvals.iter().map(approval_value))),
             ("infra", Value::list(infra.iter().map(infra_value))),
@@ -138,8 +186,13 @@ impl Definition for Policy {
 fn automatic_has_no_gates(config: &Reader<'_>, diags: &mut Diagnostics) {
     // The client shows an attribute better than the block around it.
     let mut gates = Vec::new();
-    if !config.get("soak").is_null() {
-        gates.push(config.path_of("soak"));
+    for gate in ["soak", "max_age"] {
+        if !config.get(gate).is_null() {
+            gates.push(config.path_of(gate));
+        }
+    }
+    for gate in ["condition", "window", "rate"] {
+        gates.extend(config.blocks(gate).first().map(|block| block.path_of("name")));
     }
     gates.extend(config.blocks("approval").first().map(|block| block.path_of("group")));
     gates.extend(config.block("infra").map(|infra| {
@@ -153,6 +206,41 @@ fn automatic_has_no_gates(config: &Reader<'_>, diags: &mut Diagnostics) {
             "A policy of mode `automatic` promotes as soon as freight is available. With gates the \
              mode is `gated`: automation promotes once every gate passes.",
         );
+    }
+}
+
+/// What is wrong with the windows, as the daemon would say it: each by itself as soon as it is known,
+/// and whether they open at all once every one is.
+fn windows_open(config: &Reader<'_>, diags: &mut Diagnostics) {
+    let blocks = config.blocks("window");
+    let known: Vec<&Reader<'_>> =
+        blocks.iter().filter(|block| block.value().is_wholly_known()).collect();
+    let mut windows = Vec::new();
+    for block in &known {
+        let mut fields = Fields::default();
+        windows.extend(parse_windows(&mut fields, &[window_rule(block)]));
+        for problem in fields.finish(None::<()>).err().into_iter().flatten() {
+            let field = problem.path.trim_start_matches("windows[0].").to_owned();
+            let attribute = block.get(&field);
+            // What a parser refuses is told by the schema's own check.
+            let own = matches!(problem.code, FieldCode::BadRecurrence | FieldCode::BadTimezone);
+            let told = own || problem.code == FieldCode::BadDuration;
+            if !told || attribute.is_null() {
+                let text = sentence(&problem.message);
+                diags.error_at(block.path_of(&field), "Window cannot be", text);
+            }
+        }
+    }
+    if windows.len() < blocks.len() {
+        return;
+    }
+    for problem in check_windows(&windows) {
+        if problem.kind == ProblemKind::Never {
+            let ty = Type::list(Type::object::<&str>([]));
+            let ty = Type::object([("window", ty)]);
+            let path = attribute_path(&problem.path, Policy::MOVED, &ty);
+            diags.error_at(path, "Windows never open", sentence(&problem.message));
+        }
     }
 }
 
@@ -233,7 +321,8 @@ fn bypass() -> Block {
             word_list(gates)
                 .required()
                 .describe(
-                    "The gates that may be skipped: `soak`, `approvals`, `infra`, `upstream`.",
+                    "The gates that may be skipped: `soak`, `age`, `condition`, `window`, `rate`, \
+                     `approvals`, `infra`, `upstream`.",
                 )
                 .into(),
         ),

@@ -12,6 +12,7 @@ mod interrupt;
 mod lifecycle;
 mod pages;
 mod plans;
+mod policies;
 mod protection;
 mod reads;
 mod references;

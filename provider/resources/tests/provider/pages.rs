@@ -94,20 +94,29 @@ fn function(function: &dyn Function) -> String {
         .collect();
     write!(
         body,
-        "## Signature\n\n```text\n{name}({}) object\n```\n\n## Arguments\n\n",
-        parameters.join(", ")
+        "## Signature\n\n```text\n{name}({}) {}\n```\n\n## Arguments\n\n",
+        parameters.join(", "),
+        type_name(&signature.result)
     )
     .unwrap();
     for (at, Parameter { name, ty, description, .. }) in signature.parameters.iter().enumerate() {
         writeln!(body, "{}. `{name}` ({}) {description}", at + 1, type_name(ty)).unwrap();
     }
-    body.push_str("\n## Return Type\n\nA step: an object `{ name, uses, config }` for `steps`.\n");
+    let is_step = |fields: &BTreeMap<String, Type>| fields.contains_key("uses");
+    if matches!(&signature.result, Type::Object(fields) if is_step(fields)) {
+        body.push_str(
+            "\n## Return Type\n\nA step: an object `{ name, uses, config }` for `steps`.\n",
+        );
+    }
     page(&format!("{name} (Function)"), "", &signature.description, &body)
 }
 
 fn type_name(ty: &Type) -> &'static str {
     match ty {
         Type::String => "string",
+        Type::Bool => "bool",
+        Type::Number => "number",
+        Type::Object(_) => "object",
         Type::Dynamic => "dynamic",
         other => panic!("{other} is no type of a parameter"),
     }

@@ -144,6 +144,10 @@ wire_enum! {
         BadRegex = "bad_regex",
         /// It is not a glob.
         BadGlob = "bad_glob",
+        /// It is not a recurrence rule.
+        BadRecurrence = "bad_recurrence",
+        /// It is not the name of a time zone.
+        BadTimezone = "bad_timezone",
         /// It is not a URL or repository.
         BadUrl = "bad_url",
         /// It is not a platform.

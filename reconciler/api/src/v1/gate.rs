@@ -23,6 +23,14 @@ wire_enum! {
         Upstream = "upstream",
         /// The freight was verified upstream long enough ago.
         Soak = "soak",
+        /// The freight is not too old.
+        Age = "age",
+        /// What the policies ask of the freight holds.
+        Condition = "condition",
+        /// It is the time for it.
+        Window = "window",
+        /// Not too many promotions happen.
+        Rate = "rate",
         /// Enough people approved.
         Approvals = "approvals",
         /// The infra plans keep the policy's rules.
@@ -39,6 +47,14 @@ wire_enum! {
     BypassGate {
         /// The soak time.
         Soak = "soak",
+        /// The maximum age.
+        Age = "age",
+        /// The conditions.
+        Condition = "condition",
+        /// The windows.
+        Window = "window",
+        /// The rates.
+        Rate = "rate",
         /// The approvals.
         Approvals = "approvals",
         /// The infra rules.

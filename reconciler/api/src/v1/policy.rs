@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{BypassGate, Kind, Meta, Object};
+use super::{BypassGate, Kind, Meta, Object, WindowRule};
 
 /// What a client says of a policy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -20,6 +20,18 @@ pub struct PolicySpec {
     /// null means 30 s.
     #[serde(default)]
     pub settle: Option<String>,
+    /// The oldest that freight may be, a duration from when it was made.
+    #[serde(default)]
+    pub max_age: Option<String>,
+    /// What must hold of freight, stage and upstream state.
+    #[serde(default)]
+    pub conditions: Vec<ConditionRule>,
+    /// When it may happen, and when it must not.
+    #[serde(default)]
+    pub windows: Vec<WindowRule>,
+    /// How often it may happen.
+    #[serde(default)]
+    pub rates: Vec<RateRule>,
     /// Who must approve, one entry per group.
     #[serde(default)]
     pub approvals: Vec<ApprovalRule>,
@@ -52,6 +64,53 @@ wire_enum! {
 pub struct StageSelector {
     /// Globs over the names of stages; one match is enough.
     pub names: Vec<String>,
+}
+
+/// Something that must hold of what is promoted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ConditionRule {
+    /// Its name within the policy.
+    pub name: String,
+    /// A CEL expression over `freight`, `freight_from("WAREHOUSE")`, `stage` and `upstream`.
+    pub when: String,
+}
+
+/// How often promotions may commit; each limit that is set holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RateRule {
+    /// Its name within the policy.
+    pub name: String,
+    /// The most commits within `per`.
+    #[serde(default)]
+    pub max: Option<u32>,
+    /// The sliding length of time that `max` is counted in, a duration.
+    #[serde(default)]
+    pub per: Option<String>,
+    /// Quiet time after a commit, a duration.
+    #[serde(default)]
+    pub cooldown: Option<String>,
+    /// The most promotions under way at once: committed and not over.
+    #[serde(default)]
+    pub concurrent: Option<u32>,
+    /// What is counted together.
+    #[serde(default = "across_default")]
+    pub across: RateScope,
+}
+
+fn across_default() -> RateScope {
+    RateScope::Stage
+}
+
+wire_enum! {
+    /// What a rate counts together.
+    RateScope {
+        /// Promotions to one stage.
+        Stage = "stage",
+        /// Promotions to every stage that the policy selects.
+        Policy = "policy",
+    }
 }
 
 /// How many people of a group must approve.

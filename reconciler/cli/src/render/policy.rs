@@ -3,7 +3,9 @@
 use std::fmt::Display;
 
 use jiff::Timestamp;
-use reconciler_api::v1::{ApprovalRule, InfraRules, Policy, PolicySpec};
+use reconciler_api::v1::{
+    ApprovalRule, InfraRules, Policy, PolicySpec, RateRule, RateScope, WindowRule,
+};
 
 use super::age::age;
 use super::objects::{conditions, definition, ready};
@@ -32,6 +34,9 @@ impl Show for Policy {
         });
         let infra: Vec<String> = spec.infra.iter().flat_map(infra).collect();
         vec![
+            list("windows", &spec.windows.iter().map(window).collect::<Vec<_>>()),
+            list("conditions", &conditions_asked(spec)),
+            list("rates", &spec.rates.iter().map(rate).collect::<Vec<_>>()),
             list("infrastructure", &infra),
             list("bypass", &bypass.collect::<Vec<_>>()),
             definition(&self.meta, now),
@@ -46,8 +51,58 @@ fn gates(spec: &PolicySpec) -> Vec<String> {
         .approvals
         .iter()
         .map(|ApprovalRule { group, count, .. }| format!("{count} of {group}"));
+    let max_age = spec.max_age.iter().map(|it| format!("at most {it} old"));
+    let conditions = spec.conditions.iter().map(|it| format!("condition {}", it.name));
+    let windows = spec.windows.iter().map(|it| format!("window {}", it.name));
+    let rates = spec.rates.iter().map(|it| format!("rate {}", it.name));
     let infra = spec.infra.iter().map(|_| "infra".to_owned());
-    soak.chain(approvals).chain(infra).collect()
+    soak.chain(max_age)
+        .chain(conditions)
+        .chain(windows)
+        .chain(rates)
+        .chain(approvals)
+        .chain(infra)
+        .collect()
+}
+
+fn window(window: &WindowRule) -> String {
+    let WindowRule { name, allow, deny, duration, timezone, start, actions, groups, exempt } =
+        window;
+    let (verb, rule) = match (allow, deny) {
+        (Some(rule), _) => ("allows", rule.as_str()),
+        (None, rule) => ("denies", rule.as_deref().unwrap_or_default()),
+    };
+    let mut text =
+        format!("{name}: {verb} {} for {duration} from {rule} in {timezone}", words(actions));
+    if let Some(start) = start {
+        text = format!("{text}, from {start} on");
+    }
+    if !groups.is_empty() {
+        text = format!("{text}, to {}", groups.join(" or "));
+    }
+    if !exempt.is_empty() {
+        text = format!("{text}, not to {}", exempt.join(" or "));
+    }
+    text
+}
+
+fn conditions_asked(spec: &PolicySpec) -> Vec<String> {
+    spec.conditions.iter().map(|it| format!("{}: {}", it.name, it.when)).collect()
+}
+
+fn rate(rate: &RateRule) -> String {
+    let RateRule { name, max, per, cooldown, concurrent, across } = rate;
+    let limits = [
+        max.zip(per.as_ref()).map(|(max, per)| format!("at most {max} in {per}")),
+        cooldown.as_ref().map(|it| format!("{it} after each other")),
+        concurrent.map(|it| format!("at most {it} at once")),
+    ];
+    let limits: Vec<String> = limits.into_iter().flatten().collect();
+    let across = match across {
+        RateScope::Stage => "in each stage",
+        RateScope::Policy => "in all its stages",
+    };
+    format!("{name}: {} {across}", limits.join(", "))
 }
 
 fn infra(rules: &InfraRules) -> Vec<String> {

@@ -91,8 +91,8 @@ fn get_shows_tables() {
     prod.12     prod    3f2a1b9c0d   waiting   ben         3h    1 of 2 people of sre approved
     ");
     insta::assert_snapshot!(lockstep("get policies"), @r"
-    NAME   READY   MODE    STAGES   GATES                       AGE
-    prod   -       gated   prod*    soak 24h, 2 of sre, infra   3d
+    NAME   READY   MODE    STAGES   GATES                                                 AGE
+    prod   -       gated   prod*    soak 24h, window office, rate calm, 2 of sre, infra   3d
     ");
     insta::assert_snapshot!(lockstep("get verifications"), @r"
     NAME     READY   CHECKS                            COUNT   INTERVAL   AGE
@@ -230,8 +230,14 @@ fn get_shows_one_object_in_full() {
       terraform_data.app is at 1.4.2, not at 1.4.1
     ");
     insta::assert_snapshot!(lockstep("get policy prod"), @r"
-    NAME   READY   MODE    STAGES   GATES                       AGE
-    prod   -       gated   prod*    soak 24h, 2 of sre, infra   3d
+    NAME   READY   MODE    STAGES   GATES                                                 AGE
+    prod   -       gated   prod*    soak 24h, window office, rate calm, 2 of sre, infra   3d
+
+    windows
+      office: allows promote for 7h from FREQ=WEEKLY;BYDAY=MO,TU,WE,TH;BYHOUR=9 in Europe/Berlin, not to oncall
+
+    rates
+      calm: at most 3 in 1d, at most 1 at once in all its stages
 
     infrastructure
       never delete, replace
@@ -728,7 +734,7 @@ fn what_is_missing_is_said() {
     [exit 2]
     ");
     insta::assert_snapshot!(lockstep("promote prod --newest --reason x --bypass sok"), @r#"
-    ! error: invalid value 'sok' for '--bypass <GATE,…>': "sok" is none of soak, approvals, infra, upstream
+    ! error: invalid value 'sok' for '--bypass <GATE,…>': "sok" is none of soak, age, condition, window, rate, approvals, infra, upstream
     !
     ! For more information, try '--help'.
     [exit 2]

@@ -10,9 +10,10 @@ use reconciler_api::v1::{
     GitArtifact, GitSubscription, HeldFreight, Hold, HoldSpec, HoldStatus, HttpCheck,
     ImageArtifact, ImageSubscription, InfraAction, InfraPlan, InfraRules, Measurement, Meta, Mode,
     Phase, PlannedCall, Policy, PolicySpec, Project, ProjectSpec, PrometheusCheck, Promotion,
-    PromotionApproval, PromotionEvent, Request, RequestMatch, Stage, StageHold, StageSelector,
-    StageSpec, StageStatus, Step, StepRun, StepState, UndoDescription, Verdict, Verification,
-    VerificationSpec, Waiting, Warehouse, WarehouseSpec, WarehouseStatus, WorldToken,
+    PromotionApproval, PromotionEvent, RateRule, RateScope, Request, RequestMatch, Stage,
+    StageHold, StageSelector, StageSpec, StageStatus, Step, StepRun, StepState, UndoDescription,
+    Verdict, Verification, VerificationSpec, Waiting, Warehouse, WarehouseSpec, WarehouseStatus,
+    WindowAction, WindowRule, WorldToken,
 };
 
 const NEW: &str = "3f2a1b9c0d3f2a1b9c0d3f2a1b9c0d3f2a1b9c0d";
@@ -209,11 +210,34 @@ impl World {
             groups: vec!["oncall".to_owned()],
             gates: vec![BypassGate::Soak, BypassGate::Upstream],
         };
+        let window = WindowRule {
+            name: "office".to_owned(),
+            allow: Some("FREQ=WEEKLY;BYDAY=MO,TU,WE,TH;BYHOUR=9".to_owned()),
+            deny: None,
+            duration: "7h".to_owned(),
+            timezone: "Europe/Berlin".to_owned(),
+            start: None,
+            actions: vec![WindowAction::Promote],
+            groups: Vec::new(),
+            exempt: vec!["oncall".to_owned()],
+        };
+        let rate = RateRule {
+            name: "calm".to_owned(),
+            max: Some(3),
+            per: Some("1d".to_owned()),
+            cooldown: None,
+            concurrent: Some(1),
+            across: RateScope::Policy,
+        };
         let spec = PolicySpec {
             mode: Mode::Gated,
             stages: StageSelector { names: vec!["prod*".to_owned()] },
             soak: Some("24h".to_owned()),
             settle: None,
+            max_age: None,
+            conditions: Vec::new(),
+            windows: vec![window],
+            rates: vec![rate],
             approvals: vec![approval],
             infra: Some(infra),
             rollback: None,

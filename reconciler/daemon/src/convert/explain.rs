@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use reconciler_api::v1;
+use reconciler_convert::wire_mode;
 use reconciler_domain::gate::{Facts, Gate, Verdict, gates};
 use reconciler_domain::id::PromotionId;
 use reconciler_domain::plan::{Candidate, Move, StagePlan, Waiting, candidates, stage};
@@ -12,7 +13,6 @@ use reconciler_domain::policy::{GateKind, Joined};
 use reconciler_domain::promotion::Phase;
 use reconciler_domain::snapshot::{Defined, StageSnapshot};
 
-use super::policy::wire_mode;
 use super::promotion::phase;
 
 /// What an explanation is made from.
@@ -128,6 +128,8 @@ fn candidate_gates(
             automatic_hold: snapshot.automatic_hold.as_ref(),
             holds: &snapshot.holds,
             brings: &[],
+            companions: &snapshot.companions(),
+            commits: &snapshot.commits,
         },
         now,
     );
@@ -159,6 +161,10 @@ pub(crate) fn gate(gate: &Gate) -> Vec<v1::Gate> {
         gate: match gate.kind {
             GateKind::Upstream => v1::GateKind::Upstream,
             GateKind::Soak => v1::GateKind::Soak,
+            GateKind::Age => v1::GateKind::Age,
+            GateKind::Condition => v1::GateKind::Condition,
+            GateKind::Window => v1::GateKind::Window,
+            GateKind::Rate => v1::GateKind::Rate,
             GateKind::Approvals => v1::GateKind::Approvals,
             GateKind::Infra => v1::GateKind::Infra,
             GateKind::Mode => v1::GateKind::Mode,

@@ -14,7 +14,7 @@ use reconciler_domain::verification::Measured;
 
 use super::change_set::change_set;
 use super::explain::{gate, waiting};
-use super::policy::wire_bypass_gate;
+use reconciler_convert::wire_bypass_gate;
 
 /// Says a promotion on the wire, with its whole log known.
 pub(crate) fn promotion(

@@ -171,6 +171,7 @@ async fn judged(
         freight,
         warehouse,
         requester: caller.principal(),
+        groups: caller.0.groups.clone(),
         reason: wanted.reason.clone(),
         bypass,
         supersedes: granted.supersedes,

@@ -1,5 +1,7 @@
 //! Carries out what was decided about a stage.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use reconciler_domain::id::{Principal, ProjectName, StageName};
 use reconciler_domain::plan::{self, StageAct};
@@ -55,6 +57,7 @@ impl Worker {
                     warehouse: facts.freight.warehouse.clone(),
                     freight,
                     requester: Principal::Automation,
+                    groups: BTreeSet::new(),
                     reason: None,
                     bypass: None,
                     supersedes,

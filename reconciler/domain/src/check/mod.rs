@@ -21,7 +21,7 @@ use crate::warehouse::Warehouse;
 
 pub use graph::{cycle_through, reachable};
 pub use hold::check_hold;
-pub use policy::check_policy;
+pub use policy::{check_policy, check_windows};
 pub use stage::check_stage;
 pub use verification::{check_verification, response_names, result_names};
 pub use warehouse::check_warehouse;
@@ -61,6 +61,8 @@ pub enum ProblemKind {
     Glob,
     /// Two fields that exclude each other, or neither of two of which one is needed.
     Conflict,
+    /// It can never be fulfilled.
+    Never,
 }
 
 /// The other definitions of the project, as far as checks look at them.

@@ -66,7 +66,7 @@ pub enum Wake {
 pub type Collection = IndexMap<WarehouseName, crate::freight::Freight>;
 
 /// The earlier of two optional instants.
-fn earlier(a: Option<Timestamp>, b: Option<Timestamp>) -> Option<Timestamp> {
+pub(crate) fn earlier(a: Option<Timestamp>, b: Option<Timestamp>) -> Option<Timestamp> {
     match (a, b) {
         (Some(a), Some(b)) => Some(a.min(b)),
         (only, None) | (None, only) => only,

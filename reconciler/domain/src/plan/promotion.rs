@@ -189,6 +189,8 @@ pub(crate) fn promotion_gates(
         automatic_hold: snapshot.automatic_hold.as_ref(),
         holds: &snapshot.holds,
         brings: &brings(snapshot),
+        companions: &snapshot.current,
+        commits: &snapshot.commits,
     };
     gates(&facts, now)
 }
@@ -227,6 +229,10 @@ fn gate_waiting(promotion: &PromotionId, gate: &Gate) -> Waiting {
         (Verdict::Unknown, _) => "GateUnknown",
         (Verdict::Pass | Verdict::Fail, GateKind::Upstream) => "NotVerifiedUpstream",
         (Verdict::Pass | Verdict::Fail, GateKind::Soak) => "Soaking",
+        (Verdict::Pass | Verdict::Fail, GateKind::Age) => "TooOld",
+        (Verdict::Pass | Verdict::Fail, GateKind::Condition) => "ConditionFails",
+        (Verdict::Pass | Verdict::Fail, GateKind::Window) => "WindowClosed",
+        (Verdict::Pass | Verdict::Fail, GateKind::Rate) => "RateReached",
         (Verdict::Pass | Verdict::Fail, GateKind::Approvals) => "ApprovalsMissing",
         (Verdict::Pass | Verdict::Fail, GateKind::Infra) => "InfraRules",
         (Verdict::Pass | Verdict::Fail, GateKind::Mode) => "Manual",

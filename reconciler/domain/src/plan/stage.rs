@@ -8,6 +8,7 @@ use super::{Waiting, earlier};
 use crate::availability::{Availability, availability, is_there};
 use crate::duration;
 use crate::freight::FreightFacts;
+use crate::gate::too_old_at;
 use crate::hold::{self, Hold};
 use crate::id::{FreightId, Principal, PromotionId, WarehouseName};
 use crate::policy::{Joined, Mode};
@@ -87,7 +88,7 @@ pub fn candidates(snapshot: &StageSnapshot, joined: &Joined<'_>, now: Timestamp)
             freight: facts.freight.id.clone(),
             warehouse: facts.freight.warehouse.clone(),
             availability: available(snapshot, facts, joined, now),
-            passed_over: passed_over(snapshot, facts),
+            passed_over: passed_over(snapshot, facts).or_else(|| too_old(joined, facts, now)),
             held: stopping(snapshot, facts, now).cloned().collect(),
         })
         .collect()
@@ -161,7 +162,8 @@ fn choose(
     let of_warehouse = |facts: &&FreightFacts| facts.freight.warehouse == *warehouse;
     let mut chosen: Option<&FreightFacts> = None;
     for facts in snapshot.freight.iter().filter(of_warehouse).rev() {
-        if let Some(why) = passed_over(snapshot, facts) {
+        let why = passed_over(snapshot, facts).or_else(|| too_old(joined, facts, now));
+        if let Some(why) = why {
             plan.waiting.extend(left_out(snapshot, facts, why));
             continue;
         }
@@ -307,6 +309,13 @@ fn passed_over(snapshot: &StageSnapshot, facts: &FreightFacts) -> Option<String>
         return Some("it is in no upstream stage now".to_owned());
     }
     None
+}
+
+/// Freight that is too old never becomes younger.
+fn too_old(joined: &Joined<'_>, facts: &FreightFacts, now: Timestamp) -> Option<String> {
+    let end = too_old_at(joined, &facts.freight)?;
+    let most = duration::print(joined.max_age?);
+    (end <= now).then(|| format!("it is older than {most} since {end}"))
 }
 
 /// Freight that is newer than what is in the stage and yet not taken is worth a word; what is there,

@@ -10,8 +10,10 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
+use super::Waiting;
 use super::commit::{Advance, advance, stuck};
 use super::promotion::{Act, Move};
+use crate::gate::{Closed, closed};
 use crate::id::StepName;
 use crate::infra::{Action, Address, judge_undo};
 use crate::policy::Joined;
@@ -21,6 +23,7 @@ use crate::step::{
     ApplyCall, Call, Nature, PlanCall, PlanRecord, PushRecord, Record, RevertCall, Step, StepKind,
     StepOutcome, mark,
 };
+use crate::window::Action as WindowAction;
 
 /// What an undo would do, in its order, for the change set.
 pub(super) fn describe(frozen: &Frozen, state: &State) -> Vec<UndoPlan> {
@@ -82,8 +85,34 @@ fn kept_changes(plan: &PlanRecord) -> Vec<String> {
     kept.collect()
 }
 
+/// An undo that has not begun waits for the windows that are about it. They are few: by default a
+/// window is about promotions alone. Once begun, it goes on.
+fn outside_of_windows(snapshot: &PromotionSnapshot, now: Timestamp) -> Option<Waiting> {
+    let began = |node: &Node| match node {
+        Node::Step(_) => false,
+        Node::UndoPlan(_) | Node::Undo(_) => true,
+    };
+    if snapshot.state.nodes.keys().any(began) {
+        return None;
+    }
+    let policies: Vec<_> = snapshot.policies.iter().map(|p| p.spec.clone()).collect();
+    let promotion = &snapshot.promotion;
+    let joined = Joined::of(&policies, &promotion.stage);
+    let Closed { message, until } =
+        closed(&joined, WindowAction::Rollback, &promotion.groups, now)?;
+    Some(Waiting {
+        subject: format!("promotion {}", promotion.id),
+        reason: "WindowClosed",
+        message: format!("its undo waits: {message}"),
+        until,
+    })
+}
+
 pub(super) fn next(snapshot: &PromotionSnapshot, now: Timestamp) -> Move {
     let Some(frozen) = &snapshot.state.frozen else { return Move::default() };
+    if let Some(waiting) = outside_of_windows(snapshot, now) {
+        return Move::wait(waiting);
+    }
     for step in frozen.stage.steps.iter().rev() {
         let Some(record) = changed(&snapshot.state, &step.name) else { continue };
         let next = match record {

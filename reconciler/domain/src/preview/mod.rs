@@ -114,6 +114,7 @@ pub fn preview(world: &World, change: &Change, now: Timestamp) -> Preview {
     }
     if let Change::Policy(name, new) = change {
         preview.warnings.extend(warning::given_up(&world.definitions, name, new.as_ref()));
+        preview.warnings.extend(warning::of_windows(new.as_ref(), now));
     }
     if let Change::Stage(name, new) = change {
         lost_stages(&world.definitions, name, new.as_ref(), &mut preview.effects);

@@ -1,5 +1,9 @@
 //! Warnings: what the author of a change should know, at the field that causes it.
 
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+
 use super::{Change, Effect, EffectKind, Warning};
 use crate::duration;
 use crate::hold::{Hold, Target};
@@ -7,6 +11,10 @@ use crate::id::{PolicyName, StageName};
 use crate::infra::InfraRules;
 use crate::policy::Policy;
 use crate::snapshot::Definitions;
+use crate::window::{Action, NextChange, Schedule};
+
+/// Openings and closings that are looked at for freight that grows too old: two weeks of days.
+const STRETCHES: u32 = 28;
 
 /// What a change of a policy gives up, whatever freight there is.
 pub(super) fn given_up(
@@ -28,6 +36,29 @@ pub(super) fn given_up(
         && new.and_then(|new| new.soak).is_none()
     {
         dropped("soak", format!("a soak of {}", duration::print(soak)));
+    }
+    if let Some(max_age) = old.max_age
+        && new.and_then(|new| new.max_age).is_none()
+    {
+        dropped("max_age", format!("a maximum age of {}", duration::print(max_age)));
+    }
+    for window in &old.windows {
+        let kept = new.is_some_and(|new| new.windows.iter().any(|w| w.name() == window.name()));
+        if !kept {
+            dropped("windows", format!("window {}", window.name()));
+        }
+    }
+    for condition in &old.conditions {
+        let kept = new.is_some_and(|new| new.conditions.iter().any(|c| c.name == condition.name));
+        if !kept {
+            dropped("conditions", format!("condition {}", condition.name));
+        }
+    }
+    for rate in &old.rates {
+        let kept = new.is_some_and(|new| new.rates.iter().any(|r| r.name == rate.name));
+        if !kept {
+            dropped("rates", format!("rate {}", rate.name));
+        }
     }
     for asked in &old.approvals {
         let kept = new.is_some_and(|new| new.approvals.iter().any(|a| a.group == asked.group));
@@ -62,6 +93,76 @@ pub(super) fn idle(definitions: &Definitions, hold: &Hold) -> Option<Warning> {
         summary: "This hold stops nothing yet".to_owned(),
         detail: format!("No warehouse of the project has a subscription {name}."),
     })
+}
+
+/// What the windows of a policy will do from now on, whatever freight there is.
+pub(super) fn of_windows(new: Option<&Policy>, now: Timestamp) -> Vec<Warning> {
+    let Some(new) = new.filter(|new| !new.windows.is_empty()) else { return Vec::new() };
+    let mut warnings = Vec::new();
+    for action in [Action::Promote, Action::Rollback, Action::Bypass] {
+        let schedule = Schedule::of([new.windows.as_slice()], action, &BTreeSet::new());
+        let until = match schedule.next_opening(now) {
+            NextChange::At(_) => continue,
+            NextChange::NotBefore(until) => format!("before {until}"),
+            NextChange::Never => "again".to_owned(),
+        };
+        warnings.push(Warning {
+            path: "windows".to_owned(),
+            summary: "Windows do not open".to_owned(),
+            detail: format!(
+                "The windows of policy {} do not open {until} for {}.",
+                new.name,
+                action.name()
+            ),
+        });
+    }
+    let trapped = closed_at(new, Action::Rollback, now);
+    warnings.extend(trapped.map(|trapped| Warning {
+        path: "windows".to_owned(),
+        summary: "Undo waits for a window".to_owned(),
+        detail: format!(
+            "A promotion that fails now would not be undone before {trapped}: a window of policy \
+             {} is about rollback.",
+            new.name
+        ),
+    }));
+    warnings.extend(too_old_before_open(new, now));
+    warnings
+}
+
+fn closed_at(policy: &Policy, action: Action, now: Timestamp) -> Option<Timestamp> {
+    let schedule = Schedule::of([policy.windows.as_slice()], action, &BTreeSet::new());
+    if schedule.open_at(now) { None } else { schedule.next_opening(now).earliest() }
+}
+
+/// Freight that is made at the wrong time is too old when the windows open.
+fn too_old_before_open(policy: &Policy, now: Timestamp) -> Option<Warning> {
+    let max_age = policy.max_age?;
+    let soak = policy.soak.unwrap_or_default();
+    let schedule = Schedule::of([policy.windows.as_slice()], Action::Promote, &BTreeSet::new());
+    let mut at = now;
+    for _ in 0..STRETCHES {
+        let NextChange::At(changes) = schedule.next_change(at) else { return None };
+        if schedule.open_at(at) {
+            at = changes;
+            continue;
+        }
+        let made = at.checked_sub(soak).ok()?;
+        if made.checked_add(max_age).is_ok_and(|end| end <= changes) {
+            return Some(Warning {
+                path: "max_age".to_owned(),
+                summary: "Freight can be too old when a window opens".to_owned(),
+                detail: format!(
+                    "Freight that is made at {made} may be promoted from {at} on, but the windows \
+                     of policy {} do not open before {changes}, and it is then older than {}.",
+                    policy.name,
+                    duration::print(max_age),
+                ),
+            });
+        }
+        at = changes;
+    }
+    None
 }
 
 /// Stages that the policy guards and would not guard any more.
@@ -121,6 +222,10 @@ fn cause(change: &Change, definitions: &Definitions) -> String {
                 None => "mode",
                 Some(old) if old.mode != new.mode => "mode",
                 Some(old) if old.soak != new.soak => "soak",
+                Some(old) if old.max_age != new.max_age => "max_age",
+                Some(old) if old.conditions != new.conditions => "conditions",
+                Some(old) if old.windows != new.windows => "windows",
+                Some(old) if old.rates != new.rates => "rates",
                 Some(old) if old.approvals != new.approvals => "approvals",
                 Some(old) if old.infra != new.infra => "infra",
                 Some(old) if old.stages != new.stages => "stages",

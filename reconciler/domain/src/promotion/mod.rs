@@ -42,6 +42,9 @@ pub struct Promotion {
     pub warehouse: WarehouseName,
     /// Who asked for it.
     pub requester: Principal,
+    /// Groups of the requester when they asked; automation has none.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub groups: BTreeSet<String>,
     /// Why, in their words.
     pub reason: Option<String>,
     /// Gates that the requester skips by right.

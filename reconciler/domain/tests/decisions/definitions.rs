@@ -297,9 +297,20 @@ fn verification_templates_are_checked() {
 
 #[test]
 fn policies_are_checked() {
+    let mut world = World::new();
+    play(
+        &mut world,
+        "
+        warehouse shop api
+        stage prod shop: app
+    ",
+    )
+    .expect("nothing crashes");
+    let around = Surroundings::of(&world.definitions);
     let check = |words: &str| {
         let words: Vec<&str> = words.split_whitespace().collect();
-        lines(&check_policy(&policy("p", words[0], words[1], &words[2..])))
+        let policy = policy("p", words[0], words[1], &words[2..]);
+        lines(&check_policy(&policy, &around))
     };
     assert_eq!(check("prod* gated soak=1h approve=sre:2 forbid=delete rollback"), "");
     assert_eq!(check("prod automatic rollback"), "");
@@ -311,11 +322,34 @@ fn policies_are_checked() {
     approvals[2].group: the name of a group
     "#);
     assert_snapshot!(check("prod gated bypass=a:soak bypass=a:infra"), @r#"bypass[1].name: two bypass rights are named "a""#);
+    assert_eq!(
+        check("prod gated max_age=2d soak=1d when=freight.api.version.major>1 rate=3/1d"),
+        ""
+    );
+    assert_snapshot!(check("prod automatic max_age=1d"), @"mode: a policy of mode automatic has no gates; use mode gated to let automation promote once every gate passes");
+    assert_snapshot!(check("prod gated max_age=1d soak=24h"), @"max_age: freight soaks for 1d after it was made, and is then older than 1d: nothing is ever promoted; let max_age be longer than the soak");
+    assert_snapshot!(check("prod gated when=freight.apo.tag=='1' when=upstream['qa'].verified"), @r#"
+    conditions[0].when: for stage prod: `freight` has no field `apo`, did you mean `api`? (offset 8)
+    conditions[1].name: two conditions are named "condition"
+    conditions[1].when: for stage prod: `upstream` has no field `qa` (offset 9)
+    "#);
+    assert_snapshot!(check("prod gated allow=FREQ=DAILY/2h deny=FREQ=DAILY/25h"), @"windows[1]: the windows never open for promote: not once from 2026-01-01T00:00:00Z to 2027-05-14T00:00:00Z; at 2026-01-01T00:00:00Z they are closed by shut");
+    assert_snapshot!(check("prod gated deny=FREQ=HOURLY/1h/rollback/promote"), @r"
+    windows[0]: the windows never open for promote: not once from 2026-01-01T00:00:00Z to 2037-07-10T08:00:00Z; at 2026-01-01T00:00:00Z they are closed by shut
+    windows[0]: the windows never open for rollback: not once from 2026-01-01T00:00:00Z to 2037-07-10T08:00:00Z; at 2026-01-01T00:00:00Z they are closed by shut
+    ");
+    assert_snapshot!(check("prod gated rate=0/0s rate=0/1d rate=concurrent/0"), @r#"
+    rates[0].max: a number from 1 to 1000; a hold stops everything
+    rates[0].per: longer than 0s
+    rates[1].name: two rates are named "0"
+    rates[1].max: a number from 1 to 1000; a hold stops everything
+    rates[2].concurrent: at least 1; a hold stops everything
+    "#);
     let mut odd = policy("p", "prod", "gated", &["bypass=a:soak"]);
     odd.stages.clear();
     odd.bypass[0].gates = BTreeSet::from([GateKind::Hold]);
     odd.bypass[0].groups.clear();
-    assert_snapshot!(lines(&check_policy(&odd)), @r"
+    assert_snapshot!(lines(&check_policy(&odd, &Surroundings::default())), @r"
     stages.names: a policy selects at least one stage, by name or glob
     bypass[0].gates: gate hold cannot be skipped by right
     bypass[0]: a bypass right names groups and gates

@@ -2,10 +2,15 @@
 //!
 //! A runner over all categories includes this file by its path and asks each such file in turn.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
+use jiff::Timestamp;
 use reconciler_domain::{
     availability::{Availability, Because, availability},
+    duration,
     expression::Scope,
     filter::{PathFilter, TagFilter},
     freight::{Freight, FreightFacts},
@@ -15,11 +20,12 @@ use reconciler_domain::{
     template::Template,
     url::{RepositoryKind, normalize},
     version::{Constraint, SelectOptions, Version, select, select_lexical},
+    window::{Action, NextChange, Schedule, Window},
 };
 use serde_json::{Value, json};
 
 /// The categories of this file.
-pub(crate) const CATEGORIES: [&str; 9] = [
+pub(crate) const CATEGORIES: [&str; 10] = [
     "freight_availability",
     "lexical_select",
     "path_filter",
@@ -29,6 +35,7 @@ pub(crate) const CATEGORIES: [&str; 9] = [
     "tag_filter",
     "template",
     "url_normalize",
+    "window",
 ];
 
 /// Runs one case: `None` if the category is not one of this file's, otherwise what differs.
@@ -43,6 +50,7 @@ pub(crate) fn run(category: &str, input: &Value, expect: &Value) -> Option<Resul
         "tag_filter" => tag_filter(input),
         "template" => template(input),
         "url_normalize" => url_normalize(input),
+        "window" => window(input, expect),
         _ => return None,
     };
     Some(if got == *expect { Ok(()) } else { Err(format!("expected {expect}, got {got}")) })
@@ -221,6 +229,41 @@ fn template(input: &Value) -> Value {
         Ok(value) => json!({"type": type_name(&value), "value": value}),
         Err(_) => refused(),
     }
+}
+
+fn window(input: &Value, expect: &Value) -> Value {
+    let windows: Vec<Window> =
+        input["windows"].as_array().expect("a list").iter().map(one_window).collect();
+    let schedule = Schedule::of([windows.as_slice()], Action::Promote, &BTreeSet::new());
+    let at: Vec<Timestamp> =
+        texts(input, "at").iter().map(|at| at.parse().expect("an instant")).collect();
+    let open: Vec<bool> = at.iter().map(|at| schedule.open_at(*at)).collect();
+    let mut got = json!({"open": open});
+    if expect.get("next_change").is_some() {
+        let last = at.last().expect("an instant is asked about");
+        got["next_change"] = match schedule.next_change(*last) {
+            NextChange::At(at) => json!(at.to_string()),
+            NextChange::NotBefore(at) => json!(format!("not before {at}")),
+            NextChange::Never => Value::Null,
+        };
+    }
+    got
+}
+
+fn one_window(window: &Value) -> Window {
+    let duration = duration::parse(text(window, "duration")).expect("a duration");
+    let mut fields = json!({
+        "name": "window",
+        "kind": window["kind"],
+        "rule": window["rrule"],
+        "duration": duration,
+        "timezone": window["timezone"],
+        "actions": ["promote"],
+    });
+    if let Some(start) = window.get("dtstart") {
+        fields["start"] = start.clone();
+    }
+    serde_json::from_value(fields).expect("a window")
 }
 
 fn type_name(value: &Value) -> &'static str {

@@ -1,7 +1,11 @@
+use std::time::Duration;
+
 use jiff::Timestamp;
 use reconciler_domain::freight::Freight;
 use reconciler_domain::id::{StageName, WarehouseName};
+use reconciler_domain::policy::{Across, Most, Policy, Rate};
 use reconciler_domain::promotion::{Ending, Event, Phase};
+use reconciler_domain::snapshot::Committed;
 use reconciler_domain::warehouse::Warehouse;
 use reconciler_store::NewPromotion;
 
@@ -44,6 +48,50 @@ async fn every_definition_that_selects_or_feeds_a_stage_counts_as_its_change() {
     spec.vars.insert("a".to_owned(), "1".to_owned());
     store.put_stage(&shop(), &spec, &change(9)).await.unwrap();
     assert_eq!(changed_at(&world).await, at(9), "itself");
+}
+
+fn rated(name: &str, stages: &[&str], count: u32, across: Across) -> Policy {
+    let most = Some(Most { count, per: Duration::from_secs(60) });
+    let (name, concurrent) = (name.to_owned(), Some(1));
+    let rate = Rate { name: name.clone(), most, cooldown: None, concurrent, across };
+    Policy { rates: vec![rate], ..policy(&name, stages) }
+}
+
+async fn commits(world: &World, stage: &StageName) -> Vec<String> {
+    let snapshot = world.store.stage_snapshot(&shop(), stage).await.unwrap().unwrap();
+    let line = |commit: &Committed| {
+        let over = if commit.over { " over" } else { "" };
+        format!("{} {}{over}", commit.promotion, commit.at.as_second() - at(0).as_second())
+    };
+    let mut lines: Vec<String> = snapshot.value.commits.iter().map(line).collect();
+    lines.sort();
+    lines
+}
+
+#[tokio::test]
+async fn rates_see_the_commits_that_they_count() {
+    let world = World::new().await;
+    let store = &world.store;
+    let first = world.freight("1.0.0", 1).await;
+    world.succeed(&dev(), &first, 2).await;
+    let second = world.freight("1.1.0", 3).await;
+    world.succeed(&dev(), &second, 4).await;
+    let third = world.freight("1.2.0", 5).await;
+    let id = world.promote(&dev(), &third, 6).await;
+    assert_eq!(commits(&world, &dev()).await, [""; 0], "no policy has a rate");
+    store.put_policy(&shop(), &rated("p", &["dev"], 1, Across::Stage), &change(7)).await.unwrap();
+    assert_eq!(commits(&world, &dev()).await, ["dev.1 2 over", "dev.2 4 over"]);
+    assert_eq!(commits(&world, &prod()).await, [""; 0], "it selects another stage");
+    store.put_policy(&shop(), &rated("p", &["*"], 1, Across::Policy), &change(8)).await.unwrap();
+    world.prepare(&id, &third, 9).await;
+    world.commit(&id, 10).await.unwrap();
+    assert_eq!(commits(&world, &prod()).await, ["dev.2 4 over", "dev.3 10"]);
+    let snapshot = store.promotion_snapshot(&shop(), &id).await.unwrap().unwrap();
+    assert_eq!(snapshot.value.0.commits.len(), 2);
+    // Whoever waits for the end of it looks again.
+    world.quiet(11).await;
+    world.append(&id, finished(Ending::Failed), 12).await.unwrap();
+    assert!(world.due(12).await.contains(&"stage/shop/prod".to_owned()));
 }
 
 #[tokio::test]

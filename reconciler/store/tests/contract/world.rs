@@ -133,17 +133,8 @@ pub(crate) fn verification(name: &str) -> Verification {
 }
 
 pub(crate) fn policy(name: &str, stages: &[&str]) -> Policy {
-    Policy {
-        name: name.parse().unwrap(),
-        mode: Mode::Gated,
-        stages: stages.iter().map(ToString::to_string).collect(),
-        soak: None,
-        settle: None,
-        approvals: Vec::new(),
-        infra: None,
-        rollback: [].into(),
-        bypass: Vec::new(),
-    }
+    let stages = stages.iter().map(ToString::to_string).collect();
+    Policy::new(name.parse().unwrap(), Mode::Gated, stages)
 }
 
 pub(crate) fn artifacts(tag: &str) -> IndexMap<reconciler_domain::id::SubscriptionName, Artifact> {
@@ -292,6 +283,7 @@ pub(crate) fn new_promotion(stage: &StageName, freight: &FreightId) -> NewPromot
         freight: freight.clone(),
         warehouse: web(),
         requester: Principal::Automation,
+        groups: [].into(),
         reason: None,
         bypass: None,
         supersedes: Vec::new(),

@@ -55,6 +55,7 @@ impl World {
                     warehouse,
                     freight,
                     requester: Principal::Automation,
+                    groups: [].into(),
                     reason: None,
                     bypass: None,
                     supersedes,

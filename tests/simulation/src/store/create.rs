@@ -41,6 +41,7 @@ impl Store {
             freight: new.freight.clone(),
             warehouse: new.warehouse.clone(),
             requester: new.requester.clone(),
+            groups: new.groups.clone(),
             reason: new.reason.clone(),
             bypass: new.bypass.clone(),
             created_at: now,

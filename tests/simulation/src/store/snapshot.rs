@@ -92,6 +92,8 @@ impl Store {
             ended: take(&mut record.ended),
             automatic_hold: record.hold.clone(),
             holds: Vec::new(),
+            // No policy of the simulation has a rate.
+            commits: Vec::new(),
         };
         let value = look(&snapshot);
         record.current = snapshot.current;
@@ -134,6 +136,7 @@ impl Store {
             automatic_hold,
             holds: Vec::new(),
             slot,
+            commits: Vec::new(),
         };
         let value = look(&snapshot);
         saga.state = snapshot.state;

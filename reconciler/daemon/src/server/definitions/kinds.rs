@@ -395,8 +395,8 @@ impl Definition for Policy {
         parse_policy(name, spec)
     }
 
-    fn check(&self, _: &Definitions) -> Vec<FieldProblem> {
-        field_problems(check_policy(self))
+    fn check(&self, definitions: &Definitions) -> Vec<FieldProblem> {
+        field_problems(check_policy(self, &Surroundings::of(definitions)))
     }
 
     fn name(&self) -> &PolicyName {

@@ -22,12 +22,15 @@ use reconciler_domain::hold::{ArtifactMatch, Hold, Target};
 use reconciler_domain::id::{FreightId, PromotionId, StageName, StepName};
 use reconciler_domain::infra::{AddressGlob, InfraRules};
 use reconciler_domain::plan;
-use reconciler_domain::policy::{Approvals, Bypass, Excluded, GateKind, Mode, Policy, RollbackOn};
+use reconciler_domain::policy::{
+    Across, Approvals, Bypass, Condition, Excluded, GateKind, Mode, Most, Policy, Rate, RollbackOn,
+};
 use reconciler_domain::promotion::{Approval, BypassRequest};
 use reconciler_domain::stage::{Choose, Matching, Request, Stage, VerificationUse};
 use reconciler_domain::step::{Control, Step, StepKind, split_control};
 use reconciler_domain::verification::{Check, Measured, PrometheusCheck, Verification};
 use reconciler_domain::warehouse::{ImageSource, Source, Warehouse};
+use reconciler_domain::window::{Action, Window, WindowKind, WindowSpec};
 use serde_json::{Value, json};
 
 use super::world::{Crash, World};
@@ -310,30 +313,29 @@ pub(crate) fn steps_of(steps: &Value) -> Vec<Step> {
     steps.as_array().expect("a list of steps").iter().map(step).collect()
 }
 
-/// A policy of the words `soak=1h settle=30s approve=GROUP:COUNT[:EXCLUDED+…] forbid=delete
-/// protect=GLOB max=3 rollback bypass=GROUP:GATE+…`.
+/// A policy of the words `soak=1h settle=30s max_age=1d when=CEL allow=RULE/DURATION[/ACTION…]
+/// deny=… rate=COUNT/PER|cooldown/TIME|concurrent/COUNT[/policy] approve=GROUP:COUNT[:EXCLUDED+…]
+/// forbid=delete protect=GLOB max=3 rollback bypass=GROUP:GATE+…`.
 pub(crate) fn policy(name: &str, stages: &str, mode: &str, rest: &[&str]) -> Policy {
-    let mut policy = Policy {
-        name: name.parse().expect("a policy"),
-        mode: match mode {
-            "automatic" => Mode::Automatic,
-            "gated" => Mode::Gated,
-            "manual" => Mode::Manual,
-            other => panic!("unknown mode {other}"),
-        },
-        stages: stages.split(',').map(str::to_owned).collect(),
-        soak: None,
-        settle: Some(Duration::ZERO),
-        approvals: Vec::new(),
-        infra: None,
-        rollback: BTreeSet::new(),
-        bypass: Vec::new(),
+    let mode = match mode {
+        "automatic" => Mode::Automatic,
+        "gated" => Mode::Gated,
+        "manual" => Mode::Manual,
+        other => panic!("unknown mode {other}"),
     };
+    let stages = stages.split(',').map(str::to_owned).collect();
+    let mut policy = Policy::new(name.parse().expect("a policy"), mode, stages);
+    policy.settle = Some(Duration::ZERO);
     for word in rest {
         let (key, value) = word.split_once('=').unwrap_or((word, ""));
         match key {
             "soak" => policy.soak = Some(duration::parse(value).expect("a duration")),
             "settle" => policy.settle = Some(duration::parse(value).expect("a duration")),
+            "max_age" => policy.max_age = Some(duration::parse(value).expect("a duration")),
+            "when" => policy.conditions.push(condition(value)),
+            "allow" => policy.windows.push(window(WindowKind::Allow, value)),
+            "deny" => policy.windows.push(window(WindowKind::Deny, value)),
+            "rate" => policy.rates.push(rate(value)),
             "approve" => policy.approvals.push(approvals(value)),
             "rollback" => {
                 policy.rollback =
@@ -347,6 +349,59 @@ pub(crate) fn policy(name: &str, stages: &str, mode: &str, rest: &[&str]) -> Pol
         }
     }
     policy
+}
+
+fn condition(value: &str) -> Condition {
+    let when = value.parse().expect("an expression");
+    Condition { name: "condition".to_owned(), when }
+}
+
+/// `RULE/DURATION[/ACTION…]`, in UTC.
+fn window(kind: WindowKind, value: &str) -> Window {
+    let mut parts = value.split('/');
+    let rule = parts.next().expect("a rule").parse().expect("a rule");
+    let duration = duration::parse(parts.next().expect("a duration")).expect("a duration");
+    let mut actions: BTreeSet<Action> = parts
+        .map(|action| match action {
+            "promote" => Action::Promote,
+            "rollback" => Action::Rollback,
+            "bypass" => Action::Bypass,
+            other => panic!("unknown action {other}"),
+        })
+        .collect();
+    if actions.is_empty() {
+        actions.insert(Action::Promote);
+    }
+    let name = match kind {
+        WindowKind::Allow => "open",
+        WindowKind::Deny => "shut",
+    };
+    Window::new(WindowSpec {
+        name: name.to_owned(),
+        kind,
+        rule,
+        start: None,
+        duration,
+        timezone: "UTC".parse().expect("a zone"),
+        actions,
+        groups: BTreeSet::new(),
+        exempt: BTreeSet::new(),
+    })
+    .expect("a window")
+}
+
+fn rate(value: &str) -> Rate {
+    let parts: Vec<&str> = value.split('/').collect();
+    let across = if parts.last() == Some(&"policy") { Across::Policy } else { Across::Stage };
+    let mut rate =
+        Rate { name: parts[0].to_owned(), most: None, cooldown: None, concurrent: None, across };
+    let time = || duration::parse(parts[1]).expect("a duration");
+    match parts[0] {
+        "cooldown" => rate.cooldown = Some(time()),
+        "concurrent" => rate.concurrent = Some(parts[1].parse().expect("a number")),
+        count => rate.most = Some(Most { count: count.parse().expect("a number"), per: time() }),
+    }
+    rate
 }
 
 fn rule(rules: &mut InfraRules, key: &str, value: &str) {

@@ -18,7 +18,8 @@ use reconciler_domain::promotion::{
     Approval, BypassRequest, Ending, Entry, Event, Finish, Node, Phase, Promotion, State,
 };
 use reconciler_domain::snapshot::{
-    Defined, Definitions, PromotionSnapshot, RunningPromotion, StageSnapshot, WarehouseSnapshot,
+    Committed, Defined, Definitions, PromotionSnapshot, RunningPromotion, StageSnapshot,
+    WarehouseSnapshot,
 };
 use reconciler_domain::stage::Stage;
 use reconciler_domain::step::{Interruption, StepOutcome};
@@ -173,6 +174,7 @@ impl World {
             ended,
             automatic_hold: self.automatic_holds.get(name).cloned(),
             holds: self.holds.clone(),
+            commits: self.commits(),
             stage,
         }
     }
@@ -221,7 +223,21 @@ impl World {
             automatic_hold: self.automatic_holds.get(&saga.promotion.stage).cloned(),
             holds: self.holds.clone(),
             slot: self.slot(&saga.promotion.stage),
+            commits: self.commits(),
         }
+    }
+
+    fn commits(&self) -> Vec<Committed> {
+        let committed = self.sagas.values().filter_map(|saga| {
+            let entry = saga.log.iter().find(|entry| entry.event == Event::Committed)?;
+            Some(Committed {
+                promotion: saga.promotion.id.clone(),
+                stage: saga.promotion.stage.clone(),
+                at: entry.at,
+                over: matches!(saga.state.phase(), Phase::Ended(_)),
+            })
+        });
+        committed.collect()
     }
 
     // Carrying out.
@@ -351,6 +367,7 @@ impl World {
             stage: stage.clone(),
             freight: freight.clone(),
             warehouse,
+            groups: bypass.iter().flat_map(|bypass| bypass.groups.clone()).collect(),
             requester,
             reason: None,
             bypass,

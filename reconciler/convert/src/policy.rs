@@ -5,20 +5,25 @@ use std::collections::BTreeSet;
 use reconciler_api::problem::{FieldCode, FieldProblem};
 use reconciler_api::v1::{self, PolicySpec};
 use reconciler_domain::duration;
+use reconciler_domain::expression::Expression;
 use reconciler_domain::id::PolicyName;
 use reconciler_domain::infra::{AddressGlob, ForbiddenAction, InfraRules};
-use reconciler_domain::policy::{Approvals, Bypass, Excluded, GateKind, Mode, Policy, RollbackOn};
+use reconciler_domain::policy::{
+    Across, Approvals, Bypass, Condition, Excluded, GateKind, Mode, Most, Policy, Rate, RollbackOn,
+};
 
-use super::Fields;
+use crate::Fields;
+use crate::window::{parse_windows, window_rule};
 
 /// Reads a policy.
-pub(crate) fn parse_policy(
-    name: PolicyName,
-    spec: &PolicySpec,
-) -> Result<Policy, Vec<FieldProblem>> {
+pub fn parse_policy(name: PolicyName, spec: &PolicySpec) -> Result<Policy, Vec<FieldProblem>> {
     let mut fields = Fields::default();
     let soak = fields.optional_duration("soak", spec.soak.as_deref());
     let settle = fields.optional_duration("settle", spec.settle.as_deref());
+    let max_age = fields.optional_duration("max_age", spec.max_age.as_deref());
+    let conditions = parse_conditions(&mut fields, &spec.conditions);
+    let windows = parse_windows(&mut fields, &spec.windows);
+    let rates = parse_rates(&mut fields, &spec.rates);
     let infra = spec.infra.as_ref().map(|rules| parse_infra(&mut fields, rules));
     let policy = (|| {
         Some(Policy {
@@ -27,6 +32,10 @@ pub(crate) fn parse_policy(
             stages: spec.stages.names.clone(),
             soak: soak?,
             settle: settle?,
+            max_age: max_age?,
+            conditions,
+            windows,
+            rates,
             approvals: spec.approvals.iter().map(parse_approvals).collect(),
             infra,
             rollback: spec.rollback.iter().flat_map(|rule| &rule.on).map(parse_trigger).collect(),
@@ -34,6 +43,43 @@ pub(crate) fn parse_policy(
         })
     })();
     fields.finish(policy)
+}
+
+fn parse_conditions(fields: &mut Fields, rules: &[v1::ConditionRule]) -> Vec<Condition> {
+    let mut conditions = Vec::new();
+    for (at, rule) in rules.iter().enumerate() {
+        let path = format!("conditions[{at}].when");
+        let when = fields.parse::<Expression>(&path, FieldCode::BadExpression, &rule.when);
+        conditions.extend(when.map(|when| Condition { name: rule.name.clone(), when }));
+    }
+    conditions
+}
+
+fn parse_rates(fields: &mut Fields, rules: &[v1::RateRule]) -> Vec<Rate> {
+    let parse = |(at, rule): (usize, &v1::RateRule)| {
+        let path = |field: &str| format!("rates[{at}].{field}");
+        let per = fields.optional_duration(&path("per"), rule.per.as_deref());
+        let cooldown = fields.optional_duration(&path("cooldown"), rule.cooldown.as_deref());
+        let most = match (rule.max, per?) {
+            (Some(count), Some(per)) => Some(Most { count, per }),
+            (None, None) => None,
+            (Some(_), None) => {
+                fields.add(&path("per"), FieldCode::Missing, "max counts within a time: set per");
+                return None;
+            }
+            (None, Some(_)) => {
+                fields.add(&path("max"), FieldCode::Missing, "per is how long max counts: set max");
+                return None;
+            }
+        };
+        let across = match rule.across {
+            v1::RateScope::Stage => Across::Stage,
+            v1::RateScope::Policy => Across::Policy,
+        };
+        let (name, concurrent) = (rule.name.clone(), rule.concurrent);
+        Some(Rate { name, most, cooldown: cooldown?, concurrent, across })
+    };
+    rules.iter().enumerate().filter_map(parse).collect()
 }
 
 fn parse_infra(fields: &mut Fields, rules: &v1::InfraRules) -> InfraRules {
@@ -76,9 +122,13 @@ fn parse_bypass(rule: &v1::BypassRule) -> Bypass {
 }
 
 /// The domain's name of a gate that a bypass may skip.
-pub(crate) fn bypass_gate(gate: &v1::BypassGate) -> GateKind {
+pub fn bypass_gate(gate: &v1::BypassGate) -> GateKind {
     match gate {
         v1::BypassGate::Soak => GateKind::Soak,
+        v1::BypassGate::Age => GateKind::Age,
+        v1::BypassGate::Condition => GateKind::Condition,
+        v1::BypassGate::Window => GateKind::Window,
+        v1::BypassGate::Rate => GateKind::Rate,
         v1::BypassGate::Approvals => GateKind::Approvals,
         v1::BypassGate::Infra => GateKind::Infra,
         v1::BypassGate::Upstream => GateKind::Upstream,
@@ -86,9 +136,13 @@ pub(crate) fn bypass_gate(gate: &v1::BypassGate) -> GateKind {
 }
 
 /// The wire's name of a gate that a bypass may skip; `None` for one that nobody may skip.
-pub(crate) fn wire_bypass_gate(gate: GateKind) -> Option<v1::BypassGate> {
+pub fn wire_bypass_gate(gate: GateKind) -> Option<v1::BypassGate> {
     match gate {
         GateKind::Soak => Some(v1::BypassGate::Soak),
+        GateKind::Age => Some(v1::BypassGate::Age),
+        GateKind::Condition => Some(v1::BypassGate::Condition),
+        GateKind::Window => Some(v1::BypassGate::Window),
+        GateKind::Rate => Some(v1::BypassGate::Rate),
         GateKind::Approvals => Some(v1::BypassGate::Approvals),
         GateKind::Infra => Some(v1::BypassGate::Infra),
         GateKind::Upstream => Some(v1::BypassGate::Upstream),
@@ -105,7 +159,7 @@ fn domain_mode(mode: v1::Mode) -> Mode {
 }
 
 /// Says a mode on the wire.
-pub(crate) fn wire_mode(mode: Mode) -> v1::Mode {
+pub fn wire_mode(mode: Mode) -> v1::Mode {
     match mode {
         Mode::Automatic => v1::Mode::Automatic,
         Mode::Gated => v1::Mode::Gated,
@@ -114,12 +168,16 @@ pub(crate) fn wire_mode(mode: Mode) -> v1::Mode {
 }
 
 /// Says a policy on the wire.
-pub(crate) fn policy_spec(policy: &Policy) -> PolicySpec {
+pub fn policy_spec(policy: &Policy) -> PolicySpec {
     PolicySpec {
         mode: wire_mode(policy.mode),
         stages: v1::StageSelector { names: policy.stages.clone() },
         soak: policy.soak.map(duration::print),
         settle: policy.settle.map(duration::print),
+        max_age: policy.max_age.map(duration::print),
+        conditions: policy.conditions.iter().map(wire_condition).collect(),
+        windows: policy.windows.iter().map(window_rule).collect(),
+        rates: policy.rates.iter().map(wire_rate).collect(),
         approvals: policy.approvals.iter().map(wire_approvals).collect(),
         infra: policy.infra.as_ref().map(wire_infra),
         rollback: (!policy.rollback.is_empty())
@@ -133,6 +191,24 @@ pub(crate) fn policy_spec(policy: &Policy) -> PolicySpec {
                 gates: bypass.gates.iter().filter_map(|gate| wire_bypass_gate(*gate)).collect(),
             })
             .collect(),
+    }
+}
+
+fn wire_condition(condition: &Condition) -> v1::ConditionRule {
+    v1::ConditionRule { name: condition.name.clone(), when: condition.when.source().to_owned() }
+}
+
+fn wire_rate(rate: &Rate) -> v1::RateRule {
+    v1::RateRule {
+        name: rate.name.clone(),
+        max: rate.most.map(|most| most.count),
+        per: rate.most.map(|most| duration::print(most.per)),
+        cooldown: rate.cooldown.map(duration::print),
+        concurrent: rate.concurrent,
+        across: match rate.across {
+            Across::Stage => v1::RateScope::Stage,
+            Across::Policy => v1::RateScope::Policy,
+        },
     }
 }
 
