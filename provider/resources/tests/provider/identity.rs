@@ -30,6 +30,12 @@ async fn client(daemon: &Daemon, project: Option<&str>) -> Client {
     client
 }
 
+/// Runs a test beside a daemon, which has threads of its own.
+fn beside(daemon: &Daemon, test: impl AsyncFnOnce(&Daemon)) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(test(daemon));
+}
+
 fn of(project: Option<&str>, name: &str) -> Value {
     Value::object([("project", Value::from(project)), ("name", name.into())])
 }
@@ -64,7 +70,7 @@ async fn list(
     found
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn every_type_has_an_identity_and_a_list() {
     let client = Client::in_process(Lockstep).await;
     for resource in Lockstep.resources() {
@@ -74,54 +80,60 @@ async fn every_type_has_an_identity_and_a_list() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_object_is_imported_by_its_identity() {
+#[test]
+fn an_object_is_imported_by_its_identity() {
     let daemon = Daemon::start();
     daemon.put(Kind::Project, "shop", json!({}));
     daemon.put(Kind::Stage, "dev", json!({ "requests": [{ "warehouse": "shop" }] }));
-    let mut client = client(&daemon, Some("shop")).await;
-    let mut stage = client.resource("lockstep_stage");
-    for project in [Some("shop"), None] {
-        let start = stage.import_identity(&of(project, "dev")).await.ok();
-        let read = stage.read(&start).await.ok();
-        assert_eq!(read.value.get("id"), Some(&Value::from("shop/dev")));
-        assert_eq!(read.identity, of(Some("shop"), "dev"));
-    }
-    let by_id = stage.import("shop/dev").await.ok();
-    assert_eq!(stage.read(&by_id).await.ok().identity, of(Some("shop"), "dev"));
-    let mut project = client.resource("lockstep_project");
-    let identity = Value::object([("name", Value::from("shop"))]);
-    let start = project.import_identity(&identity).await.ok();
-    assert_eq!(project.read(&start).await.ok().identity, identity);
+    beside(&daemon, async |daemon| {
+        let mut client = client(daemon, Some("shop")).await;
+        let mut stage = client.resource("lockstep_stage");
+        for project in [Some("shop"), None] {
+            let start = stage.import_identity(&of(project, "dev")).await.ok();
+            let read = stage.read(&start).await.ok();
+            assert_eq!(read.value.get("id"), Some(&Value::from("shop/dev")));
+            assert_eq!(read.identity, of(Some("shop"), "dev"));
+        }
+        let by_id = stage.import("shop/dev").await.ok();
+        assert_eq!(stage.read(&by_id).await.ok().identity, of(Some("shop"), "dev"));
+        let mut project = client.resource("lockstep_project");
+        let identity = Value::object([("name", Value::from("shop"))]);
+        let start = project.import_identity(&identity).await.ok();
+        assert_eq!(project.read(&start).await.ok().identity, identity);
+    });
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_identity_without_a_project_needs_the_providers() {
+#[test]
+fn an_identity_without_a_project_needs_the_providers() {
     let daemon = Daemon::start();
-    let mut client = client(&daemon, None).await;
-    let told = client.resource("lockstep_stage").import_identity(&of(None, "dev")).await;
-    assert!(told.diags.iter().any(|it| it.summary == "Missing project"), "{:?}", told.diags);
+    beside(&daemon, async |daemon| {
+        let mut client = client(daemon, None).await;
+        let told = client.resource("lockstep_stage").import_identity(&of(None, "dev")).await;
+        assert!(told.diags.iter().any(|it| it.summary == "Missing project"), "{:?}", told.diags);
+    });
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_is_there_is_listed() {
+#[test]
+fn what_is_there_is_listed() {
     let daemon = Daemon::start();
     daemon.put(Kind::Project, "shop", json!({}));
     for name in ["dev", "prod"] {
         daemon.put(Kind::Stage, name, json!({ "requests": [{ "warehouse": "shop" }] }));
     }
-    let mut client = client(&daemon, Some("shop")).await;
-    let names = |found: Vec<(String, Option<Value>)>| -> Vec<String> {
-        found.into_iter().map(|(name, _)| name).collect()
-    };
-    let stages = list(&mut client, "lockstep_stage", None, 0, false).await;
-    assert!(stages.iter().all(|(_, object)| object.is_none()));
-    assert_eq!(names(stages), ["shop/dev", "shop/prod"]);
-    let one = list(&mut client, "lockstep_stage", Some("shop"), 1, true).await;
-    let object = one[0].1.as_ref().unwrap();
-    assert_eq!(object.get("name"), Some(&Value::from("dev")));
-    assert_eq!(object.get("request").and_then(Value::as_list).map(<[Value]>::len), Some(1));
-    assert_eq!(names(one), ["shop/dev"]);
-    let none = list(&mut client, "lockstep_promotion_policy", None, 0, false).await;
-    assert_eq!(names(none), [""; 0]);
+    beside(&daemon, async |daemon| {
+        let mut client = client(daemon, Some("shop")).await;
+        let names = |found: Vec<(String, Option<Value>)>| -> Vec<String> {
+            found.into_iter().map(|(name, _)| name).collect()
+        };
+        let stages = list(&mut client, "lockstep_stage", None, 0, false).await;
+        assert!(stages.iter().all(|(_, object)| object.is_none()));
+        assert_eq!(names(stages), ["shop/dev", "shop/prod"]);
+        let one = list(&mut client, "lockstep_stage", Some("shop"), 1, true).await;
+        let object = one[0].1.as_ref().unwrap();
+        assert_eq!(object.get("name"), Some(&Value::from("dev")));
+        assert_eq!(object.get("request").and_then(Value::as_list).map(<[Value]>::len), Some(1));
+        assert_eq!(names(one), ["shop/dev"]);
+        let none = list(&mut client, "lockstep_promotion_policy", None, 0, false).await;
+        assert_eq!(names(none), [""; 0]);
+    });
 }
