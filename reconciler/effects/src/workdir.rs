@@ -281,6 +281,31 @@ impl WorkDir {
             .map_err(|source| io("write", path, source))
     }
 
+    /// Whether a file's owner may execute it.
+    ///
+    /// # Errors
+    /// [`WorkdirError::NotFound`], [`WorkdirError::Escape`].
+    pub fn is_executable(&self, path: &RelPath) -> Result<bool, WorkdirError> {
+        let flags = OFlags::PATH | OFlags::CLOEXEC;
+        let fd = open_beneath(&self.dir, path.for_open(), flags, Mode::empty())
+            .map_err(|errno| refusal("inspect", path, errno))?;
+        let stat = rustix::fs::fstat(&fd).map_err(|errno| refusal("inspect", path, errno))?;
+        Ok(Mode::from_raw_mode(stat.st_mode).contains(Mode::XUSR))
+    }
+
+    /// Lets a file's owner execute it, or not.
+    ///
+    /// # Errors
+    /// [`WorkdirError::NotFound`], [`WorkdirError::Escape`].
+    pub fn set_executable(&self, path: &RelPath, executable: bool) -> Result<(), WorkdirError> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let failed = |errno| refusal("change", path, errno);
+        let fd = open_beneath(&self.dir, path.for_open(), flags, Mode::empty()).map_err(failed)?;
+        let before = Mode::from_raw_mode(rustix::fs::fstat(&fd).map_err(failed)?.st_mode);
+        let mode = if executable { before | Mode::XUSR } else { before - Mode::XUSR };
+        rustix::fs::fchmod(&fd, mode).map_err(failed)
+    }
+
     /// Makes a directory with its parents and returns its absolute path. One that is there is success.
     ///
     /// # Errors

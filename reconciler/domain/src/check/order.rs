@@ -13,7 +13,9 @@ use crate::expression::{Expression, Reference, Scope};
 use crate::id::StepName;
 use crate::scope::layered;
 use crate::stage::Stage;
-use crate::step::{Expanded, Layer, Nature, Step, StepKind, Wanted, expand, fields};
+use crate::step::{
+    Expanded, Layer, Nature, Place, Step, StepKind, Touch, Wanted, expand, fields, places,
+};
 use crate::template::{references_json, render_json};
 
 /// Checks the order of the steps, whose arguments are well formed.
@@ -57,6 +59,8 @@ fn expanded(stage: &Stage) -> Result<Vec<Expanded>, Problem> {
 struct Made<'a> {
     /// Checkouts by directory, and whether they are of a branch.
     checkouts: BTreeMap<&'a str, bool>,
+    /// What steps write beside checkouts.
+    written: Places<'a>,
     commits: Places<'a>,
     plans: Places<'a>,
     plan_steps: Vec<&'a str>,
@@ -98,15 +102,28 @@ impl<'a> Made<'a> {
             problems.push(Problem::new(path(argument), ProblemKind::Unknown, message));
         };
         match step.uses {
-            StepKind::GitClone | StepKind::Http => {}
-            StepKind::YamlUpdate => {
-                if let Some(file) = literal(step, "path").filter(|file| !self.is_below(file)) {
-                    missing("path", self.no_checkout(file));
-                }
-            }
-            StepKind::TfPlan => {
-                if let Some(dir) = literal(step, "dir").filter(|dir| !self.is_below(dir)) {
-                    missing("dir", self.no_checkout(dir));
+            StepKind::GitClone
+            | StepKind::Http
+            | StepKind::ComposeOutput
+            | StepKind::Fail
+            | StepKind::Wait => {}
+            StepKind::YamlUpdate
+            | StepKind::TfPlan
+            | StepKind::Copy
+            | StepKind::Delete
+            | StepKind::Write
+            | StepKind::Template
+            | StepKind::YamlMerge
+            | StepKind::YamlParse
+            | StepKind::JsonUpdate
+            | StepKind::JsonParse
+            | StepKind::TomlUpdate
+            | StepKind::TomlParse
+            | StepKind::HclUpdate
+            | StepKind::HclParse => {
+                let needed = literal_places(step).filter(|place| place.touch.needs());
+                for place in needed.filter(|place| !self.is_made(place.path)) {
+                    missing(&place.argument, self.no_checkout(place.path));
                 }
             }
             StepKind::GitCommit => {
@@ -166,14 +183,11 @@ impl<'a> Made<'a> {
     }
 
     fn note(&mut self, step: &'a Step) {
-        let reads = match step.uses {
-            StepKind::GitCommit | StepKind::TfPlan | StepKind::TfOutput => literal(step, "dir"),
-            StepKind::YamlUpdate => literal(step, "path"),
-            StepKind::GitClone | StepKind::GitPush | StepKind::TfApply | StepKind::Http => None,
+        let late = |path: &str| {
+            self.late_paths.iter().any(|late| is_below(late, path) || is_below(path, late))
         };
-        let reads_late = reads.is_some_and(|reads| {
-            self.late_paths.iter().any(|late| is_below(late, reads) || is_below(reads, late))
-        });
+        let reads_late =
+            literal_places(step).any(|place| place.touch != Touch::Names && late(place.path));
         let is_late = step.uses.nature() == Nature::Effect
             || reads_late
             || !self.late_references(&step.config).is_empty()
@@ -181,17 +195,47 @@ impl<'a> Made<'a> {
         if is_late {
             self.late.insert(&step.name);
         }
+        self.note_places(step, is_late);
         match step.uses {
             StepKind::GitClone => self.note_checkouts(step),
             StepKind::GitCommit => self.commits.add(literal(step, "dir")),
             StepKind::TfPlan => {
                 self.plans.add(literal(step, "dir"));
                 self.plan_steps.push(step.name.as_str());
-                self.late_paths.extend(reads.filter(|_| is_late));
             }
-            StepKind::YamlUpdate => self.late_paths.extend(reads.filter(|_| is_late)),
             StepKind::TfApply => self.applied.extend(literal(step, "plan")),
-            StepKind::GitPush | StepKind::TfOutput | StepKind::Http => {}
+            StepKind::GitPush
+            | StepKind::TfOutput
+            | StepKind::Http
+            | StepKind::YamlUpdate
+            | StepKind::Copy
+            | StepKind::Delete
+            | StepKind::Write
+            | StepKind::Template
+            | StepKind::YamlMerge
+            | StepKind::YamlParse
+            | StepKind::JsonUpdate
+            | StepKind::JsonParse
+            | StepKind::TomlUpdate
+            | StepKind::TomlParse
+            | StepKind::HclUpdate
+            | StepKind::HclParse
+            | StepKind::ComposeOutput
+            | StepKind::Fail
+            | StepKind::Wait => {}
+        }
+    }
+
+    /// Files and directories that the step changes, or makes.
+    fn note_places(&mut self, step: &'a Step, is_late: bool) {
+        for place in places(step.uses, &step.config) {
+            let is_literal = !place.path.contains("{{");
+            if place.touch.changes() && is_late && is_literal {
+                self.late_paths.push(place.path);
+            }
+            if place.touch == Touch::Writes {
+                self.written.add(is_literal.then_some(place.path));
+            }
         }
     }
 
@@ -218,8 +262,12 @@ impl<'a> Made<'a> {
         }
     }
 
-    fn is_below(&self, path: &str) -> bool {
+    /// Whether something is there, as far as that is known.
+    fn is_made(&self, path: &str) -> bool {
+        let written = |made: &&str| is_below(path, made) || is_below(made, path);
         self.checkouts.keys().any(|dir| is_below(path, dir))
+            || self.written.others
+            || self.written.known.iter().any(written)
     }
 
     fn no_checkout(&self, path: &str) -> String {
@@ -236,6 +284,11 @@ impl<'a> Made<'a> {
 
 fn given<'a>(step: &'a Step, argument: &str) -> Option<&'a Value> {
     step.config.get(argument).filter(|value| !value.is_null())
+}
+
+/// The files and directories that a step names otherwise than by templates.
+fn literal_places(step: &Step) -> impl Iterator<Item = Place<'_>> {
+    places(step.uses, &step.config).into_iter().filter(|place| !place.path.contains("{{"))
 }
 
 /// A text argument that is no template.

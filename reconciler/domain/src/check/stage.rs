@@ -11,7 +11,7 @@ use crate::expression::{Names, Shape};
 use crate::id::StageName;
 use crate::scope::{elements_names, step_names, verification_names};
 use crate::stage::{Request, Stage};
-use crate::step::{FieldType, check_config, fields};
+use crate::step::{FieldType, StepKind, check_config, fields};
 use crate::template::{Template, TemplateError, check_json};
 use crate::verification::Verification;
 
@@ -167,12 +167,17 @@ fn check_names(stage: &Stage, at: usize, around: &Surroundings<'_>, problems: &m
         let path = format!("steps[{at}].config.{}", field.name);
         match (field.holds, given) {
             (FieldType::Condition, Value::String(text)) => {
-                expression(text, &response_names(), &path, problems);
+                expression(text, &condition_names(step.uses), &path, problems);
             }
             (FieldType::Map(FieldType::Condition), Value::Object(entries)) => {
                 for (name, text) in entries {
                     let text = text.as_str().unwrap_or_default();
-                    expression(text, &response_names(), &format!("{path}.{name}"), problems);
+                    expression(
+                        text,
+                        &condition_names(step.uses),
+                        &format!("{path}.{name}"),
+                        problems,
+                    );
                 }
             }
             (
@@ -189,6 +194,34 @@ fn check_names(stage: &Stage, at: usize, around: &Surroundings<'_>, problems: &m
                 _,
             ) => {}
         }
+    }
+}
+
+/// Names that the conditions of a step may use: of what it finds, not of what came before it.
+fn condition_names(kind: StepKind) -> Names {
+    match kind {
+        StepKind::YamlParse | StepKind::JsonParse | StepKind::TomlParse | StepKind::HclParse => {
+            Names::new().name("document", Shape::Any)
+        }
+        StepKind::Http
+        | StepKind::GitClone
+        | StepKind::YamlUpdate
+        | StepKind::GitCommit
+        | StepKind::GitPush
+        | StepKind::TfPlan
+        | StepKind::TfApply
+        | StepKind::TfOutput
+        | StepKind::Copy
+        | StepKind::Delete
+        | StepKind::Write
+        | StepKind::Template
+        | StepKind::YamlMerge
+        | StepKind::JsonUpdate
+        | StepKind::TomlUpdate
+        | StepKind::HclUpdate
+        | StepKind::ComposeOutput
+        | StepKind::Fail
+        | StepKind::Wait => response_names(),
     }
 }
 

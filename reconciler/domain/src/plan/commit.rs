@@ -4,7 +4,7 @@
 //! and a plan that nobody could judge before is judged before it is applied.
 
 use jiff::Timestamp;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::prepare::deadline;
 use super::promotion::{Act, Move};
@@ -19,7 +19,8 @@ use crate::promotion::{Ending, Event, Finish, Frozen, Node, NodeRun, State};
 use crate::scope::{layered, scope};
 use crate::snapshot::PromotionSnapshot;
 use crate::step::{
-    ApplyCall, Call, Interruption, Record, Retry, Step, StepOutcome, Unseen, WorkdirContext,
+    ApplyCall, Call, Interruption, Record, Retry, Step, StepOutcome, Unseen, WaitCall,
+    WorkdirContext,
 };
 use crate::template::{DEFERRED, render_json};
 
@@ -81,6 +82,9 @@ pub(super) fn advance(
         })))
     };
     let Some((at, outcome)) = &run.outcome else {
+        if let Call::Wait(wait) = &run.call {
+            return Advance::Move(Box::new(waiting(snapshot, node, run, wait, now)));
+        }
         return match unrepeatable(&run.call) {
             Some(message) => Advance::Move(Box::new(Move::append(Event::Outcome {
                 node: node.clone(),
@@ -190,6 +194,33 @@ fn step_of<'a>(snapshot: &'a PromotionSnapshot, node: &Node) -> Option<&'a Step>
     }
 }
 
+/// A wait has nobody who carries it out: it is over when its time is.
+fn waiting(
+    snapshot: &PromotionSnapshot,
+    node: &Node,
+    run: &NodeRun,
+    wait: &WaitCall,
+    now: Timestamp,
+) -> Move {
+    let over = wait.over(run.started_at);
+    let deadline = step_of(snapshot, node).and_then(|step| deadline(step, run.started_at));
+    let outcome = if snapshot.state.abort.is_some() {
+        StepOutcome::Interrupted { by: Interruption::Abort }
+    } else if over <= now {
+        StepOutcome::Done { outputs: Map::new(), record: Record::None }
+    } else if deadline.is_some_and(|deadline| deadline <= now) {
+        StepOutcome::Interrupted { by: Interruption::Timeout }
+    } else {
+        return Move::wait(Waiting {
+            subject: format!("promotion {}", snapshot.promotion.id),
+            reason: "Waiting",
+            message: format!("{} waits until {over}", describe(node)),
+            until: super::earlier(Some(over), deadline),
+        });
+    };
+    Move::append(Event::Outcome { node: node.clone(), outcome: Box::new(outcome) })
+}
+
 /// A call that must not be repeated when it is not known whether it was carried out.
 fn unrepeatable(call: &Call) -> Option<String> {
     match call {
@@ -206,7 +237,12 @@ fn unrepeatable(call: &Call) -> Option<String> {
         | Call::TfPlan(_)
         | Call::TfApply(_)
         | Call::TfOutput(_)
-        | Call::Http(_) => None,
+        | Call::Http(_)
+        | Call::File(_)
+        | Call::Parse(_)
+        | Call::Compose { .. }
+        | Call::Fail { .. }
+        | Call::Wait(_) => None,
     }
 }
 
@@ -245,6 +281,10 @@ fn start(snapshot: &PromotionSnapshot, frozen: &Frozen, step: &Step, now: Timest
         refused.map_or(Ok(call), Err)
     });
     match call {
+        Ok(call @ Call::Wait(_)) => {
+            let (node, call) = (Node::Step(step.name.clone()), Box::new(call));
+            Move::append(Event::Intent { node, call })
+        }
         Ok(call) => Move::act(Act::Run {
             node: Node::Step(step.name.clone()),
             call: Box::new(call),
@@ -364,7 +404,12 @@ pub(super) fn effects_done(snapshot: &PromotionSnapshot) -> Vec<String> {
                     | Call::GitRevert(_)
                     | Call::TfPlan(_)
                     | Call::TfApply(_)
-                    | Call::TfOutput(_) => remains(record),
+                    | Call::TfOutput(_)
+                    | Call::File(_)
+                    | Call::Parse(_)
+                    | Call::Compose { .. }
+                    | Call::Fail { .. }
+                    | Call::Wait(_) => remains(record),
                 },
                 Some(StepOutcome::Failed { record, .. }) => remains(record),
                 Some(StepOutcome::Uncertain { message }) => Some(message.clone()),

@@ -28,7 +28,9 @@ use crate::window::Action as WindowAction;
 /// What an undo would do, in its order, for the change set.
 pub(super) fn describe(frozen: &Frozen, state: &State) -> Vec<UndoPlan> {
     let happens = |step: &&Step| {
-        step.uses.nature() == Nature::Effect && !state.passed_over.contains_key(&step.name)
+        step.uses.nature() == Nature::Effect
+            && step.uses != StepKind::Wait
+            && !state.passed_over.contains_key(&step.name)
     };
     let effects = frozen.stage.steps.iter().rev().filter(happens);
     effects
@@ -43,7 +45,22 @@ pub(super) fn describe(frozen: &Frozen, state: &State) -> Vec<UndoPlan> {
                 | StepKind::YamlUpdate
                 | StepKind::GitCommit
                 | StepKind::TfPlan
-                | StepKind::TfOutput => (true, String::new()),
+                | StepKind::TfOutput
+                | StepKind::Copy
+                | StepKind::Delete
+                | StepKind::Write
+                | StepKind::Template
+                | StepKind::YamlMerge
+                | StepKind::YamlParse
+                | StepKind::JsonUpdate
+                | StepKind::JsonParse
+                | StepKind::TomlUpdate
+                | StepKind::TomlParse
+                | StepKind::HclUpdate
+                | StepKind::HclParse
+                | StepKind::ComposeOutput
+                | StepKind::Fail
+                | StepKind::Wait => (true, String::new()),
             };
             UndoPlan { step: step.name.clone(), description, possible }
         })

@@ -19,7 +19,8 @@ use crate::promotion::{
 use crate::scope::{layered, scope};
 use crate::snapshot::PromotionSnapshot;
 use crate::step::{
-    Call, Nature, PlanRecord, PlannedOutput, Record, Step, StepKind, WorkdirContext, fields,
+    Call, Nature, PlanRecord, PlannedOutput, Record, Step, StepKind, Touch, WorkdirContext, fields,
+    places,
 };
 use crate::template::{references_json, render_json, render_partial};
 
@@ -92,6 +93,8 @@ impl<'a> Walk<'a> {
         }
         let mut waits_for = self.waits_for(step, &scope)?;
         waits_for.extend(undecided.iter().flatten().map(ToString::to_string));
+        waits_for.sort();
+        waits_for.dedup();
         if !waits_for.is_empty() {
             self.defer(step, &scope, waits_for, undecided.is_some())?;
             return Ok(Progress::Passed);
@@ -134,8 +137,8 @@ impl<'a> Walk<'a> {
             .filter(|reference| self.is_deferred(reference))
             .map(ToString::to_string)
             .collect();
-        if let Some(reads) = place(step, scope) {
-            let inside = |path: &&String| is_beneath(path, &reads) || is_beneath(&reads, path);
+        for place in touched(step, scope, |touch| touch != Touch::Names) {
+            let inside = |path: &&String| is_beneath(path, &place) || is_beneath(&place, path);
             waits.extend(
                 self.waiting_paths.iter().filter(inside).map(|path| format!("file {path}")),
             );
@@ -211,16 +214,7 @@ impl<'a> Walk<'a> {
         waits_for: Vec<String>,
         undecided: bool,
     ) -> Result<(), String> {
-        let writes = match step.uses {
-            StepKind::YamlUpdate | StepKind::TfPlan => place(step, scope),
-            StepKind::GitClone
-            | StepKind::GitCommit
-            | StepKind::GitPush
-            | StepKind::TfApply
-            | StepKind::TfOutput
-            | StepKind::Http => None,
-        };
-        self.waiting_paths.extend(writes);
+        self.waiting_paths.extend(touched(step, scope, Touch::changes));
         self.note(step, scope, StepPlan::Deferred { waits_for }, undecided)?;
         self.deferred.insert(&step.name);
         Ok(())
@@ -322,18 +316,20 @@ pub(super) fn refusal(step: &Step, scope: &Scope) -> Result<Option<String>, Stri
     Ok((!holds).then(|| format!("`{when}` does not hold")))
 }
 
-/// The file or directory below the working directory that a step works in.
-fn place(step: &Step, scope: &Scope) -> Option<String> {
-    match step.uses {
-        StepKind::GitCommit | StepKind::TfPlan | StepKind::TfOutput => text(step, "dir", scope),
-        StepKind::YamlUpdate => text(step, "path", scope),
-        StepKind::GitClone | StepKind::GitPush | StepKind::TfApply | StepKind::Http => None,
-    }
+/// The files and directories below the working directory that a step touches so; as written where
+/// they cannot be rendered yet.
+fn touched(step: &Step, scope: &Scope, wanted: impl Fn(Touch) -> bool) -> Vec<String> {
+    let places = places(step.uses, &step.config).into_iter();
+    let wanted = places.filter(|place| wanted(place.touch));
+    wanted.map(|place| rendered(&Value::from(place.path), scope).unwrap_or_default()).collect()
 }
 
 /// A rendered text argument; as written where it cannot be rendered yet.
 fn text(step: &Step, name: &str, scope: &Scope) -> Option<String> {
-    let written = step.config.get(name)?;
+    rendered(step.config.get(name)?, scope)
+}
+
+fn rendered(written: &Value, scope: &Scope) -> Option<String> {
     let rendered = render_json(written, scope).ok();
     rendered.as_ref().unwrap_or(written).as_str().map(str::to_owned)
 }

@@ -341,7 +341,7 @@ impl State {
                     }
                     calls.push((step.name.clone(), Call::GitClone(clone)));
                 }
-                Some(call @ (Call::YamlUpdate(_) | Call::GitCommit(_))) => {
+                Some(call @ (Call::YamlUpdate(_) | Call::GitCommit(_) | Call::File(_))) => {
                     calls.push((step.name.clone(), call.clone()));
                 }
                 Some(
@@ -350,7 +350,11 @@ impl State {
                     | Call::TfPlan(_)
                     | Call::TfApply(_)
                     | Call::TfOutput(_)
-                    | Call::Http(_),
+                    | Call::Http(_)
+                    | Call::Parse(_)
+                    | Call::Compose { .. }
+                    | Call::Fail { .. }
+                    | Call::Wait(_),
                 )
                 | None => {}
             }

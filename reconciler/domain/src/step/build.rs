@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use indexmap::IndexMap;
 use jiff::Timestamp;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{
-    ApplyCall, Call, Checkout, CheckoutAt, CloneCall, CloneRecord, CommitCall, FieldType, HttpCall,
-    OutputCall, PlanCall, PlanRecord, PushCall, Record, StepKind, UpdateCall, fields,
+    ApplyCall, Call, Checkout, CheckoutAt, CloneCall, CloneRecord, CommitCall, FieldType, FileCall,
+    HttpCall, Language, OutputCall, ParseCall, PlanCall, PlanRecord, PushCall, Record, StepKind,
+    UpdateCall, WaitCall, fields,
 };
 use crate::duration;
 use crate::id::{ProjectName, PromotionId, StepName};
@@ -99,8 +100,69 @@ impl Call {
             StepKind::TfApply => apply(&arguments, context).map(Self::TfApply),
             StepKind::TfOutput => output(&arguments, context).map(Self::TfOutput),
             StepKind::Http => http(&arguments, context).map(Self::Http),
+            StepKind::Copy => Ok(Self::File(FileCall::Copy {
+                from: arguments.text("from")?,
+                to: arguments.text("to")?,
+            })),
+            StepKind::Delete => Ok(Self::File(FileCall::Delete {
+                paths: arguments.texts("paths")?,
+                strict: arguments.flag("strict")?,
+            })),
+            StepKind::Write => Ok(Self::File(FileCall::Write {
+                path: arguments.text("path")?,
+                text: arguments.text("text")?,
+                overwrite: arguments.flag("overwrite")?,
+            })),
+            StepKind::Template => Ok(Self::File(FileCall::Template {
+                path: arguments.text("path")?,
+                to: arguments.text("to")?,
+                values: arguments.values("values")?,
+            })),
+            StepKind::YamlMerge => Ok(Self::File(FileCall::Merge {
+                from: arguments.texts("from")?,
+                to: arguments.text("to")?,
+                ignore_missing: arguments.flag("ignore_missing")?,
+            })),
+            StepKind::JsonUpdate => file_update(&arguments, Language::Json),
+            StepKind::TomlUpdate => file_update(&arguments, Language::Toml),
+            StepKind::HclUpdate => file_update(&arguments, Language::Hcl),
+            StepKind::YamlParse => parse(&arguments, Language::Yaml),
+            StepKind::JsonParse => parse(&arguments, Language::Json),
+            StepKind::TomlParse => parse(&arguments, Language::Toml),
+            StepKind::HclParse => parse(&arguments, Language::Hcl),
+            StepKind::ComposeOutput => {
+                arguments.values("outputs").map(|outputs| Self::Compose { outputs })
+            }
+            StepKind::Fail => {
+                let message = arguments.optional_text("message")?;
+                let message = message.unwrap_or_else(|| "the step says so".to_owned());
+                Ok(Self::Fail { message })
+            }
+            StepKind::Wait => wait(&arguments).map(Self::Wait),
         }
     }
+}
+
+fn file_update(arguments: &Arguments<'_>, language: Language) -> Result<Call, CallError> {
+    let UpdateCall { path, updates } = update(arguments)?;
+    Ok(Call::File(FileCall::Update { language, path, updates }))
+}
+
+fn parse(arguments: &Arguments<'_>, language: Language) -> Result<Call, CallError> {
+    let (path, outputs) = (arguments.text("path")?, arguments.expressions("outputs")?);
+    Ok(Call::Parse(ParseCall { language, path, outputs }))
+}
+
+fn wait(arguments: &Arguments<'_>) -> Result<WaitCall, CallError> {
+    if let Some(duration) = arguments.duration("duration")? {
+        return Ok(WaitCall::Duration(duration));
+    }
+    let text = arguments.text("until")?;
+    text.parse().map(WaitCall::Until).map_err(|_| CallError::Type {
+        path: "until".to_owned(),
+        expected: "an instant such as \"2026-11-21T16:00:00Z\"",
+        found: text,
+    })
 }
 
 fn clone(arguments: &Arguments<'_>) -> Result<CloneCall, CallError> {
@@ -212,10 +274,7 @@ fn http(arguments: &Arguments<'_>, context: &WorkdirContext<'_>) -> Result<HttpC
         let key = format!("{}/{}", context.project, mark(context.promotion, context.step));
         headers.insert(IDEMPOTENCY_KEY.to_owned(), key);
     }
-    let mut outputs = BTreeMap::new();
-    for (name, value) in arguments.map("outputs")? {
-        outputs.insert(name.clone(), scalar_text(value, &format!("outputs.{name}"))?);
-    }
+    let outputs = arguments.expressions("outputs")?;
     let repeatable = matches!(method.as_str(), "GET" | "PUT" | "DELETE");
     let at_most_once = match arguments.word(StepKind::Http, "delivery")?.as_deref() {
         Some("at_most_once") => true,
@@ -328,6 +387,32 @@ impl<'a> Arguments<'a> {
             expected: "a duration such as \"30s\"",
             found: text,
         })
+    }
+
+    /// True or false; false if it is not given.
+    fn flag(&self, name: &str) -> Result<bool, CallError> {
+        match self.given(name) {
+            None => Ok(false),
+            Some(Value::Bool(value)) => Ok(*value),
+            Some(other) => Err(CallError::Type {
+                path: name.to_owned(),
+                expected: "true or false",
+                found: other.to_string(),
+            }),
+        }
+    }
+
+    /// A map of values of any type.
+    fn values(&self, name: &str) -> Result<Map<String, Value>, CallError> {
+        Ok(self.map(name)?.map(|(name, value)| (name.clone(), value.clone())).collect())
+    }
+
+    /// A map of expressions.
+    fn expressions(&self, name: &str) -> Result<BTreeMap<String, String>, CallError> {
+        let entries = self.map(name)?;
+        entries
+            .map(|(key, value)| Ok((key.clone(), scalar_text(value, &format!("{name}.{key}"))?)))
+            .collect()
     }
 
     /// The entries of a map; none if it is not given.

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::PlanRecord;
+use super::{FileCall, ParseCall, PlanRecord};
 
 /// What a step does, with nothing left to decide.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -36,6 +36,43 @@ pub enum Call {
     Http(HttpCall),
     /// The undo of a `git_push`.
     GitRevert(RevertCall),
+    /// A change of files in the working directory.
+    File(FileCall),
+    /// Values of a file: `yaml_parse` and its like.
+    Parse(ParseCall),
+    /// `compose_output`.
+    Compose {
+        /// Values by output name.
+        outputs: Map<String, Value>,
+    },
+    /// `fail`.
+    Fail {
+        /// Why.
+        message: String,
+    },
+    /// `wait`. It is not carried out: the log says when it began, and when it is over.
+    Wait(WaitCall),
+}
+
+/// How long to wait.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WaitCall {
+    /// So long from the beginning.
+    Duration(Duration),
+    /// Until then.
+    Until(Timestamp),
+}
+
+impl WaitCall {
+    /// When a wait is over that began then.
+    #[must_use]
+    pub fn over(&self, began: Timestamp) -> Timestamp {
+        match self {
+            Self::Duration(duration) => began.checked_add(*duration).unwrap_or(Timestamp::MAX),
+            Self::Until(until) => *until,
+        }
+    }
 }
 
 /// A pushed commit to take back.
@@ -218,55 +255,30 @@ impl Call {
             | Self::YamlUpdate(_)
             | Self::GitCommit(_)
             | Self::TfPlan(_)
-            | Self::TfOutput(_) => Unseen::Nothing,
+            | Self::TfOutput(_)
+            | Self::File(_)
+            | Self::Parse(_)
+            | Self::Compose { .. }
+            | Self::Fail { .. }
+            | Self::Wait(_) => Unseen::Nothing,
         }
     }
 
     /// The commit to make, if it makes one.
     #[must_use]
     pub fn as_commit(&self) -> Option<&CommitCall> {
-        match self {
-            Self::GitCommit(commit) => Some(commit),
-            Self::GitClone(_)
-            | Self::YamlUpdate(_)
-            | Self::GitPush(_)
-            | Self::GitRevert(_)
-            | Self::TfPlan(_)
-            | Self::TfApply(_)
-            | Self::TfOutput(_)
-            | Self::Http(_) => None,
-        }
+        if let Self::GitCommit(commit) = self { Some(commit) } else { None }
     }
 
     /// The module to plan, if it plans one.
     #[must_use]
     pub fn as_plan(&self) -> Option<&PlanCall> {
-        match self {
-            Self::TfPlan(plan) => Some(plan),
-            Self::GitClone(_)
-            | Self::YamlUpdate(_)
-            | Self::GitCommit(_)
-            | Self::GitPush(_)
-            | Self::GitRevert(_)
-            | Self::TfApply(_)
-            | Self::TfOutput(_)
-            | Self::Http(_) => None,
-        }
+        if let Self::TfPlan(plan) = self { Some(plan) } else { None }
     }
 
     /// The plan to apply, if it applies one.
     #[must_use]
     pub fn as_apply(&self) -> Option<&ApplyCall> {
-        match self {
-            Self::TfApply(apply) => Some(apply),
-            Self::GitClone(_)
-            | Self::YamlUpdate(_)
-            | Self::GitCommit(_)
-            | Self::GitPush(_)
-            | Self::GitRevert(_)
-            | Self::TfPlan(_)
-            | Self::TfOutput(_)
-            | Self::Http(_) => None,
-        }
+        if let Self::TfApply(apply) = self { Some(apply) } else { None }
     }
 }

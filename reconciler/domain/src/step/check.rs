@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::StepKind;
 use super::control::{Control, split_control};
-use super::fields::{Field, FieldType, fields};
+use super::fields::{Field, FieldType, fields, places};
 use crate::check::ProblemKind;
 use crate::duration;
 use crate::expression::Expression;
@@ -35,6 +35,9 @@ pub fn check_config(kind: StepKind, config: &Value) -> Vec<StepProblem> {
         if kind == StepKind::GitClone {
             one_of_commit_and_branch(config, &mut problems);
         }
+        if kind == StepKind::Wait {
+            one_of(config, "", ["duration", "until"], &mut problems);
+        }
     }
     problems
 }
@@ -53,19 +56,11 @@ pub fn check_step(kind: StepKind, config: &Value) -> Vec<StepProblem> {
 /// Paths of a step stay below the working directory. Those that are templates are held to it when
 /// they are used.
 fn inside_the_working_directory(kind: StepKind, config: &Value, problems: &mut Vec<StepProblem>) {
-    let mut paths: Vec<(String, &str)> = Vec::new();
-    match kind {
-        StepKind::GitClone => {
-            let dirs = config["checkout"].as_object().into_iter().flatten();
-            paths.extend(dirs.map(|(dir, _)| (format!("checkout.{dir}"), dir.as_str())));
-        }
-        StepKind::YamlUpdate => {
-            paths.extend(config["path"].as_str().map(|path| ("path".to_owned(), path)));
-        }
-        StepKind::GitCommit | StepKind::GitPush | StepKind::TfPlan | StepKind::TfOutput => {
-            paths.extend(config["dir"].as_str().map(|dir| ("dir".to_owned(), dir)));
-        }
-        StepKind::TfApply | StepKind::Http => {}
+    let named = places(kind, config).into_iter().map(|place| (place.argument, place.path));
+    let mut paths: Vec<(String, &str)> = named.collect();
+    if kind == StepKind::GitClone {
+        let dirs = config["checkout"].as_object().into_iter().flatten();
+        paths.extend(dirs.map(|(dir, _)| (format!("checkout.{dir}"), dir.as_str())));
     }
     for (at, path) in paths {
         let literal = path.split("{{").next().unwrap_or_default();
@@ -79,14 +74,18 @@ fn inside_the_working_directory(kind: StepKind, config: &Value, problems: &mut V
 
 fn one_of_commit_and_branch(config: &Value, problems: &mut Vec<StepProblem>) {
     for (dir, checkout) in config["checkout"].as_object().into_iter().flatten() {
-        let given = |name| checkout.get(name).is_some_and(|value: &Value| !value.is_null());
-        if given("commit") == given("branch") {
-            problems.push(StepProblem {
-                path: format!("checkout.{dir}"),
-                kind: ProblemKind::Conflict,
-                message: "give either commit or branch".to_owned(),
-            });
-        }
+        one_of(checkout, &format!("checkout.{dir}"), ["commit", "branch"], problems);
+    }
+}
+
+fn one_of(object: &Value, path: &str, names: [&str; 2], problems: &mut Vec<StepProblem>) {
+    let given = |name| object.get(name).is_some_and(|value: &Value| !value.is_null());
+    if given(names[0]) == given(names[1]) {
+        problems.push(StepProblem {
+            path: path.to_owned(),
+            kind: ProblemKind::Conflict,
+            message: format!("give either {} or {}", names[0], names[1]),
+        });
     }
 }
 

@@ -1,5 +1,7 @@
 //! One table per step kind: the names, types and meaning of its arguments.
 
+use serde_json::Value;
+
 use super::StepKind;
 
 /// One argument of a step.
@@ -16,6 +18,74 @@ pub struct Field {
     pub may_wait: bool,
     /// What it means, in one or two sentences.
     pub doc: &'static str,
+    /// What is done to the file or directory that it names; absent: it names none.
+    pub touches: Option<Touch>,
+}
+
+/// What a step does to a file or directory of the working directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Touch {
+    /// Names it: something is known of it.
+    Names,
+    /// Reads it.
+    Reads,
+    /// Makes it, or makes it anew.
+    Writes,
+    /// Changes it.
+    Edits,
+}
+
+/// One file or directory that a step names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place<'a> {
+    /// Where in the arguments: `from`, `paths[1]`.
+    pub argument: String,
+    /// The path, below the working directory; may be a template.
+    pub path: &'a str,
+    /// What is done to it.
+    pub touch: Touch,
+}
+
+impl Touch {
+    /// Whether it must be there before.
+    #[must_use]
+    pub fn needs(self) -> bool {
+        match self {
+            Self::Reads | Self::Edits => true,
+            Self::Names | Self::Writes => false,
+        }
+    }
+
+    /// Whether it is another afterwards.
+    #[must_use]
+    pub fn changes(self) -> bool {
+        match self {
+            Self::Writes | Self::Edits => true,
+            Self::Names | Self::Reads => false,
+        }
+    }
+}
+
+/// The files and directories that a step names, as written.
+#[must_use]
+pub fn places(kind: StepKind, config: &Value) -> Vec<Place<'_>> {
+    let mut places = Vec::new();
+    for field in fields(kind) {
+        let (Some(touch), Some(value)) = (field.touches, config.get(field.name)) else { continue };
+        match value {
+            Value::String(path) => {
+                places.push(Place { argument: field.name.to_owned(), path, touch });
+            }
+            Value::Array(items) => {
+                for (at, path) in items.iter().enumerate() {
+                    let Some(path) = path.as_str() else { continue };
+                    places.push(Place { argument: format!("{}[{at}]", field.name), path, touch });
+                }
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => {}
+        }
+    }
+    places
 }
 
 /// What an argument may hold. Where a scalar is expected, a string with `{{ }}` is accepted and the
@@ -45,15 +115,19 @@ pub enum FieldType {
 }
 
 const fn required(name: &'static str, holds: FieldType, doc: &'static str) -> Field {
-    Field { name, holds, required: true, may_wait: false, doc }
+    Field { name, holds, required: true, may_wait: false, doc, touches: None }
 }
 
 pub(super) const fn optional(name: &'static str, holds: FieldType, doc: &'static str) -> Field {
-    Field { name, holds, required: false, may_wait: false, doc }
+    Field { name, holds, required: false, may_wait: false, doc, touches: None }
 }
 
 const fn may_wait(field: Field) -> Field {
     Field { may_wait: true, ..field }
+}
+
+const fn touches(touch: Touch, field: Field) -> Field {
+    Field { touches: Some(touch), ..field }
 }
 
 const CHECKOUT: &[Field] = &[
@@ -75,7 +149,10 @@ const GIT_CLONE: &[Field] = &[
 ];
 
 const YAML_UPDATE: &[Field] = &[
-    required("path", FieldType::Text, "The file, below the working directory."),
+    touches(
+        Touch::Edits,
+        required("path", FieldType::Text, "The file, below the working directory."),
+    ),
     may_wait(required(
         "updates",
         FieldType::Map(&FieldType::Any),
@@ -85,7 +162,10 @@ const YAML_UPDATE: &[Field] = &[
 ];
 
 const GIT_COMMIT: &[Field] = &[
-    required("dir", FieldType::Text, "Directory of a checkout made by `git_clone`."),
+    touches(
+        Touch::Reads,
+        required("dir", FieldType::Text, "Directory of a checkout made by `git_clone`."),
+    ),
     may_wait(required("message", FieldType::Text, "The commit message.")),
     optional("author_name", FieldType::Text, "The author's name. Default `Lockstep`."),
     optional(
@@ -96,7 +176,14 @@ const GIT_COMMIT: &[Field] = &[
 ];
 
 const GIT_PUSH: &[Field] = &[
-    required("dir", FieldType::Text, "Directory of a checkout with a commit made by `git_commit`."),
+    touches(
+        Touch::Names,
+        required(
+            "dir",
+            FieldType::Text,
+            "Directory of a checkout with a commit made by `git_commit`.",
+        ),
+    ),
     optional(
         "branch",
         FieldType::Text,
@@ -105,7 +192,10 @@ const GIT_PUSH: &[Field] = &[
 ];
 
 const TF_PLAN: &[Field] = &[
-    required("dir", FieldType::Text, "Directory of the module, below the working directory."),
+    touches(
+        Touch::Edits,
+        required("dir", FieldType::Text, "Directory of the module, below the working directory."),
+    ),
     optional(
         "vars",
         FieldType::Map(&FieldType::Any),
@@ -138,10 +228,13 @@ const TF_PLAN: &[Field] = &[
 const TF_APPLY: &[Field] =
     &[required("plan", FieldType::Text, "Name of the `tf_plan` step whose plan is applied.")];
 
-const TF_OUTPUT: &[Field] = &[required(
-    "dir",
-    FieldType::Text,
-    "Directory of the module. The outputs become the step's outputs, by name.",
+const TF_OUTPUT: &[Field] = &[touches(
+    Touch::Reads,
+    required(
+        "dir",
+        FieldType::Text,
+        "Directory of the module. The outputs become the step's outputs, by name.",
+    ),
 )];
 
 const HTTP: &[Field] = &[
@@ -178,6 +271,152 @@ const HTTP: &[Field] = &[
     ),
 ];
 
+const COPY: &[Field] = &[
+    touches(
+        Touch::Reads,
+        required("from", FieldType::Text, "The file or directory, below the working directory."),
+    ),
+    touches(
+        Touch::Writes,
+        required(
+            "to",
+            FieldType::Text,
+            "Where it goes, below the working directory. What a directory there holds beside stays.",
+        ),
+    ),
+];
+
+const DELETE: &[Field] = &[
+    touches(
+        Touch::Writes,
+        required(
+            "paths",
+            FieldType::List(&FieldType::Text),
+            "Files and directories, below the working directory.",
+        ),
+    ),
+    optional(
+        "strict",
+        FieldType::Bool,
+        "Whether one that is not there is a failure. Default `false`.",
+    ),
+];
+
+const WRITE: &[Field] = &[
+    touches(
+        Touch::Writes,
+        required("path", FieldType::Text, "The file, below the working directory."),
+    ),
+    may_wait(required("text", FieldType::Text, "What it holds.")),
+    optional(
+        "overwrite",
+        FieldType::Bool,
+        "Whether a file that is there is replaced. Default `false`: it is a failure.",
+    ),
+];
+
+const TEMPLATE: &[Field] = &[
+    touches(
+        Touch::Reads,
+        required(
+            "path",
+            FieldType::Text,
+            "The file with the templates, below the working directory, at most 256 KiB. Its `{{ }}` \
+             may name `values` and nothing else.",
+        ),
+    ),
+    touches(
+        Touch::Writes,
+        required("to", FieldType::Text, "Where the rendered text goes; a file there is replaced."),
+    ),
+    may_wait(optional(
+        "values",
+        FieldType::Map(&FieldType::Any),
+        "What the templates may name, as `values.<name>`.",
+    )),
+];
+
+const YAML_MERGE: &[Field] = &[
+    touches(
+        Touch::Reads,
+        required(
+            "from",
+            FieldType::List(&FieldType::Text),
+            "The files, below the working directory. Later ones win.",
+        ),
+    ),
+    touches(
+        Touch::Writes,
+        required("to", FieldType::Text, "Where the merged file goes; a file there is replaced."),
+    ),
+    optional(
+        "ignore_missing",
+        FieldType::Bool,
+        "Whether a file that is not there counts as empty. Default `false`.",
+    ),
+];
+
+const PARSE: &[Field] = &[
+    touches(
+        Touch::Reads,
+        required("path", FieldType::Text, "The file, below the working directory."),
+    ),
+    required(
+        "outputs",
+        FieldType::Map(&FieldType::Condition),
+        "CEL over `document`, the file as data, by output name.",
+    ),
+];
+
+const UPDATE: &[Field] = &[
+    touches(
+        Touch::Edits,
+        required("path", FieldType::Text, "The file, below the working directory."),
+    ),
+    may_wait(required(
+        "updates",
+        FieldType::Map(&FieldType::Any),
+        "Values by key. A key is a path of parts joined by dots; a number indexes a list; `\\.` is a \
+         dot inside a part. The keys must exist and hold scalars.",
+    )),
+];
+
+const HCL_UPDATE: &[Field] = &[
+    touches(
+        Touch::Edits,
+        required("path", FieldType::Text, "The file, below the working directory."),
+    ),
+    may_wait(required(
+        "updates",
+        FieldType::Map(&FieldType::Any),
+        "Values by key. A key is a path of parts joined by dots: attributes, keys of objects, indices \
+         of lists; in front of them the type and the labels of each block, as in \
+         `module.network.source`. `\\.` is a dot inside a part. The keys must exist and hold literals.",
+    )),
+];
+
+const COMPOSE_OUTPUT: &[Field] = &[may_wait(required(
+    "outputs",
+    FieldType::Map(&FieldType::Any),
+    "The values by output name; they keep their type.",
+))];
+
+const FAIL: &[Field] =
+    &[may_wait(optional("message", FieldType::Text, "Why. Default `the step says so`."))];
+
+const WAIT: &[Field] = &[
+    optional(
+        "duration",
+        FieldType::Duration,
+        "How long, from the moment at which the step begins. Give this or `until`.",
+    ),
+    may_wait(optional(
+        "until",
+        FieldType::Text,
+        "Until when, such as `2026-11-21T16:00:00Z`. An instant that has passed is not waited for.",
+    )),
+];
+
 /// The arguments of a kind of step.
 #[must_use]
 pub fn fields(kind: StepKind) -> &'static [Field] {
@@ -190,5 +429,18 @@ pub fn fields(kind: StepKind) -> &'static [Field] {
         StepKind::TfApply => TF_APPLY,
         StepKind::TfOutput => TF_OUTPUT,
         StepKind::Http => HTTP,
+        StepKind::Copy => COPY,
+        StepKind::Delete => DELETE,
+        StepKind::Write => WRITE,
+        StepKind::Template => TEMPLATE,
+        StepKind::YamlMerge => YAML_MERGE,
+        StepKind::YamlParse | StepKind::JsonParse | StepKind::TomlParse | StepKind::HclParse => {
+            PARSE
+        }
+        StepKind::JsonUpdate | StepKind::TomlUpdate => UPDATE,
+        StepKind::HclUpdate => HCL_UPDATE,
+        StepKind::ComposeOutput => COMPOSE_OUTPUT,
+        StepKind::Fail => FAIL,
+        StepKind::Wait => WAIT,
     }
 }

@@ -13,6 +13,7 @@ mod check;
 mod control;
 mod expand;
 mod fields;
+mod file;
 mod outputs;
 mod record;
 
@@ -22,13 +23,14 @@ use serde_json::Value;
 pub use build::{CallError, WorkdirContext, mark};
 pub use call::{
     ApplyCall, Call, Checkout, CheckoutAt, CloneCall, CommitCall, HttpCall, OutputCall, PlanCall,
-    PushCall, RevertCall, Unseen, UpdateCall,
+    PushCall, RevertCall, Unseen, UpdateCall, WaitCall,
 };
 pub(crate) use check::did_you_mean;
 pub use check::{StepProblem, check_config, check_step};
 pub use control::{CONTROL, Control, Retry, split_control};
 pub use expand::{ExpandError, Expanded, Layer, Wanted, elements, expand};
-pub use fields::{Field, FieldType, fields};
+pub use fields::{Field, FieldType, Place, Touch, fields, places};
+pub use file::{FileCall, Language, ParseCall};
 pub use outputs::{Output, OutputType};
 pub use record::{
     Applied, CloneRecord, CommitRecord, FileChange, Interruption, OUTPUTS_MAX, PlanRecord,
@@ -82,6 +84,36 @@ pub enum StepKind {
     TfOutput,
     /// Sends an HTTP request.
     Http,
+    /// Copies files inside the working directory.
+    Copy,
+    /// Deletes files of the working directory.
+    Delete,
+    /// Writes a text file.
+    Write,
+    /// Renders a file of templates.
+    Template,
+    /// Merges YAML files.
+    YamlMerge,
+    /// Reads values from a YAML file.
+    YamlParse,
+    /// Sets values in a JSON file, keeping its formatting.
+    JsonUpdate,
+    /// Reads values from a JSON file.
+    JsonParse,
+    /// Sets values in a TOML file, keeping comments and formatting.
+    TomlUpdate,
+    /// Reads values from a TOML file.
+    TomlParse,
+    /// Sets literals in a file of an infra module, keeping comments and formatting.
+    HclUpdate,
+    /// Reads values from a file of an infra module.
+    HclParse,
+    /// Gives out values under names of its own.
+    ComposeOutput,
+    /// Fails.
+    Fail,
+    /// Waits.
+    Wait,
 }
 
 /// Whether running a step changes anything outside the working directory.
@@ -95,7 +127,7 @@ pub enum Nature {
 
 impl StepKind {
     /// Every kind, in the order of the documentation.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 23] = [
         Self::GitClone,
         Self::YamlUpdate,
         Self::GitCommit,
@@ -104,6 +136,21 @@ impl StepKind {
         Self::TfApply,
         Self::TfOutput,
         Self::Http,
+        Self::Copy,
+        Self::Delete,
+        Self::Write,
+        Self::Template,
+        Self::YamlMerge,
+        Self::YamlParse,
+        Self::JsonUpdate,
+        Self::JsonParse,
+        Self::TomlUpdate,
+        Self::TomlParse,
+        Self::HclUpdate,
+        Self::HclParse,
+        Self::ComposeOutput,
+        Self::Fail,
+        Self::Wait,
     ];
 
     /// The word in `uses`, and the name of the provider function.
@@ -118,6 +165,21 @@ impl StepKind {
             Self::TfApply => "tf_apply",
             Self::TfOutput => "tf_output",
             Self::Http => "http",
+            Self::Copy => "copy",
+            Self::Delete => "delete",
+            Self::Write => "write",
+            Self::Template => "template",
+            Self::YamlMerge => "yaml_merge",
+            Self::YamlParse => "yaml_parse",
+            Self::JsonUpdate => "json_update",
+            Self::JsonParse => "json_parse",
+            Self::TomlUpdate => "toml_update",
+            Self::TomlParse => "toml_parse",
+            Self::HclUpdate => "hcl_update",
+            Self::HclParse => "hcl_parse",
+            Self::ComposeOutput => "compose_output",
+            Self::Fail => "fail",
+            Self::Wait => "wait",
         }
     }
 
@@ -134,7 +196,21 @@ impl StepKind {
             Self::GitClone | Self::YamlUpdate | Self::GitCommit | Self::TfPlan | Self::TfOutput => {
                 Nature::Local
             }
-            Self::GitPush | Self::TfApply | Self::Http => Nature::Effect,
+            Self::Copy
+            | Self::Delete
+            | Self::Write
+            | Self::Template
+            | Self::YamlMerge
+            | Self::YamlParse
+            | Self::JsonUpdate
+            | Self::JsonParse
+            | Self::TomlUpdate
+            | Self::TomlParse
+            | Self::HclUpdate
+            | Self::HclParse
+            | Self::ComposeOutput
+            | Self::Fail => Nature::Local,
+            Self::GitPush | Self::TfApply | Self::Http | Self::Wait => Nature::Effect,
         }
     }
 
@@ -156,6 +232,35 @@ impl StepKind {
             }
             Self::TfOutput => "Reads the outputs of an OpenTofu or Terraform module.",
             Self::Http => "Sends an HTTP request with an idempotency key; has no undo.",
+            Self::Copy => {
+                "Copies a file, or a directory with all that it holds but `.git`, inside the working directory."
+            }
+            Self::Delete => "Deletes files and directories of the working directory.",
+            Self::Write => "Writes a text file into the working directory.",
+            Self::Template => "Renders a text file whose `{{ }}` name the given `values`.",
+            Self::YamlMerge => {
+                "Merges YAML files key by key into one: later files win, lists are replaced, null removes. Comments are not kept."
+            }
+            Self::YamlParse => "Reads values from a YAML file.",
+            Self::JsonUpdate => {
+                "Sets values in a JSON file; order and formatting of everything else stay."
+            }
+            Self::JsonParse => "Reads values from a JSON file.",
+            Self::TomlUpdate => {
+                "Sets values in a TOML file; comments, order and formatting of everything else stay."
+            }
+            Self::TomlParse => "Reads values from a TOML file.",
+            Self::HclUpdate => {
+                "Sets literals in a file of OpenTofu or Terraform (`.tf`, `.tfvars`); comments, order and formatting of everything else stay."
+            }
+            Self::HclParse => {
+                "Reads values from a file of OpenTofu or Terraform (`.tf`, `.tfvars`)."
+            }
+            Self::ComposeOutput => "Gives out values under names of its own, for later steps.",
+            Self::Fail => {
+                "Fails the promotion, which its condition (`control.when`) decides; before the commit nothing is changed then."
+            }
+            Self::Wait => "Waits after the commit, for a time or until an instant.",
         }
     }
 }

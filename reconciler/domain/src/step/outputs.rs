@@ -87,12 +87,25 @@ impl StepKind {
     pub fn outputs(self) -> Option<&'static [Output]> {
         match self {
             Self::GitClone => Some(GIT_CLONE),
-            Self::YamlUpdate => Some(&[CHANGED]),
+            Self::YamlUpdate
+            | Self::Write
+            | Self::Template
+            | Self::YamlMerge
+            | Self::JsonUpdate
+            | Self::TomlUpdate
+            | Self::HclUpdate => Some(&[CHANGED]),
+            Self::Copy | Self::Delete | Self::Fail | Self::Wait => Some(&[]),
             Self::GitCommit => Some(GIT_COMMIT),
             Self::GitPush => Some(GIT_PUSH),
             Self::TfPlan => Some(TF_PLAN),
             Self::TfApply => Some(TF_APPLY),
-            Self::TfOutput | Self::Http => None,
+            Self::TfOutput
+            | Self::Http
+            | Self::YamlParse
+            | Self::JsonParse
+            | Self::TomlParse
+            | Self::HclParse
+            | Self::ComposeOutput => None,
         }
     }
 

@@ -281,3 +281,111 @@ fn plans_and_applies_go_together_for_each_element() {
       | state us: x.version=1.0.0
     ");
 }
+
+#[test]
+fn a_step_that_fails_guards_what_comes_after_it() {
+    let steps = json!([
+        ["guard", "fail", { "message": "no {{ vars.loud }} releases",
+            "control": { "when": "vars.loud == 'no'" } }],
+        call("call", &json!({})),
+    ]);
+    assert_snapshot!(promoted(&steps, "", ""), @r"
+    f1 is made: api 1.0.0
+    dev.1 starts: f1, by automation
+    dev.1 could not be prepared: no no releases
+    dev.1 failed: step guard failed before anything was changed: no no releases
+    ");
+    let steps = json!([
+        call("call", &json!({})),
+        ["guard", "fail", { "message": "ticket {{ steps.call.ticket }}",
+            "control": { "when": "steps.call.ticket != ''" } }],
+    ]);
+    assert_snapshot!(promoted(&steps, "", ""), @r"
+    f1 is made: api 1.0.0
+    dev.1 starts: f1, by automation
+    dev.1 is prepared
+    dev.1   guard waits for steps.call.ticket
+    dev.1 commits
+    dev.1 runs call
+    dev.1 runs guard: failed: ticket the ticket
+    dev.1 unwinds: step guard failed: ticket the ticket
+    dev.1 rolled_back: undone: step guard failed: ticket the ticket
+    dev.1   remains: step call: its request was sent and has no undo
+    ");
+}
+
+#[test]
+fn a_wait_holds_nobody_up_but_its_promotion() {
+    let steps = json!([
+        ["rest", "wait", { "duration": "10m" }],
+        call("call", &json!({})),
+        ["until", "wait", { "until": "2026-01-01T01:00:00Z" }],
+        ["late", "wait", { "until": "2025-01-01T00:00:00Z" }],
+    ]);
+    assert_snapshot!(promoted(&steps, "", "+9m\n+1m\n+1h"), @r"
+    f1 is made: api 1.0.0
+    dev.1 starts: f1, by automation
+    dev.1 is prepared
+    dev.1 commits
+    -- +9m
+    -- +1m
+    dev.1 runs rest
+    dev.1 runs call
+    -- +1h
+    dev.1 runs until
+    dev.1 runs late
+    dev.1 succeeded: every step is done and every check passed
+    ");
+    assert_snapshot!(promoted(&steps, "", "+1m\nabort dev.1 by ann"), @r"
+    f1 is made: api 1.0.0
+    dev.1 starts: f1, by automation
+    dev.1 is prepared
+    dev.1 commits
+    -- +1m
+    dev.1 is to stop, says ann
+    dev.1 runs rest: aborted
+    dev.1 aborted: aborted by ann during step rest: not now
+    ");
+    let steps = json!([
+        ["rest", "wait", { "duration": "10m", "control": { "timeout": "1m", "retry": { "attempts": 1 } } }],
+    ]);
+    assert_snapshot!(promoted(&steps, "", "+1m"), @r"
+    f1 is made: api 1.0.0
+    dev.1 starts: f1, by automation
+    dev.1 is prepared
+    dev.1 commits
+    -- +1m
+    dev.1 runs rest: out of time
+    dev.1 unwinds: step rest failed: it was broken off: it took longer than its 1m
+    dev.1 rolled_back: undone: step rest failed: it was broken off: it took longer than its 1m
+    ");
+}
+
+#[test]
+fn values_are_read_and_given_on() {
+    let steps = json!([
+        ["clone", "git_clone", { "repo": "https://git.example/gitops",
+            "checkout": { "gitops": { "branch": "main" } } }],
+        ["made", "write", { "path": "out/a.json", "text": "{}" }],
+        ["read", "json_parse", { "path": "out/a.json", "outputs": { "id": "document.id" } }],
+        call("call", &json!({ "when": "steps.read.id == 'read'" })),
+        ["all", "compose_output", { "outputs": { "id": "{{ steps.read.id }}", "t": "{{ steps.call.ticket }}" } }],
+        ["late", "write", { "path": "gitops/late.txt", "text": "{{ steps.all.t }}" }],
+        ["after", "copy", { "from": "gitops/late.txt", "to": "out/late.txt" }],
+        ["before", "copy", { "from": "out/a.json", "to": "out/b.json" }],
+    ]);
+    assert_snapshot!(promoted(&steps, "", ""), @r"
+    f1 is made: api 1.0.0
+    dev.1 starts: f1, by automation
+    dev.1 is prepared
+    dev.1   all waits for steps.call.ticket
+    dev.1   late waits for steps.all.t
+    dev.1   after waits for file gitops/late.txt
+    dev.1 commits
+    dev.1 runs call
+    dev.1 runs all
+    dev.1 runs late
+    dev.1 runs after
+    dev.1 succeeded: every step is done and every check passed
+    ");
+}

@@ -8,9 +8,12 @@
 //! Each result is parsed again and compared with the input event by event: if anything but the wanted
 //! scalars changed, the edit fails. An edit never adds or removes keys, never writes through an alias, and
 //! touches the first document only.
+//!
+//! [`read`], [`merge`] and [`write`] take a text as data and make one of data; comments are not data.
 
 mod document;
 mod scalar;
+mod value;
 
 use std::fmt;
 use std::ops::Range;
@@ -18,9 +21,8 @@ use std::str::FromStr;
 
 use self::document::{Document, Item};
 pub use self::scalar::Scalar;
-
-/// Larger texts are refused: configuration that people keep in git is far smaller.
-const TEXT_MAX_BYTES: usize = 8 << 20;
+pub use self::value::{merge, read, write};
+use super::TEXT_MAX_BYTES;
 
 /// Where a scalar is: keys and list indices joined by dots; `\.` is a dot inside a key.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

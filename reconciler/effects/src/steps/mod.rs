@@ -3,7 +3,8 @@
 //! ```text
 //! run ─┬─ workspace      the working directory, rebuilt from the log's calls if it was lost
 //!      ├─ git            clone, commit, push, revert
-//!      ├─ yaml           values in a file
+//!      ├─ yaml           values in a YAML file
+//!      ├─ files          other files: copied, written, merged, edited, read
 //!      ├─ infra ─┬─ vault     stored plans and embedded states
 //!      │         └─ apply     the one run of a plan, found again after a crash
 //!      └─ http           a request and what its answer means
@@ -15,6 +16,7 @@
 //! whether another attempt can help, and attempts belong to the caller.
 
 mod apply;
+mod files;
 mod git;
 mod http;
 mod infra;
@@ -110,10 +112,11 @@ pub(crate) async fn run(
     };
     if ended.is_none() {
         cancel.cancel();
-        ended = match call {
+        ended = if matches!(call, Call::TfApply(_)) {
             // Its tool is asked to end, and its own end is what counts.
-            Call::TfApply(_) => Some(work.await),
-            _ => tokio::time::timeout(PATIENCE, work).await.ok(),
+            Some(work.await)
+        } else {
+            tokio::time::timeout(PATIENCE, work).await.ok()
         };
     }
     let outcome = match ended {
@@ -153,6 +156,12 @@ async fn carry_out(
         Call::TfApply(apply) => apply::apply(effects, cx, &workspace, apply, interrupt).await,
         Call::TfOutput(output) => infra::output(effects, cx, &workspace, &output.plan).await,
         Call::Http(http) => http::send(effects, cx, http).await,
+        Call::File(file) => workspace.advance(Change::File(file)).await,
+        Call::Parse(parse) => files::parse(&workspace.fill().await?, parse).await,
+        Call::Compose { outputs } => Ok(Done { outputs: outputs.clone(), record: Record::None }),
+        Call::Fail { message } => Err(Halt::never(message)),
+        // Its time is the log's to tell.
+        Call::Wait(_) => Ok(Done { outputs: Map::new(), record: Record::None }),
     }
 }
 

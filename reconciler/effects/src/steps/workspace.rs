@@ -10,13 +10,13 @@ use std::path::{Path, PathBuf};
 use indexmap::IndexMap;
 use reconciler_domain::id::StepName;
 use reconciler_domain::step::{
-    Call, Checkout, CheckoutAt, CloneCall, CloneRecord, CommitCall, Record, UpdateCall,
+    Call, Checkout, CheckoutAt, CloneCall, CloneRecord, CommitCall, FileCall, Record, UpdateCall,
 };
 use rustix::fs::Mode;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Done, Halt, RunContext, blocking, git, yaml};
+use super::{Done, Halt, RunContext, blocking, files, git, yaml};
 use crate::git::{CommitId, RepoUrl, Revision};
 use crate::scoped::Scoped;
 use crate::workdir::{RelPath, WorkDir, WorkKey, WorkRoot, WorkdirError, write_atomic};
@@ -45,6 +45,7 @@ struct Marker {
 pub(super) enum Change<'a> {
     Clone(&'a CloneCall),
     Update(&'a UpdateCall),
+    File(&'a FileCall),
 }
 
 impl<'a> Workspace<'a> {
@@ -133,6 +134,7 @@ impl<'a> Workspace<'a> {
         match change {
             Change::Clone(clone) => self.clone(dir, clone).await,
             Change::Update(update) => yaml::update(dir, update).await,
+            Change::File(file) => files::change(dir, file).await,
         }
     }
 
@@ -228,13 +230,18 @@ impl<'a> Change<'a> {
         match call {
             Call::GitClone(clone) => Some(Self::Clone(clone)),
             Call::YamlUpdate(update) => Some(Self::Update(update)),
+            Call::File(file) => Some(Self::File(file)),
             Call::GitCommit(_)
             | Call::GitPush(_)
             | Call::GitRevert(_)
             | Call::TfPlan(_)
             | Call::TfApply(_)
             | Call::TfOutput(_)
-            | Call::Http(_) => None,
+            | Call::Http(_)
+            | Call::Parse(_)
+            | Call::Compose { .. }
+            | Call::Fail { .. }
+            | Call::Wait(_) => None,
         }
     }
 
@@ -242,6 +249,7 @@ impl<'a> Change<'a> {
         match *self {
             Self::Clone(clone) => Call::GitClone(clone.clone()),
             Self::Update(update) => Call::YamlUpdate(update.clone()),
+            Self::File(file) => Call::File(file.clone()),
         }
     }
 }

@@ -7,11 +7,11 @@ use std::process::Child;
 use std::time::Duration;
 
 use reconciler_domain::step::{
-    ApplyCall, Call, HttpCall, OutputCall, PlanCall, PlanRecord, Record, RevertCall, StepKind,
-    StepOutcome,
+    ApplyCall, Call, FileCall, HttpCall, Language, OutputCall, ParseCall, PlanCall, PlanRecord,
+    Record, RevertCall, StepKind, StepOutcome, WaitCall,
 };
 use reconciler_effects::{Halted, WorkdirKind};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -43,11 +43,15 @@ enum Kill {
 async fn every_call_has_its_effect_once() {
     let undo = [Subject::Revert, Subject::DestroyPlan, Subject::Destroy];
     let mut running = JoinSet::new();
-    for subject in StepKind::ALL.into_iter().map(Subject::Step).chain(undo) {
+    let kinds = StepKind::ALL.into_iter().filter(|kind| *kind != StepKind::Fail);
+    for subject in kinds.map(Subject::Step).chain(undo) {
         running.spawn(async move {
             repeat(subject).await;
-            let after = [0, 30, 200].map(|ms| Kill::After(Duration::from_millis(ms)));
-            for kill in after.into_iter().chain([Kill::AfterEffect]) {
+            // What only works on files goes the one way that others go, too.
+            let after: &[u64] = if is_on_files(subject) { &[30] } else { &[0, 30, 200] };
+            let after = after.iter().map(|ms| Kill::After(Duration::from_millis(*ms)));
+            let effect = (effects_of(subject) > 0).then_some(Kill::AfterEffect);
+            for kill in after.chain(effect) {
                 interrupt(subject, kill).await;
             }
             for pause in [0, 30] {
@@ -57,6 +61,33 @@ async fn every_call_has_its_effect_once() {
     }
     while let Some(tried) = running.join_next().await {
         tried.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_step_that_fails_says_so_each_time() {
+    let (world, task) = prepared(Subject::Step(StepKind::Fail)).await;
+    for _ in 0..2 {
+        let outcome = world.run(&task).await;
+        let StepOutcome::Failed { message, retry, .. } = outcome else { panic!("{outcome:?}") };
+        assert_eq!((message.as_str(), retry), ("no", false));
+    }
+}
+
+fn is_on_files(subject: Subject) -> bool {
+    match subject {
+        Subject::Step(kind) => !matches!(
+            kind,
+            StepKind::GitClone
+                | StepKind::YamlUpdate
+                | StepKind::GitCommit
+                | StepKind::GitPush
+                | StepKind::TfPlan
+                | StepKind::TfApply
+                | StepKind::TfOutput
+                | StepKind::Http
+        ),
+        Subject::Revert | Subject::DestroyPlan | Subject::Destroy => false,
     }
 }
 
@@ -127,6 +158,8 @@ async fn wait_for(world: &World, child: &mut Child, before: usize, kill: Kill) {
 fn effects_of(subject: Subject) -> usize {
     use reconciler_domain::step::Nature;
     match subject {
+        // Time passes for everybody.
+        Subject::Step(StepKind::Wait) => 0,
         Subject::Step(kind) => match kind.nature() {
             Nature::Local => 0,
             Nature::Effect => 1,
@@ -190,7 +223,68 @@ async fn task(world: &mut World, kind: StepKind) -> Task {
             world.task("output", Call::TfOutput(OutputCall { plan: world.plan_call() }))
         }
         StepKind::Http => world.task("notify", http_call(world)),
+        StepKind::Copy
+        | StepKind::Delete
+        | StepKind::Write
+        | StepKind::Template
+        | StepKind::YamlMerge
+        | StepKind::JsonUpdate
+        | StepKind::TomlUpdate
+        | StepKind::HclUpdate => {
+            world.with_files().await;
+            world.task("change", Call::File(file_call(kind)))
+        }
+        StepKind::YamlParse => parsed(world, Language::Yaml, "document.image.tag").await,
+        StepKind::JsonParse => parsed(world, Language::Json, "document.image.tag").await,
+        StepKind::TomlParse => parsed(world, Language::Toml, "document.image.tag").await,
+        StepKind::HclParse => parsed(world, Language::Hcl, "document.tag").await,
+        StepKind::ComposeOutput => {
+            let outputs = Map::from_iter([("tag".to_owned(), json!("2.0.0"))]);
+            world.task("compose", Call::Compose { outputs })
+        }
+        StepKind::Fail => world.task("fail", Call::Fail { message: "no".to_owned() }),
+        StepKind::Wait => world.task("wait", Call::Wait(WaitCall::Duration(Duration::ZERO))),
     }
+}
+
+fn file_call(kind: StepKind) -> FileCall {
+    let update = |language, file: &str, key: &str| FileCall::Update {
+        language,
+        path: format!("src/{file}"),
+        updates: [(key.to_owned(), json!("2.0.0"))].into_iter().collect(),
+    };
+    let (path, to) = ("src/values.yaml".to_owned(), "src/made.yaml".to_owned());
+    match kind {
+        StepKind::Copy => FileCall::Copy { from: "src".to_owned(), to: "copy".to_owned() },
+        StepKind::Delete => FileCall::Delete { paths: vec![path], strict: true },
+        StepKind::Template => {
+            let values = Map::from_iter([("tag".to_owned(), json!("2.0.0"))]);
+            FileCall::Template { path: "src/template.txt".to_owned(), to, values }
+        }
+        StepKind::YamlMerge => {
+            let from = vec![path, "src/over.yaml".to_owned()];
+            FileCall::Merge { from, to, ignore_missing: false }
+        }
+        StepKind::JsonUpdate => update(Language::Json, "values.json", "image.tag"),
+        StepKind::TomlUpdate => update(Language::Toml, "values.toml", "image.tag"),
+        StepKind::HclUpdate => update(Language::Hcl, "values.tfvars", "tag"),
+        StepKind::Write => {
+            FileCall::Write { path: to, text: "made\n".to_owned(), overwrite: false }
+        }
+        other => panic!("{} is no change of files", other.name()),
+    }
+}
+
+async fn parsed(world: &mut World, language: Language, expression: &str) -> Task {
+    world.with_files().await;
+    let file = match language {
+        Language::Yaml => "src/values.yaml",
+        Language::Json => "src/values.json",
+        Language::Toml => "src/values.toml",
+        Language::Hcl => "src/values.tfvars",
+    };
+    let outputs = [("tag".to_owned(), expression.to_owned())].into();
+    world.task("parse", Call::Parse(ParseCall { language, path: file.to_owned(), outputs }))
 }
 
 async fn planned(world: &mut World) -> PlanRecord {

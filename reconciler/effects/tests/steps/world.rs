@@ -270,6 +270,17 @@ impl World {
         }
     }
 
+    /// Publishes a file of each language, and clones.
+    pub(crate) async fn with_files(&mut self) {
+        self.write("values.json", "{ \"image\": { \"tag\": \"1.0.0\" } }\n");
+        self.write("values.toml", "[image]\ntag = \"1.0.0\" # set\n");
+        self.write("values.tfvars", "tag = \"1.0.0\" # set\n");
+        self.write("over.yaml", "image:\n  tag: 2.0.0\n");
+        self.write("template.txt", "tag {{ values.tag }}\n");
+        self.publish("files");
+        self.checkout().await;
+    }
+
     /// Clones; gives the commit.
     pub(crate) async fn checkout(&mut self) -> String {
         let call = self.clone_call();

@@ -2,17 +2,19 @@
 //!
 //! A runner over all categories includes this file by its path and asks each such file in turn.
 
-use reconciler_effects::edit::yaml;
+use reconciler_effects::edit::{EditError, hcl, yaml};
 use reconciler_effects::oci::{Platform, TaggedImage, newest_builds};
 use regex::Regex;
 use serde_json::{Value, json};
 
 /// The categories of this file.
-pub(crate) const CATEGORIES: [&str; 3] = ["newest_build_select", "platform_match", "yaml_update"];
+pub(crate) const CATEGORIES: [&str; 4] =
+    ["hcl_update", "newest_build_select", "platform_match", "yaml_update"];
 
 /// Runs one case: `None` if the category is not one of this file's, otherwise what differs.
 pub(crate) fn run(category: &str, input: &Value, expect: &Value) -> Option<Result<(), String>> {
     let got = match category {
+        "hcl_update" => hcl_update(input),
         "newest_build_select" => newest_build_select(input),
         "platform_match" => platform_match(input),
         "yaml_update" => return Some(yaml_update(input, expect)),
@@ -27,6 +29,21 @@ fn text<'v>(input: &'v Value, name: &str) -> &'v str {
 
 fn list<'v>(input: &'v Value, name: &str) -> &'v [Value] {
     input[name].as_array().unwrap_or_else(|| panic!("`{name}` is a list in {input}"))
+}
+
+fn hcl_update(input: &Value) -> Value {
+    let updates = list(input, "updates").iter().map(|update| {
+        let key: yaml::KeyPath = text(update, "path").parse().expect("a path");
+        (key, update["value"].clone())
+    });
+    let updates: Vec<_> = updates.collect();
+    match hcl::update(text(input, "text"), &updates) {
+        Ok(text) => json!({ "text": text }),
+        Err(EditError::Syntax { .. }) => json!({ "error_kind": "invalid_hcl" }),
+        Err(EditError::NotFound { .. }) => json!({ "error_kind": "path_not_found" }),
+        Err(EditError::NotScalar { .. }) => json!({ "error_kind": "not_scalar" }),
+        Err(error @ EditError::Unrepresentable { .. }) => panic!("{error}"),
+    }
 }
 
 /// A case names one result, and may name others that are as good.

@@ -180,6 +180,13 @@ impl Outside {
             Call::TfApply(apply) => return self.apply(asked, apply, trouble),
             Call::TfOutput(output) => self.output(asked, output),
             Call::Http(http) => return self.receive(asked, http, trouble),
+            Call::File(_)
+            | Call::Parse(_)
+            | Call::Compose { .. }
+            | Call::Fail { .. }
+            | Call::Wait(_) => {
+                unreachable!("the pipelines have no such steps")
+            }
         };
         match trouble {
             Some(Trouble::ReplyLost) => failed("the connection was reset", true),

@@ -78,7 +78,12 @@ impl Outside {
                 | Call::TfPlan(_)
                 | Call::TfApply(_)
                 | Call::TfOutput(_)
-                | Call::Http(_) => {}
+                | Call::Http(_)
+                | Call::File(_)
+                | Call::Parse(_)
+                | Call::Compose { .. }
+                | Call::Fail { .. }
+                | Call::Wait(_) => {}
             }
         }
         Ok(workdir)

@@ -10,7 +10,7 @@ use regex::Regex;
 use super::{KeyPath, YamlEditError};
 
 /// Deeper nesting is refused.
-const DEPTH_MAX: usize = 128;
+pub(super) const DEPTH_MAX: usize = 128;
 
 /// What the parser reported; comments are left out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,6 +64,12 @@ pub(super) struct Document<'a> {
     comments: HashMap<usize, usize>,
     /// Item by the anchor that names it.
     anchored: HashMap<usize, usize>,
+}
+
+impl Collection {
+    pub(super) fn is_mapping(&self) -> bool {
+        self.mapping
+    }
 }
 
 impl Item {
@@ -142,6 +148,26 @@ impl<'a> Document<'a> {
             Item::DocumentStart | Item::DocumentEnd => None,
         };
         target.unwrap_or(item)
+    }
+
+    /// The node of the document itself; absent: there is no document.
+    pub(super) fn root(&self) -> Option<usize> {
+        (!self.nodes.is_empty()).then_some(0)
+    }
+
+    /// The node itself, or the one that it is an alias of.
+    pub(super) fn follow_node(&self, node: usize) -> usize {
+        let item = self.follow(self.nodes[node].item);
+        let found = self.nodes.binary_search_by_key(&item, |node| node.item);
+        found.unwrap_or(node)
+    }
+
+    pub(super) fn item_of(&self, node: usize) -> &Item {
+        &self.items[self.nodes[node].item]
+    }
+
+    pub(super) fn children(&self, node: usize) -> &[usize] {
+        &self.nodes[node].children
     }
 
     pub(super) fn in_flow(&self, item: usize) -> bool {

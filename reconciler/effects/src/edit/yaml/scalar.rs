@@ -129,6 +129,11 @@ fn render_string(text: &str, old: ScalarStyle, in_flow: bool) -> String {
     }
 }
 
+/// A text as a scalar of block style, quoted where it would not read back.
+pub(super) fn plain_or_quoted(text: &str) -> String {
+    render_string(text, ScalarStyle::Plain, false)
+}
+
 /// YAML 1.2.2, section 10.3.2.
 fn read_core(text: &str) -> Scalar {
     static INT: LazyLock<Regex> = LazyLock::new(|| regex(r"^[-+]?[0-9]+$"));

@@ -1,0 +1,6 @@
+locals {
+  app = provider::lockstep::json_parse("app", {
+    path    = "src/app.json"
+    outputs = { port = "document.server.port" }
+  })
+}

@@ -1,0 +1,3 @@
+locals {
+  rest = provider::lockstep::wait("rest", { duration = "10m" })
+}
