@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use acceptance::lockstepd::Settings;
 use acceptance::registry::Registry;
 use acceptance::terraform::{Tool, Workspace};
 use acceptance::{At as _, Failure, Outcome};
@@ -19,6 +20,12 @@ use crate::site::{SOON, Site};
 /// The kinds of examples that every tool which is tested with can apply. Lists and actions need a
 /// newer one; the quickstart is a scenario of its own.
 const KINDS: [&str; 4] = ["resources", "data-sources", "functions", "ephemeral-resources"];
+
+/// What examples need of the daemon.
+const CONFIG: &str = r#"
+secret_dirs      = ["/etc/lockstep/secrets"]
+secret_variables = ["SHOP_*"]
+"#;
 
 /// The folders with examples, as paths below `examples/terraform`.
 fn examples() -> Outcome<Vec<PathBuf>> {
@@ -77,7 +84,7 @@ async fn apply(tool: &Tool, site: &Site, registry: &Registry, example: &Path) ->
     root.set_env("LOCKSTEP_ADOPT_EXISTING", "true");
     root.write("head.tf", HEAD)?;
     for variable in variables(&root.folder())? {
-        root.set_env(&format!("TF_VAR_{variable}"), "example");
+        root.set_env(&format!("TF_VAR_{variable}"), "an example of a value");
     }
     root.apply().await?;
     root.unchanged().await
@@ -90,7 +97,8 @@ async fn every_example_is_applied_and_leaves_nothing_to_do() -> Outcome {
     let found = examples()?;
     assert!(found.len() > 10, "{found:?}");
     with_each_tool(async |tool| {
-        let site = Site::start(&[]).await?;
+        let config = Some(CONFIG.to_owned());
+        let site = Site::start_with(Settings { config, ..Settings::default() }, &[]).await?;
         let mut failed = Vec::new();
         for example in &found {
             if let Err(failure) = apply(tool, &site, &registry, example).await {

@@ -32,11 +32,19 @@ impl Newcomer {
         Ok(Self { home })
     }
 
+    /// The tool's own settings; without the file it has none.
+    fn settings(&self) -> PathBuf {
+        self.home.path().join("settings.tfrc")
+    }
+
     fn command(&self, program: &str) -> Command {
         let mut command = Command::new(program);
         command.current_dir(self.home.path().join("module"));
         command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.env("HOME", self.home.path()).env("CHECKPOINT_DISABLE", "1");
+        if self.settings().exists() {
+            command.env("TF_CLI_CONFIG_FILE", self.settings());
+        }
         command
     }
 
@@ -107,9 +115,7 @@ async fn a_release_has_what_a_registry_wants_and_works_from_a_mirror() -> Outcom
             "provider_installation {{\n  filesystem_mirror {{ path = {:?} }}\n}}\n",
             newcomer.home.path().join("mirror")
         );
-        for name in [".terraformrc", ".tofurc"] {
-            fs::write(newcomer.home.path().join(name), &settings).at(name)?;
-        }
+        fs::write(newcomer.settings(), &settings).at("the settings of the tool")?;
         newcomer.applies(&tool, &site).await?;
     }
     Ok(())
