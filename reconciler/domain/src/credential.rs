@@ -51,8 +51,6 @@ pub enum CredentialKind {
     Image,
     /// HTTP requests of steps and checks, and Prometheus.
     Http,
-    /// Secrets that steps name.
-    Generic,
 }
 
 /// Where a secret comes from.
@@ -69,7 +67,7 @@ pub enum Origin {
 
 impl CredentialKind {
     /// Every kind.
-    pub const ALL: [Self; 4] = [Self::Git, Self::Image, Self::Http, Self::Generic];
+    pub const ALL: [Self; 3] = [Self::Git, Self::Image, Self::Http];
 
     /// The word for it.
     #[must_use]
@@ -78,19 +76,16 @@ impl CredentialKind {
             Self::Git => "git",
             Self::Image => "image",
             Self::Http => "http",
-            Self::Generic => "generic",
         }
     }
 
-    /// The keys that secrets of this kind may have, of which exactly one is given; `None`: any,
-    /// and as many as one likes.
+    /// The keys that secrets of this kind may have, of which exactly one is given.
     #[must_use]
-    pub fn keys(self) -> Option<&'static [&'static str]> {
+    pub fn keys(self) -> &'static [&'static str] {
         match self {
-            Self::Git => Some(&["password", "token", "ssh_key"]),
-            Self::Image => Some(&["password"]),
-            Self::Http => Some(&["password", "token"]),
-            Self::Generic => None,
+            Self::Git => &["password", "token", "ssh_key"],
+            Self::Image => &["password"],
+            Self::Http => &["password", "token"],
         }
     }
 
@@ -100,7 +95,6 @@ impl CredentialKind {
             Self::Git => &[Scheme::Https, Scheme::Http, Scheme::Ssh],
             Self::Image => &[Scheme::Oci],
             Self::Http => &[Scheme::Https, Scheme::Http],
-            Self::Generic => &[],
         }
     }
 }
@@ -155,11 +149,6 @@ fn check_address(credential: &Credential, problems: &mut Vec<Problem>) {
     let kind = credential.kind;
     let problem = |problem, message| Problem { path: "address".to_owned(), kind: problem, message };
     match (&credential.address, kind.schemes()) {
-        (Some(_), []) => problems.push(problem(
-            ProblemKind::Conflict,
-            "secrets of kind generic are used by name only: leave the address out".to_owned(),
-        )),
-        (None, []) => {}
         (None, _) => problems.push(problem(
             ProblemKind::Missing,
             format!(
@@ -202,18 +191,15 @@ fn check_keys(credential: &Credential, problems: &mut Vec<Problem>) {
                 "{key:?} is no key: use letters, digits, '_', '-' and '.', a letter first, 63 at most"
             );
             add(&path, ProblemKind::Invalid, message);
-        } else if let Some(known) = kind.keys()
-            && !known.contains(&key.as_str())
-        {
-            let hint = did_you_mean(key, known);
+        } else if !kind.keys().contains(&key.as_str()) {
+            let hint = did_you_mean(key, kind.keys());
             let message = format!("kind {} has no secret {key:?}; {hint}", kind.as_str());
             add(&path, ProblemKind::Invalid, message);
         }
     }
-    if let Some(known) = kind.keys()
-        && secrets.len() > 1
-    {
-        let message = format!("kind {} takes exactly one of {}", kind.as_str(), known.join(", "));
+    if secrets.len() > 1 {
+        let known = kind.keys().join(", ");
+        let message = format!("kind {} takes exactly one of {known}", kind.as_str());
         add("data", ProblemKind::Conflict, message);
     }
 }
@@ -225,7 +211,7 @@ fn check_login(credential: &Credential, problems: &mut Vec<Problem>) {
         problems.push(Problem { path, kind, message: message.to_owned() });
     };
     let is_ssh = address.as_ref().is_some_and(|address| address.scheme() == Scheme::Ssh);
-    let with_password = secrets.contains_key("password") && kind.keys().is_some();
+    let with_password = secrets.contains_key("password");
     match username {
         Some(_) if !with_password => {
             let message = "a user name goes with a password only";
@@ -296,25 +282,20 @@ mod tests {
 
     #[test]
     fn logins_that_fit_pass() {
-        use CredentialKind::{Generic, Git, Http, Image};
+        use CredentialKind::{Git, Http, Image};
         check(&credential(Git, Some("https://git.example.com/team"), &["password"]), &[]);
         check(&credential(Git, Some("https://git.example.com/team"), &["token"]), &[]);
         check(&credential(Git, Some("git@git.example.com:team"), &["ssh_key"]), &[]);
         check(&credential(Image, Some("oci://registry.example.com/team"), &["password"]), &[]);
         check(&credential(Http, Some("https://hooks.example.com"), &["token"]), &[]);
-        check(&credential(Generic, None, &["slack", "pager.key"]), &[]);
     }
 
     #[test]
     fn logins_that_do_not_fit_are_told_at_their_place() {
-        use CredentialKind::{Generic, Git, Http, Image};
+        use CredentialKind::{Git, Http, Image};
         check(
             &credential(Git, None, &["token"]),
             &["address: a credential of kind git is for one address and what is below it"],
-        );
-        check(
-            &credential(Generic, Some("https://a.example.com"), &["x"]),
-            &["address: secrets of kind generic are used by name only: leave the address out"],
         );
         check(
             &credential(Image, Some("https://registry.example.com"), &["password"]),
@@ -333,7 +314,7 @@ mod tests {
             &["data: kind git takes exactly one of password, token, ssh_key"],
         );
         check(
-            &credential(Generic, None, &[]),
+            &credential(Git, Some("https://git.example.com"), &[]),
             &["data: there is no secret: give `data` or `from`"],
         );
         let nameless = Credential {

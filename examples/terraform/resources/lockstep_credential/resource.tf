@@ -25,14 +25,3 @@ resource "lockstep_credential" "registry" {
     file = "/etc/lockstep/secrets/registry-password"
   }
 }
-
-# By name: {{ secret("deploy", "webhook") }}
-resource "lockstep_credential" "deploy" {
-  name = "deploy"
-  kind = "generic"
-
-  from {
-    key = "webhook"
-    env = "SHOP_WEBHOOK"
-  }
-}

@@ -37,10 +37,10 @@ impl Definition for Credential {
 
     const TYPE_NAME: &'static str = "lockstep_credential";
     const DESCRIPTION: &'static str = "Who a project is towards the servers of one address: git, \
-        registries, HTTP. Or a set of secrets that steps name with `{{ secret(\"NAME\", \"KEY\") }}`. \
-        Secrets are kept sealed by the daemon and are never in a state, a plan or a log: give them \
-        in `data_wo`, which needs Terraform or OpenTofu 1.11, or let the daemon read them with \
-        `from`. A credential is used below its address only, and is not sent on by redirects.";
+        registries, HTTP. Secrets are kept sealed by the daemon and are never in a state, a plan or \
+        a log: give them in `data_wo`, which needs Terraform or OpenTofu 1.11, or let the daemon \
+        read them with `from`. A credential is used below its address only, and is not sent on by \
+        redirects.";
     const KEYED: Keyed = &[(&["from"], "key")];
     const MOVED: Moved = &[("data", DATA), ("version", VERSION)];
     const OBSERVED: &'static [&'static str] = &["fingerprints"];
@@ -54,18 +54,19 @@ impl Definition for Credential {
                 word(kinds)
                     .required()
                     .describe(
-                        "What it is used for: `git`, `image`, `http` (requests of steps and \
-                         checks, and Prometheus) or `generic` (by name only).",
+                        "What it is used for: `git`, `image` or `http` (requests of steps \
+                         and checks, and Prometheus).",
                     )
                     .into(),
             ),
             (
                 "address",
                 address()
+                    .required()
                     .describe(
                         "Where it is used, and nowhere else: `https://git.example.com/team`, \
                          `git@git.example.com:team`, `oci://registry.example.com/team`. The most \
-                         exact one of a project is used. None of kind `generic`.",
+                         exact one of a project is used.",
                     )
                     .into(),
             ),
@@ -77,8 +78,7 @@ impl Definition for Credential {
                     .sensitive()
                     .describe(
                         "The secrets by key, 8 characters at least: `password` (with \
-                         `username`) or `token`; of git over SSH `ssh_key`; of kind `generic` \
-                         any keys.",
+                         `username`) or `token`; of git over SSH `ssh_key`.",
                     )
                     .into(),
             ),
@@ -151,7 +151,7 @@ impl Definition for Credential {
         let kind = value.text("kind").and_then(|kind| kind.parse().ok());
         CredentialSpec {
             description: value.text("description").unwrap_or_default(),
-            kind: kind.unwrap_or(CredentialKind::Generic),
+            kind: kind.unwrap_or(CredentialKind::Git),
             address: value.text("address"),
             username: value.text("username"),
             version: value.count(VERSION).map(u64::from),
@@ -192,7 +192,6 @@ fn check_keys<'k>(
         CredentialKind::Git => &["password", "token", "ssh_key"],
         CredentialKind::Image => &["password"],
         CredentialKind::Http => &["password", "token"],
-        CredentialKind::Generic => return,
     };
     for key in keys.filter(|key| !known.contains(key)) {
         let hint = did_you_mean(key, known.iter().copied());

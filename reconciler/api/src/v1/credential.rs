@@ -1,4 +1,4 @@
-//! Credentials: who a project is towards servers, and secrets that steps name.
+//! Credentials: who a project is towards servers.
 
 use std::collections::BTreeMap;
 
@@ -19,8 +19,7 @@ pub struct CredentialSpec {
     /// What it is used for.
     pub kind: CredentialKind,
     /// Where it is used, and nowhere else: `https://git.example.com/team`, `git@git.example.com:team`,
-    /// `oci://registry.example.com/team`. The most exact one of a project is used. None of kind
-    /// `generic`.
+    /// `oci://registry.example.com/team`. The most exact one of a project is used.
     #[serde(default)]
     pub address: Option<String>,
     /// The user name that goes with a password.
@@ -33,8 +32,7 @@ pub struct CredentialSpec {
     /// Secrets that the daemon reads at each use from what its configuration allows.
     #[serde(default)]
     pub from: Vec<SecretFrom>,
-    /// The secrets by key, all of them: `password`, `token` or `ssh_key`; any keys of kind
-    /// `generic`. Null keeps those that are stored, unless the credential would then be sent to
+    /// The secrets by key, all of them: `password`, `token` or `ssh_key`. Null keeps those that are stored, unless the credential would then be sent to
     /// another address.
     #[serde(default)]
     pub data: Option<BTreeMap<String, Secret>>,
@@ -63,8 +61,6 @@ wire_enum! {
         Image = "image",
         /// HTTP requests of steps and checks, and Prometheus.
         Http = "http",
-        /// Secrets that steps name with `secret("name", "key")`.
-        Generic = "generic",
     }
 }
 

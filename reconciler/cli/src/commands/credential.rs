@@ -42,7 +42,7 @@ enum Action {
 struct Set {
     /// Its name in the project
     name: String,
-    /// What it is used for: git, image, http or generic
+    /// What it is used for: git, image or http
     #[arg(long)]
     kind: CredentialKind,
     /// Where it is used, and nowhere else, such as `https://git.example.com/team`

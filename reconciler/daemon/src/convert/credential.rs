@@ -80,7 +80,6 @@ pub(crate) fn credential_outline(credential: &Credential) -> CredentialOutline {
             CredentialKind::Git => v1::CredentialKind::Git,
             CredentialKind::Image => v1::CredentialKind::Image,
             CredentialKind::Http => v1::CredentialKind::Http,
-            CredentialKind::Generic => v1::CredentialKind::Generic,
         },
         address: credential.address.as_ref().map(ToString::to_string),
         username: credential.username.clone(),
@@ -110,6 +109,5 @@ fn kind(kind: v1::CredentialKind) -> CredentialKind {
         v1::CredentialKind::Git => CredentialKind::Git,
         v1::CredentialKind::Image => CredentialKind::Image,
         v1::CredentialKind::Http => CredentialKind::Http,
-        v1::CredentialKind::Generic => CredentialKind::Generic,
     }
 }

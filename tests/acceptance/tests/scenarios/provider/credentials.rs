@@ -249,8 +249,10 @@ async fn a_new_key_seals_everything_anew() -> Outcome {
     let absent = reconciler_api::v1::Precondition::Absent;
     client.put::<reconciler_api::v1::Project>(PROJECT, PROJECT, &project, absent).await?;
     let file = places.secrets.path().join("registry").display().to_string();
-    let set = ["credential", "set", "git", "--kind", "generic", "--secret"];
-    cli.ok(&[&set[..], &[&format!("anything={file}")]].concat()).await?;
+    let address = "oci://registry.example.com/team";
+    let set = ["credential", "set", "git", "--kind", "image", "--address", address];
+    let login = ["--username", "lockstep", "--secret", &format!("password={file}")];
+    cli.ok(&[&set[..], &login].concat()).await?;
     let key_file = places.lockstepd.data_dir().join("secret.key");
     let before = fs::read_to_string(&key_file).at("the key file")?;
     assert!(places.lockstepd.rotate_key().await.is_err(), "while the daemon runs");
