@@ -1,9 +1,11 @@
 //! Data sources: what the daemon has seen, for other configuration to use.
 
 mod freight;
+mod promotion;
 mod stage;
 
 pub(crate) use freight::FreightData;
+pub(crate) use promotion::PromotionData;
 pub(crate) use stage::StageData;
 
 use provider_protocol::Diagnostics;

@@ -4,10 +4,12 @@
 //!  provider      Lockstep: what there is;  connection: its configuration becomes a Session
 //!  resources     one file per type: its schema, its checks, to and from the API's spec
 //!  managed       create, read, update, delete, import, plan: the same for every type
-//!  data_sources  freight, stage
+//!  data_sources  freight, promotion, stage
+//!  actions       what is done once: promote, approve, abort, refresh
 //!  functions     one per kind of step
 //!  attribute     kinds of attributes, each with its check and its words
 //!  form          values to and from what the API speaks, in the form that the user wrote
+//!  follow        a promotion until it ends, for what waits for one
 //!  reach, reads  a daemon that is away is told once; a refresh of many is few requests
 //!  place, failure, words    what is told to the user, and where
 //! ```
@@ -16,10 +18,12 @@
 //! mistake is an error at its attribute without a daemon. The crate decides nothing else: what a
 //! change does to live freight is the daemon's answer, and nothing is cached between runs.
 
+mod actions;
 mod attribute;
 mod connection;
 mod data_sources;
 mod failure;
+mod follow;
 mod form;
 mod functions;
 mod managed;

@@ -6,18 +6,21 @@ use async_trait::async_trait;
 use provider_protocol::Diagnostics;
 use provider_protocol::cty::Value;
 use provider_protocol::provider::{
-    Configure, DataSource, Function, ListResource, Provider, Resource,
+    Action, Configure, DataSource, Function, ListResource, Provider, Resource,
 };
 use provider_protocol::schema::Schema;
 use reconciler_domain::step::StepKind;
 
+use crate::actions;
 use crate::connection;
-use crate::data_sources::{FreightData, StageData};
+use crate::data_sources::{FreightData, PromotionData, StageData};
 use crate::functions::{
     EvaluatePolicy, ParseDuration, ParseImage, SemverMatch, StepFunction, WindowOpen,
 };
 use crate::managed::{Definition, Listing, Managed};
-use crate::resources::{Credential, Hold, Policy, Project, Stage, Verification, Warehouse};
+use crate::resources::{
+    Credential, Hold, Policy, Project, Promotion, Stage, Verification, Warehouse,
+};
 use crate::session::Session;
 
 /// Lockstep's provider.
@@ -52,7 +55,8 @@ impl Provider for Lockstep {
     }
 
     fn resources(&self) -> Vec<Arc<dyn Resource<Session>>> {
-        types().into_iter().map(|(resource, _)| resource).collect()
+        let managed = types().into_iter().map(|(resource, _)| resource);
+        managed.chain([Arc::new(Promotion) as Arc<dyn Resource<Session>>]).collect()
     }
 
     fn list_resources(&self) -> Vec<Arc<dyn ListResource<Session>>> {
@@ -60,7 +64,7 @@ impl Provider for Lockstep {
     }
 
     fn data_sources(&self) -> Vec<Arc<dyn DataSource<Session>>> {
-        vec![Arc::new(FreightData), Arc::new(StageData)]
+        vec![Arc::new(FreightData), Arc::new(PromotionData), Arc::new(StageData)]
     }
 
     fn functions(&self) -> Vec<Arc<dyn Function>> {
@@ -73,6 +77,15 @@ impl Provider for Lockstep {
             Arc::new(WindowOpen),
         ];
         StepKind::ALL.into_iter().map(step).chain(others).collect()
+    }
+
+    fn actions(&self) -> Vec<Arc<dyn Action<Session>>> {
+        vec![
+            Arc::new(actions::Promote),
+            Arc::new(actions::Approve),
+            Arc::new(actions::Abort),
+            Arc::new(actions::Refresh),
+        ]
     }
 }
 

@@ -73,8 +73,13 @@ async fn list(
 #[tokio::test]
 async fn every_type_has_an_identity_and_a_list() {
     let client = Client::in_process(Lockstep).await;
+    // A wish is no object: it has nothing that stays the same, and nothing lists it.
+    let wishes = ["lockstep_promotion"];
     for resource in Lockstep.resources() {
         let name = resource.type_name();
+        if wishes.contains(&name) {
+            continue;
+        }
         assert!(resource.identity().is_some(), "{name}");
         assert!(client.offer.list_resource_schemas.contains_key(name), "{name}");
     }

@@ -6,7 +6,7 @@ use provider_protocol::cty::conform::conform;
 use provider_protocol::cty::{Type, Value};
 use provider_protocol::plan::{plan, plan_violations, proposed_new};
 use provider_protocol::provider::{Capabilities, Context, Plan, Provider as _, Resource};
-use provider_protocol::schema::{Attribute, AttributeType, Block, Mode, Schema};
+use provider_protocol::schema::{Attribute, AttributeType, Block, BlockNesting, Mode, Schema};
 use provider_resources::{Lockstep, Session};
 
 /// Values of a type. Texts are often what some attribute takes.
@@ -79,10 +79,18 @@ fn of_block(block: &Block) -> BoxedStrategy<Value> {
     });
     let blocks = block.blocks.iter().map(|(name, nested)| {
         let name = name.clone();
-        let most = nested.max.unwrap_or(2) as usize;
-        let elements = prop::collection::vec(of_block(&nested.block), 0..=most);
-        let elements = elements.prop_map(Value::List);
-        prop_oneof![1 => Just(Value::unknown()), 5 => elements]
+        let inside = of_block(&nested.block);
+        let held = match nested.nesting {
+            BlockNesting::Single => prop_oneof![1 => Just(Value::Null), 4 => inside].boxed(),
+            BlockNesting::List => {
+                let most = nested.max.unwrap_or(2) as usize;
+                prop::collection::vec(inside, 0..=most).prop_map(Value::List).boxed()
+            }
+            BlockNesting::Group | BlockNesting::Set | BlockNesting::Map => {
+                unreachable!("no resource has such blocks")
+            }
+        };
+        prop_oneof![1 => Just(Value::unknown()), 5 => held]
             .prop_map(move |value| (name.clone(), value))
             .boxed()
     });

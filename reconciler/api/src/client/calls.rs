@@ -283,15 +283,15 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// `not_found`, `ambiguous_freight`, `freight_unavailable`, `forbidden` for a bypass that no
-    /// policy grants.
+    /// `not_found`, `ambiguous_freight`, `freight_unavailable`, `held`, `promotion_running` unless
+    /// it is to be ensured, `forbidden` for a bypass that no policy grants.
     pub async fn promote(
         &self,
         project: &str,
         promotion: &CreatePromotion,
     ) -> Result<Promotion, ClientError> {
-        let path = ["v1", "projects", project, "promotions"];
-        self.answer(Call::post(&path).body(promotion)).await
+        let call = Call::post(&["v1", "projects", project, "promotions"]).body(promotion);
+        self.answer(if promotion.ensure { call.repeatable() } else { call }).await
     }
 
     /// Approves what a promotion will do.

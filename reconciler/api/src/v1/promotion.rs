@@ -225,6 +225,10 @@ pub struct CreatePromotion {
     /// Gates to skip.
     #[serde(default)]
     pub bypass: Option<Bypass>,
+    /// Whether to answer the promotion that brought the freight, or is bringing it, where there is
+    /// one, instead of starting another. Asking again is then the same as asking once.
+    #[serde(default)]
+    pub ensure: bool,
 }
 
 /// Names a freight: `newest` for the newest that is available to the stage, or its id, or a

@@ -38,7 +38,7 @@ pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<(), F
     let freight = freight.map_or(FreightSelector::Newest, FreightSelector::Id);
     let bypass = (!bypass.is_empty())
         .then(|| Bypass { gates: bypass, reason: reason.clone().unwrap_or_default() });
-    let request = CreatePromotion { stage, freight, reason, bypass };
+    let request = CreatePromotion { stage, freight, reason, bypass, ensure: false };
     let promotion = session.client.promote(&project, &request).await?;
     session.out.item(&promotion, |it| {
         format!("promotion {}: freight {} to {}, {}", it.id, short(&it.freight), it.stage, it.phase)

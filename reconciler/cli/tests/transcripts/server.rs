@@ -196,7 +196,7 @@ impl Canned {
     }
 
     fn create_promotion(&self, body: &Bytes) -> Answer {
-        let CreatePromotion { stage, freight, reason, bypass } = read(body)?;
+        let CreatePromotion { stage, freight, reason, bypass, .. } = read(body)?;
         if let FreightSelector::Id(prefix) = freight {
             self.one_freight(&prefix)?;
         }

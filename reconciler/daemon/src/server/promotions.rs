@@ -13,7 +13,8 @@ use reconciler_api::v1::{
 };
 use reconciler_domain::id::{ProjectName, PromotionId, StageName};
 use reconciler_domain::plan::{
-    self, ApproveError, RequestError, RequestFacts, abort, approve, newest, request,
+    self, ApproveError, Ensured, RequestError, RequestFacts, abort, approve, ensured, newest,
+    request,
 };
 use reconciler_domain::promotion::{Approval, BypassRequest, Event, Promotion, State as Folded};
 use reconciler_domain::snapshot::StageSnapshot;
@@ -92,7 +93,13 @@ pub(super) async fn create(
         let Some(snapshot) = server.store.stage_snapshot(&project, &stage).await? else {
             return Err(Problem::not_found("stage", &format!("{project}/{stage}")).into());
         };
-        let new = judged(&server, &project, &snapshot, &caller, &wanted, bypass.clone()).await?;
+        let judged = judged(&server, &project, &snapshot, &caller, &wanted, bypass.clone()).await?;
+        let new = match judged {
+            Judged::Start(new) => *new,
+            Judged::Exists(id) => {
+                return Ok((StatusCode::OK, Json(object(&server, &project, &id).await?)));
+            }
+        };
         match server.store.create_promotion(&project, &new, server.clock.now()).await {
             Ok(promotion) => {
                 let made = object(&server, &project, &promotion.id).await?;
@@ -124,6 +131,14 @@ fn bypass_request(wanted: &CreatePromotion, caller: &Caller) -> Answer<Option<By
     }))
 }
 
+/// What a wish for a promotion amounts to.
+enum Judged {
+    /// This one starts.
+    Start(Box<NewPromotion>),
+    /// This one is there already, and none starts.
+    Exists(PromotionId),
+}
+
 /// The promotion that the caller may start, as this snapshot shows the world.
 async fn judged(
     server: &Server,
@@ -132,7 +147,7 @@ async fn judged(
     caller: &Caller,
     wanted: &CreatePromotion,
     bypass: Option<BypassRequest>,
-) -> Answer<NewPromotion> {
+) -> Answer<Judged> {
     let now = server.clock.now();
     let mut stage = snapshot.value.clone();
     let freight = match &wanted.freight {
@@ -157,6 +172,12 @@ async fn judged(
         requester: &caller.0.name,
         bypass: bypass.as_ref(),
     };
+    if wanted.ensure
+        && let Some(there) = ensured(&facts)
+        && let Some(id) = promotion_of(server, project, &facts, there).await?
+    {
+        return Ok(Judged::Exists(id));
+    }
     let granted = request(&facts, now).map_err(|error| request_refusal(&error))?;
     let warehouse = stage
         .freight
@@ -166,7 +187,7 @@ async fn judged(
     let Some(warehouse) = warehouse else {
         return Err(Problem::not_found("freight", freight.as_str()).into());
     };
-    Ok(NewPromotion {
+    Ok(Judged::Start(Box::new(NewPromotion {
         stage: stage.stage.spec.name.clone(),
         freight,
         warehouse,
@@ -178,7 +199,25 @@ async fn judged(
         hold: granted.hold,
         release_hold: granted.release_hold,
         revision: Some(snapshot.revision),
-    })
+    })))
+}
+
+/// The promotion that brought freight or is bringing it. None: it came without one.
+async fn promotion_of(
+    server: &Server,
+    project: &ProjectName,
+    facts: &RequestFacts<'_>,
+    ensured: Ensured,
+) -> Answer<Option<PromotionId>> {
+    match ensured {
+        Ensured::Running(id) => Ok(Some(id)),
+        Ensured::There => {
+            let stage = &facts.stage.stage.spec.name;
+            let there = server.store.occupants(project, stage).await?;
+            let brought = there.into_iter().find(|occupant| occupant.freight == *facts.freight);
+            Ok(brought.map(|occupant| occupant.promotion))
+        }
+    }
 }
 
 fn request_refusal(error: &RequestError) -> Refusal {

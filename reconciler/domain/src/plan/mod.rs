@@ -6,7 +6,7 @@
 //! | [`warehouse`] | which sources to look at, which combination becomes freight |
 //! | [`stage`] | which freight automation promotes, what it supersedes |
 //! | [`promotion`] | the next move of one promotion: prepare, gate, commit, verify, undo |
-//! | [`request`], [`newest`], [`approve`], [`abort`] | whether a person's wish is granted |
+//! | [`request`], [`ensured`], [`newest`], [`approve`], [`abort`] | whether a person's wish is granted |
 //!
 //! Choosing (warehouse, stage) may change its mind on each pass. Carrying out (promotion) follows
 //! its log. None of them acts: shells carry out the moves, append what came of them, and ask again.
@@ -31,7 +31,8 @@ pub use prepare::prepared;
 pub(crate) use promotion::promotion_gates;
 pub use promotion::{Act, Base, Move, breaks_off, promotion};
 pub use request::{
-    ApproveError, RequestError, RequestFacts, Requested, abort, approve, newest, request,
+    ApproveError, Ensured, RequestError, RequestFacts, Requested, abort, approve, ensured, newest,
+    request,
 };
 pub use stage::{Candidate, StageAct, StagePlan, candidates, stage};
 pub use warehouse::{DiscoveryCondition, WarehouseAct, WarehousePlan, condition, warehouse};

@@ -220,6 +220,29 @@ pub fn request(facts: &RequestFacts<'_>, now: Timestamp) -> Result<Requested, Re
     })
 }
 
+/// Why no promotion needs to start for freight to be in a stage.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ensured {
+    /// It is there, and the stage vouches for it.
+    There,
+    /// This promotion is bringing it.
+    Running(PromotionId),
+}
+
+/// Whether the freight is in the stage already, or on its way; absent: a promotion has to be
+/// requested.
+#[must_use]
+pub fn ensured(facts: &RequestFacts<'_>) -> Option<Ensured> {
+    let snapshot = facts.stage;
+    let known = snapshot.freight.iter().find(|known| known.freight.id == *facts.freight);
+    let vouched = known.is_some_and(|k| k.verified_in.contains_key(&snapshot.stage.spec.name));
+    if vouched && snapshot.current.values().any(|there| there == facts.freight) {
+        return Some(Ensured::There);
+    }
+    let running = snapshot.running.iter().find(|run| run.promotion.freight == *facts.freight);
+    running.map(|running| Ensured::Running(running.promotion.id.clone()))
+}
+
 /// The freight that a person means by the newest: the newest that is available to the stage and that
 /// no hold keeps from it. It may be there already.
 ///

@@ -511,3 +511,42 @@ fn what_a_person_started_is_not_superseded_by_automation() {
     dev.3 is prepared
     ");
 }
+
+#[test]
+fn freight_that_is_there_or_coming_needs_no_other_promotion() {
+    assert_snapshot!(run("
+        push gitops a.yaml#b=c
+        warehouse shop api
+        stage dev shop: app
+        policy gate dev manual approve=sre
+        found shop api 1.0.0
+        ensured dev f1
+        promote dev f1 by ann
+        ensured dev f1
+        approve dev.1 by bob in sre
+        ensured dev f1
+        found shop api 1.1.0
+        promote dev f2 by ann
+        approve dev.2 by bob in sre
+        ensured dev f1
+    "), @r#"
+    f1 is made: api 1.0.0
+      = None
+    dev.1 starts: f1, by ann
+    dev.1 is prepared
+      = Some(Running(PromotionId("dev.1")))
+    dev.1 is approved by bob
+    dev.1 commits
+    dev.1 runs push
+    dev.1 succeeded: every step is done and every check passed
+      = Some(There)
+    f2 is made: api 1.1.0
+    dev.2 starts: f2, by ann
+    dev.2 is prepared
+    dev.2 is approved by bob
+    dev.2 commits
+    dev.2 runs push
+    dev.2 succeeded: every step is done and every check passed
+      = None
+    "#);
+}

@@ -233,6 +233,7 @@ pub(crate) async fn ask(
         freight: FreightSelector::Id(freight.id.clone()),
         reason: None,
         bypass: None,
+        ensure: false,
     };
     client.promote(PROJECT, &wish).await
 }

@@ -9,6 +9,7 @@
 //! found shop api 1.1.0               # a new version at the source
 //! promote prod f1 by ann bypass soak as oncall
 //! hold cve api >=1.1.0 until 1h      # or: stage prod, freight f1
+//! ensured prod f1                    # prints whether it is there or on its way
 //! why prod                           # prints why nothing moves
 //! ```
 
@@ -21,7 +22,7 @@ use reconciler_domain::duration;
 use reconciler_domain::hold::{ArtifactMatch, Hold, Target};
 use reconciler_domain::id::{FreightId, PromotionId, StageName, StepName};
 use reconciler_domain::infra::{AddressGlob, InfraRules};
-use reconciler_domain::plan;
+use reconciler_domain::plan::{self, RequestFacts};
 use reconciler_domain::policy::{
     Across, Approvals, Bypass, Condition, Excluded, GateKind, Mode, Most, Policy, Rate, RollbackOn,
 };
@@ -78,6 +79,13 @@ pub(crate) fn line_of(world: &mut World, line: &str) -> Result<(), Crash> {
         }
         ["approve", id, "by", who, "in", groups, rest @ ..] => {
             approve(world, id, who, groups, rest.first().copied());
+        }
+        ["ensured", stage, freight] => {
+            let freight = freight_id(world, freight);
+            let stage = world.stage_snapshot(&stage_name(stage));
+            let facts =
+                RequestFacts { stage: &stage, freight: &freight, requester: "ann", bypass: None };
+            world.tell(format!("  = {:?}", plan::ensured(&facts)));
         }
         ["hold", name, rest @ ..] => {
             let hold = hold(world, name, rest);

@@ -165,6 +165,7 @@ async fn ask_past(
         freight: FreightSelector::Id(freight.to_owned()),
         reason: None,
         bypass: Some(bypass),
+        ensure: false,
     };
     client.promote(PROJECT, &wish).await
 }

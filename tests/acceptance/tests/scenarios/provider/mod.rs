@@ -9,6 +9,7 @@ mod impact;
 mod installation;
 mod lifecycle;
 mod mistakes;
+mod promotions;
 
 use acceptance::Outcome;
 use acceptance::lockstepd::Lockstepd;

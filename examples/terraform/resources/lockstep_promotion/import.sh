@@ -1,0 +1,1 @@
+terraform import lockstep_promotion.prod shop/prod.12

@@ -1,0 +1,111 @@
+//! What a configuration wishes for, and how the daemon is asked for it.
+
+use std::time::Duration;
+
+use provider_protocol::Diagnostics;
+use provider_protocol::cty::{Path, Value};
+use provider_protocol::provider::Reader;
+use reconciler_api::client::ClientError;
+use reconciler_api::problem::ProblemCode;
+use reconciler_api::v1::{self, CreatePromotion, FreightSelector, Phase};
+use reconciler_domain::duration;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::failure::detail;
+use crate::follow::{Followed, Patience, follow, tell};
+use crate::form::Read as _;
+use crate::session::Session;
+
+/// How long to wait where the configuration does not say.
+const TIMEOUT: Duration = Duration::from_secs(30 * 60);
+
+/// What goes on, and what to do to wait for it on.
+const AGAIN: &str = "Apply again to wait on: no second promotion is started.";
+
+/// Freight that is to be in a stage.
+#[derive(Debug)]
+pub(super) struct Wish {
+    project: String,
+    request: CreatePromotion,
+    timeout: Duration,
+}
+
+/// What came of a wish.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    /// The promotion as it was last seen.
+    pub(super) promotion: v1::Promotion,
+}
+
+impl Wish {
+    /// The wish of a planned value, in which everything but what is found out is known.
+    pub(super) fn of(planned: &Value, operation: &str, diags: &mut Diagnostics) -> Option<Self> {
+        let reader = Reader::root(planned);
+        let Some(project) = reader.text("project") else {
+            diags.error_at(Path::attribute("project"), "Missing project", "It is not known.");
+            return None;
+        };
+        let timeout = reader.block("timeouts").and_then(|timeouts| timeouts.text(operation));
+        let timeout = timeout.and_then(|text| duration::parse(&text).ok());
+        Some(Self {
+            project,
+            request: CreatePromotion {
+                stage: reader.required("stage"),
+                freight: reader
+                    .text("freight")
+                    .map_or(FreightSelector::Newest, FreightSelector::Id),
+                reason: reader.text("reason"),
+                bypass: None,
+                ensure: true,
+            },
+            timeout: timeout.unwrap_or(TIMEOUT),
+        })
+    }
+
+    /// Asks for it, and waits until it is so. None if nothing was started; whatever else is not so is
+    /// told beside the promotion.
+    pub(super) async fn fulfil(
+        &self,
+        session: &Session,
+        cancel: &CancellationToken,
+        diags: &mut Diagnostics,
+    ) -> Option<Outcome> {
+        let deadline = Instant::now() + self.timeout;
+        loop {
+            let begun = match session.api.promote(&self.project, &self.request).await {
+                Ok(begun) => begun,
+                Err(error) => {
+                    self.tell_refused(&error, diags);
+                    return None;
+                }
+            };
+            let timeout = deadline.saturating_duration_since(Instant::now());
+            let patience = Patience { timeout, cancel, progress: None };
+            let followed = follow(session, begun, patience).await;
+            // What is newest changed meanwhile; the wish did not.
+            if self.is_superseded(&followed) && Instant::now() < deadline {
+                continue;
+            }
+            tell(&followed, self.timeout, AGAIN, diags);
+            return Some(Outcome { promotion: followed.promotion() });
+        }
+    }
+
+    fn is_superseded(&self, followed: &Followed) -> bool {
+        let Followed::Ended(ended) = followed else { return false };
+        self.request.freight == FreightSelector::Newest && ended.phase == Phase::Superseded
+    }
+
+    fn tell_refused(&self, error: &ClientError, diags: &mut Diagnostics) {
+        let attribute = match (&self.request.freight, error.code()) {
+            (_, Some(ProblemCode::NotFound | ProblemCode::Invalid)) => "stage",
+            (FreightSelector::Newest, _) => "newest",
+            (FreightSelector::Id(_), _) => "freight",
+        };
+        let summary = format!("Cannot promote to stage {}/{}", self.project, self.request.stage);
+        let named = error.code().is_some();
+        let path = if named { Path::attribute(attribute) } else { Path::root() };
+        diags.error_at(path, summary, detail(error));
+    }
+}
