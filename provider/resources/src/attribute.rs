@@ -6,13 +6,13 @@ use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::str::FromStr;
 
-use globset::Glob;
 use jiff::Timestamp;
 use provider_protocol::cty::{Type, Value};
 use provider_protocol::schema::Attribute;
 use reconciler_domain::duration;
 use reconciler_domain::expression::{Expression, Names};
 use reconciler_domain::filter::{PathFilter, TagFilter};
+use reconciler_domain::glob::Glob;
 use reconciler_domain::infra::AddressGlob;
 use reconciler_domain::template::Template;
 use reconciler_domain::version::Constraint;
@@ -153,7 +153,7 @@ pub(crate) fn tag_patterns() -> Attribute {
 
 /// Globs of stage names.
 pub(crate) fn stage_globs() -> Attribute {
-    list_of(|text| Glob::new(text).map(drop).map_err(|error| sentence(&error.to_string())))
+    list_of(|text| Glob::of_names(text).map(drop).map_err(|error| sentence(&error.to_string())))
 }
 
 /// Patterns of resource addresses.

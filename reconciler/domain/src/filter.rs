@@ -6,10 +6,11 @@
 
 use std::fmt;
 
-use globset::{GlobBuilder, GlobMatcher};
 use regex::{Regex, RegexBuilder};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::glob::Glob;
 
 /// The largest compiled size of one regular expression, in bytes.
 const PATTERN_SIZE: usize = 1 << 20;
@@ -190,7 +191,7 @@ struct PathPattern {
 #[derive(Clone, Debug)]
 enum Matcher {
     Prefix(String),
-    Glob(GlobMatcher),
+    Glob(Glob),
     Regex(Regex),
 }
 
@@ -205,8 +206,7 @@ impl Eq for PathPattern {}
 impl PathPattern {
     fn parse(text: &str) -> Result<Self, String> {
         let matcher = if let Some(glob) = text.strip_prefix("glob:") {
-            let glob = GlobBuilder::new(glob).literal_separator(true).build();
-            Matcher::Glob(glob.map_err(|error| error.kind().to_string())?.compile_matcher())
+            Matcher::Glob(Glob::of_paths(glob).map_err(|error| error.to_string())?)
         } else if let Some(expression) = text.strip_prefix("regex:") {
             Matcher::Regex(regex(expression)?)
         } else {

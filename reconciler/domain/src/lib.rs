@@ -8,7 +8,7 @@
 //!  nouns                 id  artifact  freight  warehouse  stage  step  verification  policy  hold
 //!                        credential
 //!  a promotion           promotion: the row, its log, the state that the log folds to
-//!  language              duration  version  filter  url  image  expression  template  infra  window
+//!  language              duration  version  glob  filter  url  image  expression  template  infra  window
 //!  what decisions see    snapshot  scope
 //!  decisions             availability  gate  plan  check  preview  evaluate
 //! ```
@@ -26,6 +26,7 @@ pub mod expression;
 pub mod filter;
 pub mod freight;
 pub mod gate;
+pub mod glob;
 pub mod hold;
 pub mod id;
 pub mod image;

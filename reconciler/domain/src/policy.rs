@@ -4,10 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use globset::Glob;
 use serde::{Deserialize, Serialize};
 
 use crate::expression::Expression;
+use crate::glob::Glob;
 use crate::id::{PolicyName, StageName};
 use crate::infra::InfraRules;
 use crate::window::Window;
@@ -275,7 +275,7 @@ fn matches(pattern: &str, name: &str) -> bool {
     if is_plain {
         return pattern == name;
     }
-    pattern == "*" || Glob::new(pattern).is_ok_and(|glob| glob.compile_matcher().is_match(name))
+    pattern == "*" || Glob::of_names(pattern).is_ok_and(|glob| glob.is_match(name))
 }
 
 /// Several policies as one.

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::{Problem, ProblemKind, Surroundings, expression};
 use crate::duration;
+use crate::glob::Glob;
 use crate::policy::{GateKind, Mode, Policy, RATE_MAX, Rate};
 use crate::scope::condition_names;
 use crate::window::{Action, NextChange, Schedule, Window};
@@ -22,7 +23,7 @@ pub fn check_policy(policy: &Policy, around: &Surroundings<'_>) -> Vec<Problem> 
         add("stages.names", ProblemKind::Missing, message);
     }
     for (at, pattern) in policy.stages.iter().enumerate() {
-        if let Err(error) = globset::Glob::new(pattern) {
+        if let Err(error) = Glob::of_names(pattern) {
             add(&format!("stages.names[{at}]"), ProblemKind::Glob, error.to_string());
         }
     }

@@ -315,7 +315,7 @@ fn policies_are_checked() {
     assert_eq!(check("prod* gated soak=1h approve=sre:2 forbid=delete rollback"), "");
     assert_eq!(check("prod automatic rollback"), "");
     assert_snapshot!(check("prod automatic soak=1h"), @"mode: a policy of mode automatic has no gates; use mode gated to let automation promote once every gate passes");
-    assert_snapshot!(check("prod[ gated"), @"stages.names[0]: error parsing glob 'prod[': unclosed character class; missing ']'");
+    assert_snapshot!(check("prod[ gated"), @"stages.names[0]: not a glob: unclosed character class; missing ']'");
     assert_snapshot!(check("prod gated approve=sre approve=sre:0 approve=:1"), @r#"
     approvals[1].group: group "sre" is asked twice
     approvals[1].count: at least one approval, or no gate at all
