@@ -45,6 +45,9 @@ impl fmt::Display for Address {
     }
 }
 
+/// The most `**` of a pattern: each is tried at every segment of an address, inside the others.
+const MAX_DEEP_WILDCARDS: usize = 4;
+
 /// A pattern of addresses.
 ///
 /// `*` stands for any part of one segment, `**` for any number of segments. A segment without an
@@ -157,6 +160,9 @@ impl FromStr for AddressGlob {
         }
         if segments.iter().any(|segment| segment != "**" && segment.contains("**")) {
             return refuse("`**` must be a whole segment");
+        }
+        if segments.iter().filter(|segment| *segment == "**").count() > MAX_DEEP_WILDCARDS {
+            return refuse("it has more than 4 `**`");
         }
         if segments.iter().any(|segment| segment.contains('[') != segment.ends_with(']')) {
             return refuse("an index is not closed by `]`");

@@ -170,7 +170,9 @@ fn address_patterns() {
     glob("aws_a", "aws_a.b", false);
     glob("**", "module.x.aws_a.b", true);
     glob("data.aws_a.*", "data.aws_a.b", true);
-    for pattern in ["", "a..b", "a.**b", "a.b[0", "a .b"] {
+    glob("**.a.**.b.**.c.**", "x.a.y.z.b.c.d", true);
+    let deep = "**.".repeat(20_000) + "a";
+    for pattern in ["", "a..b", "a.**b", "a.b[0", "a .b", "**.**.**.**.**", &deep] {
         assert!(pattern.parse::<AddressGlob>().is_err(), "{pattern}");
     }
 }
