@@ -12,7 +12,7 @@ use provider_protocol::schema::{Attribute, Block, NestedBlock};
 use reconciler_api::v1::{
     self, CredentialKind, CredentialOutline, CredentialSpec, Secret, SecretFrom,
 };
-use reconciler_domain::credential::Address;
+use reconciler_domain::credential::{self, Address};
 use reconciler_domain::id::CredentialName;
 
 use crate::attribute::parsed;
@@ -188,11 +188,12 @@ fn check_keys<'k>(
     keys: impl Iterator<Item = &'k str>,
     diags: &mut Diagnostics,
 ) {
-    let known: &[&str] = match kind {
-        CredentialKind::Git => &["password", "token", "ssh_key"],
-        CredentialKind::Image => &["password"],
-        CredentialKind::Http => &["password", "token"],
+    let kind_there = match kind {
+        CredentialKind::Git => credential::CredentialKind::Git,
+        CredentialKind::Image => credential::CredentialKind::Image,
+        CredentialKind::Http => credential::CredentialKind::Http,
     };
+    let known = kind_there.keys();
     for key in keys.filter(|key| !known.contains(key)) {
         let hint = did_you_mean(key, known.iter().copied());
         let text = format!("Kind {kind} has no secret {key:?}. {hint}");
