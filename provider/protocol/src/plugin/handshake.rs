@@ -44,12 +44,14 @@ pub(super) struct Launch {
 }
 
 impl Launch {
-    pub(super) fn from_environment() -> Self {
+    /// How the provider of this source address was started.
+    pub(super) fn from_environment(provider: &str) -> Self {
         let debug = env::args().skip(1).any(|arg| arg == "-debug" || arg == "--debug");
-        Self::new(debug, |name| env::var(name).ok().filter(|value| !value.is_empty()))
+        let variable = |name: &str| env::var(name).ok().filter(|value| !value.is_empty());
+        Self::new(provider, debug, variable)
     }
 
-    fn new(debug: bool, variable: impl Fn(&str) -> Option<String>) -> Self {
+    fn new(provider: &str, debug: bool, variable: impl Fn(&str) -> Option<String>) -> Self {
         let mode = match variable(COOKIE.0) {
             _ if debug => Mode::Debug,
             Some(cookie) if cookie == COOKIE.1 => Mode::Hosted,
@@ -66,9 +68,19 @@ impl Launch {
                 group: variable("PLUGIN_UNIX_SOCKET_GROUP"),
                 ports: ports.map_or(0..=0, |(min, max)| min..=max),
             },
-            log: variable("TF_LOG_PROVIDER").or_else(|| variable("TF_LOG")),
+            log: log(provider, variable),
         }
     }
+}
+
+/// The level of the log: that of this provider alone (`TF_LOG_PROVIDER_NOTES`), else of all
+/// providers, else of everything. The first counts only beside one of the others: without them the
+/// host throws away whatever it is sent.
+fn log(provider: &str, variable: impl Fn(&str) -> Option<String>) -> Option<String> {
+    let of_all = variable("TF_LOG_PROVIDER").or_else(|| variable("TF_LOG"))?;
+    let name = provider.rsplit('/').next().unwrap_or(provider);
+    let own = format!("TF_LOG_PROVIDER_{}", name.to_ascii_uppercase().replace('-', "_"));
+    Some(variable(&own).unwrap_or(of_all))
 }
 
 /// The line that tells the host where to connect, and by which certificate to know us.
@@ -108,7 +120,7 @@ mod tests {
     use super::*;
 
     fn launch(debug: bool, variables: &[(&str, &str)]) -> Launch {
-        Launch::new(debug, |name| {
+        Launch::new("acme/notes", debug, |name| {
             let found = variables.iter().find(|(key, _)| *key == name);
             found.map(|(_, value)| (*value).to_owned())
         })
@@ -130,9 +142,20 @@ mod tests {
     }
 
     #[test]
-    fn the_providers_own_log_level_wins() {
-        let both = launch(false, &[COOKIE, ("TF_LOG", "ERROR"), ("TF_LOG_PROVIDER", "DEBUG")]);
-        assert_eq!(both.log.as_deref(), Some("DEBUG"));
+    fn the_most_exact_log_level_wins() {
+        let (all, providers, own) =
+            (("TF_LOG", "ERROR"), ("TF_LOG_PROVIDER", "DEBUG"), ("TF_LOG_PROVIDER_NOTES", "TRACE"));
+        let check = |variables: &[(&str, &str)], expected: Option<&str>| {
+            assert_eq!(launch(false, variables).log.as_deref(), expected, "{variables:?}");
+        };
+        check(&[], None);
+        check(&[all], Some("ERROR"));
+        check(&[all, providers], Some("DEBUG"));
+        check(&[all, own], Some("TRACE"));
+        check(&[all, providers, own], Some("TRACE"));
+        check(&[all, ("TF_LOG_PROVIDER_OTHER", "TRACE")], Some("ERROR"));
+        // Nobody would read it.
+        check(&[own], None);
     }
 
     #[test]

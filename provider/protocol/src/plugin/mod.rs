@@ -38,7 +38,7 @@ const MAX_MESSAGE: usize = 256 << 20;
 /// Takes over the process: its standard streams, its signals and its panic hook. With the
 /// argument `-debug` it serves hosts that are told where to find it, until interrupted.
 pub fn serve<P: Provider>(provider: P) -> ExitCode {
-    let launch = Launch::from_environment();
+    let launch = Launch::from_environment(provider.address());
     if launch.mode == Mode::ByHand {
         eprintln!("{}", handshake::by_hand(provider.address()));
         return ExitCode::FAILURE;
