@@ -1,10 +1,14 @@
 //! Data sources: what the daemon has seen, for other configuration to use.
 
 mod freight;
+mod freights;
+mod pipeline;
 mod promotion;
 mod stage;
 
 pub(crate) use freight::FreightData;
+pub(crate) use freights::FreightsData;
+pub(crate) use pipeline::PipelineData;
 pub(crate) use promotion::PromotionData;
 pub(crate) use stage::StageData;
 

@@ -13,7 +13,7 @@ use reconciler_domain::step::StepKind;
 
 use crate::actions;
 use crate::connection;
-use crate::data_sources::{FreightData, PromotionData, StageData};
+use crate::data_sources::{FreightData, FreightsData, PipelineData, PromotionData, StageData};
 use crate::functions::{
     EvaluatePolicy, ParseDuration, ParseImage, SemverMatch, StepFunction, WindowOpen,
 };
@@ -64,7 +64,13 @@ impl Provider for Lockstep {
     }
 
     fn data_sources(&self) -> Vec<Arc<dyn DataSource<Session>>> {
-        vec![Arc::new(FreightData), Arc::new(PromotionData), Arc::new(StageData)]
+        vec![
+            Arc::new(FreightData),
+            Arc::new(FreightsData),
+            Arc::new(PipelineData),
+            Arc::new(PromotionData),
+            Arc::new(StageData),
+        ]
     }
 
     fn functions(&self) -> Vec<Arc<dyn Function>> {

@@ -41,7 +41,7 @@ pub use object::{
     Condition, ConditionStatus, Kind, ListQuery, Meta, Object, PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX,
     Page, WorldToken,
 };
-pub use pipeline::{Pipeline, PipelineEdge, PipelineStage};
+pub use pipeline::{Pipeline, PipelineEdge, PipelinePolicy, PipelineStage};
 pub use policy::{
     ApprovalRule, BypassRule, ConditionRule, Exclusion, InfraAction, InfraRules, Mode, Policy,
     PolicySpec, RateRule, RateScope, RenamePolicy, RollbackRule, RollbackTrigger, StageSelector,

@@ -14,6 +14,7 @@ mod explain;
 mod freight;
 mod get;
 mod hold;
+mod pipeline;
 mod promote;
 mod refresh;
 mod token;
@@ -37,6 +38,8 @@ pub(crate) enum Command {
     Hold(hold::Arguments),
     /// Say why a stage does or does not get freight
     Explain(explain::Arguments),
+    /// Show the graph of the stages
+    Pipeline(pipeline::Arguments),
     /// Follow a promotion until it ends
     Watch(watch::Arguments),
     /// Show what a promotion will do, or did
@@ -63,6 +66,7 @@ impl Command {
             Self::Abort(arguments) => abort::run(arguments, &connection.open()?).await,
             Self::Hold(arguments) => hold::run(arguments, &connection.open()?).await,
             Self::Explain(arguments) => explain::run(arguments, &connection.open()?).await,
+            Self::Pipeline(arguments) => pipeline::run(arguments, &connection.open()?).await,
             Self::Watch(arguments) => watch::run(arguments, &connection.open()?).await,
             Self::Diff(arguments) => diff::run(arguments, &connection.open()?).await,
             Self::Refresh(arguments) => refresh::run(arguments, &connection.open()?).await,

@@ -14,6 +14,7 @@ mod freight;
 mod gates;
 mod hold;
 mod objects;
+pub(crate) mod pipeline;
 mod policy;
 pub(crate) mod promotion;
 mod stage;

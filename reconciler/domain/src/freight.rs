@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
 use crate::artifact::Artifact;
+use crate::hold::ArtifactMatch;
 use crate::id::{FreightId, StageName, SubscriptionName, WarehouseName};
 use crate::stage::Request;
 
@@ -110,6 +111,48 @@ impl FreightFacts {
     #[must_use]
     pub fn is_in(&self, stage: &StageName) -> bool {
         self.stays.get(stage).is_some_and(|stays| stays.iter().any(|stay| stay.left_at.is_none()))
+    }
+}
+
+/// Which freight is meant: what fulfils all of what is given.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct FreightFilter {
+    /// Of this warehouse.
+    pub warehouse: Option<WarehouseName>,
+    /// That this stage vouches for.
+    pub verified_in: Option<StageName>,
+    /// That is in this stage now.
+    pub current_in: Option<StageName>,
+    /// With an artifact that matches.
+    pub artifacts: ArtifactMatch,
+    /// Made at this instant or later.
+    pub created_from: Option<Timestamp>,
+    /// Made at this instant or earlier.
+    pub created_until: Option<Timestamp>,
+}
+
+impl FreightFilter {
+    /// Freight of one warehouse.
+    #[must_use]
+    pub fn of_warehouse(warehouse: WarehouseName) -> Self {
+        Self { warehouse: Some(warehouse), ..Self::default() }
+    }
+
+    /// Whether the freight itself is what is meant; not what happened to it.
+    #[must_use]
+    pub fn admits(&self, freight: &Freight) -> bool {
+        self.warehouse.as_ref().is_none_or(|wanted| *wanted == freight.warehouse)
+            && self.created_from.is_none_or(|from| freight.created_at >= from)
+            && self.created_until.is_none_or(|until| freight.created_at <= until)
+            && (self.artifacts.is_empty() || self.artifacts.matches(freight))
+    }
+
+    /// Whether the freight and what happened to it is what is meant.
+    #[must_use]
+    pub fn admits_facts(&self, facts: &FreightFacts) -> bool {
+        self.admits(&facts.freight)
+            && self.verified_in.as_ref().is_none_or(|stage| facts.verified_in.contains_key(stage))
+            && self.current_in.as_ref().is_none_or(|stage| facts.is_in(stage))
     }
 }
 

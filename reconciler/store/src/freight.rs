@@ -1,12 +1,12 @@
 //! Freight and what happened to it: approvals past the upstream, stages that vouch for it. Its stays
-//! are written by `stay`.
+//! are written by `stay`; lists of it are read by `listing`.
 
 use std::collections::BTreeSet;
 
 use indexmap::IndexMap;
 use jiff::Timestamp;
 use reconciler_domain::artifact::Artifact;
-use reconciler_domain::freight::{Freight, FreightFacts, Stay};
+use reconciler_domain::freight::{Freight, FreightFacts, FreightFilter, Stay};
 use reconciler_domain::id::{
     FreightId, Principal, ProjectName, StageName, SubscriptionName, WarehouseName,
 };
@@ -19,9 +19,11 @@ use crate::definition::{self, Kind};
 use crate::error::{StoreError, Unreadable};
 use crate::ledger::{Happened, Subject};
 use crate::page::{Page, Paged};
-use crate::sql::{Sql, instant, json, micros, name, parsed, signed, unsigned, whole_micros};
+use crate::sql::{Sql, instant, json, micros, name, parsed, signed, whole_micros};
 use crate::wake::{wake_stage, wake_users};
 use crate::writer::Write;
+
+mod listing;
 
 /// Digits of an id that are enough to look freight up by.
 pub const PREFIX_MIN: usize = 4;
@@ -138,18 +140,20 @@ impl Store {
         self.read(move |sql| facts(sql, &project, &id)).await
     }
 
-    /// Freight of a project or of one warehouse, newest first.
+    /// Freight of a project that a filter admits, newest first. However little it admits, a page
+    /// looks at so many at most: it may hold less than its limit, and there is a next one all the
+    /// same.
     ///
     /// # Errors
     /// The database failed.
     pub async fn list_freight(
         &self,
         project: &ProjectName,
-        warehouse: Option<&WarehouseName>,
+        filter: &FreightFilter,
         page: Page,
     ) -> Result<Paged<FreightFacts>, StoreError> {
-        let (project, warehouse) = (project.clone(), warehouse.cloned());
-        self.read(move |sql| list(sql, &project, warehouse.as_ref(), page)).await
+        let (project, filter) = (project.clone(), filter.clone());
+        self.read(move |sql| listing::list(sql, &project, &filter, page)).await
     }
 
     /// Opens a stage for freight past its upstream. Once is enough: later calls change nothing.
@@ -352,36 +356,6 @@ fn find(
     }
 }
 
-fn list(
-    sql: Sql<'_>,
-    project: &ProjectName,
-    warehouse: Option<&WarehouseName>,
-    page: Page,
-) -> Result<Paged<FreightFacts>, StoreError> {
-    let before = page.after.map_or(i64::MAX, signed);
-    let rows = match warehouse {
-        Some(warehouse) => of_warehouse(sql, project, warehouse, before, page.limit)?,
-        None => sql.rows(
-            &format!(
-                "{COLUMNS} WHERE project = $1 AND sequence < $2 ORDER BY sequence DESC LIMIT $3"
-            ),
-            params![project.as_str(), before, page.limit],
-            FreightRow::read,
-        )?,
-    };
-    let full = rows.len() == page.limit as usize;
-    let next = rows.last().filter(|_| full).map(|row| unsigned(row.sequence));
-    let mut paged = Paged { items: Vec::new(), unreadable: Vec::new(), next };
-    for row in rows {
-        match row.facts(sql, project) {
-            Ok(facts) => paged.items.push(facts),
-            Err(StoreError::Unreadable(error)) => paged.unreadable.push(error),
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(paged)
-}
-
 /// Freight of a warehouse with a smaller sequence, newest first.
 pub(crate) fn of_warehouse(
     sql: Sql<'_>,
@@ -428,7 +402,8 @@ pub(crate) fn facts(
     row.map(|row| row.facts(sql, project)).transpose()
 }
 
-const COLUMNS: &str = "SELECT id, warehouse, sequence, artifacts, created_at FROM freight";
+pub(crate) const COLUMNS: &str =
+    "SELECT id, warehouse, sequence, artifacts, created_at FROM freight";
 
 /// A freight's row.
 pub(crate) struct FreightRow {

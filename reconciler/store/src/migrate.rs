@@ -14,6 +14,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0001_initial", include_str!("schema/0001_initial.sql")),
     ("0002_secrets", include_str!("schema/0002_secrets.sql")),
     ("0003_commits", include_str!("schema/0003_commits.sql")),
+    ("0004_freight_created", include_str!("schema/0004_freight_created.sql")),
 ];
 
 /// Applies what is missing.

@@ -18,7 +18,7 @@ use crate::session::Session;
 /// Freight: one by its id, or the newest.
 pub(crate) struct FreightData;
 
-const ARTIFACT: [(&str, &str); 11] = [
+pub(super) const ARTIFACT: [(&str, &str); 11] = [
     ("kind", "`git` or `image`."),
     ("repo", "The repository."),
     ("branch", "Of git: the branch."),
@@ -32,7 +32,7 @@ const ARTIFACT: [(&str, &str); 11] = [
     ("created_at", "Of images: when it was built, if it says so."),
 ];
 
-const STAGE: [(&str, &str); 4] = [
+pub(super) const STAGE: [(&str, &str); 4] = [
     ("entered_at", "When it last came."),
     ("left_at", "When it was replaced; null while it is there."),
     ("verified_at", "When the stage verified it."),
@@ -140,7 +140,7 @@ async fn newest(
         warehouse: config.text("warehouse"),
         stage: config.text("stage"),
         limit: Some(1),
-        page: None,
+        ..FreightQuery::default()
     };
     let page = match session.api.list_freight(project, &query).await {
         Ok(page) => page,
@@ -179,7 +179,7 @@ fn value(freight: &Freight, config: &Value) -> Value {
     ])
 }
 
-fn artifact(artifact: &Artifact) -> Value {
+pub(super) fn artifact(artifact: &Artifact) -> Value {
     match artifact {
         Artifact::Git(GitArtifact { repo, branch, commit, subject, author, committed_at }) => {
             Value::object([
@@ -203,7 +203,7 @@ fn artifact(artifact: &Artifact) -> Value {
     }
 }
 
-fn stage(stage: &FreightStage) -> Value {
+pub(super) fn stage(stage: &FreightStage) -> Value {
     let FreightStage { entered_at, left_at, verified_at, approved_at } = stage;
     Value::object([
         ("entered_at", form::instant(*entered_at)),

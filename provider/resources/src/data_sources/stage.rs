@@ -16,14 +16,14 @@ use crate::session::Session;
 /// What a stage holds, and why nothing moves.
 pub(crate) struct StageData;
 
-const CURRENT: [(&str, &str); 4] = [
+pub(super) const CURRENT: [(&str, &str); 4] = [
     ("freight", "The id of the freight."),
     ("promotion", "The promotion that brought it; null in a stage without steps."),
     ("entered_at", "Since when it is here."),
     ("verified_at", "When this stage verified it; null while it has not."),
 ];
 
-const PROMOTION: [(&str, &str); 3] = [
+pub(super) const PROMOTION: [(&str, &str); 3] = [
     ("id", "Its id, such as `prod.12`."),
     ("freight", "The freight that it brings."),
     ("phase", "How far it is."),
@@ -127,7 +127,7 @@ fn value(stage: &v1::Stage) -> Value {
     ])
 }
 
-fn current_value(current: &CurrentFreight) -> Value {
+pub(super) fn current_value(current: &CurrentFreight) -> Value {
     let CurrentFreight { freight, promotion, entered_at, verified_at } = current;
     Value::object([
         ("freight", freight.into()),
@@ -137,7 +137,7 @@ fn current_value(current: &CurrentFreight) -> Value {
     ])
 }
 
-fn promotion_value(promotion: &ActivePromotion) -> Value {
+pub(super) fn promotion_value(promotion: &ActivePromotion) -> Value {
     let ActivePromotion { id, freight, phase } = promotion;
     Value::object([
         ("id", Value::from(id)),

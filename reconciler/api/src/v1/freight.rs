@@ -78,15 +78,36 @@ pub struct FreightStage {
     pub approved_at: Option<Timestamp>,
 }
 
-/// Which freight to list, newest first.
+/// Which freight to list, newest first: what fulfils all of what is given. What is said of artifacts
+/// is said of one of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FreightQuery {
     /// Only freight of this warehouse.
     pub warehouse: Option<String>,
-    /// Only freight that is available to this stage.
+    /// Only freight that is available to this stage: of what is asked of such freight, only the
+    /// newest 100 of each warehouse are looked at.
     pub stage: Option<String>,
-    /// How many at most: 100 when left out, never more than 500.
+    /// Only freight that this stage vouches for.
+    pub verified_in: Option<String>,
+    /// Only freight that is in this stage now.
+    pub current_in: Option<String>,
+    /// Only freight with an artifact of the subscription of this name.
+    pub subscription: Option<String>,
+    /// Only freight with an artifact of this repository.
+    pub repo: Option<String>,
+    /// Only freight with an artifact whose version is in this range, such as `>=1.4.0 <2`.
+    pub version: Option<String>,
+    /// Only freight with an image of this digest.
+    pub digest: Option<String>,
+    /// Only freight with a commit whose id begins so: 7 digits or more.
+    pub commit: Option<String>,
+    /// Only freight that was made at this instant or later.
+    pub created_from: Option<Timestamp>,
+    /// Only freight that was made at this instant or earlier.
+    pub created_until: Option<Timestamp>,
+    /// How many at most: 100 when left out, never more than 500. A page may hold less and still
+    /// have a next one, because so many freights are looked at for one page.
     pub limit: Option<u32>,
     /// The `next` of the page before.
     pub page: Option<String>,

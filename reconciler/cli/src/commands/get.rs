@@ -54,7 +54,9 @@ struct Name {
 #[derive(Args)]
 struct FreightFilter {
     /// Show this one in full; a unique beginning of the id is enough
-    #[arg(conflicts_with_all = ["warehouse", "stage"])]
+    #[arg(conflicts_with_all = [
+        "warehouse", "stage", "verified_in", "current_in", "version", "commit", "digest",
+    ])]
     freight: Option<String>,
     /// Only freight of this warehouse
     #[arg(long)]
@@ -62,6 +64,21 @@ struct FreightFilter {
     /// Only freight that is available to this stage
     #[arg(long)]
     stage: Option<String>,
+    /// Only freight that this stage vouches for
+    #[arg(long, value_name = "STAGE")]
+    verified_in: Option<String>,
+    /// Only freight that is in this stage now
+    #[arg(long, value_name = "STAGE")]
+    current_in: Option<String>,
+    /// Only freight with a version in this range, such as '^1.4'
+    #[arg(long, value_name = "RANGE")]
+    version: Option<String>,
+    /// Only freight with a commit whose id begins so
+    #[arg(long)]
+    commit: Option<String>,
+    /// Only freight with an image of this digest
+    #[arg(long)]
+    digest: Option<String>,
     /// How many at most
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=500))]
     limit: u32,
@@ -119,11 +136,31 @@ async fn freight(filter: FreightFilter, session: &Session) -> Result<(), Failure
     if let Some(freight) = filter.freight {
         return show::<Freight>(&session.client.freight(&project, &freight).await?, session);
     }
-    let FreightFilter { warehouse, stage, limit, .. } = filter;
-    let query = FreightQuery { warehouse, stage, limit: Some(limit), page: None };
-    let page = session.client.list_freight(&project, &query).await?;
-    list(&page.items, session)?;
-    say_if_more(page.next.is_some(), limit, session)
+    let FreightFilter { limit, .. } = filter;
+    let mut query = FreightQuery {
+        warehouse: filter.warehouse,
+        stage: filter.stage,
+        verified_in: filter.verified_in,
+        current_in: filter.current_in,
+        version: filter.version,
+        commit: filter.commit,
+        digest: filter.digest,
+        limit: Some(limit),
+        ..FreightQuery::default()
+    };
+    let (mut found, most) = (Vec::new(), usize::try_from(limit).unwrap_or(usize::MAX));
+    loop {
+        let page = session.client.list_freight(&project, &query).await?;
+        found.extend(page.items);
+        query.page = page.next;
+        if query.page.is_none() || found.len() >= most {
+            break;
+        }
+    }
+    let more = query.page.is_some() || found.len() > most;
+    found.truncate(most);
+    list(&found, session)?;
+    say_if_more(more, limit, session)
 }
 
 async fn promotions(filter: PromotionFilter, session: &Session) -> Result<(), Failure> {

@@ -451,6 +451,25 @@ fn holds_are_put_shown_and_lifted() {
 }
 
 #[test]
+fn pipeline_shows_the_graph() {
+    insta::assert_snapshot!(lockstep("pipeline"), @r"
+    STAGE   FROM             MODE    POLICIES   FREIGHT      PROMOTION         WAITS FOR
+    dev     warehouse main   gated   -          3f2a1b9c0d   -                 -
+    prod    dev              gated   prod       3fd00dfeed   prod.12 waiting   Approvals
+    ");
+    insta::assert_snapshot!(lockstep("pipeline --mermaid"), @r#"
+    flowchart LR
+      w1[("main")]
+      s1["dev<br/>main 3f2a1b9c0d"]
+      s2["prod<br/>main 3fd00dfeed<br/>prod.12 waiting<br/>Approvals"]
+      w1 -->|"main"| s1
+      s1 -->|"main"| s2
+      p1{{"prod: gated"}}
+      p1 -.- s2
+    "#);
+}
+
+#[test]
 fn explain_says_why_nothing_moves() {
     insta::assert_snapshot!(lockstep("explain prod"), @r"
     stage prod is gated
@@ -611,6 +630,7 @@ fn help_documents_environment_and_exit_codes() {
       abort       End a promotion
       hold        Stop stages, freight or artifacts, and let them go
       explain     Say why a stage does or does not get freight
+      pipeline    Show the graph of the stages
       watch       Follow a promotion until it ends
       diff        Show what a promotion will do, or did
       refresh     Have the sources of a warehouse asked now

@@ -9,11 +9,11 @@ use reconciler_api::v1::{
     Exclusion, Explain, ExplainedPolicy, FileChange, Freight, FreightStage, Gate, GateKind,
     GitArtifact, GitSubscription, HeldFreight, Hold, HoldSpec, HoldStatus, HttpCheck,
     ImageArtifact, ImageSubscription, InfraAction, InfraPlan, InfraRules, Measurement, Meta, Mode,
-    Phase, PlannedCall, Policy, PolicySpec, Project, ProjectSpec, PrometheusCheck, Promotion,
-    PromotionApproval, PromotionEvent, RateRule, RateScope, Request, RequestMatch, Stage,
-    StageHold, StageSelector, StageSpec, StageStatus, Step, StepRun, StepState, UndoDescription,
-    Verdict, Verification, VerificationSpec, Waiting, Warehouse, WarehouseSpec, WarehouseStatus,
-    WindowAction, WindowRule, WorldToken,
+    Phase, Pipeline, PipelineEdge, PipelinePolicy, PipelineStage, PlannedCall, Policy, PolicySpec,
+    Project, ProjectSpec, PrometheusCheck, Promotion, PromotionApproval, PromotionEvent, RateRule,
+    RateScope, Request, RequestMatch, Stage, StageHold, StageSelector, StageSpec, StageStatus,
+    Step, StepRun, StepState, UndoDescription, Verdict, Verification, VerificationSpec, Waiting,
+    Warehouse, WarehouseSpec, WarehouseStatus, WindowAction, WindowRule, WorldToken,
 };
 
 const NEW: &str = "3f2a1b9c0d3f2a1b9c0d3f2a1b9c0d3f2a1b9c0d";
@@ -113,6 +113,38 @@ impl World {
 
     pub(crate) fn stages(self) -> Vec<Stage> {
         ["dev", "prod"].into_iter().filter_map(|name| self.stage(name)).collect()
+    }
+
+    pub(crate) fn pipeline(self) -> Pipeline {
+        let node = |stage: Stage| PipelineStage {
+            control_flow: false,
+            mode: Mode::Gated,
+            policies: if stage.meta.name == "prod" { vec!["prod".to_owned()] } else { vec![] },
+            conditions: match stage.status.waiting.first() {
+                Some(it) => {
+                    vec![condition("UpToDate", ConditionStatus::False, &it.reason, &it.message)]
+                }
+                None => Vec::new(),
+            },
+            name: stage.meta.name,
+            current: stage.status.current,
+            promotion: stage.status.promotion,
+        };
+        let edge = |from: Option<&str>, to: &str| PipelineEdge {
+            warehouse: "main".to_owned(),
+            from: from.map(str::to_owned),
+            to: to.to_owned(),
+        };
+        Pipeline {
+            warehouses: vec!["main".to_owned()],
+            stages: self.stages().into_iter().map(node).collect(),
+            policies: vec![PipelinePolicy {
+                name: "prod".to_owned(),
+                mode: Mode::Gated,
+                stages: vec!["prod".to_owned()],
+            }],
+            edges: vec![edge(None, "dev"), edge(Some("dev"), "prod")],
+        }
     }
 
     pub(crate) fn stage(self, name: &str) -> Option<Stage> {

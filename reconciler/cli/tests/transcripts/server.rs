@@ -135,6 +135,7 @@ impl Canned {
             ("getWarehouse" | "refreshWarehouse", ["shop", "main"]) => Ok(json(&world.warehouse())),
             ("listStages", ["shop"]) => page(world.stages()),
             ("getStage", ["shop", name]) => found("stage", name, world.stage(name)),
+            ("getPipeline", ["shop"]) => Ok(json(&world.pipeline())),
             ("listVerifications", ["shop"]) => page(vec![world.verification()]),
             ("getVerification", ["shop", "errors"]) => Ok(json(&world.verification())),
             ("listPolicies", ["shop"]) => page(vec![world.policy()]),

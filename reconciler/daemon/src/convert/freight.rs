@@ -2,10 +2,44 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use reconciler_api::v1;
+use reconciler_api::problem::FieldProblem;
+use reconciler_api::v1::{self, ArtifactSelector, FreightQuery};
 use reconciler_domain::artifact::Artifact;
-use reconciler_domain::freight::FreightFacts;
+use reconciler_domain::freight::{FreightFacts, FreightFilter};
 use reconciler_domain::id::{ProjectName, StageName};
+
+use super::Fields;
+use super::hold::{parse_artifacts, transposed};
+
+/// Reads which freight to list; not to which stage it is available.
+pub(crate) fn freight_filter(query: &FreightQuery) -> Result<FreightFilter, Vec<FieldProblem>> {
+    let mut fields = Fields::default();
+    let filter = parse_filter(&mut fields, query);
+    fields.finish(filter)
+}
+
+fn parse_filter(fields: &mut Fields, query: &FreightQuery) -> Option<FreightFilter> {
+    let artifacts = ArtifactSelector {
+        subscription: query.subscription.clone(),
+        repo: query.repo.clone(),
+        digest: query.digest.clone(),
+        version: query.version.clone(),
+        commit: query.commit.clone(),
+        committed_from: None,
+        committed_until: None,
+    };
+    let warehouse = query.warehouse.as_ref().map(|name| fields.name("warehouse", name));
+    let verified_in = query.verified_in.as_ref().map(|name| fields.name("verified_in", name));
+    let current_in = query.current_in.as_ref().map(|name| fields.name("current_in", name));
+    Some(FreightFilter {
+        artifacts: parse_artifacts(fields, "", &artifacts)?,
+        warehouse: transposed(warehouse)?,
+        verified_in: transposed(verified_in)?,
+        current_in: transposed(current_in)?,
+        created_from: query.created_from,
+        created_until: query.created_until,
+    })
+}
 
 /// Says freight and what happened to it on the wire.
 pub(crate) fn freight(project: &ProjectName, facts: &FreightFacts) -> v1::Freight {

@@ -28,7 +28,9 @@ fn parse_target(fields: &mut Fields, spec: &HoldSpec) -> Option<Target> {
     match (&spec.stage, &spec.freight, &spec.artifacts) {
         (Some(stage), None, None) => fields.name("stage", stage).map(Target::Stage),
         (None, Some(freight), None) => fields.name("freight", freight).map(Target::Freight),
-        (None, None, Some(artifacts)) => parse_artifacts(fields, artifacts).map(Target::Artifacts),
+        (None, None, Some(artifacts)) => {
+            parse_artifacts(fields, "artifacts.", artifacts).map(Target::Artifacts)
+        }
         (None, None, None) => {
             let message = "say what it stops: `stage`, `freight` or `artifacts`";
             fields.add("", FieldCode::Missing, message);
@@ -42,13 +44,19 @@ fn parse_target(fields: &mut Fields, spec: &HoldSpec) -> Option<Target> {
     }
 }
 
-fn parse_artifacts(fields: &mut Fields, given: &v1::ArtifactSelector) -> Option<ArtifactMatch> {
+/// Reads which artifacts are meant; `base` stands before the names of the fields in problems.
+pub(super) fn parse_artifacts(
+    fields: &mut Fields,
+    base: &str,
+    given: &v1::ArtifactSelector,
+) -> Option<ArtifactMatch> {
     let subscription = given.subscription.as_ref();
-    let subscription = subscription.map(|name| fields.name("artifacts.subscription", name));
+    let subscription = subscription.map(|name| fields.name(&format!("{base}subscription"), name));
     let version = given.version.as_ref().map(|range| {
-        fields.parse::<Constraint>("artifacts.version", FieldCode::BadConstraint, range)
+        let path = format!("{base}version");
+        fields.parse::<Constraint>(&path, FieldCode::BadConstraint, range)
     });
-    let commit = given.commit.as_ref().map(|id| fields.name("artifacts.commit", id));
+    let commit = given.commit.as_ref().map(|id| fields.name(&format!("{base}commit"), id));
     Some(ArtifactMatch {
         subscription: transposed(subscription)?,
         repo: given.repo.clone(),
@@ -61,7 +69,7 @@ fn parse_artifacts(fields: &mut Fields, given: &v1::ArtifactSelector) -> Option<
 }
 
 /// What was not given is fine, what did not parse is not.
-fn transposed<T>(parsed: Option<Option<T>>) -> Option<Option<T>> {
+pub(super) fn transposed<T>(parsed: Option<Option<T>>) -> Option<Option<T>> {
     match parsed {
         None => Some(None),
         Some(parsed) => parsed.map(Some),

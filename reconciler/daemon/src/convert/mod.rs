@@ -23,7 +23,7 @@ pub(crate) use reconciler_convert::{
 
 pub(crate) use credential::{credential_outline, credential_status, parse_credential};
 pub(crate) use explain::{Explained, active, explain, waiting};
-pub(crate) use freight::freight;
+pub(crate) use freight::{freight, freight_filter};
 pub(crate) use hold::{hold_spec, hold_status, parse_hold, stage_holds};
 pub(crate) use preview::preview;
 pub(crate) use promotion::{event, phase, promotion, promotion_row};

@@ -7,6 +7,8 @@
 mod kinds;
 pub(super) mod project;
 
+pub(super) use kinds::stage_conditions;
+
 use axum::Extension;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};

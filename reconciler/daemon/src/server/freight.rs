@@ -2,12 +2,13 @@
 
 use axum::Extension;
 use axum::extract::{Path, State};
-use reconciler_api::problem::{Problem, ProblemCode};
+use reconciler_api::problem::{FieldProblem, Problem, ProblemCode};
 use reconciler_api::v1::{self, FreightApproval, FreightQuery, Page};
-use reconciler_domain::freight::FreightFacts;
-use reconciler_domain::id::{ProjectName, StageName, WarehouseName};
+use reconciler_domain::freight::{FreightFacts, FreightFilter};
+use reconciler_domain::id::{ProjectName, StageName};
 use reconciler_domain::plan::candidates;
 use reconciler_domain::policy::Joined;
+use reconciler_domain::snapshot::Definitions;
 use reconciler_store::{FindFreightError, FreightError};
 
 use super::Server;
@@ -22,27 +23,51 @@ pub(super) async fn list(
     Parameters(query): Parameters<FreightQuery>,
 ) -> Answer<Json<Page<v1::Freight>>> {
     let project: ProjectName = name(&project)?;
-    definitions(&server, &project).await?;
-    let warehouse: Option<WarehouseName> = query.warehouse.as_deref().map(name).transpose()?;
+    let wanted = page(query.limit, query.page.as_deref())?;
+    let filter = convert::freight_filter(&query).map_err(|problems| malformed(&problems))?;
+    tell_unknown(&filter, &project, &definitions(&server, &project).await?)?;
     if let Some(stage) = &query.stage {
-        let stage = name(stage)?;
-        let items = available(&server, &project, &stage, warehouse.as_ref()).await?;
+        let mut items = available(&server, &project, &name(stage)?, &filter).await?;
+        items.truncate(usize::try_from(wanted.limit).unwrap_or(usize::MAX));
         return Ok(Json(Page { items, next: None }));
     }
-    let wanted = page(query.limit, query.page.as_deref())?;
-    let found = server.store.list_freight(&project, warehouse.as_ref(), wanted).await?;
+    let found = server.store.list_freight(&project, &filter, wanted).await?;
     Ok(Json(Page {
         items: found.items.iter().map(|facts| convert::freight(&project, facts)).collect(),
         next: found.next.map(|next| next.to_string()),
     }))
 }
 
-/// Freight that is available to a stage, newest first.
+fn malformed(problems: &[FieldProblem]) -> Refusal {
+    let lines: Vec<String> =
+        problems.iter().map(|problem| format!("{}: {}", problem.path, problem.message)).collect();
+    Problem::malformed(lines.join("; ")).into()
+}
+
+/// A name that nothing has would only ever give an empty list.
+fn tell_unknown(
+    filter: &FreightFilter,
+    project: &ProjectName,
+    definitions: &Definitions,
+) -> Answer<()> {
+    if let Some(warehouse) = &filter.warehouse
+        && !definitions.warehouses.contains_key(warehouse)
+    {
+        return Err(Problem::not_found("warehouse", &format!("{project}/{warehouse}")).into());
+    }
+    let mut stages = [&filter.verified_in, &filter.current_in].into_iter().flatten();
+    match stages.find(|stage| !definitions.stages.contains_key(*stage)) {
+        Some(stage) => Err(Problem::not_found("stage", &format!("{project}/{stage}")).into()),
+        None => Ok(()),
+    }
+}
+
+/// Freight that is available to a stage and admitted, newest first.
 async fn available(
     server: &Server,
     project: &ProjectName,
     stage: &StageName,
-    warehouse: Option<&WarehouseName>,
+    filter: &FreightFilter,
 ) -> Answer<Vec<v1::Freight>> {
     let Some(snapshot) = server.store.stage_snapshot(project, stage).await? else {
         return Err(Problem::not_found("stage", &format!("{project}/{stage}")).into());
@@ -53,11 +78,11 @@ async fn available(
     Ok(open
         .iter()
         .filter(|candidate| candidate.availability.is_available())
-        .filter(|candidate| warehouse.is_none_or(|warehouse| candidate.warehouse == *warehouse))
         .filter_map(|candidate| {
-            let facts = snapshot.freight.iter().find(|f| f.freight.id == candidate.freight)?;
-            Some(convert::freight(project, facts))
+            snapshot.freight.iter().find(|facts| facts.freight.id == candidate.freight)
         })
+        .filter(|facts| filter.admits_facts(facts))
+        .map(|facts| convert::freight(project, facts))
         .collect())
 }
 

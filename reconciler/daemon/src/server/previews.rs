@@ -12,6 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use reconciler_api::problem::FieldProblem;
 use reconciler_api::v1::{Definition as Asked, PAGE_LIMIT_DEFAULT, PreviewRequest};
+use reconciler_domain::freight::FreightFilter;
 use reconciler_domain::hold::Hold;
 use reconciler_domain::id::ProjectName;
 use reconciler_domain::policy::Policy;
@@ -176,7 +177,8 @@ async fn newly_requested(
             continue;
         }
         let newest = Page { after: None, limit: PAGE_LIMIT_DEFAULT };
-        let found = server.store.list_freight(project, Some(&request.warehouse), newest).await?;
+        let of_warehouse = FreightFilter::of_warehouse(request.warehouse.clone());
+        let found = server.store.list_freight(project, &of_warehouse, newest).await?;
         snapshot.freight.extend(found.items);
     }
     snapshot.freight.sort_by_key(|facts| facts.freight.sequence);

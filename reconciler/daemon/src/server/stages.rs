@@ -6,19 +6,22 @@ use axum::Extension;
 use axum::extract::{Path, State};
 use reconciler_api::problem::{Problem, ProblemCode};
 use reconciler_api::v1::{
-    self, CurrentFreight, Explain, Kind, LiftHold, Pipeline, PipelineEdge, PipelineStage,
-    StageStatus,
+    self, CurrentFreight, Explain, Kind, LiftHold, Pipeline, PipelineEdge, PipelinePolicy,
+    PipelineStage, StageStatus,
 };
+use reconciler_convert::wire_mode;
+use reconciler_domain::check::in_order;
 use reconciler_domain::id::{ProjectName, PromotionId, StageName};
 use reconciler_domain::plan::{self, Move};
-use reconciler_domain::snapshot::StageSnapshot;
+use reconciler_domain::policy::{Joined, Policy};
+use reconciler_domain::snapshot::{Definitions, StageSnapshot};
 use reconciler_domain::stage::Stage;
 use reconciler_store::LiftError;
 
 use super::Server;
 use super::answer::{Answer, Json, name};
 use super::auth::Caller;
-use super::definitions::{definitions, read};
+use super::definitions::{definitions, read, stage_conditions};
 use crate::convert::{Explained, active, explain, stage_holds, waiting};
 
 /// The status of a stage.
@@ -27,12 +30,20 @@ pub(super) async fn stage_status(
     project: &ProjectName,
     stage: &StageName,
 ) -> Answer<StageStatus> {
+    status_of(server, project, stage, &definitions(server, project).await?).await
+}
+
+async fn status_of(
+    server: &Server,
+    project: &ProjectName,
+    stage: &StageName,
+    definitions: &Definitions,
+) -> Answer<StageStatus> {
     let Some(snapshot) = server.store.stage_snapshot(project, stage).await? else {
         return Ok(StageStatus::default());
     };
     let planned = plan::stage(&snapshot.value, server.clock.now());
     let promotions = next_moves(server, project, &snapshot.value).await?;
-    let definitions = definitions(server, project).await?;
     let downstream = definitions
         .stages
         .iter()
@@ -141,30 +152,54 @@ pub(super) async fn pipeline(
 ) -> Answer<Json<Pipeline>> {
     let project: ProjectName = name(&project)?;
     let definitions = definitions(&server, &project).await?;
+    let policies = definitions.policy_specs();
     let mut graph = Pipeline {
         warehouses: definitions.warehouses.keys().map(ToString::to_string).collect(),
+        policies: policies.iter().map(|policy| policy_node(policy, &definitions)).collect(),
         ..Pipeline::default()
     };
-    for (stage, defined) in &definitions.stages {
-        let snapshot = server.store.stage_snapshot(&project, stage).await?;
-        let promotion = snapshot.and_then(|found| found.value.running.last().map(active));
+    graph.policies.sort_by(|a, b| a.name.cmp(&b.name));
+    let specs = definitions.stages.iter().map(|(name, stage)| (name, &stage.spec)).collect();
+    for stage in in_order(&specs) {
+        let Some(defined) = definitions.stages.get(stage) else { continue };
+        let status = status_of(&server, &project, stage, &definitions).await?;
+        let joined = Joined::of(&policies, stage);
         graph.stages.push(PipelineStage {
             name: stage.to_string(),
-            current: current(&server, &project, stage).await?,
-            promotion,
+            control_flow: defined.spec.is_control_flow(),
+            mode: wire_mode(joined.mode),
+            policies: joined.policies.iter().map(|policy| policy.name.to_string()).collect(),
+            conditions: stage_conditions(&status),
+            current: status.current,
+            promotion: status.promotion,
         });
-        for request in &defined.spec.requests {
-            let edge = |from: Option<&StageName>| PipelineEdge {
-                warehouse: request.warehouse.to_string(),
-                from: from.map(ToString::to_string),
-                to: stage.to_string(),
-            };
-            if request.direct {
-                graph.edges.push(edge(None));
-            }
-            graph.edges.extend(request.from.iter().map(|from| edge(Some(from))));
-        }
+        graph.edges.extend(edges_to(&defined.spec));
     }
     graph.edges.sort();
     Ok(Json(graph))
+}
+
+fn policy_node(policy: &Policy, definitions: &Definitions) -> PipelinePolicy {
+    let selected = definitions.stages.keys().filter(|stage| policy.selects(stage));
+    PipelinePolicy {
+        name: policy.name.to_string(),
+        mode: wire_mode(policy.mode),
+        stages: selected.map(ToString::to_string).collect(),
+    }
+}
+
+/// Along which edges freight comes to a stage.
+fn edges_to(stage: &Stage) -> Vec<PipelineEdge> {
+    let mut edges = Vec::new();
+    for request in &stage.requests {
+        let from = request.from.iter().map(Some);
+        for from in request.direct.then_some(None).into_iter().chain(from) {
+            edges.push(PipelineEdge {
+                warehouse: request.warehouse.to_string(),
+                from: from.map(ToString::to_string),
+                to: stage.name.to_string(),
+            });
+        }
+    }
+    edges
 }

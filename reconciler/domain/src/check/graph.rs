@@ -41,6 +41,38 @@ fn walk<'a>(
     false
 }
 
+/// The stages, upstream before downstream, else by name. Those of a circle come last.
+#[must_use]
+pub fn in_order<'a>(stages: &BTreeMap<&'a StageName, &'a Stage>) -> Vec<&'a StageName> {
+    let mut waits_for: BTreeMap<&StageName, usize> = BTreeMap::new();
+    let mut downstream: BTreeMap<&StageName, Vec<&'a StageName>> = BTreeMap::new();
+    for (name, stage) in stages {
+        let known = stage.upstreams().into_iter().filter(|upstream| stages.contains_key(upstream));
+        let known: Vec<&StageName> = known.collect();
+        waits_for.insert(name, known.len());
+        for upstream in known {
+            downstream.entry(upstream).or_default().push(name);
+        }
+    }
+    let free = waits_for.iter().filter(|(_, count)| **count == 0);
+    let mut free: BTreeSet<&StageName> = free.map(|(name, _)| *name).collect();
+    let mut ordered = Vec::with_capacity(stages.len());
+    while let Some(next) = free.pop_first() {
+        waits_for.remove(next);
+        ordered.push(next);
+        for name in downstream.remove(next).into_iter().flatten() {
+            if let Some(count) = waits_for.get_mut(name) {
+                *count -= 1;
+                if *count == 0 {
+                    free.insert(name);
+                }
+            }
+        }
+    }
+    ordered.extend(waits_for.into_keys());
+    ordered
+}
+
 /// The stages that freight of some warehouse can ever get to.
 #[must_use]
 pub fn reachable<'a>(stages: &BTreeMap<&'a StageName, &'a Stage>) -> BTreeSet<&'a StageName> {

@@ -19,7 +19,7 @@ use crate::step::did_you_mean;
 use crate::verification::Verification;
 use crate::warehouse::Warehouse;
 
-pub use graph::{cycle_through, reachable};
+pub use graph::{cycle_through, in_order, reachable};
 pub use hold::check_hold;
 pub use policy::{check_policy, check_windows};
 pub use stage::check_stage;

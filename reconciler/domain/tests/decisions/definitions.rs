@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use insta::assert_snapshot;
 use reconciler_domain::check::{
-    Problem, Surroundings, check_policy, check_stage, check_verification, check_warehouse,
+    Problem, Surroundings, check_policy, check_stage, check_verification, check_warehouse, in_order,
 };
+use reconciler_domain::id::StageName;
 use reconciler_domain::policy::GateKind;
 use reconciler_domain::stage::Stage;
 use reconciler_domain::verification::{Check, HttpCheck};
@@ -54,6 +55,39 @@ fn with_request(words: &str) -> String {
     play(&mut world, &format!("stage prod {words}: app")).expect("nothing crashes");
     let stage = world.stage("prod").clone();
     lines(&check_stage(&stage, &Surroundings::of(&world.definitions)))
+}
+
+#[test]
+fn stages_are_put_in_the_order_in_which_freight_gets_to_them() {
+    let check = |script: &str, expected: &str| {
+        let mut world = World::new();
+        play(&mut world, script).expect("nothing crashes");
+        let stages = &world.definitions.stages;
+        let stages = stages.iter().map(|(name, stage)| (name, &stage.spec)).collect();
+        let order: Vec<&str> = in_order(&stages).into_iter().map(StageName::as_str).collect();
+        assert_eq!(order.join(" "), expected, "{script}");
+    };
+    check("warehouse shop api\nstage b shop: app\nstage a shop: app", "a b");
+    check(PROJECT, "dev staging prod");
+    check(
+        "
+        warehouse shop api
+        stage z shop: app
+        stage m shop<z
+        stage a shop<m|z: app
+        stage b shop: app
+        ",
+        "b z m a",
+    );
+    check(
+        "
+        warehouse shop api
+        stage a shop<c: app
+        stage b shop<gone: app
+        stage c shop<a: app
+        ",
+        "b a c",
+    );
 }
 
 #[test]

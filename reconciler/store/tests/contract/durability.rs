@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use reconciler_domain::freight::Freight;
+use reconciler_domain::freight::{Freight, FreightFilter};
 use reconciler_domain::id::FreightId;
 use reconciler_store::{LeaseError, OpenError, Page, Store, StoreError, WakeKey};
 
@@ -85,7 +85,12 @@ fn what_was_acknowledged_survives_kill_9() {
         }
         store.verify_chain().await.unwrap();
         let page = Page { after: None, limit: 1 };
-        let newest = store.list_freight(&shop(), None, page).await.unwrap().items.remove(0);
+        let newest = store
+            .list_freight(&shop(), &FreightFilter::default(), page)
+            .await
+            .unwrap()
+            .items
+            .remove(0);
         assert!(newest.freight.sequence >= i64::try_from(acknowledged.len()).unwrap());
     });
 }
@@ -176,7 +181,8 @@ async fn work_that_fails_does_not_harm_its_neighbours() {
         made += work.await.unwrap();
     }
     let page = Page { after: None, limit: 1000 };
-    let listed = world.store.list_freight(&shop(), None, page).await.unwrap().items;
+    let listed =
+        world.store.list_freight(&shop(), &FreightFilter::default(), page).await.unwrap().items;
     assert_eq!(listed.len(), made);
     assert_eq!(listed[0].freight.sequence, i64::try_from(made).unwrap(), "no number was lost");
     world.store.verify_chain().await.unwrap();

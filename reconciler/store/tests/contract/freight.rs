@@ -1,5 +1,6 @@
 use reconciler_domain::artifact::Artifact;
-use reconciler_domain::freight::Freight;
+use reconciler_domain::freight::{Freight, FreightFilter};
+use reconciler_domain::hold::ArtifactMatch;
 use reconciler_domain::id::{FreightId, Principal};
 use reconciler_domain::warehouse::{Discovery, DiscoveryError};
 use reconciler_store::{CreateFreightError, FindFreightError, FreightError, Page, RecordError};
@@ -58,7 +59,11 @@ async fn long_lists_come_in_pages_newest_first() {
     let mut pages = Vec::new();
     loop {
         let page = Page { after, limit: 2 };
-        let listed = world.store.list_freight(&shop(), Some(&web()), page).await.unwrap();
+        let listed = world
+            .store
+            .list_freight(&shop(), &FreightFilter::of_warehouse(web()), page)
+            .await
+            .unwrap();
         pages.push(listed.items.iter().map(|f| f.freight.sequence).collect::<Vec<_>>());
         match listed.next {
             Some(next) => after = Some(next),
@@ -68,8 +73,116 @@ async fn long_lists_come_in_pages_newest_first() {
     assert_eq!(pages, [vec![5, 4], vec![3, 2], vec![1]]);
     let other = "other".parse().unwrap();
     let page = Page { after: None, limit: 2 };
-    assert_eq!(world.store.list_freight(&shop(), Some(&other), page).await.unwrap().items, []);
-    assert_eq!(world.store.list_freight(&shop(), None, page).await.unwrap().items.len(), 2);
+    let other = FreightFilter::of_warehouse(other);
+    assert_eq!(world.store.list_freight(&shop(), &other, page).await.unwrap().items, []);
+    let all = FreightFilter::default();
+    assert_eq!(world.store.list_freight(&shop(), &all, page).await.unwrap().items.len(), 2);
+}
+
+/// The sequences of what a filter admits, all pages together.
+async fn listed(world: &World, filter: &FreightFilter, limit: u32) -> Vec<i64> {
+    let mut page = Page { after: None, limit };
+    let mut found = Vec::new();
+    loop {
+        let listed = world.store.list_freight(&shop(), filter, page).await.unwrap();
+        assert!(listed.items.len() <= limit as usize, "{filter:?}");
+        found.extend(listed.items.iter().map(|facts| facts.freight.sequence));
+        page.after = listed.next;
+        if page.after.is_none() {
+            return found;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_list_holds_what_is_asked_for() {
+    let world = World::new().await;
+    let mut made = Vec::new();
+    for (tag, second) in [("1.0.0", 1), ("1.1.0", 2), ("1.2.0", 3), ("2.0.0", 4), ("nightly", 5)] {
+        made.push(world.freight(tag, second).await);
+    }
+    for n in [0, 1, 3] {
+        world.succeed(&dev(), &made[n], 6).await;
+    }
+    let version = |range: &str| ArtifactMatch {
+        version: Some(range.parse().unwrap()),
+        ..ArtifactMatch::default()
+    };
+    let artifacts = |artifacts| FreightFilter { artifacts, ..FreightFilter::default() };
+    let all = FreightFilter::default();
+    let verified = FreightFilter { verified_in: Some(dev()), ..all.clone() };
+    for (filter, expected) in [
+        (all.clone(), vec![5, 4, 3, 2, 1]),
+        (FreightFilter::of_warehouse(web()), vec![5, 4, 3, 2, 1]),
+        (artifacts(version("^1.1")), vec![3, 2]),
+        (
+            artifacts(ArtifactMatch { digest: Some(made[4].id.to_string()), ..Default::default() }),
+            vec![],
+        ),
+        (
+            artifacts(ArtifactMatch {
+                digest: Some("sha256:nightly".to_owned()),
+                ..Default::default()
+            }),
+            vec![5],
+        ),
+        (verified.clone(), vec![4, 2, 1]),
+        (FreightFilter { artifacts: version("<2.0.0"), ..verified.clone() }, vec![2, 1]),
+        (FreightFilter { verified_in: Some(prod()), ..all.clone() }, vec![]),
+        (FreightFilter { current_in: Some(dev()), ..all.clone() }, vec![4]),
+        (
+            FreightFilter { current_in: Some(dev()), artifacts: version("^1"), ..all.clone() },
+            vec![],
+        ),
+        (FreightFilter { current_in: Some(prod()), ..all.clone() }, vec![]),
+        (FreightFilter { created_from: Some(at(3)), ..all.clone() }, vec![5, 4, 3]),
+        (FreightFilter { created_until: Some(at(3)), ..all.clone() }, vec![3, 2, 1]),
+        (
+            FreightFilter { created_from: Some(at(2)), created_until: Some(at(4)), ..verified },
+            vec![4, 2],
+        ),
+        (FreightFilter { created_from: Some(at(6)), ..all }, vec![]),
+    ] {
+        for limit in [1, 2, 100] {
+            assert_eq!(listed(&world, &filter, limit).await, expected, "{limit} of {filter:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_page_looks_at_so_much_and_no_more() {
+    let world = World::new().await;
+    let oldest = world.freight("1.0.0", 1).await;
+    let raw = world.raw();
+    raw.execute_batch("BEGIN").unwrap();
+    for n in 2..=4_200 {
+        raw.execute(
+            "INSERT INTO freight (project, id, warehouse, sequence, artifacts, created_at) \
+             SELECT project, $1, warehouse, $2, replace(artifacts, '1.0.0', '2.0.0'), created_at + $2 \
+             FROM freight WHERE sequence = 1",
+            (format!("{n:040x}"), n),
+        )
+        .unwrap();
+    }
+    raw.execute_batch("COMMIT").unwrap();
+    let version = Some("^1".parse().unwrap());
+    let artifacts = ArtifactMatch { version, ..ArtifactMatch::default() };
+    for created_from in [None, Some(at(1))] {
+        let filter =
+            FreightFilter { artifacts: artifacts.clone(), created_from, ..Default::default() };
+        let mut page = Page { after: None, limit: 10 };
+        let mut pages = Vec::new();
+        loop {
+            let found = world.store.list_freight(&shop(), &filter, page).await.unwrap();
+            pages.push((found.items.len(), found.next));
+            page.after = found.next;
+            if page.after.is_none() {
+                assert_eq!(found.items[0].freight.id, oldest.id);
+                break;
+            }
+        }
+        assert_eq!(pages, [(0, Some(2_201)), (0, Some(201)), (1, None)], "{created_from:?}");
+    }
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! Rows that no longer parse are the trouble of the object that they belong to.
 
+use reconciler_domain::freight::FreightFilter;
 use reconciler_domain::warehouse::Discovery;
 use reconciler_store::{Outcome, Page, PromotionFilter, StoreError};
 
@@ -63,7 +64,7 @@ async fn damaged_freight_is_left_out_unless_it_is_in_the_stage() {
     raw.execute(damage, [other.id.as_str()]).unwrap();
     let snapshot = store.stage_snapshot(&shop(), &dev()).await.unwrap().unwrap();
     assert_eq!((snapshot.value.freight.len(), snapshot.unreadable.len()), (1, 1));
-    let listed = store.list_freight(&shop(), None, PAGE).await.unwrap();
+    let listed = store.list_freight(&shop(), &FreightFilter::default(), PAGE).await.unwrap();
     assert_eq!((listed.items.len(), listed.unreadable.len()), (1, 1));
     raw.execute(damage, [there.id.as_str()]).unwrap();
     let what = unreadable(store.stage_snapshot(&shop(), &dev()).await);

@@ -11,6 +11,7 @@ use reconciler_domain::check::{
     Surroundings, check_hold, check_policy, check_stage, check_verification, check_warehouse,
 };
 use reconciler_domain::credential::Credential;
+use reconciler_domain::freight::FreightFilter;
 use reconciler_domain::hold::Hold;
 use reconciler_domain::id::CredentialName;
 use reconciler_domain::id::{
@@ -157,7 +158,8 @@ impl Definition for Warehouse {
             status.next_check_at = Some(waiting.wake_at);
         }
         let newest = Page { after: None, limit: 1 };
-        let newest = server.store.list_freight(project, Some(&stored.name), newest).await?;
+        let own = FreightFilter::of_warehouse(stored.name.clone());
+        let newest = server.store.list_freight(project, &own, newest).await?;
         status.newest_freight = newest.items.first().map(|facts| facts.freight.id.to_string());
         Ok(v1::Warehouse { meta, spec: warehouse_spec(stored), status })
     }
@@ -211,9 +213,14 @@ impl Definition for Stage {
         stored: &Self,
     ) -> Answer<v1::Stage> {
         let status = stage_status(server, project, &stored.name).await?;
-        meta.conditions = vec![verified(&status), up_to_date(&status)];
+        meta.conditions = stage_conditions(&status);
         Ok(v1::Stage { meta, spec: stage_spec(stored), status })
     }
+}
+
+/// How a stage fares, sorted by type.
+pub(in crate::server) fn stage_conditions(status: &StageStatus) -> Vec<Condition> {
+    vec![up_to_date(status), verified(status)]
 }
 
 /// Whether the stage vouches for what it holds.

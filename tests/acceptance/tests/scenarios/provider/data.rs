@@ -53,6 +53,86 @@ async fn freight_and_stages_are_read() -> Outcome {
     .await
 }
 
+const LISTS: &str = r#"
+data "lockstep_freights" "all" {}
+data "lockstep_freights" "new" { created_from = data.lockstep_freights.all.freight[0].created_at }
+data "lockstep_freights" "verified" {
+  warehouse   = "shop"
+  verified_in = "dev"
+}
+data "lockstep_freights" "commit" {
+  stage = "dev"
+  artifact {
+    subscription = "infra"
+    commit       = data.lockstep_freights.all.freight[0].artifacts["infra"].commit
+  }
+}
+data "lockstep_freights" "none" {
+  current_in = "dev"
+  artifact { digest = "sha256:00" }
+}
+data "lockstep_pipeline" "shop" {}
+
+locals {
+  lists = {
+    all      = data.lockstep_freights.all.freight[*].id
+    new      = data.lockstep_freights.new.freight[*].id
+    verified = data.lockstep_freights.verified.freight[*].id
+    commit   = data.lockstep_freights.commit.freight[*].id
+    none     = data.lockstep_freights.none.freight[*].id
+  }
+}
+output "lists" { value = local.lists }
+output "dev" { value = one([for s in data.lockstep_pipeline.shop.stages : s if s.name == "dev"]) }
+output "edges" { value = data.lockstep_pipeline.shop.edges }
+output "same" {
+  value = tolist([for s in jsondecode(data.lockstep_pipeline.shop.json).stages : s.name]) == data.lockstep_pipeline.shop.stages[*].name
+}
+output "mermaid" { value = data.lockstep_pipeline.shop.mermaid }
+"#;
+
+#[tokio::test]
+async fn freight_is_listed_and_the_pipeline_drawn() -> Outcome {
+    with_each_tool(async |tool| {
+        let site = Site::start(&[]).await?;
+        let steps = [call("call", &site.desk.url("/call"))];
+        site.stage("dev", &json!({ "requests": direct(), "steps": steps })).await?;
+        let freight = site.first_freight().await?;
+        site.promoted("dev", &freight).await?;
+        let root = root(tool, &site.lockstepd, LISTS)?;
+        root.apply().await?;
+        root.unchanged().await?;
+        let state = root.state().await?;
+        let output = |name: &str| state["values"]["outputs"][name]["value"].clone();
+        let id = freight.id.as_str();
+        let one = json!([id]);
+        let lists = json!({ "all": one, "new": one, "verified": one, "commit": one, "none": [] });
+        assert_eq!(output("lists"), lists);
+        let dev = output("dev");
+        assert_eq!((&dev["mode"], &dev["control_flow"]), (&json!("manual"), &json!(false)));
+        assert_eq!(dev["current"]["shop"]["freight"], id);
+        let reason = |kind: &str| {
+            let found = dev["conditions"].as_array().into_iter().flatten();
+            found.filter(|it| it["type"] == kind).map(|it| it["reason"].clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            (reason("UpToDate"), reason("Verified")),
+            (vec![json!("Manual")], vec![json!("Verified")])
+        );
+        assert_eq!(output("edges"), json!([{ "warehouse": "shop", "from": null, "to": "dev" }]));
+        assert_eq!(output("same"), json!(true));
+        let drawn = format!("s1[\"dev<br/>shop {}<br/>Manual\"]\n", &freight.short_id);
+        let mermaid = output("mermaid");
+        assert!(mermaid.as_str().unwrap_or_default().contains(&drawn), "{mermaid}");
+        let drawn = site.cli()?.ok(&["pipeline", "--mermaid"]).await?;
+        assert_eq!(output("mermaid"), drawn);
+        let table = site.cli()?.ok(&["pipeline"]).await?;
+        assert!(table.contains("warehouse shop") && table.contains(&freight.short_id), "{table}");
+        Ok(())
+    })
+    .await
+}
+
 #[tokio::test]
 async fn what_is_not_there_is_told() -> Outcome {
     with_each_tool(async |tool| {
