@@ -19,7 +19,7 @@ use crate::functions::{
 };
 use crate::managed::{Definition, Listing, Managed};
 use crate::resources::{
-    Credential, Hold, Policy, Project, Promotion, Stage, Verification, Warehouse,
+    Credential, Hold, Policy, Project, Promotion, Stage, Task, Verification, Warehouse,
 };
 use crate::session::Session;
 
@@ -106,6 +106,7 @@ fn types() -> Vec<Type> {
         of::<Project>(),
         of::<Warehouse>(),
         of::<Stage>(),
+        of::<Task>(),
         of::<Verification>(),
         of::<Policy>(),
         of::<Hold>(),

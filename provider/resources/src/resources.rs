@@ -6,6 +6,8 @@ mod policy;
 mod project;
 mod promotion;
 mod stage;
+mod steps;
+mod task;
 mod verification;
 mod warehouse;
 
@@ -14,6 +16,8 @@ pub(crate) use hold::Hold;
 pub(crate) use policy::Policy;
 pub(crate) use project::Project;
 pub(crate) use promotion::Promotion;
-pub(crate) use stage::{Stage, step_type};
+pub(crate) use stage::Stage;
+pub(crate) use steps::step_type;
+pub(crate) use task::Task;
 pub(crate) use verification::Verification;
 pub(crate) use warehouse::Warehouse;

@@ -65,6 +65,7 @@ impl Identity {
             Kind::Warehouse
             | Kind::Stage
             | Kind::Verification
+            | Kind::Task
             | Kind::Policy
             | Kind::Hold
             | Kind::Credential => id.split_once('/')?,
@@ -84,6 +85,7 @@ impl Identity {
             Kind::Warehouse => "PROJECT/NAME, such as shop/artifacts",
             Kind::Stage => "PROJECT/NAME, such as shop/prod",
             Kind::Verification => "PROJECT/NAME, such as shop/errors",
+            Kind::Task => "PROJECT/NAME, such as shop/deploy",
             Kind::Policy => "PROJECT/NAME, such as shop/prod-gates",
             Kind::Hold => "PROJECT/NAME, such as shop/cve-2026-1234",
             Kind::Credential => "PROJECT/NAME, such as shop/git",
@@ -99,6 +101,7 @@ impl fmt::Display for Identity {
             Kind::Warehouse
             | Kind::Stage
             | Kind::Verification
+            | Kind::Task
             | Kind::Policy
             | Kind::Hold
             | Kind::Credential => {

@@ -19,6 +19,7 @@ mod project;
 mod promotion;
 mod server;
 mod stage;
+mod task;
 mod verification;
 mod warehouse;
 mod window;
@@ -59,6 +60,7 @@ pub use stage::{
     ActivePromotion, Choose, CurrentFreight, Request, RequestMatch, Stage, StageSpec, StageStatus,
     Step, StepControl, StepRetry, VerificationUse,
 };
+pub use task::{Task, TaskInput, TaskInputType, TaskSpec};
 pub use verification::{HttpCheck, PrometheusCheck, Verification, VerificationSpec};
 pub use warehouse::{
     DISCOVERY_LIMIT_DEFAULT, GitSubscription, ImageSubscription, Warehouse, WarehouseSpec,

@@ -150,6 +150,8 @@ fn unknown_code(path: &str) -> FieldCode {
         FieldCode::UnknownWarehouse
     } else if path.ends_with(".template") {
         FieldCode::UnknownVerification
+    } else if path.ends_with(".config.task") {
+        FieldCode::UnknownTask
     } else {
         FieldCode::UnknownStep
     }

@@ -200,6 +200,14 @@ name_type!(
     StepName, "step name", check_identifier, stored check_qualified
 );
 name_type!(
+    /// A task, unique in its project.
+    TaskName, "task name", check_name
+);
+name_type!(
+    /// An input of a task, unique in it; a field of `inputs` in expressions.
+    InputName, "input name", check_identifier
+);
+name_type!(
     /// A promotion policy, unique in its project.
     PolicyName, "policy name", check_name
 );

@@ -5,7 +5,7 @@
 //! what it decides goes out as plain data ([`plan`]). Shells carry it out.
 //!
 //! ```text
-//!  nouns                 id  artifact  freight  warehouse  stage  step  verification  policy  hold
+//!  nouns                 id  artifact  freight  warehouse  stage  step  task  verification  policy  hold
 //!                        credential
 //!  a promotion           promotion: the row, its log, the state that the log folds to
 //!  language              duration  version  glob  filter  url  image  expression  template  infra  window
@@ -39,6 +39,7 @@ pub mod scope;
 pub mod snapshot;
 pub mod stage;
 pub mod step;
+pub mod task;
 pub mod template;
 pub mod url;
 pub mod verification;

@@ -1,4 +1,7 @@
-//! What expressions of a stage may name ([`names`]) and what they see ([`scope`]).
+//! What expressions of a stage may name ([`step_names`]) and what they see ([`scope`]); inside what a step
+//! was expanded from, `layers` narrows both.
+
+mod layers;
 
 use std::collections::BTreeMap;
 
@@ -10,8 +13,14 @@ use crate::freight::{Freight, FreightFacts};
 use crate::id::{StageName, WarehouseName};
 use crate::promotion::{Frozen, Promotion, State};
 use crate::stage::Stage;
-use crate::step::{Layer, Step};
+use crate::step::Step;
+use crate::task::{Task, Tasks, task_of};
 use crate::warehouse::{Source, Warehouse};
+
+pub use layers::{conditions, layered, outermost};
+
+/// How deep tasks are looked into for the names of their outputs.
+const SHAPES_DEPTH: usize = 1;
 
 /// Fields of `freight` for the subscriptions of one warehouse.
 #[must_use]
@@ -41,9 +50,37 @@ pub fn step_names(
     stage: &Stage,
     position: usize,
     warehouses: &BTreeMap<&WarehouseName, &Warehouse>,
+    tasks: &Tasks<'_>,
 ) -> Names {
-    let names = base_names(stage, warehouses).name("steps", steps_shape(&stage.steps[..position]));
-    match stage.steps.get(position) {
+    let names = base_names(stage, warehouses);
+    with_steps(names, &stage.steps, position, tasks)
+}
+
+/// Names that the step at `position` of a task may use: its inputs, and outputs of the steps before it.
+///
+/// `outer` are the names of a step that uses it; absent: what freight there is, is not known.
+#[must_use]
+pub fn task_names(task: &Task, position: usize, outer: Option<&Names>, tasks: &Tasks<'_>) -> Names {
+    with_steps(task_elements_names(task, outer), &task.steps, position, tasks)
+}
+
+/// Names that the `for_each` of a task's steps may use.
+#[must_use]
+pub fn task_elements_names(task: &Task, outer: Option<&Names>) -> Names {
+    let names = match outer {
+        Some(names) => names.clone().without("vars").without("each").without("steps"),
+        None => of_promotion(Names::new())
+            .name("freight", Shape::Any)
+            .function("freight_from", Function::new(1..=1, Shape::Any)),
+    };
+    let inputs = task.inputs.keys().map(|name| (name.to_string(), Shape::Any));
+    names.name("inputs", Shape::object(inputs))
+}
+
+/// Adds what the step at `position` sees of those before it, and of its element.
+fn with_steps(names: Names, steps: &[Step], position: usize, tasks: &Tasks<'_>) -> Names {
+    let names = names.name("steps", steps_shape(&steps[..position], tasks));
+    match steps.get(position) {
         Some(step) if step.control.for_each.is_some() => names.name("each", each_shape()),
         Some(_) | None => names,
     }
@@ -67,24 +104,43 @@ pub fn verification_names(
     stage: &Stage,
     arguments: Shape,
     warehouses: &BTreeMap<&WarehouseName, &Warehouse>,
+    tasks: &Tasks<'_>,
 ) -> Names {
-    base_names(stage, warehouses).name("steps", steps_shape(&stage.steps)).name("args", arguments)
+    base_names(stage, warehouses)
+        .name("steps", steps_shape(&stage.steps, tasks))
+        .name("args", arguments)
 }
 
 /// What `steps` holds once these have run.
-fn steps_shape(steps: &[Step]) -> Shape {
-    let shape = |step: &Step| match step.control.for_each {
-        // Which elements there are is known when a promotion is prepared.
-        Some(_) => Shape::Any,
-        None => step.uses.output_shape(),
+fn steps_shape(steps: &[Step], tasks: &Tasks<'_>) -> Shape {
+    shape_within(steps, tasks, 0)
+}
+
+/// The shape of steps that stand so deep inside tasks. What stands deeper is not looked at: shapes would
+/// grow with every way through the tasks.
+fn shape_within(steps: &[Step], tasks: &Tasks<'_>, depth: usize) -> Shape {
+    let shape = |step: &Step| {
+        if step.control.for_each.is_some() {
+            // Which elements there are is known when a promotion is prepared.
+            return Shape::Any;
+        }
+        let Some(name) = task_of(step) else { return step.uses.output_shape() };
+        match tasks.get(name).filter(|_| depth < SHAPES_DEPTH) {
+            Some(task) => shape_within(&task.steps, tasks, depth + 1),
+            None => Shape::Any,
+        }
     };
     Shape::object(steps.iter().map(|step| (step.name.to_string(), shape(step))))
 }
 
 fn base_names(stage: &Stage, warehouses: &BTreeMap<&WarehouseName, &Warehouse>) -> Names {
     let vars = stage.vars.keys().map(|name| (name.clone(), Shape::Scalar)).collect();
-    freight_names(stage, warehouses)
-        .name("vars", Shape::Object(vars))
+    of_promotion(freight_names(stage, warehouses)).name("vars", Shape::Object(vars))
+}
+
+/// Adds what every promotion knows.
+fn of_promotion(names: Names) -> Names {
+    names
         .name("stage", Shape::object([("name", Shape::Scalar)]))
         .name("project", Shape::object([("name", Shape::Scalar)]))
         .name(
@@ -137,20 +193,6 @@ pub fn scope(promotion: &Promotion, frozen: &Frozen, state: &State) -> Scope {
         }),
     );
     scope.set("steps", state.outputs());
-    scope
-}
-
-/// What the expressions of a step in these layers see; `base` is what its promotion's see.
-#[must_use]
-pub fn layered(base: &Scope, within: &[Layer]) -> Scope {
-    let mut scope = base.clone();
-    for layer in within {
-        match layer {
-            Layer::Each { key, value } => {
-                scope.set("each", json!({ "key": key, "value": value }));
-            }
-        }
-    }
     scope
 }
 

@@ -12,11 +12,12 @@ use crate::freight::{Freight, FreightFacts};
 use crate::hold::{AutomaticHold, Hold};
 use crate::id::{
     CredentialName, FreightId, Principal, ProjectName, PromotionId, StageName, SubscriptionName,
-    VerificationName, WarehouseName,
+    TaskName, VerificationName, WarehouseName,
 };
 use crate::policy::Policy;
 use crate::promotion::{Ending, Phase, Previous, Promotion, State};
 use crate::stage::Stage;
+use crate::task::Task;
 use crate::verification::Verification;
 use crate::warehouse::{Discovery, Warehouse};
 
@@ -42,6 +43,8 @@ pub struct Definitions {
     pub stages: BTreeMap<StageName, Defined<Stage>>,
     /// Verification templates by name.
     pub verifications: BTreeMap<VerificationName, Defined<Verification>>,
+    /// Tasks by name.
+    pub tasks: BTreeMap<TaskName, Defined<Task>>,
     /// Policies.
     pub policies: Vec<Defined<Policy>>,
     /// Credentials by name.
@@ -148,6 +151,8 @@ pub struct PromotionSnapshot {
     pub policies: Vec<Defined<Policy>>,
     /// The verification templates that the stage uses.
     pub templates: Vec<Verification>,
+    /// The tasks that the stage uses, by name.
+    pub tasks: Vec<Task>,
     /// The promoted freight and what happened to it.
     pub facts: FreightFacts,
     /// What the promoted freight goes with: freight of the last succeeded promotion, by warehouse.

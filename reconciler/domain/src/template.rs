@@ -110,6 +110,12 @@ impl Template {
         self.expressions().next().is_none()
     }
 
+    /// Whether it is one expression and nothing else, and so gives a value of any type.
+    #[must_use]
+    pub fn is_one_expression(&self) -> bool {
+        matches!(self.parts.as_slice(), [Part::Expression { .. }])
+    }
+
     /// Its expressions in order.
     pub fn expressions(&self) -> impl Iterator<Item = &Expression> {
         self.parts.iter().filter_map(|part| match part {

@@ -109,6 +109,7 @@ fn begun(n: usize) -> Event {
         generation: 1,
         stage: stage(n),
         templates: Vec::new(),
+        tasks: Vec::new(),
         collection: IndexMap::new(),
         previous: None,
     }))

@@ -6,7 +6,7 @@
 use jiff::Timestamp;
 use reconciler_domain::id::{
     CredentialName, FreightId, HoldName, PolicyName, Principal, ProjectName, PromotionId,
-    StageName, VerificationName, WarehouseName,
+    StageName, TaskName, VerificationName, WarehouseName,
 };
 use rusqlite::{Row, params};
 use serde::{Deserialize, Serialize};
@@ -55,6 +55,8 @@ pub enum Subject {
     Stage(StageName),
     /// A verification template.
     Verification(VerificationName),
+    /// A task.
+    Task(TaskName),
     /// A policy.
     Policy(PolicyName),
     /// A hold.
@@ -78,6 +80,7 @@ impl Subject {
             Self::Warehouse(_) => "warehouse",
             Self::Stage(_) => "stage",
             Self::Verification(_) => "verification",
+            Self::Task(_) => "task",
             Self::Policy(_) => "policy",
             Self::Hold(_) => "hold",
             Self::Credential(_) => "credential",
@@ -95,6 +98,7 @@ impl Subject {
             Self::Warehouse(name) => name.as_str(),
             Self::Stage(name) => name.as_str(),
             Self::Verification(name) => name.as_str(),
+            Self::Task(name) => name.as_str(),
             Self::Policy(name) => name.as_str(),
             Self::Hold(name) => name.as_str(),
             Self::Credential(name) => name.as_str(),
@@ -111,6 +115,7 @@ impl Subject {
             "warehouse" => Self::Warehouse(name(text, what)?),
             "stage" => Self::Stage(name(text, what)?),
             "verification" => Self::Verification(name(text, what)?),
+            "task" => Self::Task(name(text, what)?),
             "policy" => Self::Policy(name(text, what)?),
             "hold" => Self::Hold(name(text, what)?),
             "credential" => Self::Credential(name(text, what)?),
@@ -268,6 +273,7 @@ fn token(sql: Sql<'_>, project: &ProjectName, subjects: &[Subject]) -> Result<u6
             | Subject::Warehouse(_)
             | Subject::Stage(_)
             | Subject::Verification(_)
+            | Subject::Task(_)
             | Subject::Policy(_)
             | Subject::Hold(_)
             | Subject::Credential(_)

@@ -8,7 +8,7 @@
 //! ```text
 //!  engine      open (file, lock, checks)  migrate  writer (one thread, group commit)  reader  sql
 //!              counter  page
-//!  nouns       definition: project warehouse stage verification policy hold credential
+//!  nouns       definition: project warehouse stage task verification policy hold credential
 //!              discovery  freight  stay  promotion (+ append, fold)  preview  token
 //!  for plans   snapshot (one read transaction each)
 //!  the loop    wake (wake-ups, leases, epochs)
@@ -40,6 +40,7 @@ mod snapshot;
 mod sql;
 mod stage;
 mod stay;
+mod task;
 mod token;
 mod verification;
 mod wake;

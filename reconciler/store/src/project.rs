@@ -175,6 +175,7 @@ fn definitions(
         stages: readable.by(|spec: &reconciler_domain::stage::Stage| spec.name.clone())?,
         verifications: readable
             .by(|spec: &reconciler_domain::verification::Verification| spec.name.clone())?,
+        tasks: readable.by(|spec: &reconciler_domain::task::Task| spec.name.clone())?,
         policies: readable
             .by(|spec: &reconciler_domain::policy::Policy| spec.name.clone())?
             .into_values()

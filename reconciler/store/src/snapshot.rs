@@ -11,6 +11,8 @@ use reconciler_domain::snapshot::{
     Committed, Defined, PromotionSnapshot, RunningPromotion, StageSnapshot, WarehouseSnapshot,
 };
 use reconciler_domain::stage::Stage;
+use reconciler_domain::step::Step;
+use reconciler_domain::task::{Task, task_of};
 use reconciler_domain::verification::Verification;
 use reconciler_domain::warehouse::Warehouse;
 use rusqlite::params;
@@ -187,6 +189,10 @@ impl<'a> Loader<'a> {
             project: project.clone(),
             state,
             templates: self.templates(stage.as_ref().map(|stage| &stage.spec))?,
+            tasks: match &stage {
+                Some(stage) => self.tasks(&stage.spec)?.into_iter().map(|task| task.spec).collect(),
+                None => Vec::new(),
+            },
             stage: stage.map(Stored::defined),
             commits: self.commits(&promotion.stage, &specs)?,
             policies,
@@ -330,7 +336,8 @@ impl<'a> Loader<'a> {
             let row = definition::row(sql, project, kind, name)?;
             latest = latest.max(row.map_or(latest, |row| row.changed_at()));
         }
-        Ok(latest)
+        let tasks = self.tasks(&stage.spec)?;
+        Ok(tasks.iter().map(|task| task.changed_at).fold(latest, Timestamp::max))
     }
 
     /// How the last promotion of each of these to the stage ended: what its log says, not its row.
@@ -379,6 +386,26 @@ impl<'a> Loader<'a> {
             templates.extend(found.map(|template| template.spec));
         }
         Ok(templates)
+    }
+
+    /// The tasks that the stage uses, by itself or through another task, by name. One that is gone is
+    /// absent.
+    fn tasks(&self, stage: &Stage) -> Result<Vec<Stored<Task>>, StoreError> {
+        let mut found: BTreeMap<String, Stored<Task>> = BTreeMap::new();
+        let named = |steps: &[Step]| -> Vec<String> {
+            steps.iter().filter_map(task_of).map(str::to_owned).collect()
+        };
+        let mut open = named(&stage.steps);
+        while let Some(name) = open.pop() {
+            if found.contains_key(&name) {
+                continue;
+            }
+            if let Some(task) = definition::get::<Task>(self.sql, self.project, &name)? {
+                open.extend(named(&task.spec.steps));
+                found.insert(name, task);
+            }
+        }
+        Ok(found.into_values().collect())
     }
 
     /// The last succeeded promotion of the stage, or of one freight to it.

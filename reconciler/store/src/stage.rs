@@ -2,6 +2,7 @@
 
 use reconciler_domain::id::{ProjectName, StageName};
 use reconciler_domain::stage::Stage;
+use reconciler_domain::task::task_of;
 use rusqlite::params;
 
 use crate::Store;
@@ -101,7 +102,8 @@ fn put(
     let warehouses = spec.requests.iter().map(|r| (Kind::Warehouse, r.warehouse.as_str()));
     let upstreams = spec.upstreams().into_iter().map(|stage| (Kind::Stage, stage.as_str()));
     let templates = spec.verifications.iter().map(|v| (Kind::Verification, v.template.as_str()));
-    for (kind, name) in warehouses.chain(upstreams).chain(templates) {
+    let tasks = spec.steps.iter().filter_map(task_of).map(|task| (Kind::Task, task));
+    for (kind, name) in warehouses.chain(upstreams).chain(templates).chain(tasks) {
         write.sql.execute(
             "INSERT INTO stage_use (project, kind, name, stage) VALUES ($1, $2, $3, $4) \
              ON CONFLICT (project, kind, name, stage) DO NOTHING",
@@ -149,7 +151,7 @@ fn forget_uses(
     Ok(())
 }
 
-/// The stages that name this warehouse, upstream stage or verification template.
+/// The stages that name this warehouse, upstream stage, verification template or task.
 pub(crate) fn users(
     sql: Sql<'_>,
     project: &ProjectName,

@@ -9,7 +9,8 @@ use provider_protocol::Diagnostics;
 use provider_protocol::cty::{Path, Value};
 use reconciler_api::client::ClientError;
 use reconciler_api::problem::{FieldCode, FieldProblem, ProblemCode};
-use reconciler_api::v1::{Kind, Object, Stage, Verification, Warehouse};
+use reconciler_api::v1::{Kind, Object, Stage, Task, Verification, Warehouse};
+use reconciler_domain::step::StepKind;
 
 use crate::failure::{Places, tell_field};
 use crate::session::{Identity, Session};
@@ -24,9 +25,9 @@ pub(super) struct Run<'r> {
 }
 
 /// A name of another object.
-struct Reference<'r> {
+struct Reference {
     kind: Kind,
-    name: &'r str,
+    name: String,
     path: Path,
 }
 
@@ -54,10 +55,13 @@ impl<'r> Run<'r> {
     /// Tells names that nothing has, and circles.
     pub(super) async fn tell_graph(&self, diags: &mut Diagnostics) {
         if self.identity.kind == Kind::Stage {
-            for kind in [Kind::Warehouse, Kind::Stage, Kind::Verification] {
+            for kind in [Kind::Warehouse, Kind::Stage, Kind::Task, Kind::Verification] {
                 self.tell_unknown(kind, diags).await;
             }
             self.tell_circle(diags).await;
+        }
+        if self.identity.kind == Kind::Task {
+            self.tell_unknown(Kind::Task, diags).await;
         }
         if self.identity.kind == Kind::Hold {
             self.tell_unknown(Kind::Stage, diags).await;
@@ -65,10 +69,11 @@ impl<'r> Run<'r> {
     }
 
     /// The names of other objects, as far as they are known. One's own name is no reference.
-    fn references(&self) -> Vec<Reference<'r>> {
+    fn references(&self) -> Vec<Reference> {
         match self.identity.kind {
             Kind::Stage => self.references_of_stage(),
             Kind::Hold => self.references_of_hold(),
+            Kind::Task => self.used_tasks(),
             Kind::Project
             | Kind::Warehouse
             | Kind::Verification
@@ -77,17 +82,17 @@ impl<'r> Run<'r> {
         }
     }
 
-    fn references_of_hold(&self) -> Vec<Reference<'r>> {
-        let stage = self.planned.get("stage").and_then(Value::as_str);
+    fn references_of_hold(&self) -> Vec<Reference> {
+        let stage = self.planned.get("stage").and_then(Value::as_str).map(str::to_owned);
         let path = Path::attribute("stage");
         stage.map(|name| Reference { kind: Kind::Stage, name, path }).into_iter().collect()
     }
 
-    fn references_of_stage(&self) -> Vec<Reference<'r>> {
+    fn references_of_stage(&self) -> Vec<Reference> {
         let mut found = Vec::new();
-        let mut add = |kind, value: Option<&'r Value>, path| {
+        let mut add = |kind, value: Option<&Value>, path| {
             if let Some(name) = value.and_then(Value::as_str) {
-                found.push(Reference { kind, name, path });
+                found.push(Reference { kind, name: name.to_owned(), path });
             }
         };
         for (request, path) in blocks(self.planned, "request") {
@@ -101,7 +106,23 @@ impl<'r> Run<'r> {
             add(Kind::Verification, used.get("template"), path.field("template"));
         }
         found.retain(|it| it.kind != Kind::Stage || it.name != self.identity.name);
+        found.extend(self.used_tasks());
         found
+    }
+
+    /// The tasks that steps use, at the steps: of a place further inside the client shows only the
+    /// resource.
+    fn used_tasks(&self) -> Vec<Reference> {
+        let named = |step: &Value| {
+            let uses = step.get("uses").and_then(Value::as_str)?;
+            let config = step.get("config").and_then(Value::as_str)?;
+            let config: serde_json::Value = serde_json::from_str(config).ok()?;
+            let name = config.get("task")?.as_str()?.to_owned();
+            (uses == StepKind::Task.name()).then_some(name)
+        };
+        let steps = blocks(self.planned, "steps").into_iter();
+        let named = steps.filter_map(|(step, path)| Some((named(step)?, path)));
+        named.map(|(name, path)| Reference { kind: Kind::Task, name, path }).collect()
     }
 
     /// Whether something that the object refers to is created or changed by this run.
@@ -109,7 +130,7 @@ impl<'r> Run<'r> {
         let project = &self.identity.project;
         self.references().iter().any(|reference| {
             let planned = self.session.overlay.of(reference.kind, project);
-            planned.get(reference.name).is_some_and(|planned| planned.changes)
+            planned.get(&reference.name).is_some_and(|planned| planned.changes)
         })
     }
 
@@ -118,19 +139,23 @@ impl<'r> Run<'r> {
         let mut known: BTreeSet<String> =
             self.session.overlay.of(kind, project).into_keys().collect();
         let mut unknown = self.references();
-        unknown.retain(|it| it.kind == kind && !known.contains(it.name));
+        unknown.retain(|it| it.kind == kind && !known.contains(&it.name));
         if unknown.is_empty() {
             return;
         }
         known.extend(self.live(kind).await);
         for Reference { name, path, .. } in unknown {
-            if known.contains(name) {
+            if known.contains(&name) {
                 continue;
             }
+            let type_name = match kind {
+                Kind::Task => "lockstep_promotion_task".to_owned(),
+                kind => format!("lockstep_{kind}"),
+            };
             let text = format!(
                 "There is no {kind} {name:?} in project {project:?}. {}\n\nIf this configuration \
-                 creates it, refer to it, so that it is created first: lockstep_{kind}.NAME.name.",
-                did_you_mean(name, known.iter().map(String::as_str))
+                 creates it, refer to it, so that it is created first: {type_name}.NAME.name.",
+                did_you_mean(&name, known.iter().map(String::as_str))
             );
             diags.error_at(path, format!("Unknown {kind}"), text);
         }
@@ -142,6 +167,7 @@ impl<'r> Run<'r> {
             Kind::Warehouse => self.names::<Warehouse>().await,
             Kind::Stage => self.names::<Stage>().await,
             Kind::Verification => self.names::<Verification>().await,
+            Kind::Task => self.names::<Task>().await,
             Kind::Project | Kind::Policy | Kind::Hold | Kind::Credential => Vec::new(),
         }
     }
@@ -188,6 +214,7 @@ fn is_of_graph(code: FieldCode) -> bool {
         | FieldCode::UnknownUpstream
         | FieldCode::UnknownWarehouse
         | FieldCode::UnknownVerification
+        | FieldCode::UnknownTask
         | FieldCode::Cycle => true,
         FieldCode::Missing
         | FieldCode::Invalid

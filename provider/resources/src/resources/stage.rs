@@ -1,20 +1,20 @@
 //! `lockstep_stage`.
 
-mod steps;
+use std::collections::BTreeMap;
 
 use provider_protocol::Diagnostics;
 use provider_protocol::cty::Value;
 use provider_protocol::provider::{Field, Reader};
 use provider_protocol::schema::{Block, NestedBlock};
 use reconciler_api::v1::{self, Choose, Request, RequestMatch, StageSpec, VerificationUse};
+use reconciler_domain::expression::{Function, Names, Shape};
 use reconciler_domain::id::{StageName, VerificationName, WarehouseName};
 
+use super::steps;
 use crate::attribute::{filled, name_list, parsed, text_map, word, words};
 use crate::form::{self, Keyed, Read as _};
 use crate::managed::{Definition, Item, block};
 use crate::place::Moved;
-
-pub(crate) use steps::step_type;
 
 pub(crate) struct Stage;
 
@@ -42,7 +42,7 @@ impl Definition for Stage {
             ("vars", vars.into()),
             ("labels", text_map().describe("Free names and values.").into()),
             ("choose", choose.into()),
-            ("steps", steps::attribute().into()),
+            ("steps", steps::attribute("`vars`").into()),
             ("request", NestedBlock::list(request()).min(1).into()),
             ("verification", NestedBlock::list(verification()).into()),
         ]
@@ -50,7 +50,7 @@ impl Definition for Stage {
 
     fn validate(config: &Reader<'_>, diags: &mut Diagnostics) {
         itself_is_no_upstream(config, diags);
-        steps::validate(config, diags);
+        steps::validate(config, given(config), diags);
     }
 
     fn spec(value: &Reader<'_>) -> StageSpec {
@@ -91,6 +91,42 @@ impl Definition for Stage {
     fn definition(spec: StageSpec) -> Option<v1::Definition> {
         Some(v1::Definition::Stage(spec))
     }
+}
+
+/// What a stage gives its steps. Which fields freight has is the warehouse's to say, and that is not known
+/// without the daemon.
+fn given(config: &Reader<'_>) -> Names {
+    let mut names = steps::given().name("vars", vars(config));
+    let warehouses = warehouses(config);
+    if warehouses.as_ref().is_none_or(|warehouses| warehouses.len() == 1) {
+        names = names.name("freight", Shape::Any);
+    }
+    let freight_from = match warehouses {
+        Some(known) => {
+            Function::by_name(known.into_iter().map(|name| (name, Shape::Any)).collect())
+        }
+        None => Function::new(1..=1, Shape::Any),
+    };
+    names.function("freight_from", freight_from)
+}
+
+fn vars(config: &Reader<'_>) -> Shape {
+    match config.get("vars") {
+        Value::Unknown(_) => Shape::Any,
+        vars => {
+            let names = vars.as_map().into_iter().flat_map(BTreeMap::keys);
+            Shape::object(names.map(|name| (name.as_str(), Shape::Scalar)))
+        }
+    }
+}
+
+/// The requested warehouses; none if one of them is not known.
+fn warehouses(config: &Reader<'_>) -> Option<Vec<String>> {
+    if config.get("request").is_unknown() {
+        return None;
+    }
+    let requests = config.blocks("request").into_iter();
+    requests.map(|request| request.string("warehouse").known().map(str::to_owned)).collect()
 }
 
 /// A word of an enumeration; its default if it is not set.

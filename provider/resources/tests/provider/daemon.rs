@@ -295,7 +295,7 @@ fn wire(key: &(Kind, String, String), object: &Object) -> Value {
             let prints: BTreeMap<String, String> = keys.iter().map(print).collect();
             wire["status"] = json!({ "keys": keys, "fingerprints": prints, "stored_at": null });
         }
-        Kind::Project | Kind::Verification | Kind::Policy => {}
+        Kind::Project | Kind::Verification | Kind::Task | Kind::Policy => {}
     }
     wire
 }

@@ -19,6 +19,7 @@ fn object_path<'a>(kind: Kind, project: &'a str, name: &'a str) -> Vec<&'a str> 
         Kind::Warehouse
         | Kind::Stage
         | Kind::Verification
+        | Kind::Task
         | Kind::Policy
         | Kind::Hold
         | Kind::Credential => {
@@ -33,6 +34,7 @@ fn collection_path(kind: Kind, project: &str) -> Vec<&str> {
         Kind::Warehouse
         | Kind::Stage
         | Kind::Verification
+        | Kind::Task
         | Kind::Policy
         | Kind::Hold
         | Kind::Credential => {

@@ -8,8 +8,8 @@ use crate::v1::{
     CreatedAccessToken, Credential, CredentialSpec, EventsQuery, Explain, Freight, FreightApproval,
     FreightQuery, Health, Hold, HoldSpec, LiftHold, ListQuery, Page, Pipeline, Policy, PolicySpec,
     Preview, PreviewRequest, Project, ProjectSpec, Promotion, PromotionEvent, PromotionQuery,
-    RenamePolicy, ServerVersion, Stage, StageSpec, Verification, VerificationSpec, Warehouse,
-    WarehouseSpec, Whoami,
+    RenamePolicy, ServerVersion, Stage, StageSpec, Task, TaskSpec, Verification, VerificationSpec,
+    Warehouse, WarehouseSpec, Whoami,
 };
 
 const fn get(
@@ -111,6 +111,15 @@ pub const OPERATIONS: &[Operation] = &[
     put("/v1/projects/{project}/verifications/{name}", "putVerification", "verifications", "define a verification")
         .takes::<VerificationSpec>().answers::<Verification>(200),
     delete("/v1/projects/{project}/verifications/{name}", "deleteVerification", "verifications", "remove a verification that no stage uses")
+        .conditional(),
+
+    get("/v1/projects/{project}/tasks", "listTasks", "tasks", "list the tasks by name")
+        .query::<ListQuery>().answers::<Page<Task>>(200),
+    get("/v1/projects/{project}/tasks/{name}", "getTask", "tasks", "read a task")
+        .answers::<Task>(200),
+    put("/v1/projects/{project}/tasks/{name}", "putTask", "tasks", "define a task")
+        .takes::<TaskSpec>().answers::<Task>(200),
+    delete("/v1/projects/{project}/tasks/{name}", "deleteTask", "tasks", "remove a task that no stage and no other task uses")
         .conditional(),
 
     get("/v1/projects/{project}/policies", "listPolicies", "policies", "list the policies by name")

@@ -166,6 +166,8 @@ wire_enum! {
         UnknownWarehouse = "unknown_warehouse",
         /// The verification does not exist.
         UnknownVerification = "unknown_verification",
+        /// The task does not exist.
+        UnknownTask = "unknown_task",
         /// The stages form a cycle.
         Cycle = "cycle",
         /// It can never be fulfilled.

@@ -24,6 +24,8 @@ wire_enum! {
         Stage = "stage",
         /// A template of measurements.
         Verification = "verification",
+        /// Steps that several stages share.
+        Task = "task",
         /// Whether and when stages are promoted to.
         Policy = "policy",
         /// A durable stop.
@@ -42,6 +44,7 @@ impl Kind {
             Self::Warehouse => "warehouses",
             Self::Stage => "stages",
             Self::Verification => "verifications",
+            Self::Task => "tasks",
             Self::Policy => "policies",
             Self::Hold => "holds",
             Self::Credential => "credentials",

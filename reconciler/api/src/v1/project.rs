@@ -22,7 +22,7 @@ pub struct ProjectSpec {
     pub deletion_protection: bool,
 }
 
-/// A tenant: owns warehouses, stages, verifications, policies, freight and promotions.
+/// A tenant: owns warehouses, stages, verifications, tasks, policies, freight and promotions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Project {
     /// Who and what it is.

@@ -1,7 +1,9 @@
-//! Projects and verifications, and what every defined object shares.
+//! Projects, verifications and tasks, and what every defined object shares.
 
 use jiff::Timestamp;
-use reconciler_api::v1::{Condition, ConditionStatus, Meta, Project, Verification};
+use reconciler_api::v1::{
+    Condition, ConditionStatus, Meta, Project, Step, Task, TaskInput, Verification,
+};
 
 use super::age::age;
 use super::{Show, joined, section};
@@ -49,6 +51,44 @@ impl Show for Verification {
                 &["NAME", "ASKS", "SUCCESS"],
                 http.chain(prometheus).map(row).collect(),
             ),
+            definition(&self.meta, now),
+            conditions(&self.meta),
+        ]
+    }
+}
+
+impl Show for Task {
+    const HEADER: &'static [&'static str] = &["NAME", "INPUTS", "STEPS", "AGE"];
+
+    fn row(&self, now: Timestamp) -> Vec<String> {
+        let Self { meta, spec } = self;
+        vec![
+            meta.name.clone(),
+            joined(spec.inputs.iter().map(|input| input.name.clone())),
+            joined(spec.steps.iter().map(|step| step.name.clone())),
+            age(meta.created_at, now),
+        ]
+    }
+
+    fn details(&self, now: Timestamp) -> Vec<String> {
+        let input = |TaskInput { name, holds, default, description }: &TaskInput| {
+            let default = default.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string);
+            vec![name.clone(), holds.as_str().to_owned(), default, description.clone()]
+        };
+        let step = |step: &Step| {
+            let uses = match step.config.get("task").and_then(serde_json::Value::as_str) {
+                Some(task) if step.uses == "task" => format!("task {task}"),
+                Some(_) | None => step.uses.clone(),
+            };
+            vec![step.name.clone(), uses]
+        };
+        vec![
+            section(
+                "inputs",
+                &["NAME", "TYPE", "DEFAULT", "DESCRIPTION"],
+                self.spec.inputs.iter().map(input).collect(),
+            ),
+            section("steps", &["NAME", "USES"], self.spec.steps.iter().map(step).collect()),
             definition(&self.meta, now),
             conditions(&self.meta),
         ]

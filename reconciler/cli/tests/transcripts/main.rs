@@ -94,6 +94,10 @@ fn get_shows_tables() {
     NAME   READY   MODE    STAGES   GATES                                                 AGE
     prod   -       gated   prod*    soak 24h, window office, rate calm, 2 of sre, infra   3d
     ");
+    insta::assert_snapshot!(lockstep("get tasks"), @r"
+    NAME      INPUTS              STEPS          AGE
+    release   cluster, replicas   values, tell   3d
+    ");
     insta::assert_snapshot!(lockstep("get verifications"), @r"
     NAME     READY   CHECKS                            COUNT   INTERVAL   AGE
     errors   -       alive (http), rate (prometheus)   3       30s        3d
@@ -246,6 +250,22 @@ fn get_shows_one_object_in_full() {
 
     bypass
       emergency: oncall may skip soak, upstream
+
+    generation 3, changed by ana 5h ago
+    ");
+    insta::assert_snapshot!(lockstep("get task release"), @r"
+    NAME      INPUTS              STEPS          AGE
+    release   cluster, replicas   values, tell   3d
+
+    inputs
+      NAME       TYPE     DEFAULT   DESCRIPTION
+      cluster    string   -         below apps
+      replicas   number   2
+
+    steps
+      NAME     USES
+      values   yaml_update
+      tell     task tell-all
 
     generation 3, changed by ana 5h ago
     ");

@@ -12,8 +12,9 @@ use reconciler_api::v1::{
     Phase, Pipeline, PipelineEdge, PipelinePolicy, PipelineStage, PlannedCall, Policy, PolicySpec,
     Project, ProjectSpec, PrometheusCheck, Promotion, PromotionApproval, PromotionEvent, RateRule,
     RateScope, Request, RequestMatch, Stage, StageHold, StageSelector, StageSpec, StageStatus,
-    Step, StepRun, StepState, UndoDescription, Verdict, Verification, VerificationSpec, Waiting,
-    Warehouse, WarehouseSpec, WarehouseStatus, WindowAction, WindowRule, WorldToken,
+    Step, StepRun, StepState, Task, TaskInput, TaskInputType, TaskSpec, UndoDescription, Verdict,
+    Verification, VerificationSpec, Waiting, Warehouse, WarehouseSpec, WarehouseStatus,
+    WindowAction, WindowRule, WorldToken,
 };
 
 const NEW: &str = "3f2a1b9c0d3f2a1b9c0d3f2a1b9c0d3f2a1b9c0d";
@@ -206,6 +207,33 @@ impl World {
             message: "1 of 2 people of sre approved".to_owned(),
             until: None,
         }]
+    }
+
+    pub(crate) fn task(self) -> Task {
+        let input = |name: &str, holds, default, description: &str| TaskInput {
+            name: name.to_owned(),
+            holds,
+            default,
+            description: description.to_owned(),
+        };
+        let step = |name: &str, uses: &str, config| Step {
+            name: name.to_owned(),
+            uses: uses.to_owned(),
+            config,
+            control: None,
+        };
+        let spec = TaskSpec {
+            description: "Writes the image, and pushes that".to_owned(),
+            inputs: vec![
+                input("cluster", TaskInputType::String, None, "below apps"),
+                input("replicas", TaskInputType::Number, Some(serde_json::json!(2)), ""),
+            ],
+            steps: vec![
+                step("values", "yaml_update", serde_json::json!({ "path": "x" })),
+                step("tell", "task", serde_json::json!({ "task": "tell-all" })),
+            ],
+        };
+        Task { meta: self.meta("shop", "release", Vec::new()), spec }
     }
 
     pub(crate) fn verification(self) -> Verification {

@@ -136,6 +136,8 @@ impl Canned {
             ("listStages", ["shop"]) => page(world.stages()),
             ("getStage", ["shop", name]) => found("stage", name, world.stage(name)),
             ("getPipeline", ["shop"]) => Ok(json(&world.pipeline())),
+            ("listTasks", ["shop"]) => page(vec![world.task()]),
+            ("getTask", ["shop", "release"]) => Ok(json(&world.task())),
             ("listVerifications", ["shop"]) => page(vec![world.verification()]),
             ("getVerification", ["shop", "errors"]) => Ok(json(&world.verification())),
             ("listPolicies", ["shop"]) => page(vec![world.policy()]),

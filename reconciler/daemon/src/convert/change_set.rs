@@ -1,8 +1,8 @@
 //! Change sets.
 
 use reconciler_api::v1;
-use reconciler_domain::promotion::{ChangeSet, StepPlan};
-use reconciler_domain::step::StepKind;
+use reconciler_domain::promotion::{ChangeSet, PlannedStep, StepPlan};
+use reconciler_domain::step::{Layer, StepKind};
 use reconciler_domain::template::DEFERRED;
 use serde_json::Value;
 
@@ -65,10 +65,19 @@ fn calls(set: &ChangeSet) -> Vec<v1::PlannedCall> {
         .collect()
 }
 
-/// The arguments of a step, one line each; what must wait is shown as its template.
-fn arguments(config: &Value) -> Vec<String> {
+/// The arguments of a step, one line each; what must wait is shown as its template, with the inputs that
+/// a task was handed as templates.
+fn arguments(step: &PlannedStep) -> Vec<String> {
     let mut lines = Vec::new();
-    flatten(config, "", &mut lines);
+    flatten(&step.config, "", &mut lines);
+    for layer in &step.within {
+        let Layer::Task { inputs, .. } = layer else { continue };
+        for (name, handed) in inputs {
+            if let Some(text) = handed.value.as_str().filter(|text| text.contains("{{")) {
+                lines.push(format!("inputs.{name} = {text}"));
+            }
+        }
+    }
     lines
 }
 
@@ -102,7 +111,7 @@ fn deferred(set: &ChangeSet) -> Vec<v1::DeferredStep> {
             StepPlan::Deferred { waits_for } => Some(v1::DeferredStep {
                 step: step.name.to_string(),
                 uses: step.uses.name().to_owned(),
-                arguments: arguments(&step.config),
+                arguments: arguments(step),
                 expressions: waits_for.clone(),
             }),
             StepPlan::Prepared | StepPlan::Effect | StepPlan::PassedOver { .. } => None,

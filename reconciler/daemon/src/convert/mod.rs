@@ -12,6 +12,7 @@ mod hold;
 mod preview;
 mod promotion;
 mod stage;
+mod task;
 #[cfg(test)]
 mod tests;
 mod verification;
@@ -28,5 +29,6 @@ pub(crate) use hold::{hold_spec, hold_status, parse_hold, stage_holds};
 pub(crate) use preview::preview;
 pub(crate) use promotion::{event, phase, promotion, promotion_row};
 pub(crate) use stage::{parse_stage, stage_spec};
+pub(crate) use task::{parse_task, task_spec};
 pub(crate) use verification::{parse_verification, verification_spec};
 pub(crate) use warehouse::{parse_warehouse, warehouse_spec};

@@ -62,7 +62,7 @@ fn parse_request(fields: &mut Fields, path: &str, request: &v1::Request) -> Opti
     })
 }
 
-fn parse_step(fields: &mut Fields, path: &str, step: &v1::Step) -> Option<Step> {
+pub(super) fn parse_step(fields: &mut Fields, path: &str, step: &v1::Step) -> Option<Step> {
     let name = fields.name(&format!("{path}.name"), &step.name);
     let uses = StepKind::from_name(&step.uses);
     if uses.is_none() {
@@ -105,16 +105,7 @@ pub(crate) fn stage_spec(stage: &Stage) -> StageSpec {
                 },
             })
             .collect(),
-        steps: stage
-            .steps
-            .iter()
-            .map(|step| v1::Step {
-                name: step.name.to_string(),
-                uses: step.uses.name().to_owned(),
-                config: step.config.clone(),
-                control: wire_control(&step.control),
-            })
-            .collect(),
+        steps: stage.steps.iter().map(wire_step).collect(),
         verifications: stage
             .verifications
             .iter()
@@ -130,6 +121,16 @@ pub(crate) fn stage_spec(stage: &Stage) -> StageSpec {
             Choose::MatchUpstream => v1::Choose::MatchUpstream,
         },
         deletion_protection: stage.deletion_protection,
+    }
+}
+
+/// Says a step on the wire.
+pub(super) fn wire_step(step: &Step) -> v1::Step {
+    v1::Step {
+        name: step.name.to_string(),
+        uses: step.uses.name().to_owned(),
+        config: step.config.clone(),
+        control: wire_control(&step.control),
     }
 }
 

@@ -1,14 +1,14 @@
 //! What is sent comes back, and everything that does not parse is named at once.
 
 use reconciler_api::problem::FieldProblem;
-use reconciler_api::v1::{PolicySpec, StageSpec, VerificationSpec, WarehouseSpec};
+use reconciler_api::v1::{PolicySpec, StageSpec, TaskSpec, VerificationSpec, WarehouseSpec};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::{
-    parse_policy, parse_stage, parse_verification, parse_warehouse, policy_spec, stage_spec,
-    verification_spec, warehouse_spec,
+    parse_policy, parse_stage, parse_task, parse_verification, parse_warehouse, policy_spec,
+    stage_spec, task_spec, verification_spec, warehouse_spec,
 };
 
 fn name<T: std::str::FromStr<Err: std::fmt::Debug>>(text: &str) -> T {
@@ -120,6 +120,42 @@ fn every_problem_of_a_stage_is_named_at_its_field() {
             "steps[0].name: bad_name",
             "steps[0].uses: unknown_step",
             "verifications[0].template: bad_name",
+        ]
+    );
+}
+
+#[test]
+fn a_task_comes_back() {
+    let sent = json!({
+        "description": "tells the places",
+        "inputs": [
+            { "name": "places", "type": "list", "default": ["eu"], "description": "where" },
+            { "name": "count", "type": "number", "description": "" },
+        ],
+        "steps": [
+            { "name": "tell", "uses": "http", "config": { "url": "https://x.example" },
+                "control": { "for_each": "{{ inputs.places }}", "continue_on_error": false } },
+            { "name": "more", "uses": "task", "config": { "task": "other" } },
+        ],
+    });
+    comes_back::<TaskSpec>(&sent, |spec| {
+        parse_task(name("tell"), spec).map(|parsed| task_spec(&parsed))
+    });
+}
+
+#[test]
+fn every_problem_of_a_task_is_named_at_its_field() {
+    let sent = json!({
+        "inputs": [{ "name": "A" }, { "name": "b" }, { "name": "b" }],
+        "steps": [{ "name": "Src", "uses": "git_clon", "config": {} }],
+    });
+    assert_eq!(
+        wrong::<TaskSpec, _>(sent, |spec| parse_task(name("tell"), spec)),
+        [
+            "inputs[0].name: bad_name",
+            "inputs[2].name: duplicate",
+            "steps[0].name: bad_name",
+            "steps[0].uses: unknown_step",
         ]
     );
 }

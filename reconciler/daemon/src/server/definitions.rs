@@ -1,6 +1,7 @@
-//! Reading and writing definitions: projects, warehouses, stages, verifications, policies, holds.
+//! Reading and writing definitions: projects, warehouses, stages, tasks, verifications,
+//! policies, holds, credentials.
 //!
-//! One set of handlers serves the five kinds that live in a project; what differs is in
+//! One set of handlers serves the kinds that live in a project; what differs is in
 //! [`Definition`], one implementation per kind. A write is parsed, checked against the rest of the
 //! project as one snapshot shows it, and stored only if that snapshot is still the newest.
 

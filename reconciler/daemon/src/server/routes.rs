@@ -5,6 +5,7 @@ use reconciler_domain::credential::Credential;
 use reconciler_domain::hold::Hold;
 use reconciler_domain::policy::Policy;
 use reconciler_domain::stage::Stage;
+use reconciler_domain::task::Task;
 use reconciler_domain::verification::Verification;
 use reconciler_domain::warehouse::Warehouse;
 
@@ -44,6 +45,10 @@ pub(super) fn handler(operation: &str) -> Option<MethodRouter<Server>> {
         "getVerification" => get(definitions::read::<Verification>),
         "putVerification" => put(definitions::write::<Verification>),
         "deleteVerification" => delete(definitions::remove::<Verification>),
+        "listTasks" => get(definitions::list::<Task>),
+        "getTask" => get(definitions::read::<Task>),
+        "putTask" => put(definitions::write::<Task>),
+        "deleteTask" => delete(definitions::remove::<Task>),
         "listPolicies" => get(definitions::list::<Policy>),
         "getPolicy" => get(definitions::read::<Policy>),
         "putPolicy" => put(definitions::write::<Policy>),

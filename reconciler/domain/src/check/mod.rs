@@ -7,6 +7,7 @@ mod hold;
 mod order;
 mod policy;
 mod stage;
+mod task;
 mod verification;
 mod warehouse;
 
@@ -16,6 +17,7 @@ use crate::expression::{Expression, ExpressionError, Names};
 use crate::id::{StageName, VerificationName, WarehouseName};
 use crate::stage::Stage;
 use crate::step::did_you_mean;
+use crate::task::Tasks;
 use crate::verification::Verification;
 use crate::warehouse::Warehouse;
 
@@ -23,6 +25,7 @@ pub use graph::{cycle_through, in_order, reachable};
 pub use hold::check_hold;
 pub use policy::{check_policy, check_windows};
 pub use stage::check_stage;
+pub use task::{broken_uses, check_task};
 pub use verification::{check_verification, response_names, result_names};
 pub use warehouse::check_warehouse;
 
@@ -51,7 +54,7 @@ pub enum ProblemKind {
     Unknown,
     /// An expression or template that cannot work.
     Expression,
-    /// Stages that wait for each other in a circle.
+    /// Stages that wait for each other, or tasks that use each other, in a circle.
     Cycle,
     /// An argument that the kind of step does not take.
     Argument,
@@ -74,6 +77,8 @@ pub struct Surroundings<'a> {
     pub stages: BTreeMap<&'a StageName, &'a Stage>,
     /// Verification templates.
     pub verifications: BTreeMap<&'a VerificationName, &'a Verification>,
+    /// Tasks.
+    pub tasks: Tasks<'a>,
 }
 
 impl<'a> Surroundings<'a> {
@@ -84,6 +89,7 @@ impl<'a> Surroundings<'a> {
             warehouses: definitions.warehouses.iter().map(|(n, d)| (n, &d.spec)).collect(),
             stages: definitions.stages.iter().map(|(n, d)| (n, &d.spec)).collect(),
             verifications: definitions.verifications.iter().map(|(n, d)| (n, &d.spec)).collect(),
+            tasks: definitions.tasks.iter().map(|(n, d)| (n.as_str(), &d.spec)).collect(),
         }
     }
 }

@@ -9,27 +9,39 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 
 use super::{Problem, ProblemKind, unknown};
-use crate::expression::{Expression, Reference, Scope};
+use crate::expression::{Reference, Scope};
 use crate::id::StepName;
-use crate::scope::layered;
+use crate::scope::{conditions, layered, outermost};
 use crate::stage::Stage;
 use crate::step::{
     Expanded, Layer, Nature, Place, Step, StepKind, Touch, Wanted, expand, fields, places,
 };
+use crate::task::Tasks;
 use crate::template::{references_json, render_json};
 
 /// Checks the order of the steps, whose arguments are well formed.
-pub(super) fn check_order(stage: &Stage, problems: &mut Vec<Problem>) {
-    let expanded = match expanded(stage) {
+pub(super) fn check_order(stage: &Stage, tasks: &Tasks<'_>, problems: &mut Vec<Problem>) {
+    let expanded = match expanded(stage, tasks) {
         Ok(expanded) => expanded,
         Err(problem) => return problems.push(problem),
     };
     let mut found = Vec::new();
     let mut made = Made::default();
     for Expanded { step, origin } in &expanded {
-        made.check_needs(step, *origin, &mut found);
-        made.check_waits(step, *origin, &mut found);
+        let mut wrong = Vec::new();
+        made.check_needs(step, *origin, &mut wrong);
+        made.check_waits(step, *origin, &mut wrong);
         made.note(step);
+        // What is wrong inside a task is told at the step that stands for it.
+        let inside = step.within.iter().any(|layer| matches!(layer, Layer::Task { .. }));
+        found.extend(wrong.into_iter().map(|problem| match inside {
+            false => problem,
+            true => Problem {
+                path: format!("steps[{origin}].config.task"),
+                message: format!("step {}: {}", step.name, problem.message),
+                ..problem
+            },
+        }));
     }
     // What is wrong with a step is wrong with it for each element.
     found.dedup();
@@ -38,17 +50,17 @@ pub(super) fn check_order(stage: &Stage, problems: &mut Vec<Problem>) {
 
 /// The steps as they are carried out, as far as that is known before there is freight. Elements that
 /// are not known yet are one.
-fn expanded(stage: &Stage) -> Result<Vec<Expanded>, Problem> {
+fn expanded(stage: &Stage, tasks: &Tasks<'_>) -> Result<Vec<Expanded>, Problem> {
     let mut scope = Scope::new();
     scope.set("vars", json!(stage.vars));
     let resolve = |wanted: Wanted, value: &Value, within: &[Layer]| {
-        let known = render_json(value, &layered(&scope, within));
-        Ok(known.unwrap_or_else(|_| match wanted {
+        let scope = layered(&scope, within)?;
+        Ok(render_json(value, &scope).unwrap_or_else(|_| match wanted {
             Wanted::Elements => json!([null]),
             Wanted::StepName => value.clone(),
         }))
     };
-    expand(&stage.steps, &resolve).map_err(|error| {
+    expand(&stage.steps, tasks, &resolve).map_err(|error| {
         let at = stage.steps.iter().position(|step| step.name == error.step).unwrap_or_default();
         Problem::new(format!("steps[{at}]"), ProblemKind::Invalid, error.message)
     })
@@ -106,7 +118,8 @@ impl<'a> Made<'a> {
             | StepKind::Http
             | StepKind::ComposeOutput
             | StepKind::Fail
-            | StepKind::Wait => {}
+            | StepKind::Wait
+            | StepKind::Task => {}
             StepKind::YamlUpdate
             | StepKind::TfPlan
             | StepKind::Copy
@@ -167,7 +180,7 @@ impl<'a> Made<'a> {
     fn check_waits(&self, step: &Step, at: usize, problems: &mut Vec<Problem>) {
         for field in fields(step.uses).iter().filter(|field| !field.may_wait) {
             let Some(value) = given(step, field.name) else { continue };
-            let names = self.late_references(value);
+            let names = self.late_references(value, &step.within);
             if names.is_empty() {
                 continue;
             }
@@ -190,8 +203,10 @@ impl<'a> Made<'a> {
             literal_places(step).any(|place| place.touch != Touch::Names && late(place.path));
         let is_late = step.uses.nature() == Nature::Effect
             || reads_late
-            || !self.late_references(&step.config).is_empty()
-            || step.control.when.iter().flat_map(Expression::references).any(|r| self.is_late(r));
+            || !self.late_references(&step.config, &step.within).is_empty()
+            || conditions(step).any(|(when, within)| {
+                when.references().iter().any(|reference| self.is_late(reference, within))
+            });
         if is_late {
             self.late.insert(&step.name);
         }
@@ -222,7 +237,8 @@ impl<'a> Made<'a> {
             | StepKind::HclParse
             | StepKind::ComposeOutput
             | StepKind::Fail
-            | StepKind::Wait => {}
+            | StepKind::Wait
+            | StepKind::Task => {}
         }
     }
 
@@ -247,19 +263,21 @@ impl<'a> Made<'a> {
     }
 
     /// What a value reads of late steps, in words.
-    fn late_references(&self, value: &Value) -> Vec<String> {
+    fn late_references(&self, value: &Value, within: &[Layer]) -> Vec<String> {
         let references = references_json(value).unwrap_or_default();
-        references.iter().filter(|r| self.is_late(r)).map(ToString::to_string).collect()
+        references.iter().filter(|r| self.is_late(r, within)).map(ToString::to_string).collect()
     }
 
-    fn is_late(&self, reference: &Reference) -> bool {
-        let Reference::Path(path) = reference else { return false };
-        match path.as_slice() {
-            [root, read @ ..] if root == "steps" && !read.is_empty() => {
-                self.late.iter().any(|step| step.read_by(read).is_some())
-            }
-            [..] => false,
-        }
+    fn is_late(&self, reference: &Reference, within: &[Layer]) -> bool {
+        outermost(reference, within).iter().any(|reference| match reference {
+            Reference::Path(path) => match path.as_slice() {
+                [root, read @ ..] if root == "steps" && !read.is_empty() => {
+                    self.late.iter().any(|step| step.read_by(read).is_some())
+                }
+                [..] => false,
+            },
+            Reference::Call { .. } => false,
+        })
     }
 
     /// Whether something is there, as far as that is known.

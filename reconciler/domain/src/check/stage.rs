@@ -5,13 +5,14 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::order::check_order;
+use super::task::{check_inside, check_use};
 use super::verification::{response_names, texts};
 use super::{Problem, ProblemKind, Surroundings, cycle_through, dotted, expression, join, unknown};
 use crate::expression::{Names, Shape};
 use crate::id::StageName;
 use crate::scope::{elements_names, step_names, verification_names};
 use crate::stage::{Request, Stage};
-use crate::step::{FieldType, StepKind, check_config, fields};
+use crate::step::{FieldType, Step, StepKind, check_config, fields};
 use crate::template::{Template, TemplateError, check_json};
 use crate::verification::Verification;
 
@@ -123,44 +124,56 @@ fn check_steps(stage: &Stage, around: &Surroundings<'_>, problems: &mut Vec<Prob
                 message: format!("two steps are named {}", step.name),
             });
         }
-        let arguments = check_config(step.uses, &step.config);
-        if arguments.is_empty() {
-            check_names(stage, at, around, problems);
+        if !check_step_arguments(step, at, problems) {
+            well_formed = false;
             continue;
         }
-        well_formed = false;
-        problems.extend(arguments.into_iter().map(|problem| Problem {
-            path: join(&format!("steps[{at}].config"), &problem.path),
-            kind: problem.kind,
-            message: problem.message,
-        }));
+        well_formed &= check_use(step, at, around, problems);
+        if knows_freight(stage, around) {
+            let names = step_names(stage, at, &around.warehouses, &around.tasks);
+            let elements = elements_names(stage, &around.warehouses);
+            check_step_names(step, at, &names, &elements, problems);
+            check_inside(step, at, &names, around, problems);
+        }
     }
     // What a malformed step would have left behind is not known.
     if well_formed {
-        check_order(stage, problems);
+        check_order(stage, &around.tasks, problems);
     }
 }
 
-/// Names in the templates and conditions of a step.
-fn check_names(stage: &Stage, at: usize, around: &Surroundings<'_>, problems: &mut Vec<Problem>) {
-    let step = &stage.steps[at];
-    let names = step_names(stage, at, &around.warehouses);
-    if knows_freight(stage, around) {
-        let mut check = |value: &Value, place: &str, names: &Names| {
-            let errors = check_json(value, names).err().unwrap_or_default();
-            problems.extend(errors.into_iter().map(|found| Problem {
-                path: format!("steps[{at}].{place}{}", dotted(&found.path)),
-                kind: ProblemKind::Expression,
-                message: found.error.to_string(),
-            }));
-        };
-        check(&step.config, "config", &names);
-        if let Some(for_each) = &step.control.for_each {
-            check(for_each, "control.for_each", &elements_names(stage, &around.warehouses));
-        }
-        if let Some(when) = &step.control.when {
-            expression(when.source(), &names, &format!("steps[{at}].control.when"), problems);
-        }
+/// Checks the arguments of a step, and what its control asks. Whether they are well formed.
+pub(super) fn check_step_arguments(step: &Step, at: usize, problems: &mut Vec<Problem>) -> bool {
+    let arguments = check_config(step.uses, &step.config);
+    let control = step.control.check_for(step.uses);
+    let well_formed = arguments.is_empty() && control.is_empty();
+    problems.extend(arguments.into_iter().map(|problem| Problem {
+        path: join(&format!("steps[{at}].config"), &problem.path),
+        kind: problem.kind,
+        message: problem.message,
+    }));
+    problems.extend(control.into_iter().map(|problem| Problem {
+        path: format!("steps[{at}].{}", problem.path),
+        kind: problem.kind,
+        message: problem.message,
+    }));
+    well_formed
+}
+
+/// Names in the templates and conditions of a step; `elements` are those that its `for_each` may use.
+pub(super) fn check_step_names(
+    step: &Step,
+    at: usize,
+    names: &Names,
+    elements: &Names,
+    problems: &mut Vec<Problem>,
+) {
+    check_texts(&step.config, &format!("steps[{at}].config"), names, problems);
+    if let Some(for_each) = &step.control.for_each {
+        check_texts(for_each, &format!("steps[{at}].control.for_each"), elements, problems);
+    }
+    if let Some(when) = &step.control.when {
+        expression(when.source(), names, &format!("steps[{at}].control.when"), problems);
     }
     for field in fields(step.uses) {
         let Some(given) = step.config.get(field.name) else { continue };
@@ -197,6 +210,15 @@ fn check_names(stage: &Stage, at: usize, around: &Surroundings<'_>, problems: &m
     }
 }
 
+fn check_texts(value: &Value, place: &str, names: &Names, problems: &mut Vec<Problem>) {
+    let errors = check_json(value, names).err().unwrap_or_default();
+    problems.extend(errors.into_iter().map(|found| Problem {
+        path: format!("{place}{}", dotted(&found.path)),
+        kind: ProblemKind::Expression,
+        message: found.error.to_string(),
+    }));
+}
+
 /// Names that the conditions of a step may use: of what it finds, not of what came before it.
 fn condition_names(kind: StepKind) -> Names {
     match kind {
@@ -221,7 +243,8 @@ fn condition_names(kind: StepKind) -> Names {
         | StepKind::HclUpdate
         | StepKind::ComposeOutput
         | StepKind::Fail
-        | StepKind::Wait => response_names(),
+        | StepKind::Wait
+        | StepKind::Task => response_names(),
     }
 }
 
@@ -269,7 +292,7 @@ fn check_arguments(
             TemplateError::Evaluation(_) | TemplateError::NoText { .. } | TemplateError::At { .. },
         ) => Vec::new(),
     };
-    let names = step_names(stage, stage.steps.len(), &around.warehouses);
+    let names = step_names(stage, stage.steps.len(), &around.warehouses, &around.tasks);
     for (name, text) in &used.args {
         problems.extend(mistakes(text, &names).into_iter().map(|error| Problem {
             path: format!("verifications[{at}].args.{name}"),
@@ -278,7 +301,8 @@ fn check_arguments(
         }));
     }
     let given = used.args.keys().map(|name| (name.clone(), Shape::Scalar));
-    let names = verification_names(stage, Shape::Object(given.collect()), &around.warehouses);
+    let given = Shape::Object(given.collect());
+    let names = verification_names(stage, given, &around.warehouses, &around.tasks);
     for (path, text) in texts(template) {
         problems.extend(mistakes(text, &names).into_iter().map(|error| Problem {
             path: format!("verifications[{at}].args"),

@@ -106,6 +106,13 @@ impl Names {
         self
     }
 
+    /// Takes a variable away.
+    #[must_use]
+    pub fn without(mut self, name: &str) -> Self {
+        self.roots.remove(name);
+        self
+    }
+
     /// Adds a function, or replaces the one of this name.
     #[must_use]
     pub fn function(mut self, name: &str, function: Function) -> Self {

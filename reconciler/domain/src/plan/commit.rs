@@ -267,7 +267,7 @@ fn start(snapshot: &PromotionSnapshot, frozen: &Frozen, step: &Step, now: Timest
             remaining: effects_done(snapshot),
         }));
     }
-    let scope = layered(&scope(&snapshot.promotion, frozen, &snapshot.state), &step.within);
+    let scope = scope(&snapshot.promotion, frozen, &snapshot.state);
     match refusal(step, &scope) {
         Ok(None) => {}
         Ok(Some(why)) => return pass_over(step, false, why),
@@ -276,7 +276,8 @@ fn start(snapshot: &PromotionSnapshot, frozen: &Frozen, step: &Step, now: Timest
             return failed(snapshot, RollbackOn::PromotionFailed, cause);
         }
     }
-    let call = call_of(snapshot, step, &scope).and_then(|call| {
+    let call = layered(&scope, &step.within).and_then(|scope| call_of(snapshot, step, &scope));
+    let call = call.and_then(|call| {
         let refused = call.as_apply().and_then(|apply| refuse(snapshot, step, apply));
         refused.map_or(Ok(call), Err)
     });

@@ -22,6 +22,7 @@ use crate::snapshot::PromotionSnapshot;
 use crate::step::{
     Call, ExpandError, Interruption, Layer, Retry, Step, StepOutcome, Wanted, expand,
 };
+use crate::task::Tasks;
 use crate::template::render_json;
 
 /// How often a preparation that fails is made where its step does not say otherwise.
@@ -113,6 +114,7 @@ pub(super) fn start(snapshot: &PromotionSnapshot) -> Move {
         generation: stage.generation,
         stage: stage.spec.clone(),
         templates: snapshot.templates.clone(),
+        tasks: snapshot.tasks.clone(),
         collection,
         previous: snapshot.previous.clone(),
     };
@@ -133,9 +135,11 @@ pub(super) fn start(snapshot: &PromotionSnapshot) -> Move {
 fn expanded(snapshot: &PromotionSnapshot, frozen: &Frozen) -> Result<Vec<Step>, ExpandError> {
     let scope = scope(&snapshot.promotion, frozen, &State::default());
     let resolve = |_: Wanted, value: &Value, within: &[Layer]| {
-        render_json(value, &layered(&scope, within)).map_err(|error| error.to_string())
+        let scope = layered(&scope, within)?;
+        render_json(value, &scope).map_err(|error| error.to_string())
     };
-    let steps = expand(&frozen.stage.steps, &resolve)?;
+    let tasks: Tasks<'_> = frozen.tasks.iter().map(|task| (task.name.as_str(), task)).collect();
+    let steps = expand(&frozen.stage.steps, &tasks, &resolve)?;
     Ok(steps.into_iter().map(|expanded| expanded.step).collect())
 }
 
@@ -145,8 +149,8 @@ pub(super) fn deadline(step: &Step, now: Timestamp) -> Option<Timestamp> {
     Some(now.checked_add(timeout).unwrap_or(Timestamp::MAX))
 }
 
-/// Whether what a preparation is made from has changed: the stage, its templates, the freight that
-/// goes with the promoted one, or what an undo would go back to.
+/// Whether what a preparation is made from has changed: the stage, its templates and tasks, the
+/// freight that goes with the promoted one, or what an undo would go back to.
 pub(super) fn is_outdated(snapshot: &PromotionSnapshot, frozen: &Frozen) -> bool {
     let ids = |collection: &Collection| -> Vec<FreightId> {
         collection.values().map(|freight| freight.id.clone()).collect()
@@ -154,6 +158,7 @@ pub(super) fn is_outdated(snapshot: &PromotionSnapshot, frozen: &Frozen) -> bool
     let promotion = |previous: &Option<Previous>| previous.as_ref().map(|p| p.promotion.clone());
     snapshot.stage.as_ref().map(|stage| stage.generation) != Some(frozen.generation)
         || snapshot.templates != frozen.templates
+        || snapshot.tasks != frozen.tasks
         || promotion(&snapshot.previous) != promotion(&frozen.previous)
         || collection(snapshot).is_ok_and(|now| ids(&now) != ids(&frozen.collection))
 }

@@ -60,7 +60,8 @@ pub(super) fn describe(frozen: &Frozen, state: &State) -> Vec<UndoPlan> {
                 | StepKind::HclParse
                 | StepKind::ComposeOutput
                 | StepKind::Fail
-                | StepKind::Wait => (true, String::new()),
+                | StepKind::Wait
+                | StepKind::Task => (true, String::new()),
             };
             UndoPlan { step: step.name.clone(), description, possible }
         })

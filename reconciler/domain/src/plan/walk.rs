@@ -16,11 +16,11 @@ use crate::id::{FreightId, StepName, WarehouseName};
 use crate::promotion::{
     ChangeSet, FilesOf, Frozen, InfraChange, PlannedStep, State, StepPlan, StepPrepared,
 };
-use crate::scope::{layered, scope};
+use crate::scope::{conditions, layered, outermost, scope};
 use crate::snapshot::PromotionSnapshot;
 use crate::step::{
-    Call, Nature, PlanRecord, PlannedOutput, Record, Step, StepKind, Touch, WorkdirContext, fields,
-    places,
+    Call, Layer, Nature, PlanRecord, PlannedOutput, Record, Step, StepKind, Touch, WorkdirContext,
+    fields, places,
 };
 use crate::template::{references_json, render_json, render_partial};
 
@@ -79,16 +79,16 @@ impl<'a> Walk<'a> {
             self.note_passed_over(step, passed.message.clone());
             return Ok(Progress::Passed);
         }
-        let scope = layered(&self.scope, &step.within);
+        let scope = layered(&self.scope, &step.within)?;
         let undecided = self.undecided(step);
         if undecided.is_none()
-            && let Some(why) = refusal(step, &scope)?
+            && let Some(why) = refusal(step, &self.scope)?
         {
             return Ok(Progress::PassOver(why));
         }
         if step.uses.nature() == Nature::Effect {
             self.note(step, &scope, StepPlan::Effect, undecided.is_some())?;
-            self.note_applied(step, undecided.is_some());
+            self.note_applied(step, undecided.is_some())?;
             return Ok(Progress::Passed);
         }
         let mut waits_for = self.waits_for(step, &scope)?;
@@ -123,9 +123,10 @@ impl<'a> Walk<'a> {
 
     /// What the step's condition waits for; absent: it can be decided.
     fn undecided(&self, step: &Step) -> Option<Vec<Reference>> {
-        let when = step.control.when.as_ref()?;
-        let waits = when.references().iter().filter(|reference| self.is_deferred(reference));
-        let waits: Vec<Reference> = waits.cloned().collect();
+        let waits = conditions(step)
+            .flat_map(|(when, within)| when.references().iter().map(move |read| (read, within)))
+            .flat_map(|(read, within)| self.late(read, within));
+        let waits: Vec<Reference> = waits.collect();
         (!waits.is_empty()).then_some(waits)
     }
 
@@ -134,8 +135,8 @@ impl<'a> Walk<'a> {
         let references = references_json(&step.config).map_err(|error| error.to_string())?;
         let mut waits: BTreeSet<String> = references
             .iter()
-            .filter(|reference| self.is_deferred(reference))
-            .map(ToString::to_string)
+            .flat_map(|reference| self.late(reference, &step.within))
+            .map(|reference| reference.to_string())
             .collect();
         for place in touched(step, scope, |touch| touch != Touch::Names) {
             let inside = |path: &&String| is_beneath(path, &place) || is_beneath(&place, path);
@@ -154,18 +155,25 @@ impl<'a> Walk<'a> {
         Ok(waits.into_iter().collect())
     }
 
-    fn note_applied(&mut self, step: &'a Step, perhaps: bool) {
+    fn note_applied(&mut self, step: &'a Step, perhaps: bool) -> Result<(), String> {
         self.deferred.insert(&step.name);
         if step.uses != StepKind::TfApply {
-            return;
+            return Ok(());
         }
         let plan = step.config.get("plan").and_then(Value::as_str);
         let planned = |other: &&Step| Some(other.name.as_str()) == plan;
         if let Some(plan) = self.frozen.stage.steps.iter().find(planned) {
-            let scope = layered(&self.scope, &plan.within);
+            let scope = layered(&self.scope, &plan.within)?;
             self.applied_states.push((state_of(plan, &scope), &step.name));
         }
         self.perhaps_applied.extend(perhaps.then_some(&step.name));
+        Ok(())
+    }
+
+    /// What a reference of a step in these layers has to wait for.
+    fn late(&self, reference: &Reference, within: &[Layer]) -> Vec<Reference> {
+        let read = outermost(reference, within).into_iter();
+        read.filter(|reference| self.is_deferred(reference)).collect()
     }
 
     /// Whether a reference reads what exists only after a later effect.
@@ -222,7 +230,15 @@ impl<'a> Walk<'a> {
 
     fn note_passed_over(&mut self, step: &Step, why: String) {
         let (name, uses, plan) = (step.name.clone(), step.uses, StepPlan::PassedOver { why });
-        self.planned.push(PlannedStep { name, uses, config: Value::Null, plan, when: None });
+        let within = Vec::new();
+        self.planned.push(PlannedStep {
+            name,
+            uses,
+            config: Value::Null,
+            plan,
+            when: None,
+            within,
+        });
     }
 
     /// Adds a step to the change set, with what must wait marked as such.
@@ -233,7 +249,7 @@ impl<'a> Walk<'a> {
         plan: StepPlan,
         undecided: bool,
     ) -> Result<(), String> {
-        let deferred = |reference: &Reference| self.is_deferred(reference);
+        let deferred = |reference: &Reference| !self.late(reference, &step.within).is_empty();
         let partial =
             render_partial(&step.config, scope, &deferred).map_err(|error| error.to_string())?;
         for waiting in &partial.deferred {
@@ -249,13 +265,16 @@ impl<'a> Walk<'a> {
                 ));
             }
         }
-        let when = step.control.when.as_ref().filter(|_| undecided);
+        let whens = conditions(step).map(|(when, _)| when.source().to_owned());
+        let when: Vec<String> = whens.filter(|_| undecided).collect();
+        let waits = undecided || !partial.deferred.is_empty();
         self.planned.push(PlannedStep {
             name: step.name.clone(),
             uses: step.uses,
             config: partial.value,
             plan,
-            when: when.map(|when| when.source().to_owned()),
+            when: (!when.is_empty()).then(|| when.join(" && ")),
+            within: if waits { step.within.clone() } else { Vec::new() },
         });
         Ok(())
     }
@@ -306,14 +325,19 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// Why a step is passed over; absent: it is carried out.
+/// Why a step is passed over; absent: it is carried out. `scope` is its promotion's.
 ///
 /// # Errors
 /// Its condition has no value.
 pub(super) fn refusal(step: &Step, scope: &Scope) -> Result<Option<String>, String> {
-    let Some(when) = &step.control.when else { return Ok(None) };
-    let holds = when.holds(scope).map_err(|error| format!("when: {error}"))?;
-    Ok((!holds).then(|| format!("`{when}` does not hold")))
+    for (when, within) in conditions(step) {
+        let scope = layered(scope, within)?;
+        let holds = when.holds(&scope).map_err(|error| format!("when: {error}"))?;
+        if !holds {
+            return Ok(Some(format!("`{when}` does not hold")));
+        }
+    }
+    Ok(None)
 }
 
 /// The files and directories below the working directory that a step touches so; as written where

@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use crate::freight::hex;
 use crate::id::{FreightId, StepName, WarehouseName};
 use crate::infra::{PlanDigest, PlanSummary};
-use crate::step::{FileChange, StepKind};
+use crate::step::{FileChange, Layer, StepKind};
 
 /// What a promotion will do.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -41,6 +41,9 @@ pub struct PlannedStep {
     /// The condition on which it runs, where that waits for a later effect.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub when: Option<String>,
+    /// What it was expanded from, where something of it must wait: its expressions read that.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub within: Vec<Layer>,
 }
 
 /// Where a step stands when the change set is complete.
@@ -132,9 +135,13 @@ fn digest(
         .collect();
     let steps: Vec<Value> = steps
         .iter()
-        .map(|step| match &step.when {
-            None => json!([step.name, step.uses, canonical(&step.config)]),
-            Some(when) => json!([step.name, step.uses, canonical(&step.config), when]),
+        .map(|step| {
+            let mut parts = vec![json!(step.name), json!(step.uses), canonical(&step.config)];
+            parts.extend(step.when.as_ref().map(|when| json!(when)));
+            if !step.within.is_empty() {
+                parts.push(canonical(&json!({ "within": step.within })));
+            }
+            Value::Array(parts)
         })
         .collect();
     let infra: Vec<Value> =

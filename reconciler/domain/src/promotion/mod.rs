@@ -27,6 +27,7 @@ use crate::id::{
 use crate::policy::GateKind;
 use crate::stage::Stage;
 use crate::step::{Call, Record, StepOutcome};
+use crate::task::Task;
 use crate::verification::{FrozenCheck, Measurement, Verification};
 
 /// What a promotion is from its first moment on.
@@ -169,6 +170,9 @@ pub struct Frozen {
     pub stage: Stage,
     /// The verification templates that the stage uses, as they were.
     pub templates: Vec<Verification>,
+    /// The tasks that the stage uses, as they were.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tasks: Vec<Task>,
     /// Freight by warehouse: the promoted one, and of every other requested warehouse that of the
     /// last succeeded promotion.
     pub collection: IndexMap<WarehouseName, Freight>,

@@ -72,6 +72,12 @@ pub enum CallError {
         /// The name.
         name: String,
     },
+    /// A step that stands for others is still there.
+    #[error("task {task:?} was not expanded to its steps")]
+    NotExpanded {
+        /// The task.
+        task: String,
+    },
     /// The module was not planned.
     #[error("dir: no tf_plan step before this one plans {dir:?}")]
     NotPlanned {
@@ -139,6 +145,7 @@ impl Call {
                 Ok(Self::Fail { message })
             }
             StepKind::Wait => wait(&arguments).map(Self::Wait),
+            StepKind::Task => Err(CallError::NotExpanded { task: arguments.text("task")? }),
         }
     }
 }

@@ -35,6 +35,14 @@ pub fn check_config(kind: StepKind, config: &Value) -> Vec<StepProblem> {
         if kind == StepKind::GitClone {
             one_of_commit_and_branch(config, &mut problems);
         }
+        if kind == StepKind::Task && config["task"].as_str().is_some_and(|t| t.contains("{{")) {
+            problems.push(StepProblem {
+                path: "task".to_owned(),
+                kind: ProblemKind::Invalid,
+                message: "names the task as it is: which steps there are is no template's to say"
+                    .to_owned(),
+            });
+        }
         if kind == StepKind::Wait {
             one_of(config, "", ["duration", "until"], &mut problems);
         }
@@ -49,7 +57,11 @@ pub fn check_config(kind: StepKind, config: &Value) -> Vec<StepProblem> {
 pub fn check_step(kind: StepKind, config: &Value) -> Vec<StepProblem> {
     let (arguments, control) = split_control(config);
     let mut problems = check_config(kind, &arguments);
-    problems.extend(control.and_then(|control| Control::read(&control).err()).unwrap_or_default());
+    match control.map(|control| Control::read(&control)) {
+        None => {}
+        Some(Ok(control)) => problems.extend(control.check_for(kind)),
+        Some(Err(wrong)) => problems.extend(wrong),
+    }
     problems
 }
 

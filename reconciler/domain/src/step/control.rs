@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use super::StepKind;
 use super::StepProblem;
 use super::check::check_table;
 use super::expand::elements;
@@ -125,6 +126,26 @@ impl Control {
             check_for_each(value, &mut problems);
         }
         if problems.is_empty() { Ok(Self::of(value)) } else { Err(problems) }
+    }
+
+    /// What this control asks of a kind of step that has no such thing.
+    ///
+    /// A task is no attempt of its own: `when` and `for_each` are for all of its steps, `retry` for those
+    /// that do not have one.
+    #[must_use]
+    pub fn check_for(&self, kind: StepKind) -> Vec<StepProblem> {
+        if kind != StepKind::Task {
+            return Vec::new();
+        }
+        let asked =
+            [("timeout", self.timeout.is_some()), ("continue_on_error", self.continue_on_error)];
+        let asked = asked.into_iter().filter(|(_, is_asked)| *is_asked);
+        asked
+            .map(|(name, _)| {
+                let message = "is for a single step: write it in the steps of the task".to_owned();
+                problem(&format!("{KEY}.{name}"), message)
+            })
+            .collect()
     }
 
     /// The control as it is written; `None` if there is nothing to say.

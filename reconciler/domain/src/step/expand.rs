@@ -7,12 +7,18 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{Control, Step, StepKind};
-use crate::id::{NameError, StepName};
+use crate::expression::{Expression, Reference};
+use crate::id::{NameError, StepName, TaskName};
+use crate::scope::outermost;
+use crate::task::{Inputs, Task, Tasks, bind, task_of};
+use crate::template::references_json;
 
 /// Most elements of one `for_each`.
 const ELEMENTS_MAX: usize = 200;
 /// Most steps of one promotion.
 const STEPS_MAX: usize = 1_000;
+/// Most steps that are looked at for one promotion, with those that come to nothing.
+const LOOKS_MAX: usize = 10_000;
 /// Longest key of an element.
 const KEY_MAX: usize = 63;
 
@@ -26,6 +32,18 @@ pub enum Layer {
         key: String,
         /// Its value.
         value: Value,
+    },
+    /// A task; `inputs` in expressions, and `steps` are those of the task.
+    Task {
+        /// Which.
+        task: TaskName,
+        /// The step that stands for it.
+        step: StepName,
+        /// What is handed over, as written: it is rendered where the step stands.
+        inputs: Inputs,
+        /// The condition of that step.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        when: Option<Expression>,
     },
 }
 
@@ -60,43 +78,118 @@ pub enum Wanted {
     StepName,
 }
 
-/// Expands steps.
+/// Expands steps, with the tasks that they use.
 ///
 /// # Errors
 /// The first step that cannot be expanded.
-pub fn expand(steps: &[Step], resolve: Resolve<'_>) -> Result<Vec<Expanded>, ExpandError> {
-    let mut expanded = Vec::new();
+pub fn expand(
+    steps: &[Step],
+    tasks: &Tasks<'_>,
+    resolve: Resolve<'_>,
+) -> Result<Vec<Expanded>, ExpandError> {
+    let mut expansion = Expansion { tasks, resolve, origin: 0, looks: 0, expanded: Vec::new() };
     for (origin, step) in steps.iter().enumerate() {
-        let fail = |message: String| ExpandError { step: step.name.clone(), message };
-        expand_step(step, resolve, &mut |step| expanded.push(Expanded { step, origin }))
-            .map_err(fail)?;
-        if expanded.len() > STEPS_MAX {
-            return Err(fail(format!("a promotion has at most {STEPS_MAX} steps")));
-        }
+        expansion.origin = origin;
+        let fail = |message| ExpandError { step: step.name.clone(), message };
+        expansion.step(step).map_err(fail)?;
     }
-    Ok(expanded)
+    Ok(expansion.expanded)
 }
 
-fn expand_step(
-    step: &Step,
-    resolve: Resolve<'_>,
-    give: &mut dyn FnMut(Step),
-) -> Result<(), String> {
-    let Some(for_each) = &step.control.for_each else {
-        give(step.clone());
-        return Ok(());
-    };
-    let named = |error: String| format!("for_each: {error}");
-    let value = resolve(Wanted::Elements, for_each, &step.within).map_err(named)?;
-    for (key, value) in elements(&value).map_err(named)? {
-        let mut each = step.clone();
-        each.name = step.name.part(&key).map_err(|error: NameError| error.to_string())?;
-        each.control = Control { for_each: None, ..step.control.clone() };
-        each.within.push(Layer::Each { key, value });
-        name_plan(&mut each, resolve)?;
-        give(each);
+struct Expansion<'a> {
+    tasks: &'a Tasks<'a>,
+    resolve: Resolve<'a>,
+    /// The position of the step that is being expanded, as people wrote it.
+    origin: usize,
+    looks: usize,
+    expanded: Vec<Expanded>,
+}
+
+impl Expansion<'_> {
+    /// A step as it is written, in a stage or in a task.
+    fn step(&mut self, step: &Step) -> Result<(), String> {
+        self.looks += 1;
+        if self.looks > LOOKS_MAX {
+            return Err(format!("tasks and elements come to more than {LOOKS_MAX} steps"));
+        }
+        let Some(for_each) = &step.control.for_each else { return self.one(step.clone()) };
+        let named = |error: String| format!("for_each: {error}");
+        no_late_elements(for_each, &step.within).map_err(named)?;
+        let value = (self.resolve)(Wanted::Elements, for_each, &step.within).map_err(named)?;
+        for (key, value) in elements(&value).map_err(named)? {
+            let mut each = step.clone();
+            each.name = step.name.part(&key).map_err(|error: NameError| error.to_string())?;
+            each.control = Control { for_each: None, ..step.control.clone() };
+            each.within.push(Layer::Each { key, value });
+            name_plan(&mut each, self.resolve)?;
+            self.one(each)?;
+        }
+        Ok(())
     }
-    Ok(())
+
+    /// A step for one element.
+    fn one(&mut self, step: Step) -> Result<(), String> {
+        if let Some(task) = task_of(&step) {
+            let found = self.tasks.get(task).copied();
+            let task = found.ok_or_else(|| format!("there is no task {task:?}"))?;
+            return self.inside(&step, task);
+        }
+        if self.expanded.len() == STEPS_MAX {
+            return Err(format!("a promotion has at most {STEPS_MAX} steps"));
+        }
+        self.expanded.push(Expanded { step, origin: self.origin });
+        Ok(())
+    }
+
+    /// The steps of a task, for a step that uses it.
+    fn inside(&mut self, step: &Step, task: &Task) -> Result<(), String> {
+        let is_same =
+            |layer: &Layer| matches!(layer, Layer::Task { task: outer, .. } if *outer == task.name);
+        if step.within.iter().any(is_same) {
+            return Err(format!("task {} uses itself", task.name));
+        }
+        let inputs = bind(task, &step.config).map_err(|problems| {
+            problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+        })?;
+        let layer = Layer::Task {
+            task: task.name.clone(),
+            step: step.name.clone(),
+            inputs,
+            when: step.control.when.clone(),
+        };
+        for written in &task.steps {
+            let mut inner = written.clone();
+            inner.name =
+                step.name.part(written.name.as_str()).map_err(|error| error.to_string())?;
+            inner.within = step.within.iter().chain([&layer]).cloned().collect();
+            inner.control.retry = written.control.retry.or(step.control.retry);
+            qualify_plan(&mut inner, &step.name);
+            self.step(&inner).map_err(|error| format!("{}: {error}", written.name))?;
+        }
+        Ok(())
+    }
+}
+
+/// Elements are wanted before any step runs; inside a task an input can read steps, too.
+fn no_late_elements(for_each: &Value, within: &[Layer]) -> Result<(), String> {
+    let read = references_json(for_each).unwrap_or_default();
+    let mut read = read.iter().flat_map(|reference| outermost(reference, within));
+    match read.find(|reference: &Reference| reference.root() == "steps") {
+        Some(late) => Err(format!(
+            "it is expanded before any step runs, so it cannot read {late}, which exists only once a \
+             step has run"
+        )),
+        None => Ok(()),
+    }
+}
+
+/// Inside a task, a plan is that of a step of the same task.
+fn qualify_plan(step: &mut Step, within: &StepName) {
+    if step.uses == StepKind::TfApply
+        && let Some(plan) = step.config.get("plan").and_then(Value::as_str)
+    {
+        step.config["plan"] = Value::from(format!("{within}.{plan}"));
+    }
 }
 
 /// `tf_apply` names a step; which one, its element decides.

@@ -417,6 +417,21 @@ const WAIT: &[Field] = &[
     )),
 ];
 
+const TASK: &[Field] = &[
+    required(
+        "task",
+        FieldType::Text,
+        "The task. Its steps are carried out as `NAME.STEP`, and later steps read their outputs as \
+         `steps.<name>.<step>.<output>`.",
+    ),
+    may_wait(optional(
+        "inputs",
+        FieldType::Map(&FieldType::Any),
+        "What the task's steps see as `inputs`, by name. Nothing else of the stage but the freight, \
+         `stage`, `project` and `promotion` is known to them.",
+    )),
+];
+
 /// The arguments of a kind of step.
 #[must_use]
 pub fn fields(kind: StepKind) -> &'static [Field] {
@@ -442,5 +457,6 @@ pub fn fields(kind: StepKind) -> &'static [Field] {
         StepKind::ComposeOutput => COMPOSE_OUTPUT,
         StepKind::Fail => FAIL,
         StepKind::Wait => WAIT,
+        StepKind::Task => TASK,
     }
 }

@@ -114,6 +114,8 @@ pub enum StepKind {
     Fail,
     /// Waits.
     Wait,
+    /// Stands for the steps of a task.
+    Task,
 }
 
 /// Whether running a step changes anything outside the working directory.
@@ -123,11 +125,13 @@ pub enum Nature {
     Local,
     /// Changes the outside: runs once, between an intent and an outcome.
     Effect,
+    /// Is replaced by other steps when a promotion is prepared, and never runs itself.
+    Expanded,
 }
 
 impl StepKind {
     /// Every kind, in the order of the documentation.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::GitClone,
         Self::YamlUpdate,
         Self::GitCommit,
@@ -151,6 +155,7 @@ impl StepKind {
         Self::ComposeOutput,
         Self::Fail,
         Self::Wait,
+        Self::Task,
     ];
 
     /// The word in `uses`, and the name of the provider function.
@@ -180,6 +185,7 @@ impl StepKind {
             Self::ComposeOutput => "compose_output",
             Self::Fail => "fail",
             Self::Wait => "wait",
+            Self::Task => "task",
         }
     }
 
@@ -211,6 +217,7 @@ impl StepKind {
             | Self::ComposeOutput
             | Self::Fail => Nature::Local,
             Self::GitPush | Self::TfApply | Self::Http | Self::Wait => Nature::Effect,
+            Self::Task => Nature::Expanded,
         }
     }
 
@@ -261,6 +268,7 @@ impl StepKind {
                 "Fails the promotion, which its condition (`control.when`) decides; before the commit nothing is changed then."
             }
             Self::Wait => "Waits after the commit, for a time or until an instant.",
+            Self::Task => "Stands for the steps of a task, which several stages share.",
         }
     }
 }

@@ -105,7 +105,8 @@ impl StepKind {
             | Self::JsonParse
             | Self::TomlParse
             | Self::HclParse
-            | Self::ComposeOutput => None,
+            | Self::ComposeOutput
+            | Self::Task => None,
         }
     }
 

@@ -1,10 +1,11 @@
 use reconciler_domain::stage::Stage;
+use reconciler_domain::task::Task;
 use reconciler_domain::warehouse::Warehouse;
 use reconciler_store::{DeleteError, Outcome, Precondition, Project, PutError, RenameError, Store};
 
 use crate::world::{
-    World, alice, at, change, creating, dev, policy, prod, project, shop, stage, using,
-    verification, warehouse, web,
+    World, alice, at, change, creating, dev, doing, policy, prod, project, shop, stage, task,
+    using, verification, warehouse, web,
 };
 
 async fn generation(store: &Store) -> u64 {
@@ -107,6 +108,18 @@ async fn what_others_need_stays() {
         in_use(refused),
         "verification smoke is in use by stage prod; remove or change that first"
     );
+    store.put_task(&shop(), &task("inner", &[]), &creating(1)).await.unwrap();
+    store.put_task(&shop(), &task("outer", &["inner"]), &creating(1)).await.unwrap();
+    store
+        .put_stage(&shop(), &doing(&["inner"], stage(&prod(), &[dev()])), &change(1))
+        .await
+        .unwrap();
+    let refused = store.delete_task(&shop(), &"inner".parse().unwrap(), &change(2)).await;
+    assert_eq!(
+        in_use(refused.unwrap_err()),
+        "task inner is in use by stage prod, task outer; remove or change that first"
+    );
+    store.delete_task(&shop(), &"outer".parse().unwrap(), &change(2)).await.unwrap();
     let freight = world.freight("1.0.0", 2).await;
     world.promote(&dev(), &freight, 2).await;
     let refused = store.delete_stage(&shop(), &dev(), &change(2)).await.unwrap_err();
@@ -175,6 +188,31 @@ async fn a_change_wakes_whom_it_concerns() {
     let slower = reconciler_domain::verification::Verification { count: 3, ..smoke };
     store.put_verification(&shop(), &slower, &change(8)).await.unwrap();
     assert_eq!(world.due(8).await, ["stage/shop/dev"]);
+}
+
+#[tokio::test]
+async fn a_task_wakes_the_stages_that_use_it_and_is_seen_there() {
+    let world = World::new().await;
+    let store = &world.store;
+    store.put_task(&shop(), &task("inner", &[]), &creating(1)).await.unwrap();
+    store.put_task(&shop(), &task("outer", &["inner"]), &creating(1)).await.unwrap();
+    store.put_task(&shop(), &task("other", &[]), &creating(1)).await.unwrap();
+    store.put_stage(&shop(), &doing(&["outer"], stage(&dev(), &[])), &change(1)).await.unwrap();
+    let freight = world.freight("1.0.0", 2).await;
+    let promotion = world.promote(&dev(), &freight, 2).await;
+    world.quiet(2).await;
+    store.put_task(&shop(), &task("other", &["inner"]), &change(3)).await.unwrap();
+    assert_eq!(world.due(3).await, [""; 0]);
+    let changed = Task { description: "another".to_owned(), ..task("inner", &[]) };
+    store.put_task(&shop(), &changed, &change(4)).await.unwrap();
+    assert_eq!(
+        world.due(4).await,
+        [format!("promotion/shop/{promotion}"), "stage/shop/dev".to_owned()]
+    );
+    let (seen, _) = store.promotion_snapshot(&shop(), &promotion).await.unwrap().unwrap().value;
+    assert_eq!(seen.tasks, [changed, task("outer", &["inner"])]);
+    let stage = store.stage_snapshot(&shop(), &dev()).await.unwrap().unwrap().value;
+    assert_eq!(stage.definitions_changed_at, at(4), "automation lets a change of a task settle");
 }
 
 #[tokio::test]

@@ -15,6 +15,7 @@ use reconciler_domain::policy::{Mode, Policy};
 use reconciler_domain::promotion::{ChangeSet, Ending, Event, Finish, Frozen};
 use reconciler_domain::stage::{Choose, Matching, Request, Stage, VerificationUse};
 use reconciler_domain::step::{Step, StepKind};
+use reconciler_domain::task::Task;
 use reconciler_domain::verification::Verification;
 use reconciler_domain::warehouse::{ImageSource, Source, Warehouse};
 use reconciler_store::{
@@ -117,6 +118,23 @@ pub(crate) fn using(template: &str, mut stage: Stage) -> Stage {
     let used = VerificationUse { name: "v".to_owned(), template, args: BTreeMap::new() };
     stage.verifications.push(used);
     stage
+}
+
+/// A task that uses others.
+pub(crate) fn task(name: &str, uses: &[&str]) -> Task {
+    let (name, description) = (name.parse().unwrap(), String::new());
+    Task { name, description, inputs: IndexMap::new(), steps: steps_using(uses) }
+}
+
+/// The stage with steps that use tasks.
+pub(crate) fn doing(tasks: &[&str], stage: Stage) -> Stage {
+    Stage { steps: steps_using(tasks), ..stage }
+}
+
+fn steps_using(tasks: &[&str]) -> Vec<Step> {
+    let step =
+        |task: &&str| Step::new(task.parse().unwrap(), StepKind::Task, json!({ "task": task }));
+    tasks.iter().map(step).collect()
 }
 
 pub(crate) fn verification(name: &str) -> Verification {
@@ -304,6 +322,7 @@ pub(crate) fn prepare_started(stage: Stage, freight: &Freight) -> Event {
         generation: 1,
         stage,
         templates: Vec::new(),
+        tasks: Vec::new(),
         collection: IndexMap::from([(web(), freight.clone())]),
         previous: None,
     }))

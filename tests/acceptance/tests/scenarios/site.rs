@@ -170,6 +170,17 @@ impl Site {
         Ok((promotion, digest))
     }
 
+    /// Waits until a promotion waits at its gates with another change set than this; answers with the
+    /// digest of that.
+    pub(crate) async fn prepared_anew(&self, id: &str, before: &str) -> Outcome<String> {
+        self.lockstepd
+            .eventually(SOON, &format!("{id} is prepared anew"), async || {
+                let (_, digest) = self.waits(id).await?;
+                if digest == before { Err(Failure::new("it is as before")) } else { Ok(digest) }
+            })
+            .await
+    }
+
     /// Waits until there is a promotion of this freight; answers with its id.
     pub(crate) async fn on_its_way(&self, stage: &str, freight: &Freight) -> Outcome<String> {
         self.lockstepd.promotion_of(SOON, PROJECT, stage, &freight.id).await

@@ -129,6 +129,8 @@ impl Store {
             stage,
             policies: take(&mut found.definitions.policies),
             templates,
+            // No stage of the simulation uses a task.
+            tasks: Vec::new(),
             facts,
             current,
             there,

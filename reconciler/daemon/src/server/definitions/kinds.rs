@@ -5,22 +5,24 @@ use std::collections::BTreeSet;
 use reconciler_api::problem::FieldProblem;
 use reconciler_api::v1::{
     self, Condition, ConditionStatus, CredentialSpec, HoldSpec, Kind, Meta, PolicySpec, StageSpec,
-    StageStatus, VerificationSpec, WarehouseSpec, WarehouseStatus,
+    StageStatus, TaskSpec, VerificationSpec, WarehouseSpec, WarehouseStatus,
 };
 use reconciler_domain::check::{
-    Surroundings, check_hold, check_policy, check_stage, check_verification, check_warehouse,
+    Surroundings, check_hold, check_policy, check_stage, check_task, check_verification,
+    check_warehouse,
 };
 use reconciler_domain::credential::Credential;
 use reconciler_domain::freight::FreightFilter;
 use reconciler_domain::hold::Hold;
 use reconciler_domain::id::CredentialName;
 use reconciler_domain::id::{
-    HoldName, PolicyName, ProjectName, StageName, VerificationName, WarehouseName,
+    HoldName, PolicyName, ProjectName, StageName, TaskName, VerificationName, WarehouseName,
 };
 use reconciler_domain::plan;
 use reconciler_domain::policy::Policy;
 use reconciler_domain::snapshot::Definitions;
 use reconciler_domain::stage::Stage;
+use reconciler_domain::task::Task;
 use reconciler_domain::verification::Verification;
 use reconciler_domain::warehouse::Warehouse;
 use reconciler_effects::Holdings as _;
@@ -35,8 +37,8 @@ use super::super::stages::stage_status;
 use super::Definition;
 use crate::convert::{
     credential_outline, credential_status, field_problems, hold_spec, hold_status,
-    parse_credential, parse_hold, parse_policy, parse_stage, parse_verification, parse_warehouse,
-    policy_spec, stage_spec, verification_spec, warehouse_spec,
+    parse_credential, parse_hold, parse_policy, parse_stage, parse_task, parse_verification,
+    parse_warehouse, policy_spec, stage_spec, task_spec, verification_spec, warehouse_spec,
 };
 
 /// The calls that differ only in the kind's name.
@@ -389,6 +391,37 @@ impl Definition for Verification {
         stored: &Self,
     ) -> Answer<v1::Verification> {
         Ok(v1::Verification { meta, spec: verification_spec(stored) })
+    }
+}
+
+impl Definition for Task {
+    type Name = TaskName;
+    type Spec = TaskSpec;
+    type Wire = v1::Task;
+    const KIND: Kind = Kind::Task;
+
+    fn parse(name: TaskName, spec: &TaskSpec) -> Result<Self, Vec<FieldProblem>> {
+        parse_task(name, spec)
+    }
+
+    /// The task alone. A stage that it no longer fits may be about to change with it, so that is told when
+    /// the stage is defined, and when a promotion is prepared.
+    fn check(&self, definitions: &Definitions) -> Vec<FieldProblem> {
+        field_problems(check_task(self, &Surroundings::of(definitions)))
+    }
+
+    fn name(&self) -> &TaskName {
+        &self.name
+    }
+
+    fn subjects(&self, _: &Definitions) -> Vec<Subject> {
+        vec![Subject::Task(self.name.clone())]
+    }
+
+    store_calls!(TaskName, put_task, get_task, list_tasks, delete_task);
+
+    async fn wire(_: &Server, _: &ProjectName, meta: Meta, stored: &Self) -> Answer<v1::Task> {
+        Ok(v1::Task { meta, spec: task_spec(stored) })
     }
 }
 

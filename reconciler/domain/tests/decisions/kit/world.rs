@@ -8,7 +8,8 @@ use jiff::Timestamp;
 use reconciler_domain::freight::{Freight, FreightFacts, Stay};
 use reconciler_domain::hold::{AutomaticHold, Hold};
 use reconciler_domain::id::{
-    FreightId, Principal, ProjectName, PromotionId, StageName, SubscriptionName, WarehouseName,
+    FreightId, Principal, ProjectName, PromotionId, StageName, SubscriptionName, TaskName,
+    WarehouseName,
 };
 use reconciler_domain::plan::{
     self, Act, Move, RequestFacts, StageAct, WarehouseAct, consequences,
@@ -23,6 +24,7 @@ use reconciler_domain::snapshot::{
 };
 use reconciler_domain::stage::Stage;
 use reconciler_domain::step::{Interruption, StepOutcome};
+use reconciler_domain::task::{Task, used};
 use reconciler_domain::warehouse::{Discovery, Warehouse};
 
 use super::outside::Outside;
@@ -147,6 +149,7 @@ impl World {
         let changes = selecting
             .map(|policy| policy.changed_at)
             .chain(upstreams.filter_map(|up| Some(self.definitions.stages.get(up)?.changed_at)))
+            .chain(self.tasks_of(Some(&stage)).map(|task| task.changed_at))
             .chain([stage.changed_at, self.removed_at]);
         let requested =
             |facts: &&FreightFacts| stage.spec.request(&facts.freight.warehouse).is_some();
@@ -177,6 +180,15 @@ impl World {
             commits: self.commits(),
             stage,
         }
+    }
+
+    /// The tasks that a stage uses, by itself or through another task, by name.
+    fn tasks_of(&self, stage: Option<&Defined<Stage>>) -> impl Iterator<Item = &Defined<Task>> {
+        let tasks = &self.definitions.tasks;
+        let steps = stage.map_or(&[][..], |stage| &stage.spec.steps);
+        let found = used(steps, |name| tasks.get(name).map(|task| &task.spec));
+        let names: Vec<TaskName> = found.into_iter().map(|task| task.name.clone()).collect();
+        names.into_iter().map(move |name| &tasks[&name])
     }
 
     pub(crate) fn slot(&self, stage: &StageName) -> Option<PromotionId> {
@@ -214,6 +226,7 @@ impl World {
             promotion: saga.promotion.clone(),
             state: saga.state.clone(),
             templates: templates.map(|template| template.spec.clone()).collect(),
+            tasks: self.tasks_of(stage.as_ref()).map(|task| task.spec.clone()).collect(),
             stage,
             policies: self.definitions.policies.clone(),
             facts: self.facts(facts.expect("its freight is there")),

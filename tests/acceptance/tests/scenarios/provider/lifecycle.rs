@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use acceptance::terraform::{Plan, Tool, Workspace};
 use acceptance::{Failure, Outcome};
 use reconciler_api::client::Client;
-use reconciler_api::v1::{Object, Policy, Project, Stage, Verification as Checks, Warehouse};
+use reconciler_api::v1::{Object, Policy, Project, Stage, Task, Verification as Checks, Warehouse};
 use serde_json::Value;
 
 use super::{root, with_each_tool};
@@ -172,6 +172,40 @@ async fn a_verification() -> Outcome {
         changes: &["measurements", "prometheus"],
     };
     with_each_tool(async |tool| life.lead::<Checks>(tool, &Site::start(&[]).await?).await).await
+}
+
+#[tokio::test]
+async fn a_promotion_task() -> Outcome {
+    let life = Life {
+        address: "lockstep_promotion_task.release",
+        id: "shop/release",
+        config: r#"resource "lockstep_promotion_task" "release" {
+          name        = "release"
+          description = "Tells the places."
+          input {
+            name        = "places"
+            type        = "list"
+            default     = "[ \"eu\", \"us\" ]"
+            description = "Where."
+          }
+          input {
+            name    = "count"
+            type    = "number"
+            default = 2
+          }
+          steps = [
+            provider::lockstep::http("tell", {
+              url     = "http://127.0.0.1:1/{{ each.value }}"
+              body    = { count = "{{ inputs.count }}", freight = "{{ freight.infra.commit }}" }
+              control = { for_each = "{{ inputs.places }}" }
+            }),
+            { name = "rest", uses = "wait", config = "{ \"duration\":   \"60s\" }" },
+          ]
+        }"#,
+        edits: &[("default = 2", "default = 3"), ("the places", "all places"), ("60s", "61s")],
+        changes: &["description", "input", "steps"],
+    };
+    with_each_tool(async |tool| life.lead::<Task>(tool, &Site::start(&[]).await?).await).await
 }
 
 #[tokio::test]

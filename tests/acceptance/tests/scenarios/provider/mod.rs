@@ -10,6 +10,7 @@ mod installation;
 mod lifecycle;
 mod mistakes;
 mod promotions;
+mod tasks;
 
 use acceptance::Outcome;
 use acceptance::lockstepd::Lockstepd;

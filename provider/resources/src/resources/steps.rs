@@ -10,7 +10,7 @@ use provider_protocol::cty::{Path, Type, Value};
 use provider_protocol::provider::{Field, Reader, duplicates};
 use provider_protocol::schema::Attribute;
 use reconciler_api::v1::Step;
-use reconciler_domain::expression::{Expression, ExpressionError, Function, Names, Shape};
+use reconciler_domain::expression::{Expression, ExpressionError, Names, Shape};
 use reconciler_domain::id::StepName;
 use reconciler_domain::scope::each_shape;
 use reconciler_domain::step::{Control, StepKind, check_step as judge, split_control};
@@ -25,15 +25,17 @@ pub(crate) fn step_type() -> Type {
     Type::object(["name", "uses", "config"].map(|name| (name, Type::String)))
 }
 
-pub(super) fn attribute() -> Attribute {
-    Attribute::list(step_type()).equal(same_steps).describe(
+/// The attribute; `given` are the names, for documentation, that whoever holds the steps gives them.
+pub(super) fn attribute(given: &str) -> Attribute {
+    let text = format!(
         "What a promotion does, in order. Each step is an object that a function of the provider \
-         makes, such as `provider::lockstep::git_clone(name, { … })`, or the same by hand: \
-         `{ name, uses, config }`, with the kind of step in `uses` and its arguments as JSON text \
-         in `config`. Texts inside may hold `{{ CEL }}` over `freight` (of several warehouses: \
-         `freight_from(\"NAME\")`), `vars`, `steps.<name>` of the steps before, `stage`, \
+         makes, such as `provider::lockstep::git_clone(name, {{ … }})`, or the same by hand: \
+         `{{ name, uses, config }}`, with the kind of step in `uses` and its arguments as JSON text \
+         in `config`. Texts inside may hold `{{{{ CEL }}}}` over `freight` (of several warehouses: \
+         `freight_from(\"NAME\")`), {given}, `steps.<name>` of the steps before, `stage`, \
          `project` and `promotion`.",
-    )
+    );
+    Attribute::list(step_type()).equal(same_steps).describe(text)
 }
 
 /// Whether two lists of steps mean the same.
@@ -109,16 +111,17 @@ pub(super) fn keep_texts(read: Value, before: &Value) -> Value {
     }))
 }
 
-/// Checks every step as far as it is known, with what it may refer to. What is wrong is told at the
-/// element: of a place further inside the client shows only the resource.
-pub(super) fn validate(config: &Reader<'_>, diags: &mut Diagnostics) {
+/// Checks every step as far as it is known, with what it may refer to: `given` by whoever holds the steps,
+/// and the steps before. What is wrong is told at the element: of a place further inside the client
+/// shows only the resource.
+pub(super) fn validate(config: &Reader<'_>, given: Names, diags: &mut Diagnostics) {
     let steps = config.blocks("steps");
     duplicates(&steps, "name", diags);
-    let mut before = Before::default();
+    let mut before = Before { given, ..Before::default() };
     for step in &steps {
         let checked = check_step(step, diags);
         if let Some((kind, arguments)) = &checked {
-            before.check(config, *kind, arguments, step.path(), diags);
+            before.check(*kind, arguments, step.path(), diags);
         }
         let (kind, arguments) = checked.unzip();
         before.add(step, kind, arguments.as_ref());
@@ -175,6 +178,7 @@ fn arguments(step: &Reader<'_>, diags: &mut Diagnostics) -> Option<Json> {
 /// What the steps before a step give it.
 #[derive(Default)]
 struct Before {
+    given: Names,
     outputs: BTreeMap<String, Shape>,
     plans: Vec<String>,
     /// A step before is not known, so it may have any name.
@@ -199,17 +203,10 @@ impl Before {
         }
     }
 
-    fn check(
-        &self,
-        config: &Reader<'_>,
-        kind: StepKind,
-        arguments: &Json,
-        path: &Path,
-        diags: &mut Diagnostics,
-    ) {
+    fn check(&self, kind: StepKind, arguments: &Json, path: &Path, diags: &mut Diagnostics) {
         let names = match each(arguments) {
-            Some(_) => self.names(config).name("each", each_shape()),
-            None => self.names(config),
+            Some(_) => self.names().name("each", each_shape()),
+            None => self.names(),
         };
         let mut invalid = |place: &str, error: &ExpressionError| {
             let text = format!("{place}: {}", sentence(&error.to_string()));
@@ -244,56 +241,27 @@ impl Before {
         diags.error_at(path.clone(), "Unknown plan", text);
     }
 
-    /// The names that a template may use here. Which fields freight has is the warehouse's to
-    /// say, and that is not known without the daemon.
-    fn names(&self, config: &Reader<'_>) -> Names {
+    /// The names that a template may use here.
+    fn names(&self) -> Names {
         let steps = if self.open {
             Shape::open(self.outputs.clone())
         } else {
             Shape::Object(self.outputs.clone())
         };
-        let fields =
-            |names: &[&str]| Shape::object(names.iter().map(|name| (*name, Shape::Scalar)));
-        let mut names = Names::new()
-            .name("steps", steps)
-            .name("vars", vars(config))
-            .name("stage", fields(&["name"]))
-            .name("project", fields(&["name"]))
-            .name("promotion", fields(&["id", "requester", "created_at"]));
-        let warehouses = warehouses(config);
-        if warehouses.as_ref().is_none_or(|warehouses| warehouses.len() == 1) {
-            names = names.name("freight", Shape::Any);
-        }
-        let freight_from = match warehouses {
-            Some(known) => {
-                Function::by_name(known.into_iter().map(|name| (name, Shape::Any)).collect())
-            }
-            None => Function::new(1..=1, Shape::Any),
-        };
-        names.function("freight_from", freight_from)
+        self.given.clone().name("steps", steps)
     }
+}
+
+/// What every promotion gives its steps.
+pub(super) fn given() -> Names {
+    let fields = |names: &[&str]| Shape::object(names.iter().map(|name| (*name, Shape::Scalar)));
+    Names::new()
+        .name("stage", fields(&["name"]))
+        .name("project", fields(&["name"]))
+        .name("promotion", fields(&["id", "requester", "created_at"]))
 }
 
 /// What a step is carried out for each of, if it is.
 fn each(arguments: &Json) -> Option<&Json> {
     arguments.pointer("/control/for_each").filter(|elements| !elements.is_null())
-}
-
-fn vars(config: &Reader<'_>) -> Shape {
-    match config.get("vars") {
-        Value::Unknown(_) => Shape::Any,
-        vars => {
-            let names = vars.as_map().into_iter().flat_map(BTreeMap::keys);
-            Shape::object(names.map(|name| (name.as_str(), Shape::Scalar)))
-        }
-    }
-}
-
-/// The requested warehouses; none if one of them is not known.
-fn warehouses(config: &Reader<'_>) -> Option<Vec<String>> {
-    if config.get("request").is_unknown() {
-        return None;
-    }
-    let requests = config.blocks("request").into_iter();
-    requests.map(|request| request.string("warehouse").known().map(str::to_owned)).collect()
 }

@@ -1,0 +1,1 @@
+terraform import lockstep_promotion_task.release shop/release
