@@ -110,6 +110,7 @@ impl Service {
             store: store.clone(),
             safe,
             clock,
+            turns: Arc::default(),
             shutdown: shutdown.clone(),
         });
         let stop = shutdown.clone();

@@ -1,5 +1,7 @@
 //! Numbers that only rise and outlive what they count.
 
+use std::fmt;
+
 use reconciler_domain::id::ProjectName;
 use rusqlite::params;
 
@@ -24,6 +26,39 @@ pub(crate) fn raise_revision(
 ) -> Result<(), StoreError> {
     raise_counter(write, project.as_str(), "revision")?;
     Ok(())
+}
+
+/// The number that rises with every definition of a project that is made, changed or removed, and
+/// with nothing else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DefinitionsRevision(u64);
+
+impl fmt::Display for DefinitionsRevision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The revision of the project's definitions.
+pub(crate) fn definitions_revision(
+    sql: Sql<'_>,
+    project: &ProjectName,
+) -> Result<DefinitionsRevision, StoreError> {
+    let value = sql.row(
+        "SELECT value FROM counter WHERE project = $1 AND name = 'definitions'",
+        params![project.as_str()],
+        |row| row.get(0),
+    )?;
+    Ok(DefinitionsRevision(unsigned(value.unwrap_or(0))))
+}
+
+/// Raises both revisions of the project: one of its definitions is another now.
+pub(crate) fn raise_definitions_revision(
+    write: &mut Write<'_>,
+    project: &ProjectName,
+) -> Result<(), StoreError> {
+    raise_counter(write, project.as_str(), "definitions")?;
+    raise_revision(write, project)
 }
 
 /// Raises a counter that outlives its project; gives its new value.

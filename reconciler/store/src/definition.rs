@@ -17,7 +17,7 @@ use serde_json::json;
 pub(crate) use error::Refused;
 pub use error::{DeleteError, PutError, RenameError};
 
-use crate::counter::{raise_revision, revision};
+use crate::counter::{DefinitionsRevision, definitions_revision, raise_definitions_revision};
 use crate::error::{StoreError, Unreadable};
 use crate::ledger::{Happened, Subject};
 use crate::page::Listed;
@@ -69,8 +69,8 @@ pub enum Precondition {
 pub struct Change {
     /// What must be there.
     pub precondition: Precondition,
-    /// The revision of the project that the change was checked against; absent: any.
-    pub revision: Option<u64>,
+    /// The definitions that the change was checked against; absent: any.
+    pub revision: Option<DefinitionsRevision>,
     /// Who.
     pub by: Principal,
     /// When.
@@ -90,9 +90,9 @@ impl Change {
         Self { precondition, ..self }
     }
 
-    /// Only while the project has this revision.
+    /// Only while the definitions of the project have this revision.
     #[must_use]
-    pub fn revision(self, revision: u64) -> Self {
+    pub fn revision(self, revision: DefinitionsRevision) -> Self {
         Self { revision: Some(revision), ..self }
     }
 }
@@ -417,7 +417,7 @@ pub(crate) fn delete<T: Definition>(
         "DELETE FROM definition WHERE project = $1 AND kind = $2 AND name = $3",
         params![project.as_str(), what, name],
     )?;
-    raise_revision(write, project)?;
+    raise_definitions_revision(write, project)?;
     let mut touches = vec![Subject::Project];
     if let Ok(before) = &before {
         touches.extend(before.spec.touches(write.sql, project)?);
@@ -438,7 +438,7 @@ pub(crate) fn delete<T: Definition>(
     })
 }
 
-/// Raises the revision and writes the ledger event of a changed definition.
+/// Raises the revisions and writes the ledger event of a changed definition.
 pub(crate) fn record<T: Definition>(
     write: &mut Write<'_>,
     project: &ProjectName,
@@ -447,7 +447,7 @@ pub(crate) fn record<T: Definition>(
     change: &Change,
     body: serde_json::Value,
 ) -> Result<(), StoreError> {
-    raise_revision(write, project)?;
+    raise_definitions_revision(write, project)?;
     let (what, name) = (T::KIND.word(), spec.name());
     let mut touches = vec![Subject::Project];
     touches.extend(spec.touches(write.sql, project)?);
@@ -486,7 +486,7 @@ pub(crate) fn check_change(
 
 fn check_revision(sql: Sql<'_>, project: &ProjectName, change: &Change) -> Result<(), Refused> {
     let Some(meant) = change.revision else { return Ok(()) };
-    let revision = revision(sql, project)?;
+    let revision = definitions_revision(sql, project)?;
     if revision == meant { Ok(()) } else { Err(Refused::Moved { revision }) }
 }
 

@@ -27,6 +27,7 @@ mod error;
 mod fold;
 mod freight;
 mod hold;
+mod known;
 mod ledger;
 mod migrate;
 mod open;
@@ -53,6 +54,7 @@ use std::sync::Arc;
 use tokio::sync::{Notify, watch};
 
 pub use append::AppendError;
+pub use counter::DefinitionsRevision;
 pub use credential::{Sealed, SealedCredential, SecretChange};
 pub use definition::{
     Change, DeleteError, Outcome, Precondition, Put, PutError, RenameError, Stored,
@@ -61,6 +63,7 @@ pub use discovery::{RecordError, RefreshError};
 pub use error::{StoreError, Unreadable};
 pub use freight::{CreateFreightError, FindFreightError, FreightError, PREFIX_MIN};
 pub use hold::LiftError;
+pub use known::KnownDefinitions;
 pub use ledger::{ChainError, ChainHead, LedgerEvent, Subject};
 pub use open::OpenError;
 pub use page::{Listed, Page, Paged};
@@ -72,6 +75,7 @@ pub use stay::{Coming, Occupant, Whereabouts};
 pub use token::{ApiToken, CreateTokenError, NewToken, RevokeTokenError};
 pub use wake::{Lease, LeaseError, WakeKey, WakeKeyError};
 
+use known::Known;
 use reader::Readers;
 use sql::Sql;
 use writer::{Listeners, Write, Writer};
@@ -82,6 +86,7 @@ pub struct Store {
     writer: Arc<Writer>,
     readers: Arc<Readers>,
     listeners: Arc<Listeners>,
+    known: Arc<Known>,
 }
 
 impl Store {
@@ -109,7 +114,8 @@ impl Store {
         let listeners = Arc::new(Listeners { ledger, woken: Notify::new() });
         let writer = Writer::start(opened, Arc::clone(&listeners))
             .map_err(|source| OpenError::Io { path: path.display().to_string(), source })?;
-        Ok(Self { writer: Arc::new(writer), readers: Readers::new(path), listeners })
+        let (writer, known) = (Arc::new(writer), Arc::default());
+        Ok(Self { writer, readers: Readers::new(path), listeners, known })
     }
 
     /// Waits until everything that was asked for is written, and gives the file free for another

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use reconciler_domain::id::ProjectName;
-use reconciler_domain::snapshot::Definitions;
 use rusqlite::params;
 use serde::{Deserialize, Serialize};
 
@@ -12,10 +11,9 @@ use crate::counter::revision;
 use crate::definition::{
     self, Change, Definition, DeleteError, Kind, Outcome, Put, PutError, Stored,
 };
-use crate::error::{StoreError, Unreadable};
+use crate::error::StoreError;
 use crate::ledger::Subject;
 use crate::page::Listed;
-use crate::snapshot::Snapshot;
 use crate::sql::{Sql, name};
 use crate::writer::Write;
 
@@ -97,19 +95,6 @@ impl Store {
         self.write(move |write| delete(write, &project, &change)).await
     }
 
-    /// Every definition of a project, as of one moment. Those that cannot be read are left out and
-    /// named.
-    ///
-    /// # Errors
-    /// The database failed.
-    pub async fn definitions(
-        &self,
-        project: &ProjectName,
-    ) -> Result<Option<Snapshot<Definitions>>, StoreError> {
-        let project = project.clone();
-        self.read(move |sql| definitions(sql, &project)).await
-    }
-
     /// The number that rises with everything in the project that decisions look at.
     ///
     /// # Errors
@@ -158,48 +143,4 @@ fn delete(
     write.sql.execute("DELETE FROM project WHERE name = $1", params![name])?;
     write.folds.clear();
     Ok(())
-}
-
-fn definitions(
-    sql: Sql<'_>,
-    project: &ProjectName,
-) -> Result<Option<Snapshot<Definitions>>, StoreError> {
-    if !definition::project_exists(sql, project)? {
-        return Ok(None);
-    }
-    let mut unreadable: Vec<Unreadable> = Vec::new();
-    let mut readable = Readable { sql, project, unreadable: &mut unreadable };
-    let value = Definitions {
-        warehouses: readable
-            .by(|spec: &reconciler_domain::warehouse::Warehouse| spec.name.clone())?,
-        stages: readable.by(|spec: &reconciler_domain::stage::Stage| spec.name.clone())?,
-        verifications: readable
-            .by(|spec: &reconciler_domain::verification::Verification| spec.name.clone())?,
-        tasks: readable.by(|spec: &reconciler_domain::task::Task| spec.name.clone())?,
-        policies: readable
-            .by(|spec: &reconciler_domain::policy::Policy| spec.name.clone())?
-            .into_values()
-            .collect(),
-        credentials: readable
-            .by(|spec: &reconciler_domain::credential::Credential| spec.name.clone())?,
-    };
-    Ok(Some(Snapshot { revision: revision(sql, project)?, value, unreadable }))
-}
-
-/// Collects what can be read and names the rest.
-struct Readable<'a> {
-    sql: Sql<'a>,
-    project: &'a ProjectName,
-    unreadable: &'a mut Vec<Unreadable>,
-}
-
-impl Readable<'_> {
-    fn by<T: Definition, K: Ord>(
-        &mut self,
-        key: impl Fn(&T) -> K,
-    ) -> Result<BTreeMap<K, reconciler_domain::snapshot::Defined<T>>, StoreError> {
-        let listed = definition::list::<T>(self.sql, self.project)?;
-        self.unreadable.extend(listed.unreadable);
-        Ok(listed.items.into_iter().map(|item| (key(&item.spec), item.defined())).collect())
-    }
 }

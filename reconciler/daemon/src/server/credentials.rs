@@ -17,7 +17,7 @@ use super::answer::{
     Answer, ConfidentialJson, Json, busy, name, precondition, put_refusal, store_precondition,
 };
 use super::auth::Caller;
-use super::definitions::{ATTEMPTS_MAX, Definition, definitions, object};
+use super::definitions::{ATTEMPTS_MAX, Answering, Definition, definitions};
 use crate::convert::{field_problems, parse_credential};
 use crate::secrets::{LENGTH_MAX, LENGTH_MIN};
 
@@ -31,6 +31,7 @@ pub(super) async fn write(
     let (project, wanted): (ProjectName, CredentialName) = (name(&project)?, name(&wanted)?);
     let precondition = precondition(&headers)?;
     let by = caller.principal();
+    let _turn = server.turns.take(&project).await;
     for _ in 0..ATTEMPTS_MAX {
         let Some(snapshot) = server.store.definitions(&project).await? else {
             return Err(Problem::not_found("project", project.as_str()).into());
@@ -117,5 +118,6 @@ async fn answer(
         Outcome::Changed | Outcome::Unchanged => StatusCode::OK,
     };
     let definitions = definitions(server, project).await?;
-    Ok((status, Json(object(server, project, &definitions, &put.stored).await?)))
+    let answering = Answering::new(server, project, &definitions);
+    Ok((status, Json(answering.object(&put.stored).await?)))
 }

@@ -1,7 +1,7 @@
 //! Reading and writing definitions: projects, warehouses, stages, tasks, verifications,
 //! policies, holds, credentials.
 //!
-//! One set of handlers serves the kinds that live in a project; what differs is in
+//! One set of handlers serves all kinds that live in a project; what differs is in
 //! [`Definition`], one implementation per kind. A write is parsed, checked against the rest of the
 //! project as one snapshot shows it, and stored only if that snapshot is still the newest.
 
@@ -9,6 +9,8 @@ mod kinds;
 pub(super) mod project;
 
 pub(super) use kinds::stage_conditions;
+
+use std::sync::Arc;
 
 use axum::Extension;
 use axum::extract::{Path, State};
@@ -23,10 +25,11 @@ use reconciler_domain::snapshot::Definitions;
 use reconciler_domain::warehouse::Warehouse;
 use reconciler_store::{
     Change, DeleteError, Listed, Outcome, Put, PutError, RefreshError, RenameError, Store,
-    StoreError, Stored, Subject,
+    StoreError, Stored, Subject, Whereabouts,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::sync::OnceCell;
 
 use super::Server;
 use super::answer::{
@@ -84,8 +87,7 @@ pub(super) trait Definition: Sized + Send + Sync + 'static {
     ) -> impl Future<Output = Result<(), DeleteError>> + Send;
     /// Says it on the wire, with its status.
     fn wire(
-        server: &Server,
-        project: &ProjectName,
+        answering: &Answering<'_>,
         meta: Meta,
         stored: &Self,
     ) -> impl Future<Output = Answer<Self::Wire>> + Send;
@@ -101,8 +103,9 @@ pub(super) async fn list<D: Definition>(
     let listed = D::list(&server.store, &project).await?;
     let (wanted, next) = page_of(&listed.items, &query, |stored| stored.spec.name().to_string())?;
     let mut items = Vec::with_capacity(wanted.len());
+    let answering = Answering::new(&server, &project, &definitions);
     for stored in wanted {
-        items.push(object(&server, &project, &definitions, stored).await?);
+        items.push(answering.object(stored).await?);
     }
     Ok(Json(Page { items, next }))
 }
@@ -139,7 +142,7 @@ pub(super) async fn read<D: Definition>(
         let id = format!("{project}/{wanted}");
         return Err(Problem::not_found(D::KIND.as_str(), &id).into());
     };
-    Ok(Json(object(&server, &project, &definitions, &stored).await?))
+    Ok(Json(Answering::new(&server, &project, &definitions).object(&stored).await?))
 }
 
 pub(super) async fn write<D: Definition>(
@@ -160,7 +163,8 @@ pub(super) async fn write<D: Definition>(
         Outcome::Changed | Outcome::Unchanged => StatusCode::OK,
     };
     let definitions = definitions(&server, &project).await?;
-    Ok((status, Json(object(&server, &project, &definitions, &put.stored).await?)))
+    let answering = Answering::new(&server, &project, &definitions);
+    Ok((status, Json(answering.object(&put.stored).await?)))
 }
 
 /// Checks against one snapshot and writes only if it is still the newest.
@@ -171,6 +175,7 @@ async fn put_checked<D: Definition>(
     precondition: Precondition,
     by: &Principal,
 ) -> Answer<Put<D>> {
+    let _turn = server.turns.take(project).await;
     for _ in 0..ATTEMPTS_MAX {
         let Some(snapshot) = server.store.definitions(project).await? else {
             return Err(Problem::not_found("project", project.as_str()).into());
@@ -213,33 +218,55 @@ pub(super) async fn remove<D: Definition>(
     }
 }
 
-/// An object as clients get it.
-pub(super) async fn object<D: Definition>(
-    server: &Server,
-    project: &ProjectName,
-    definitions: &Definitions,
-    stored: &Stored<D>,
-) -> Answer<D::Wire> {
-    let subjects = stored.spec.subjects(definitions);
-    let token = server.store.token(project, &subjects).await?;
-    let meta = Meta {
-        project: project.to_string(),
-        name: stored.spec.name().to_string(),
-        id: format!("{project}/{}", stored.spec.name()),
-        generation: stored.generation,
-        token: WorldToken(token),
-        conditions: Vec::new(),
-        created_at: stored.created_at,
-        changed_at: stored.changed_at,
-        changed_by: stored.changed_by.to_string(),
-    };
-    D::wire(server, project, meta, &stored.spec).await
+/// One answer about objects of a project, with what it reads once for all of them.
+pub(super) struct Answering<'a> {
+    server: &'a Server,
+    project: &'a ProjectName,
+    definitions: &'a Definitions,
+    whereabouts: OnceCell<Whereabouts>,
+}
+
+impl<'a> Answering<'a> {
+    pub(super) fn new(
+        server: &'a Server,
+        project: &'a ProjectName,
+        definitions: &'a Definitions,
+    ) -> Self {
+        Self { server, project, definitions, whereabouts: OnceCell::new() }
+    }
+
+    /// Where the freight of the project is.
+    async fn whereabouts(&self) -> Result<&Whereabouts, StoreError> {
+        self.whereabouts.get_or_try_init(|| self.server.store.whereabouts(self.project)).await
+    }
+
+    /// An object as clients get it.
+    pub(super) async fn object<D: Definition>(&self, stored: &Stored<D>) -> Answer<D::Wire> {
+        let Self { server, project, definitions, .. } = *self;
+        let subjects = stored.spec.subjects(definitions);
+        let token = server.store.token(project, &subjects).await?;
+        let meta = Meta {
+            project: project.to_string(),
+            name: stored.spec.name().to_string(),
+            id: format!("{project}/{}", stored.spec.name()),
+            generation: stored.generation,
+            token: WorldToken(token),
+            conditions: Vec::new(),
+            created_at: stored.created_at,
+            changed_at: stored.changed_at,
+            changed_by: stored.changed_by.to_string(),
+        };
+        D::wire(self, meta, &stored.spec).await
+    }
 }
 
 /// The definitions of a project that exists.
-pub(super) async fn definitions(server: &Server, project: &ProjectName) -> Answer<Definitions> {
+pub(super) async fn definitions(
+    server: &Server,
+    project: &ProjectName,
+) -> Answer<Arc<Definitions>> {
     match server.store.definitions(project).await? {
-        Some(snapshot) => Ok(snapshot.value),
+        Some(known) => Ok(Arc::clone(&known.value)),
         None => Err(Problem::not_found("project", project.as_str()).into()),
     }
 }
@@ -292,7 +319,7 @@ pub(super) async fn rename(
         Err(RenameError::Store(error)) => return Err(error.into()),
     };
     let definitions = definitions(&server, &project).await?;
-    Ok(Json(object(&server, &project, &definitions, &stored).await?))
+    Ok(Json(Answering::new(&server, &project, &definitions).object(&stored).await?))
 }
 
 #[cfg(test)]

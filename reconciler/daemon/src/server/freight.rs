@@ -25,7 +25,8 @@ pub(super) async fn list(
     let project: ProjectName = name(&project)?;
     let wanted = page(query.limit, query.page.as_deref())?;
     let filter = convert::freight_filter(&query).map_err(|problems| malformed(&problems))?;
-    tell_unknown(&filter, &project, &definitions(&server, &project).await?)?;
+    let definitions = definitions(&server, &project).await?;
+    tell_unknown(&filter, &project, &definitions)?;
     if let Some(stage) = &query.stage {
         let mut items = available(&server, &project, &name(stage)?, &filter).await?;
         items.truncate(usize::try_from(wanted.limit).unwrap_or(usize::MAX));

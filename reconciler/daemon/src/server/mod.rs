@@ -13,6 +13,7 @@ mod promotions;
 mod routes;
 mod stages;
 mod tokens;
+mod turns;
 
 use std::sync::Arc;
 
@@ -35,6 +36,7 @@ use crate::secrets::Safe;
 use answer::{Answer, Json};
 pub(crate) use auth::hash;
 pub(crate) use tokens::new_secret;
+pub(crate) use turns::Turns;
 
 /// Largest request body: a stage with a hundred steps takes a tenth of it.
 const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -45,6 +47,7 @@ pub(crate) struct Server {
     pub(crate) store: Store,
     pub(crate) safe: Arc<Safe>,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) turns: Arc<Turns>,
     pub(crate) shutdown: CancellationToken,
 }
 

@@ -4,6 +4,8 @@
 //! plans twice (once for people, once inside the apply) refuses an answer that changed. The first
 //! answer is therefore kept, under a key made of the question and the token.
 
+use std::sync::Arc;
+
 use axum::Extension;
 use axum::extract::{Path, State};
 use axum::http::{HeaderValue, header};
@@ -98,7 +100,7 @@ async fn answer(
     let as_of = asked.token.map_or(token, |token| token.0);
     let judged = match change.filter(|_| problems.is_empty()) {
         Some(change) => {
-            let world = world(server, project, definitions, &change).await?;
+            let world = world(server, project, Arc::unwrap_or_clone(definitions), &change).await?;
             judge(&world, &change, server.clock.now())
         }
         None => Preview::default(),

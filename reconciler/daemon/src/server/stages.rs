@@ -30,7 +30,8 @@ pub(super) async fn stage_status(
     project: &ProjectName,
     stage: &StageName,
 ) -> Answer<StageStatus> {
-    status_of(server, project, stage, &definitions(server, project).await?).await
+    let definitions = definitions(server, project).await?;
+    status_of(server, project, stage, &definitions).await
 }
 
 async fn status_of(

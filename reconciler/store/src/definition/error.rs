@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use reconciler_domain::id::Principal;
 
+use crate::counter::DefinitionsRevision;
 use crate::error::StoreError;
 
 /// Why a definition was not written.
@@ -47,8 +48,8 @@ pub enum PutError {
     /// The project changed since the definition was checked.
     #[error("the project changed meanwhile (revision {revision}); check again")]
     Moved {
-        /// The present revision.
-        revision: u64,
+        /// The present revision of the definitions.
+        revision: DefinitionsRevision,
     },
     /// The database failed.
     #[error(transparent)]
@@ -105,8 +106,8 @@ pub enum DeleteError {
     /// The project changed since the deletion was checked.
     #[error("the project changed meanwhile (revision {revision}); check again")]
     Moved {
-        /// The present revision.
-        revision: u64,
+        /// The present revision of the definitions.
+        revision: DefinitionsRevision,
     },
     /// The database failed.
     #[error(transparent)]
@@ -149,8 +150,8 @@ pub enum RenameError {
     /// The project changed since the change was checked.
     #[error("the project changed meanwhile (revision {revision}); check again")]
     Moved {
-        /// The present revision.
-        revision: u64,
+        /// The present revision of the definitions.
+        revision: DefinitionsRevision,
     },
     /// The database failed.
     #[error(transparent)]
@@ -161,7 +162,7 @@ pub enum RenameError {
 pub(crate) enum Refused {
     NotFound,
     Conflict { generation: u64, changed_by: Principal, changed_at: Timestamp },
-    Moved { revision: u64 },
+    Moved { revision: DefinitionsRevision },
     Store(StoreError),
 }
 

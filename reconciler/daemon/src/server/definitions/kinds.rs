@@ -34,7 +34,7 @@ use reconciler_store::{
 use super::super::Server;
 use super::super::answer::Answer;
 use super::super::stages::stage_status;
-use super::Definition;
+use super::{Answering, Definition};
 use crate::convert::{
     credential_outline, credential_status, field_problems, hold_spec, hold_status,
     parse_credential, parse_hold, parse_policy, parse_stage, parse_task, parse_verification,
@@ -124,11 +124,11 @@ impl Definition for Warehouse {
     store_calls!(WarehouseName, put_warehouse, get_warehouse, list_warehouses, delete_warehouse);
 
     async fn wire(
-        server: &Server,
-        project: &ProjectName,
+        answering: &Answering<'_>,
         mut meta: Meta,
         stored: &Self,
     ) -> Answer<v1::Warehouse> {
+        let Answering { server, project, .. } = *answering;
         let mut status = WarehouseStatus::default();
         if let Some(snapshot) = server.store.warehouse_snapshot(project, &stored.name).await? {
             let found = plan::condition(&snapshot.value);
@@ -208,12 +208,8 @@ impl Definition for Stage {
 
     store_calls!(StageName, put_stage, get_stage, list_stages, delete_stage);
 
-    async fn wire(
-        server: &Server,
-        project: &ProjectName,
-        mut meta: Meta,
-        stored: &Self,
-    ) -> Answer<v1::Stage> {
+    async fn wire(answering: &Answering<'_>, mut meta: Meta, stored: &Self) -> Answer<v1::Stage> {
+        let Answering { server, project, .. } = *answering;
         let status = stage_status(server, project, &stored.name).await?;
         meta.conditions = stage_conditions(&status);
         Ok(v1::Stage { meta, spec: stage_spec(stored), status })
@@ -314,11 +310,11 @@ impl Definition for Credential {
     }
 
     async fn wire(
-        server: &Server,
-        project: &ProjectName,
+        answering: &Answering<'_>,
         mut meta: Meta,
         stored: &Self,
     ) -> Answer<v1::Credential> {
+        let Answering { server, project, .. } = *answering;
         let stored_at = server.store.secrets_stored_at(project, &stored.name).await?;
         meta.conditions = vec![usable(server, project, stored).await];
         let (spec, status) = (credential_outline(stored), credential_status(stored, stored_at));
@@ -384,12 +380,7 @@ impl Definition for Verification {
         delete_verification
     );
 
-    async fn wire(
-        _: &Server,
-        _: &ProjectName,
-        meta: Meta,
-        stored: &Self,
-    ) -> Answer<v1::Verification> {
+    async fn wire(_: &Answering<'_>, meta: Meta, stored: &Self) -> Answer<v1::Verification> {
         Ok(v1::Verification { meta, spec: verification_spec(stored) })
     }
 }
@@ -420,7 +411,7 @@ impl Definition for Task {
 
     store_calls!(TaskName, put_task, get_task, list_tasks, delete_task);
 
-    async fn wire(_: &Server, _: &ProjectName, meta: Meta, stored: &Self) -> Answer<v1::Task> {
+    async fn wire(_: &Answering<'_>, meta: Meta, stored: &Self) -> Answer<v1::Task> {
         Ok(v1::Task { meta, spec: task_spec(stored) })
     }
 }
@@ -456,7 +447,7 @@ impl Definition for Policy {
 
     store_calls!(PolicyName, put_policy, get_policy, list_policies, delete_policy);
 
-    async fn wire(_: &Server, _: &ProjectName, meta: Meta, stored: &Self) -> Answer<v1::Policy> {
+    async fn wire(_: &Answering<'_>, meta: Meta, stored: &Self) -> Answer<v1::Policy> {
         Ok(v1::Policy { meta, spec: policy_spec(stored) })
     }
 }
@@ -492,14 +483,9 @@ impl Definition for Hold {
 
     store_calls!(HoldName, put_hold, get_hold, list_holds, delete_hold);
 
-    async fn wire(
-        server: &Server,
-        project: &ProjectName,
-        mut meta: Meta,
-        stored: &Self,
-    ) -> Answer<v1::Hold> {
-        let found = server.store.whereabouts(project).await?;
-        let status = hold_status(stored, &found, server.clock.now());
+    async fn wire(answering: &Answering<'_>, mut meta: Meta, stored: &Self) -> Answer<v1::Hold> {
+        let found = answering.whereabouts().await?;
+        let status = hold_status(stored, found, answering.server.clock.now());
         let kind = "Active".to_owned();
         meta.conditions = vec![if status.active {
             let message = "it stops what it names".to_owned();

@@ -172,3 +172,31 @@ async fn what_other_objects_need_is_not_removed() -> Outcome {
     })
     .await
 }
+
+/// The tools write ten objects at a time, and other runs may do so as well. None is in the way of
+/// another: only who changes the same object conflicts.
+#[tokio::test]
+async fn many_changes_of_one_project_at_a_time_come_through() -> Outcome {
+    with_each_tool(async |tool| {
+        let site = Site::start(&[]).await?;
+        let holds = |run: &str| {
+            format!(
+                "resource \"lockstep_hold\" \"{run}\" {{\n  count  = 60\n  name   = \
+                 \"{run}-${{count.index}}\"\n  reason = \"many\"\n  stage  = \"prod\"\n}}\n"
+            )
+        };
+        site.stage("prod", &json!({ "requests": direct(), "steps": [] })).await?;
+        let roots = [
+            root(tool, &site.lockstepd, &holds("one"))?,
+            root(tool, &site.lockstepd, &holds("two"))?,
+        ];
+        let (one, two) = tokio::join!(roots[0].apply(), roots[1].apply());
+        one?;
+        two?;
+        for root in &roots {
+            root.unchanged().await?;
+        }
+        Ok(())
+    })
+    .await
+}
