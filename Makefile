@@ -12,7 +12,7 @@ HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 COVERAGE := --cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
 	-Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
 	-Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1
-BENCHES := append handshake
+BENCHES := append handshake plan
 SEEDS ?= 1000
 PROVIDER := $(CARGO_TARGET_DIR)/release/terraform-provider-lockstep
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
@@ -47,6 +47,11 @@ bench-handshake:
 	$(CARGO) build --quiet --release -p provider-resources
 	$(CARGO) bench --quiet -p provider-protocol --bench handshake -- \
 		$(abspath $(CARGO_TARGET_DIR))/release/terraform-provider-lockstep
+
+bench-plan:
+	$(CARGO) build --quiet --release --bin lockstepd --bin terraform-provider-lockstep
+	$(CARGO) build --quiet --bin bench_plan
+	@LOCKSTEP_BIN_DIR=$(abspath $(CARGO_TARGET_DIR))/release $(CARGO_TARGET_DIR)/debug/bench_plan $(ROUNDS)
 
 bench-%:
 	@echo "no benchmark is named $*; there are: $(BENCHES)" >&2; exit 2

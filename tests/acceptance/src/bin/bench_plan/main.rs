@@ -1,0 +1,109 @@
+//! `make bench ID=plan`: what a plan of ours costs beside the same plan of the built-in
+//! `terraform_data`.
+//!
+//! Both are measured in one run, one after the other and again: the first plan, which creates
+//! everything, and the plan after the apply, which refreshes and finds nothing to do. What counts
+//! is the ratio; the times are those of this machine at this minute.
+//!
+//! ```text
+//! bench_plan [ROUNDS]     rounds of each plan, 5 if not said
+//! ```
+
+#![expect(clippy::print_stdout, reason = "the table is the result")]
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use acceptance::lockstepd::Lockstepd;
+use acceptance::terraform::{Tool, Workspace};
+use acceptance::{At as _, Failure, Outcome};
+
+mod case;
+
+use case::Case;
+
+const ROUNDS: usize = 5;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match whole().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            println!("failed: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn whole() -> Outcome {
+    let rounds = match std::env::args().nth(1) {
+        Some(rounds) => rounds.parse().at(format_args!("ROUNDS is no number: {rounds:?}"))?,
+        None => ROUNDS,
+    };
+    if rounds == 0 {
+        return Err(Failure::new("ROUNDS is at least 1"));
+    }
+    let tool = Tool::preferred()?;
+    println!("{}, the median of {rounds}\n", tool.version().await?);
+    println!(
+        "| resources | plan | lockstep ms | terraform_data ms | more ms | ratio | state KiB each |"
+    );
+    println!("|---|---|---|---|---|---|---|");
+    for case in case::all() {
+        measure(&tool, &case, rounds).await?;
+    }
+    Ok(())
+}
+
+/// The two plans of one case, with a daemon of its own.
+async fn measure(tool: &Tool, case: &Case, rounds: usize) -> Outcome {
+    let lockstepd = Lockstepd::start().await?;
+    let ours = Workspace::new(tool, &lockstepd)?;
+    ours.write("main.tf", &case.ours())?;
+    let built_in = Workspace::new(tool, &lockstepd)?;
+    built_in.write("main.tf", &case.built_in())?;
+    let first = plans(&ours, &built_in, rounds).await?;
+    tell(case, "first", &first, "");
+    ours.apply().await?;
+    built_in.apply().await?;
+    ours.unchanged().await?;
+    let again = plans(&ours, &built_in, rounds).await?;
+    let state = ours.read("terraform.tfstate")?.len();
+    #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
+    let each = state as f64 / case.count as f64 / 1024.0;
+    tell(case, "nothing to do", &again, &format!("{each:.1}"));
+    Ok(())
+}
+
+/// The medians of a plan of ours and of the built-in's.
+struct Pair {
+    ours: Duration,
+    built_in: Duration,
+}
+
+/// Plans here and there in turn, so that what else the machine does falls on both.
+async fn plans(ours: &Workspace, built_in: &Workspace, rounds: usize) -> Outcome<Pair> {
+    let mut taken = (Vec::new(), Vec::new());
+    for _ in 0..rounds {
+        taken.0.push(ours.run(&["plan"]).await?.ok()?.took);
+        taken.1.push(built_in.run(&["plan"]).await?.ok()?.took);
+    }
+    Ok(Pair { ours: median(taken.0), built_in: median(taken.1) })
+}
+
+fn median(mut taken: Vec<Duration>) -> Duration {
+    taken.sort();
+    taken[taken.len() / 2]
+}
+
+fn tell(case: &Case, plan: &str, Pair { ours, built_in }: &Pair, state: &str) {
+    let ms = |time: &Duration| time.as_secs_f64() * 1e3;
+    println!(
+        "| {} | {plan} | {:.0} | {:.0} | {:.0} | {:.2} | {state} |",
+        case.name,
+        ms(ours),
+        ms(built_in),
+        ms(ours) - ms(built_in),
+        ms(ours) / ms(built_in),
+    );
+}
