@@ -22,6 +22,7 @@ mod actions;
 mod attribute;
 mod connection;
 mod data_sources;
+mod ephemeral;
 mod failure;
 mod follow;
 mod form;

@@ -58,6 +58,8 @@ pub(crate) trait Definition: Send + Sync + 'static {
     /// attribute that goes, or gets another type or name) raises it, and is told to
     /// [`Definition::upgrade`].
     const VERSION: i64 = 0;
+    /// What a name is made of.
+    const NAMED: &'static str = "lower-case letters, digits and hyphens, 63 at most";
     /// Whether a new name is a change in place, and not another object.
     const RENAMES: bool = false;
     /// Whether it can be protected from deletion: then it has the attribute
@@ -151,7 +153,7 @@ pub(crate) struct Managed<D> {
 
 impl<D: Definition> Managed<D> {
     const KIND: v1::Kind = <D::Object as v1::Object>::KIND;
-    const HAS_PROJECT: bool = !matches!(Self::KIND, v1::Kind::Project);
+    const HAS_PROJECT: bool = Self::KIND.is_in_project();
     const HAS_IMPACT: bool = matches!(Self::KIND, v1::Kind::Policy);
 
     /// The resource.
@@ -202,9 +204,7 @@ impl<D: Definition> Managed<D> {
     fn name_text() -> String {
         let owner = if Self::HAS_PROJECT { " in its project" } else { "" };
         let change = if D::RENAMES { " A new name is a change in place." } else { "" };
-        format!(
-            "Its name, unique{owner}: lower-case letters, digits and hyphens, 63 at most.{change}"
-        )
+        format!("Its name, unique{owner}: {}.{change}", D::NAMED)
     }
 
     fn id_text() -> &'static str {

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use provider_protocol::Diagnostics;
 use provider_protocol::cty::Value;
 use provider_protocol::provider::{
-    Action, Configure, DataSource, Function, ListResource, Provider, Resource,
+    Action, Configure, DataSource, EphemeralResource, Function, ListResource, Provider, Resource,
 };
 use provider_protocol::schema::Schema;
 use reconciler_domain::step::StepKind;
@@ -14,12 +14,13 @@ use reconciler_domain::step::StepKind;
 use crate::actions;
 use crate::connection;
 use crate::data_sources::{FreightData, FreightsData, PipelineData, PromotionData, StageData};
+use crate::ephemeral;
 use crate::functions::{
     EvaluatePolicy, ParseDuration, ParseImage, SemverMatch, StepFunction, WindowOpen,
 };
 use crate::managed::{Definition, Listing, Managed};
 use crate::resources::{
-    Credential, Hold, Policy, Project, Promotion, Stage, Task, Verification, Warehouse,
+    ApiToken, Credential, Hold, Policy, Project, Promotion, Stage, Task, Verification, Warehouse,
 };
 use crate::session::Session;
 
@@ -73,6 +74,10 @@ impl Provider for Lockstep {
         ]
     }
 
+    fn ephemeral_resources(&self) -> Vec<Arc<dyn EphemeralResource<Session>>> {
+        vec![Arc::new(ephemeral::Token)]
+    }
+
     fn functions(&self) -> Vec<Arc<dyn Function>> {
         let step = |kind| Arc::new(StepFunction::new(kind)) as Arc<dyn Function>;
         let others: [Arc<dyn Function>; 5] = [
@@ -111,5 +116,6 @@ fn types() -> Vec<Type> {
         of::<Policy>(),
         of::<Hold>(),
         of::<Credential>(),
+        of::<ApiToken>(),
     ]
 }

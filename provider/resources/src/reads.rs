@@ -70,8 +70,8 @@ impl std::fmt::Debug for Collection {
 
 impl Reads {
     fn collection(&self, kind: Kind, project: &str) -> Arc<Collection> {
-        // Projects are in no project: all of them are one collection.
-        let project = if kind == Kind::Project { "" } else { project };
+        // All of what is in no project is one collection.
+        let project = if kind.is_in_project() { project } else { "" };
         let mut collections = lock(&self.collections);
         Arc::clone(collections.entry((kind, project.to_owned())).or_default())
     }

@@ -1,5 +1,6 @@
 //! The types of objects, one file each: schema, checks, and the way to the API's spec and back.
 
+mod api_token;
 mod credential;
 mod hold;
 mod policy;
@@ -11,6 +12,7 @@ mod task;
 mod verification;
 mod warehouse;
 
+pub(crate) use api_token::ApiToken;
 pub(crate) use credential::Credential;
 pub(crate) use hold::Hold;
 pub(crate) use policy::Policy;

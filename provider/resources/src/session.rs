@@ -54,7 +54,17 @@ impl Identity {
     pub(crate) fn of(kind: Kind, value: &Value) -> Option<Self> {
         let text = |name| value.get(name).and_then(Value::as_str).map(str::to_owned);
         let name = text("name")?;
-        let project = if kind == Kind::Project { name.clone() } else { text("project")? };
+        let project = match kind {
+            Kind::Project => name.clone(),
+            Kind::Token => String::new(),
+            Kind::Warehouse
+            | Kind::Stage
+            | Kind::Verification
+            | Kind::Task
+            | Kind::Policy
+            | Kind::Hold
+            | Kind::Credential => text("project")?,
+        };
         Some(Self { kind, project, name })
     }
 
@@ -62,6 +72,7 @@ impl Identity {
     pub(crate) fn parse(kind: Kind, id: &str) -> Option<Self> {
         let (project, name) = match kind {
             Kind::Project => (id, id),
+            Kind::Token => ("", id),
             Kind::Warehouse
             | Kind::Stage
             | Kind::Verification
@@ -71,7 +82,8 @@ impl Identity {
             | Kind::Credential => id.split_once('/')?,
         };
         let is_name = |text: &str| !text.is_empty() && !text.contains('/');
-        (is_name(project) && is_name(name)).then(|| Self {
+        let has_project = !kind.is_in_project() || is_name(project);
+        (has_project && is_name(name)).then(|| Self {
             kind,
             project: project.to_owned(),
             name: name.to_owned(),
@@ -89,6 +101,7 @@ impl Identity {
             Kind::Policy => "PROJECT/NAME, such as shop/prod-gates",
             Kind::Hold => "PROJECT/NAME, such as shop/cve-2026-1234",
             Kind::Credential => "PROJECT/NAME, such as shop/git",
+            Kind::Token => "NAME, such as terraform-ci",
         }
     }
 }
@@ -96,17 +109,10 @@ impl Identity {
 /// The id.
 impl fmt::Display for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.kind {
-            Kind::Project => f.write_str(&self.name),
-            Kind::Warehouse
-            | Kind::Stage
-            | Kind::Verification
-            | Kind::Task
-            | Kind::Policy
-            | Kind::Hold
-            | Kind::Credential => {
-                write!(f, "{}/{}", self.project, self.name)
-            }
+        if self.kind.is_in_project() {
+            write!(f, "{}/{}", self.project, self.name)
+        } else {
+            f.write_str(&self.name)
         }
     }
 }
@@ -126,6 +132,8 @@ mod tests {
             (Kind::Stage, "a/b/c", false),
             (Kind::Project, "shop/prod", false),
             (Kind::Project, "", false),
+            (Kind::Token, "ada@example.com", true),
+            (Kind::Token, "shop/ada", false),
         ] {
             assert_eq!(read(kind, id), good.then(|| id.to_owned()), "{kind} {id}");
         }

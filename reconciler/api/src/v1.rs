@@ -25,7 +25,10 @@ mod warehouse;
 mod window;
 
 pub use crate::wire_enum::UnknownName;
-pub use access::{AccessToken, CreateAccessToken, CreatedAccessToken, Secret, Whoami};
+pub use access::{
+    AccessToken, CreateAccessToken, CreatedAccessToken, MintToken, RenewToken, Secret,
+    TokenOutline, TokenQuery, TokenSpec, TokenStatus, Whoami,
+};
 pub use change_set::{
     ChangeSet, DeferredStep, FileChange, InfraPlan, PlannedCall, UndoDescription,
 };

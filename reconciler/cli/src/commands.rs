@@ -46,7 +46,7 @@ pub(crate) enum Command {
     Diff(diff::Arguments),
     /// Have the sources of a warehouse asked now
     Refresh(refresh::Arguments),
-    /// Create, list and revoke tokens
+    /// Create, rotate and revoke tokens, and mint short-lived ones
     Token(token::Arguments),
     /// Define, list and delete credentials
     Credential(credential::Arguments),

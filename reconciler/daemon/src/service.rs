@@ -9,9 +9,10 @@ use std::sync::Arc;
 
 use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
 use reconciler_domain::id::Principal;
+use reconciler_domain::token::SecretOrigin;
 use reconciler_effects::infra::shim::Shim;
 use reconciler_effects::{Effects, EffectsConfig};
-use reconciler_store::{CreateTokenError, NewToken, Store};
+use reconciler_store::{Change, NewSecret, NewToken, Precondition, PutTokenError, Store};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -72,6 +73,9 @@ pub enum StartError {
     /// The keys of the secrets cannot be used.
     #[error(transparent)]
     Keyring(#[from] KeyringError),
+    /// The first token was not kept.
+    #[error("the administrator's token was not kept: {0}")]
+    FirstToken(#[source] PutTokenError),
     /// The system gives no random numbers.
     #[error("the system gives no random numbers")]
     Random,
@@ -191,7 +195,7 @@ fn open_effects(
 /// Makes the first administrator's token, once. Its secret is only ever in the file, which is there
 /// before the store knows the token: a start that was cut off in between takes it from there.
 async fn first_token(store: &Store, data_dir: &Path, clock: &dyn Clock) -> Result<(), StartError> {
-    if !store.list_tokens().await?.is_empty() {
+    if !store.list_tokens(false).await?.is_empty() {
         return Ok(());
     }
     let path = data_dir.join(FIRST_TOKEN_FILE);
@@ -207,16 +211,15 @@ async fn first_token(store: &Store, data_dir: &Path, clock: &dyn Clock) -> Resul
     };
     tracing::info!(file = %path.display(), "the administrator's token is in this file");
     let token = NewToken {
-        name: FIRST_TOKEN.to_owned(),
+        name: FIRST_TOKEN.parse().expect("it is a name"),
         groups: std::collections::BTreeSet::new(),
         admin: true,
-        hash: server::hash(&secret),
+        secret: Some(NewSecret { hash: server::hash(&secret), origin: SecretOrigin::Daemon }),
         expires_at: None,
     };
-    match store.create_token(&token, &Principal::Automation, clock.now()).await {
-        Ok(_) | Err(CreateTokenError::AlreadyExists { .. }) => Ok(()),
-        Err(CreateTokenError::Store(error)) => Err(error.into()),
-    }
+    let change = Change::by(&Principal::Automation, clock.now());
+    let made = store.put_token(&token, &change.precondition(Precondition::MustNotExist)).await;
+    made.map(drop).map_err(StartError::FirstToken)
 }
 
 fn hash_key(path: &Path) -> Result<[u8; 32], StartError> {

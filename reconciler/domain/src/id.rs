@@ -123,6 +123,26 @@ fn check_commit(what: &'static str, text: &str) -> Result<(), NameError> {
     Err(NameError::Malformed { what, text: text.to_owned(), rule })
 }
 
+/// The name of a token stands for a person in approvals: it is readable, and not the machine's. It
+/// has no `~`, which names of minted tokens have.
+fn check_token(what: &'static str, text: &str) -> Result<(), NameError> {
+    if text.is_empty() {
+        return Err(NameError::Empty { what });
+    }
+    if text.len() > TokenName::LENGTH_MAX {
+        return Err(NameError::TooLong { what, max: TokenName::LENGTH_MAX, found: text.len() });
+    }
+    let malformed = |rule| Err(NameError::Malformed { what, text: text.to_owned(), rule });
+    if text == "automation" {
+        return malformed("another one, because this stands for what nobody asked for");
+    }
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '@');
+    if text.chars().all(allowed) && !matches!(text, "." | "..") {
+        return Ok(());
+    }
+    malformed("letters, digits, '-', '_', '.' and '@'")
+}
+
 macro_rules! name_type {
     ($(#[$doc:meta])* $name:ident, $what:literal, $check:path) => {
         name_type!($(#[$doc])* $name, $what, $check, stored $check);
@@ -228,6 +248,10 @@ name_type!(
     CredentialName, "credential name", check_name
 );
 name_type!(
+    /// An API token; in no project. It is who its bearer is.
+    TokenName, "token name", check_token
+);
+name_type!(
     /// Freight: the hash of its content, 40 hexadecimal digits.
     FreightId, "freight id", check_freight_id
 );
@@ -245,6 +269,11 @@ impl FreightId {
     pub fn short(&self) -> &str {
         &self.0[..10]
     }
+}
+
+impl TokenName {
+    /// Bytes of a token's name.
+    pub const LENGTH_MAX: usize = 100;
 }
 
 impl StepName {
@@ -342,6 +371,22 @@ mod tests {
             &"a".repeat(64),
             "a stage name has at most 63 characters, this one has 64",
         );
+    }
+
+    #[test]
+    fn tokens_are_named_after_people_and_machines() {
+        for good in ["ada", "Ada.Lovelace@example.com", "terraform-ci_2"] {
+            check::<TokenName>(good, "ok");
+        }
+        check::<TokenName>(
+            "automation",
+            "\"automation\" is not a token name: use another one, because this stands for what \
+             nobody asked for",
+        );
+        for bad in ["a b", "ada~1", "..", "a/b", "adä"] {
+            let rule = "use letters, digits, '-', '_', '.' and '@'";
+            check::<TokenName>(bad, &format!("{bad:?} is not a token name: {rule}"));
+        }
     }
 
     #[test]

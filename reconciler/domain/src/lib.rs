@@ -6,7 +6,7 @@
 //!
 //! ```text
 //!  nouns                 id  artifact  freight  warehouse  stage  step  task  verification  policy  hold
-//!                        credential
+//!                        credential  token
 //!  a promotion           promotion: the row, its log, the state that the log folds to
 //!  language              duration  version  glob  filter  url  image  expression  template  infra  window
 //!  what decisions see    snapshot  scope
@@ -41,6 +41,7 @@ pub mod stage;
 pub mod step;
 pub mod task;
 pub mod template;
+pub mod token;
 pub mod url;
 pub mod verification;
 pub mod version;

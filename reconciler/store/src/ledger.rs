@@ -237,6 +237,15 @@ impl Store {
         self.read(move |sql| token(sql, &project, &subjects)).await
     }
 
+    /// The number of the last event that touched a subject that is in no project; 0: none did.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn instance_token(&self, subject: &Subject) -> Result<u64, StoreError> {
+        let subject = subject.clone();
+        self.read(move |sql| last_touch(sql, "", &subject)).await
+    }
+
     /// Events after this number, of one project or of all, oldest first.
     ///
     /// # Errors
@@ -280,14 +289,18 @@ fn token(sql: Sql<'_>, project: &ProjectName, subjects: &[Subject]) -> Result<u6
             | Subject::Freight(_)
             | Subject::Promotion(_) => project.as_str(),
         };
-        let seq = sql.row(
-            "SELECT seq FROM ledger_subject WHERE project = $1 AND kind = $2 AND name = $3",
-            params![project, subject.kind(), subject.name()],
-            |row| row.get(0),
-        )?;
-        last = last.max(unsigned(seq.unwrap_or(0)));
+        last = last.max(last_touch(sql, project, subject)?);
     }
     Ok(last)
+}
+
+fn last_touch(sql: Sql<'_>, project: &str, subject: &Subject) -> Result<u64, StoreError> {
+    let seq = sql.row(
+        "SELECT seq FROM ledger_subject WHERE project = $1 AND kind = $2 AND name = $3",
+        params![project, subject.kind(), subject.name()],
+        |row| row.get(0),
+    )?;
+    Ok(unsigned(seq.unwrap_or(0)))
 }
 
 /// The end of the chain as recorded.

@@ -9,7 +9,7 @@
 //!  engine      open (file, lock, checks)  migrate  writer (one thread, group commit)  reader  sql
 //!              counter  page
 //!  nouns       definition: project warehouse stage task verification policy hold credential
-//!              discovery  freight  stay  promotion (+ append, fold)  preview  token
+//!              discovery  freight  stay  promotion (+ append, fold)  preview  token (+ minted)
 //!  for plans   snapshot (one read transaction each)
 //!  the loop    wake (wake-ups, leases, epochs)
 //!  the record  ledger (hash chain, world tokens)
@@ -72,7 +72,7 @@ pub use project::Project;
 pub use promotion::{CreatePromotionError, NewPromotion, PromotionFilter, PromotionRow};
 pub use snapshot::Snapshot;
 pub use stay::{Coming, Occupant, Whereabouts};
-pub use token::{ApiToken, CreateTokenError, NewToken, RevokeTokenError};
+pub use token::{ApiToken, NewMinted, NewSecret, NewToken, PutTokenError, SentToken};
 pub use wake::{Lease, LeaseError, WakeKey, WakeKeyError};
 
 use known::Known;

@@ -15,6 +15,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0002_secrets", include_str!("schema/0002_secrets.sql")),
     ("0003_commits", include_str!("schema/0003_commits.sql")),
     ("0004_freight_created", include_str!("schema/0004_freight_created.sql")),
+    ("0005_minted_tokens", include_str!("schema/0005_minted_tokens.sql")),
 ];
 
 /// Applies what is missing.

@@ -78,7 +78,8 @@ impl<'r> Run<'r> {
             | Kind::Warehouse
             | Kind::Verification
             | Kind::Policy
-            | Kind::Credential => Vec::new(),
+            | Kind::Credential
+            | Kind::Token => Vec::new(),
         }
     }
 
@@ -168,7 +169,9 @@ impl<'r> Run<'r> {
             Kind::Stage => self.names::<Stage>().await,
             Kind::Verification => self.names::<Verification>().await,
             Kind::Task => self.names::<Task>().await,
-            Kind::Project | Kind::Policy | Kind::Hold | Kind::Credential => Vec::new(),
+            Kind::Project | Kind::Policy | Kind::Hold | Kind::Credential | Kind::Token => {
+                Vec::new()
+            }
         }
     }
 

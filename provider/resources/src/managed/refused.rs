@@ -50,7 +50,7 @@ impl<D: Definition> Managed<D> {
 
     pub(super) fn tell_existing(identity: &Identity, diags: &mut Diagnostics) {
         let Identity { kind, name, .. } = identity;
-        let label = name.replace('-', "_");
+        let label = name.replace(|c: char| !c.is_ascii_alphanumeric(), "_");
         let text = format!(
             "There is a {kind} {identity} that this configuration does not manage. Choose another \
              name, or take it over by adding this, with the address of your resource:\n\n\

@@ -11,7 +11,7 @@ use axum::extract::{Path, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{any, get, post};
+use axum::routing::{any, delete, get, post};
 use axum::{Json, Router};
 use reconciler_api::problem::{Conflict, FieldProblem, PROBLEM_MEDIA_TYPE, Problem};
 use reconciler_api::v1::{
@@ -92,7 +92,11 @@ impl Daemon {
     /// Puts an object there as somebody else would.
     pub(crate) fn put(&self, kind: Kind, name: &str, spec: Value) {
         let object = Object { generation: 1, token: 1, changed_by: "bob".to_owned(), spec };
-        let project = if kind == Kind::Project { name } else { "shop" };
+        let project = match kind {
+            Kind::Project => name,
+            Kind::Token => "",
+            _ => "shop",
+        };
         self.world().objects.insert((kind, project.to_owned(), name.to_owned()), object);
     }
 
@@ -123,6 +127,11 @@ type Shared = State<Arc<Mutex<World>>>;
 fn router(world: Arc<Mutex<World>>) -> Router {
     Router::new()
         .route("/v1/whoami", get(whoami))
+        .route("/v1/whoami/tokens", post(mint))
+        .route("/v1/whoami/tokens/{name}", delete(end))
+        .route("/v1/whoami/tokens/{name}/renew", post(renew))
+        .route("/v1/tokens", get(tokens))
+        .route("/v1/tokens/{name}", any(token))
         .route("/v1/projects", get(projects))
         .route("/v1/projects/{project}", any(project))
         .route("/v1/projects/{project}/preview", post(preview))
@@ -180,6 +189,45 @@ async fn project(
     request: Request,
 ) -> Response {
     answer(&world, (Kind::Project, project.clone(), project), headers, request).await
+}
+
+async fn token(
+    State(world): Shared,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    request: Request,
+) -> Response {
+    answer(&world, (Kind::Token, String::new(), name), headers, request).await
+}
+
+async fn mint(State(world): Shared, Json(wish): Json<Value>) -> Response {
+    let mut world = world.lock().unwrap();
+    let name = format!("alice~{}", world.objects.len());
+    let spec = json!({
+        "groups": wish["groups"].as_array().cloned().unwrap_or_default(), "admin": wish["admin"],
+        "expires_at": "2040-01-01T00:00:00Z",
+    });
+    let object = Object { generation: 1, token: 1, changed_by: "alice".to_owned(), spec };
+    let key = (Kind::Token, String::new(), name);
+    let mut minted = wire(&key, &object);
+    minted["secret"] = TOKEN.into();
+    world.objects.insert(key, object);
+    (StatusCode::CREATED, Json(minted)).into_response()
+}
+
+async fn renew(State(world): Shared, Path(name): Path<String>) -> Response {
+    let key = (Kind::Token, String::new(), name);
+    match world.lock().unwrap().objects.get(&key) {
+        Some(object) => Json(wire(&key, object)).into_response(),
+        None => refuse(Problem::not_found("token", &key.2)),
+    }
+}
+
+async fn end(State(world): Shared, Path(name): Path<String>) -> Response {
+    match world.lock().unwrap().objects.remove(&(Kind::Token, String::new(), name.clone())) {
+        Some(_) => StatusCode::NO_CONTENT.into_response(),
+        None => refuse(Problem::not_found("token", &name)),
+    }
 }
 
 async fn object(
@@ -262,7 +310,7 @@ fn met(condition: Precondition, present: Option<&Object>) -> bool {
 }
 
 fn id((kind, project, name): &(Kind, String, String)) -> String {
-    if *kind == Kind::Project { name.clone() } else { format!("{project}/{name}") }
+    if kind.is_in_project() { format!("{project}/{name}") } else { name.clone() }
 }
 
 fn wire(key: &(Kind, String, String), object: &Object) -> Value {
@@ -295,6 +343,11 @@ fn wire(key: &(Kind, String, String), object: &Object) -> Value {
             let prints: BTreeMap<String, String> = keys.iter().map(print).collect();
             wire["status"] = json!({ "keys": keys, "fingerprints": prints, "stored_at": null });
         }
+        Kind::Token => {
+            let spec = wire["spec"].as_object_mut().unwrap();
+            spec.remove("secret");
+            wire["status"] = json!({ "minted_from": null, "last_used_at": null });
+        }
         Kind::Project | Kind::Verification | Kind::Task | Kind::Policy => {}
     }
     wire
@@ -307,6 +360,10 @@ async fn list(
 ) -> Response {
     let kind = kind_of(&collection);
     page(&world.lock().unwrap(), &query, |(k, p, _)| *k == kind && *p == project)
+}
+
+async fn tokens(State(world): Shared, Query(query): Query<ListQuery>) -> Response {
+    page(&world.lock().unwrap(), &query, |(kind, ..)| *kind == Kind::Token)
 }
 
 async fn projects(State(world): Shared, Query(query): Query<ListQuery>) -> Response {
@@ -382,5 +439,8 @@ async fn pipeline(State(world): Shared, Path(project): Path<String>) -> Response
             }
         }
     }
-    Json(json!({ "warehouses": [], "stages": [], "edges": edges })).into_response()
+    let nothing: [Value; 0] = [];
+    let pipeline =
+        json!({ "warehouses": nothing, "stages": nothing, "policies": nothing, "edges": edges });
+    Json(pipeline).into_response()
 }

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::daemon::{Daemon, TOKEN};
 
-async fn client(daemon: &Daemon, project: Option<&str>) -> Client {
+pub(crate) async fn client(daemon: &Daemon, project: Option<&str>) -> Client {
     let mut client = Client::in_process(Lockstep).await;
     let config = Value::object([
         ("endpoint", Value::from(daemon.endpoint.as_str())),
@@ -31,7 +31,7 @@ async fn client(daemon: &Daemon, project: Option<&str>) -> Client {
 }
 
 /// Runs a test beside a daemon, which has threads of its own.
-fn beside(daemon: &Daemon, test: impl AsyncFnOnce(&Daemon)) {
+pub(crate) fn beside(daemon: &Daemon, test: impl AsyncFnOnce(&Daemon)) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(test(daemon));
 }

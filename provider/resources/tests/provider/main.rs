@@ -21,5 +21,6 @@ mod references;
 mod schemas;
 mod states;
 mod terraform;
+mod tokens;
 mod trouble;
 mod validate;

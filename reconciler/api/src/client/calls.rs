@@ -7,44 +7,28 @@ use crate::problem::ProblemCode;
 use crate::v1::{
     AbortPromotion, AccessToken, ApprovePromotion, CreateAccessToken, CreatePromotion,
     CreatedAccessToken, EventsQuery, Explain, Freight, FreightApproval, FreightQuery, Health, Kind,
-    LiftHold, ListQuery, Object, PAGE_LIMIT_MAX, Page, Pipeline, Policy, Precondition, Preview,
-    PreviewRequest, Promotion, PromotionEvent, PromotionQuery, RenamePolicy, ServerVersion, Stage,
-    Warehouse, Whoami,
+    LiftHold, ListQuery, MintToken, Object, PAGE_LIMIT_MAX, Page, Pipeline, Policy, Precondition,
+    Preview, PreviewRequest, Promotion, PromotionEvent, PromotionQuery, RenamePolicy, RenewToken,
+    ServerVersion, Stage, TokenQuery, Warehouse, Whoami,
 };
 
-/// The path of one object. A project is its own owner, so `project` alone names it.
+/// The path of one object.
 fn object_path<'a>(kind: Kind, project: &'a str, name: &'a str) -> Vec<&'a str> {
-    match kind {
-        Kind::Project => vec!["v1", "projects", name],
-        Kind::Warehouse
-        | Kind::Stage
-        | Kind::Verification
-        | Kind::Task
-        | Kind::Policy
-        | Kind::Hold
-        | Kind::Credential => {
-            vec!["v1", "projects", project, kind.collection(), name]
-        }
-    }
+    let mut path = collection_path(kind, project);
+    path.push(name);
+    path
 }
 
 fn collection_path(kind: Kind, project: &str) -> Vec<&str> {
-    match kind {
-        Kind::Project => vec!["v1", "projects"],
-        Kind::Warehouse
-        | Kind::Stage
-        | Kind::Verification
-        | Kind::Task
-        | Kind::Policy
-        | Kind::Hold
-        | Kind::Credential => {
-            vec!["v1", "projects", project, kind.collection()]
-        }
+    if kind.is_in_project() {
+        vec!["v1", "projects", project, kind.collection()]
+    } else {
+        vec!["v1", kind.collection()]
     }
 }
 
-/// Objects that clients define. Of a [`crate::v1::Project`], `project` is not looked at: `name`
-/// alone names it. Every method fails as [`ClientError`] says.
+/// Objects that clients define. Of what is in no project, `project` is not looked at: `name` alone
+/// names it. Every method fails as [`ClientError`] says.
 impl Client {
     /// Reads an object.
     ///
@@ -359,7 +343,7 @@ impl Client {
     /// # Errors
     ///
     /// `forbidden` without an admin token.
-    pub async fn list_tokens(&self, query: &ListQuery) -> Result<Page<AccessToken>, ClientError> {
+    pub async fn list_tokens(&self, query: &TokenQuery) -> Result<Page<AccessToken>, ClientError> {
         self.answer(Call::get(&["v1", "tokens"]).query(query)).await
     }
 
@@ -375,13 +359,55 @@ impl Client {
         self.answer(Call::post(&["v1", "tokens"]).body(token)).await
     }
 
-    /// Makes a token stop working.
+    /// Gives a token another secret, which only this answer ever holds. The one before works no
+    /// longer.
     ///
     /// # Errors
     ///
     /// `forbidden` without an admin token, `not_found`.
-    pub async fn revoke_token(&self, id: &str) -> Result<(), ClientError> {
-        self.no_answer(Call::delete(&["v1", "tokens", id])).await
+    pub async fn rotate_token(&self, name: &str) -> Result<CreatedAccessToken, ClientError> {
+        self.answer(Call::post(&["v1", "tokens", name, "rotate"])).await
+    }
+
+    /// Makes a token stop working, and with it all that were minted from it.
+    ///
+    /// # Errors
+    ///
+    /// `forbidden` without an admin token, `not_found`.
+    pub async fn revoke_token(&self, name: &str) -> Result<(), ClientError> {
+        self.no_answer(Call::delete(&["v1", "tokens", name])).await
+    }
+
+    /// Mints a token that acts as the caller for a short time.
+    ///
+    /// # Errors
+    ///
+    /// `invalid` if more is wished than the caller has.
+    pub async fn mint_token(&self, wish: &MintToken) -> Result<CreatedAccessToken, ClientError> {
+        self.answer(Call::post(&["v1", "whoami", "tokens"]).body(wish)).await
+    }
+
+    /// Lets a token that the caller minted last longer.
+    ///
+    /// # Errors
+    ///
+    /// `not_found` if the caller's token minted none of this name, or it is over.
+    pub async fn renew_token(
+        &self,
+        name: &str,
+        renew: &RenewToken,
+    ) -> Result<AccessToken, ClientError> {
+        let path = ["v1", "whoami", "tokens", name, "renew"];
+        self.answer(Call::post(&path).body(renew).repeatable()).await
+    }
+
+    /// Ends a token that the caller minted.
+    ///
+    /// # Errors
+    ///
+    /// `not_found` if the caller's token minted none of this name, or it is over.
+    pub async fn end_token(&self, name: &str) -> Result<(), ClientError> {
+        self.no_answer(Call::delete(&["v1", "whoami", "tokens", name])).await
     }
 
     /// Says which daemon answers. Needs no token.

@@ -6,10 +6,10 @@ use super::{Auth, Method, Operation};
 use crate::v1::{
     AbortPromotion, AccessToken, ApprovePromotion, CreateAccessToken, CreatePromotion,
     CreatedAccessToken, Credential, CredentialSpec, EventsQuery, Explain, Freight, FreightApproval,
-    FreightQuery, Health, Hold, HoldSpec, LiftHold, ListQuery, Page, Pipeline, Policy, PolicySpec,
-    Preview, PreviewRequest, Project, ProjectSpec, Promotion, PromotionEvent, PromotionQuery,
-    RenamePolicy, ServerVersion, Stage, StageSpec, Task, TaskSpec, Verification, VerificationSpec,
-    Warehouse, WarehouseSpec, Whoami,
+    FreightQuery, Health, Hold, HoldSpec, LiftHold, ListQuery, MintToken, Page, Pipeline, Policy,
+    PolicySpec, Preview, PreviewRequest, Project, ProjectSpec, Promotion, PromotionEvent,
+    PromotionQuery, RenamePolicy, RenewToken, ServerVersion, Stage, StageSpec, Task, TaskSpec,
+    TokenQuery, TokenSpec, Verification, VerificationSpec, Warehouse, WarehouseSpec, Whoami,
 };
 
 const fn get(
@@ -61,11 +61,22 @@ pub const OPERATIONS: &[Operation] = &[
         .answers::<Whoami>(200),
 
     get("/v1/tokens", "listTokens", "tokens", "list the tokens, without their secrets")
-        .auth(Auth::Admin).query::<ListQuery>().answers::<Page<AccessToken>>(200),
+        .auth(Auth::Admin).query::<TokenQuery>().answers::<Page<AccessToken>>(200),
     post("/v1/tokens", "createToken", "tokens", "create a token for a person or a program")
         .auth(Auth::Admin).takes::<CreateAccessToken>().answers::<CreatedAccessToken>(201),
-    delete("/v1/tokens/{token}", "revokeToken", "tokens", "make a token stop working")
-        .auth(Auth::Admin),
+    get("/v1/tokens/{token}", "getToken", "tokens", "read a token, without its secret")
+        .auth(Auth::Admin).answers::<AccessToken>(200),
+    put("/v1/tokens/{token}", "putToken", "tokens", "define a token whose secret the client knows")
+        .auth(Auth::Admin).takes::<TokenSpec>().answers::<AccessToken>(200),
+    delete("/v1/tokens/{token}", "revokeToken", "tokens", "make a token, and all that were minted from it, stop working")
+        .auth(Auth::Admin).conditional(),
+    post("/v1/tokens/{token}/rotate", "rotateToken", "tokens", "give a token another secret")
+        .auth(Auth::Admin).answers::<CreatedAccessToken>(200),
+    post("/v1/whoami/tokens", "mintToken", "tokens", "mint a token that acts as the caller for a short time")
+        .takes::<MintToken>().answers::<CreatedAccessToken>(201),
+    delete("/v1/whoami/tokens/{token}", "endToken", "tokens", "end a token that the caller minted"),
+    post("/v1/whoami/tokens/{token}/renew", "renewToken", "tokens", "let a token that the caller minted last longer")
+        .takes::<RenewToken>().answers::<AccessToken>(200),
 
     get("/v1/projects", "listProjects", "projects", "list the projects by name")
         .query::<ListQuery>().answers::<Page<Project>>(200),

@@ -32,6 +32,8 @@ wire_enum! {
         Hold = "hold",
         /// Who a project is towards servers.
         Credential = "credential",
+        /// What a bearer of it may do, and as whom; in no project.
+        Token = "token",
     }
 }
 
@@ -48,6 +50,22 @@ impl Kind {
             Self::Policy => "policies",
             Self::Hold => "holds",
             Self::Credential => "credentials",
+            Self::Token => "tokens",
+        }
+    }
+
+    /// Whether objects of the kind belong to a project.
+    #[must_use]
+    pub const fn is_in_project(self) -> bool {
+        match self {
+            Self::Project | Self::Token => false,
+            Self::Warehouse
+            | Self::Stage
+            | Self::Verification
+            | Self::Task
+            | Self::Policy
+            | Self::Hold
+            | Self::Credential => true,
         }
     }
 }
@@ -109,11 +127,11 @@ impl TryFrom<String> for WorldToken {
 /// Who and what an object is, and how it fares.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Meta {
-    /// The project that owns it. A project is its own.
+    /// The project that owns it. A project is its own; a token has none, which is empty.
     pub project: String,
     /// Its name within the project.
     pub name: String,
-    /// `project/name`; of a project, its name alone.
+    /// `project/name`; of what is in no project, its name alone.
     pub id: String,
     /// Grows by one with each change of the definition; what `If-Match` compares.
     pub generation: u64,

@@ -7,17 +7,17 @@ use super::age::age;
 use super::{Show, joined};
 
 impl Show for AccessToken {
-    const HEADER: &'static [&'static str] = &["ID", "NAME", "GROUPS", "ADMIN", "EXPIRES", "AGE"];
+    const HEADER: &'static [&'static str] = &["NAME", "GROUPS", "ADMIN", "EXPIRES", "USED", "AGE"];
 
     fn row(&self, now: Timestamp) -> Vec<String> {
-        let admin = if self.admin { "yes" } else { "no" };
+        let admin = if self.spec.admin { "yes" } else { "no" };
         vec![
-            self.id.clone(),
-            self.name.clone(),
-            joined(self.groups.clone()),
+            self.meta.name.clone(),
+            joined(self.spec.groups.clone()),
             admin.to_owned(),
-            self.expires_at.map_or_else(|| "never".to_owned(), |it| age(it, now)),
-            age(self.created_at, now),
+            self.spec.expires_at.map_or_else(|| "never".to_owned(), |it| age(it, now)),
+            self.status.last_used_at.map_or_else(|| "never".to_owned(), |it| age(it, now)),
+            age(self.meta.created_at, now),
         ]
     }
 

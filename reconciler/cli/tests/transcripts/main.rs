@@ -613,16 +613,33 @@ fn refresh_asks_the_sources() {
 fn tokens_are_created_listed_and_revoked() {
     insta::assert_snapshot!(lockstep("token create --as ben --group sre --group dev --expires 30d"), @r"
     lst_new
-    ! token t2 for ben; its secret is shown only now
+    ! token ben; its secret is shown only now
     ");
     insta::assert_snapshot!(lockstep("token list"), @r"
-    ID   NAME   GROUPS     ADMIN   EXPIRES   AGE
-    t0   root   -          yes     never     2d
-    t1   ana    sre, dev   no      in 30d    2d
+    NAME   GROUPS     ADMIN   EXPIRES   USED   AGE
+    root   -          yes     never     3h     2d
+    ana    sre, dev   no      in 30d    3h     2d
     ");
-    insta::assert_snapshot!(lockstep("token revoke t1"), @"! token t1 works no longer");
-    insta::assert_snapshot!(lockstep("token revoke t9"), @r"
-    ! error: there is no token t9
+    insta::assert_snapshot!(lockstep("token rotate ana"), @r"
+    lst_new
+    ! token ana; its secret is shown only now
+    ");
+    insta::assert_snapshot!(lockstep("token revoke ana"), @"! token ana works no longer");
+    insta::assert_snapshot!(lockstep("token revoke eve"), @r"
+    ! error: there is no token eve
+    [exit 1]
+    ");
+}
+
+#[test]
+fn tokens_are_minted_and_ended() {
+    insta::assert_snapshot!(lockstep("token mint --lifetime 30m --group sre"), @r"
+    lst_new
+    ! token ana~1; its secret is shown only now
+    ");
+    insta::assert_snapshot!(lockstep("token end ana~1"), @"! token ana~1 works no longer");
+    insta::assert_snapshot!(lockstep("token end ana~2"), @r"
+    ! error: there is no token ana~2
     [exit 1]
     ");
 }
@@ -654,7 +671,7 @@ fn help_documents_environment_and_exit_codes() {
       watch       Follow a promotion until it ends
       diff        Show what a promotion will do, or did
       refresh     Have the sources of a warehouse asked now
-      token       Create, list and revoke tokens
+      token       Create, rotate and revoke tokens, and mint short-lived ones
       credential  Define, list and delete credentials
       version     Show the versions of the command line and of lockstepd
       completion  Write a completion script for a shell

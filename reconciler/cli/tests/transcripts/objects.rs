@@ -12,9 +12,9 @@ use reconciler_api::v1::{
     Phase, Pipeline, PipelineEdge, PipelinePolicy, PipelineStage, PlannedCall, Policy, PolicySpec,
     Project, ProjectSpec, PrometheusCheck, Promotion, PromotionApproval, PromotionEvent, RateRule,
     RateScope, Request, RequestMatch, Stage, StageHold, StageSelector, StageSpec, StageStatus,
-    Step, StepRun, StepState, Task, TaskInput, TaskInputType, TaskSpec, UndoDescription, Verdict,
-    Verification, VerificationSpec, Waiting, Warehouse, WarehouseSpec, WarehouseStatus,
-    WindowAction, WindowRule, WorldToken,
+    Step, StepRun, StepState, Task, TaskInput, TaskInputType, TaskSpec, TokenOutline, TokenStatus,
+    UndoDescription, Verdict, Verification, VerificationSpec, Waiting, Warehouse, WarehouseSpec,
+    WarehouseStatus, WindowAction, WindowRule, WorldToken,
 };
 
 const NEW: &str = "3f2a1b9c0d3f2a1b9c0d3f2a1b9c0d3f2a1b9c0d";
@@ -28,14 +28,21 @@ pub(crate) struct World {
 
 pub(crate) fn access(
     world: World,
-    id: &str,
     name: &str,
     groups: Vec<String>,
     admin: bool,
     expires_at: Option<Timestamp>,
 ) -> AccessToken {
-    let (id, name, created_at) = (id.to_owned(), name.to_owned(), world.ago(50));
-    AccessToken { id, name, groups, admin, created_at, expires_at }
+    let meta = Meta {
+        project: String::new(),
+        id: name.to_owned(),
+        created_at: world.ago(50),
+        ..world.meta("", name, Vec::new())
+    };
+    let (version, secret_sha256) = (None, None);
+    let spec = TokenOutline { groups, admin, expires_at, version, secret_sha256 };
+    let status = TokenStatus { minted_from: None, last_used_at: Some(world.ago(3)) };
+    AccessToken { meta, spec, status }
 }
 
 impl World {
@@ -66,8 +73,8 @@ impl World {
     pub(crate) fn tokens(self) -> Vec<AccessToken> {
         let groups = vec!["sre".to_owned(), "dev".to_owned()];
         vec![
-            access(self, "t0", "root", Vec::new(), true, None),
-            access(self, "t1", "ana", groups, false, Some(self.ahead(30 * 24))),
+            access(self, "root", Vec::new(), true, None),
+            access(self, "ana", groups, false, Some(self.ahead(30 * 24))),
         ]
     }
 

@@ -15,8 +15,9 @@ use jiff::Timestamp;
 use reconciler_api::operation::{Auth, Method, OPERATIONS, Operation};
 use reconciler_api::problem::{FieldCode, FieldProblem, PROBLEM_MEDIA_TYPE, Problem};
 use reconciler_api::v1::{
-    AbortPromotion, ApprovePromotion, CreateAccessToken, CreatePromotion, CreatedAccessToken,
-    FreightApproval, FreightSelector, Kind, LiftHold, Page, Phase, Secret, ServerVersion,
+    AbortPromotion, AccessToken, ApprovePromotion, CreateAccessToken, CreatePromotion,
+    CreatedAccessToken, FreightApproval, FreightSelector, Kind, LiftHold, MintToken, Page, Phase,
+    Secret, ServerVersion,
 };
 use reconciler_api::{VERSION, VERSION_HEADER};
 use serde::Serialize;
@@ -127,7 +128,11 @@ impl Canned {
             }
             ("listTokens", []) => page(world.tokens()),
             ("createToken", []) => self.create_token(body),
-            ("revokeToken", ["t1"]) => Ok(Value::Null),
+            ("mintToken", []) => self.mint_token(body),
+            ("rotateToken", ["ana"]) => self.created(world.tokens().remove(1)),
+            ("endToken", ["ana~1"]) => Ok(Value::Null),
+            ("endToken", [name]) => Err(Box::new(Problem::not_found("token", name))),
+            ("revokeToken", ["ana"]) => Ok(Value::Null),
             ("revokeToken", [id]) => Err(Box::new(Problem::not_found("token", id))),
             ("listProjects", []) => page(vec![world.project()]),
             ("getProject", ["shop"]) => Ok(json(&world.project())),
@@ -163,8 +168,19 @@ impl Canned {
 
     fn create_token(&self, body: &Bytes) -> Answer {
         let CreateAccessToken { name, groups, admin, expires_at } = read(body)?;
-        let access = objects::access(self.world, "t2", &name, groups, admin, expires_at);
-        Ok(json(&CreatedAccessToken { access, token: Secret::new("lst_new") }))
+        self.created(objects::access(self.world, &name, groups, admin, expires_at))
+    }
+
+    fn mint_token(&self, body: &Bytes) -> Answer {
+        let MintToken { lifetime, groups, admin } = read(body)?;
+        assert_eq!(lifetime.as_deref(), Some("30m"));
+        let expires_at = Some(self.world.ahead(1));
+        let groups = groups.unwrap_or_default();
+        self.created(objects::access(self.world, "ana~1", groups, admin, expires_at))
+    }
+
+    fn created(&self, access: AccessToken) -> Answer {
+        Ok(json(&CreatedAccessToken { access, secret: Secret::new("lst_new") }))
     }
 
     fn one_freight(&self, prefix: &str) -> Answer {

@@ -15,6 +15,7 @@ mod stage;
 mod task;
 #[cfg(test)]
 mod tests;
+mod token;
 mod verification;
 mod warehouse;
 
@@ -30,5 +31,6 @@ pub(crate) use preview::preview;
 pub(crate) use promotion::{event, phase, promotion, promotion_row};
 pub(crate) use stage::{parse_stage, stage_spec};
 pub(crate) use task::{parse_task, task_spec};
+pub(crate) use token::{TokenBefore, access_token, parse_token, wish};
 pub(crate) use verification::{parse_verification, verification_spec};
 pub(crate) use warehouse::{parse_warehouse, warehouse_spec};

@@ -1,4 +1,5 @@
-//! Who asks: bearer tokens, kept as SHA-256 only.
+//! Who asks: bearer tokens, kept as SHA-256 only. What a bearer may is what the token has, and every
+//! token that it was minted from, at the time of the request.
 
 use axum::extract::{Request, State};
 use axum::http::header;
@@ -6,6 +7,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use reconciler_api::problem::Problem;
 use reconciler_domain::id::Principal;
+use reconciler_domain::token::{Bearer, Token, bearer};
 use reconciler_store::ApiToken;
 use sha2::{Digest as _, Sha256};
 
@@ -14,7 +16,7 @@ use super::answer::{Answer, Refusal};
 
 /// Whoever sent the request, as an extension of it.
 #[derive(Debug, Clone)]
-pub(super) struct Caller(pub(super) ApiToken);
+pub(super) struct Caller(pub(super) Bearer);
 
 impl Caller {
     /// The name under which the caller's deeds are recorded.
@@ -34,18 +36,16 @@ pub(super) async fn require_token(
     mut request: Request,
     next: Next,
 ) -> Answer<Response> {
-    let secret = bearer(&request)?;
+    let secret = sent(&request)?;
     let now = server.clock.now();
-    let token = match server.store.find_token(&hash(secret)).await? {
-        Some(token) if token.is_expired(now) => {
-            let detail = format!("the token {} has expired", token.name);
-            return Err(Problem::unauthenticated(detail).into());
-        }
-        Some(token) => token,
-        None => return Err(Problem::unauthenticated("the token is not known").into()),
+    let Some(sent) = server.store.find_token(&hash(secret)).await? else {
+        return Err(Problem::unauthenticated("the token is not known").into());
     };
-    server.store.token_used(&token, now).await?;
-    request.extensions_mut().insert(Caller(token));
+    let behind: Vec<Token> = sent.behind.iter().map(ApiToken::rights).collect();
+    let bearer = bearer(&sent.token.rights(), &behind, now)
+        .map_err(|expired| Problem::unauthenticated(expired.to_string()))?;
+    server.store.token_used(&sent.token, now).await?;
+    request.extensions_mut().insert(Caller(bearer));
     Ok(next.run(request).await)
 }
 
@@ -53,16 +53,16 @@ pub(super) async fn require_token(
 pub(super) async fn require_admin(request: Request, next: Next) -> Answer<Response> {
     let caller = request.extensions().get::<Caller>();
     match caller {
-        Some(Caller(token)) if token.admin => Ok(next.run(request).await),
-        Some(Caller(token)) => {
-            let detail = format!("{} is not an administrator", token.name);
+        Some(Caller(bearer)) if bearer.admin => Ok(next.run(request).await),
+        Some(Caller(bearer)) => {
+            let detail = format!("{} is not an administrator", bearer.token);
             Err(Refusal::from(Problem::forbidden(detail)))
         }
         None => Err(Refusal::from(Problem::unauthenticated("no token was sent"))),
     }
 }
 
-fn bearer(request: &Request) -> Answer<&str> {
+fn sent(request: &Request) -> Answer<&str> {
     let Some(value) = request.headers().get(header::AUTHORIZATION) else {
         return Err(Problem::unauthenticated("no token was sent").into());
     };

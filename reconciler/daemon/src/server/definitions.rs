@@ -112,7 +112,7 @@ pub(super) async fn list<D: Definition>(
 
 /// The part of a list, which is sorted by name, that is one page: it begins behind the name that
 /// the page before ended with, whether or not that is still there.
-fn page_of<'l, T>(
+pub(super) fn page_of<'l, T>(
     listed: &'l [T],
     query: &ListQuery,
     name: impl Fn(&T) -> String,

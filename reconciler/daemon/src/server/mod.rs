@@ -8,6 +8,7 @@ mod auth;
 mod credentials;
 mod definitions;
 mod freight;
+mod minted;
 mod previews;
 mod promotions;
 mod routes;

@@ -11,7 +11,8 @@ use reconciler_domain::warehouse::Warehouse;
 
 use super::definitions::{self, project};
 use super::{
-    Server, credentials, freight, health, openapi, previews, promotions, stages, tokens, version,
+    Server, credentials, freight, health, minted, openapi, previews, promotions, stages, tokens,
+    version,
 };
 
 /// The handler of the operation with this id, behind its method.
@@ -23,7 +24,13 @@ pub(super) fn handler(operation: &str) -> Option<MethodRouter<Server>> {
         "whoami" => get(tokens::whoami),
         "listTokens" => get(tokens::list),
         "createToken" => post(tokens::create),
+        "getToken" => get(tokens::read),
+        "putToken" => put(tokens::write),
         "revokeToken" => delete(tokens::revoke),
+        "rotateToken" => post(tokens::rotate),
+        "mintToken" => post(minted::mint),
+        "renewToken" => post(minted::renew),
+        "endToken" => delete(minted::end),
         "listProjects" => get(project::list),
         "getProject" => get(project::read),
         "putProject" => put(project::write),

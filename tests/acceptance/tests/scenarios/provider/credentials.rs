@@ -270,7 +270,7 @@ async fn a_new_key_seals_everything_anew() -> Outcome {
 }
 
 /// A tool that has write-only attributes, if there is one.
-async fn with_write_only() -> Outcome<Option<acceptance::terraform::Tool>> {
+pub(super) async fn with_write_only() -> Outcome<Option<acceptance::terraform::Tool>> {
     for tool in acceptance::terraform::installed()? {
         let version = tool.version().await?;
         let minor = version.split('.').nth(1).and_then(|minor| minor.parse::<u32>().ok());
@@ -287,7 +287,7 @@ async fn fingerprint(places: &Places) -> Outcome<String> {
 }
 
 /// The files below a folder that hold a text.
-fn files_with(folder: &Path, text: &str) -> Outcome<Vec<String>> {
+pub(super) fn files_with(folder: &Path, text: &str) -> Outcome<Vec<String>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).at(folder.display())? {
         let path = entry.at(folder.display())?.path();

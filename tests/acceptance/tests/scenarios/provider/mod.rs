@@ -11,6 +11,7 @@ mod lifecycle;
 mod mistakes;
 mod promotions;
 mod tasks;
+mod tokens;
 
 use acceptance::Outcome;
 use acceptance::lockstepd::Lockstepd;

@@ -1,0 +1,1 @@
+terraform import lockstep_api_token.ci terraform-ci

@@ -1,0 +1,5 @@
+//! Ephemeral resources: what is open for one run, and in no state or plan.
+
+mod token;
+
+pub(crate) use token::Token;
