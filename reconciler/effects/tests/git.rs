@@ -14,5 +14,7 @@ mod githttp;
 mod landing;
 #[path = "git/reading.rs"]
 mod reading;
+#[path = "git/tagging.rs"]
+mod tagging;
 #[path = "git/undoing.rs"]
 mod undoing;

@@ -115,6 +115,8 @@ impl<'a> Made<'a> {
         };
         match step.uses {
             StepKind::GitClone
+            | StepKind::GitTag
+            | StepKind::Download
             | StepKind::Http
             | StepKind::ComposeOutput
             | StepKind::Fail
@@ -122,6 +124,9 @@ impl<'a> Made<'a> {
             | StepKind::Task => {}
             StepKind::YamlUpdate
             | StepKind::TfPlan
+            | StepKind::GitClear
+            | StepKind::Tar
+            | StepKind::Untar
             | StepKind::Copy
             | StepKind::Delete
             | StepKind::Write
@@ -220,9 +225,14 @@ impl<'a> Made<'a> {
             }
             StepKind::TfApply => self.applied.extend(literal(step, "plan")),
             StepKind::GitPush
+            | StepKind::GitTag
             | StepKind::TfOutput
             | StepKind::Http
             | StepKind::YamlUpdate
+            | StepKind::GitClear
+            | StepKind::Tar
+            | StepKind::Untar
+            | StepKind::Download
             | StepKind::Copy
             | StepKind::Delete
             | StepKind::Write

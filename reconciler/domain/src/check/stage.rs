@@ -233,6 +233,11 @@ fn condition_names(kind: StepKind) -> Names {
         | StepKind::TfPlan
         | StepKind::TfApply
         | StepKind::TfOutput
+        | StepKind::GitClear
+        | StepKind::GitTag
+        | StepKind::Tar
+        | StepKind::Untar
+        | StepKind::Download
         | StepKind::Copy
         | StepKind::Delete
         | StepKind::Write

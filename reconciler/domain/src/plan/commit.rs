@@ -234,11 +234,14 @@ fn unrepeatable(call: &Call) -> Option<String> {
         | Call::GitCommit(_)
         | Call::GitPush(_)
         | Call::GitRevert(_)
+        | Call::GitTag(_)
+        | Call::GitUntag(_)
         | Call::TfPlan(_)
         | Call::TfApply(_)
         | Call::TfOutput(_)
         | Call::Http(_)
         | Call::File(_)
+        | Call::Download(_)
         | Call::Parse(_)
         | Call::Compose { .. }
         | Call::Fail { .. }
@@ -403,10 +406,13 @@ pub(super) fn effects_done(snapshot: &PromotionSnapshot) -> Vec<String> {
                     | Call::GitCommit(_)
                     | Call::GitPush(_)
                     | Call::GitRevert(_)
+                    | Call::GitTag(_)
+                    | Call::GitUntag(_)
                     | Call::TfPlan(_)
                     | Call::TfApply(_)
                     | Call::TfOutput(_)
                     | Call::File(_)
+                    | Call::Download(_)
                     | Call::Parse(_)
                     | Call::Compose { .. }
                     | Call::Fail { .. }
@@ -431,6 +437,7 @@ fn remains(record: &Record) -> Option<String> {
             .commit
             .as_ref()
             .map(|commit| format!("commit {commit} is on branch {} of {}", push.branch, push.repo)),
+        Record::Tag(tag) => tag.made.then(|| format!("tag {} was made in {}", tag.tag, tag.repo)),
         Record::Applied(applied) if applied.created.is_empty() => {
             Some("its plan is applied, as far as it got".to_owned())
         }

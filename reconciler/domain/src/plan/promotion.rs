@@ -279,7 +279,11 @@ fn bases(state: &State) -> Vec<Base> {
                 }
             }
             Record::Plan(plan) => bases.push(Base::State(plan)),
-            Record::None | Record::Commit(_) | Record::Push(_) | Record::Applied(_) => {}
+            Record::None
+            | Record::Commit(_)
+            | Record::Push(_)
+            | Record::Tag(_)
+            | Record::Applied(_) => {}
         }
     }
     bases

@@ -21,7 +21,7 @@ use crate::promotion::{Ending, Event, Finish, Frozen, Node, Previous, State, Und
 use crate::snapshot::PromotionSnapshot;
 use crate::step::{
     ApplyCall, Call, Nature, PlanCall, PlanRecord, PushRecord, Record, RevertCall, Step, StepKind,
-    StepOutcome, mark,
+    StepOutcome, TagRecord, UntagCall, mark,
 };
 use crate::window::Action as WindowAction;
 
@@ -39,6 +39,7 @@ pub(super) fn describe(frozen: &Frozen, state: &State) -> Vec<UndoPlan> {
                 StepKind::GitPush => {
                     (true, "reverts the commit; stuck if others changed the same lines".to_owned())
                 }
+                StepKind::GitTag => describe_tag(&step.config),
                 StepKind::TfApply => describe_infra(frozen, state, &step.config),
                 StepKind::Http => (false, "has no undo: what was sent stays sent".to_owned()),
                 StepKind::GitClone
@@ -46,6 +47,10 @@ pub(super) fn describe(frozen: &Frozen, state: &State) -> Vec<UndoPlan> {
                 | StepKind::GitCommit
                 | StepKind::TfPlan
                 | StepKind::TfOutput
+                | StepKind::GitClear
+                | StepKind::Tar
+                | StepKind::Untar
+                | StepKind::Download
                 | StepKind::Copy
                 | StepKind::Delete
                 | StepKind::Write
@@ -66,6 +71,16 @@ pub(super) fn describe(frozen: &Frozen, state: &State) -> Vec<UndoPlan> {
             UndoPlan { step: step.name.clone(), description, possible }
         })
         .collect()
+}
+
+/// Without an annotation nobody can say whose a tag is that was there.
+fn describe_tag(config: &serde_json::Value) -> (bool, String) {
+    let what = if config.get("message").is_none_or(serde_json::Value::is_null) {
+        "takes the tag away, unless it was there when it was to be made"
+    } else {
+        "takes the tag away"
+    };
+    (true, what.to_owned())
 }
 
 fn describe_infra(frozen: &Frozen, state: &State, config: &serde_json::Value) -> (bool, String) {
@@ -135,6 +150,7 @@ pub(super) fn next(snapshot: &PromotionSnapshot, now: Timestamp) -> Move {
         let Some(record) = changed(&snapshot.state, &step.name) else { continue };
         let next = match record {
             Record::Push(push) => undo_push(snapshot, frozen, &step.name, push, now),
+            Record::Tag(tag) => undo_tag(snapshot, &step.name, tag, now),
             Record::Applied(applied) => {
                 undo_apply(snapshot, frozen, &step.name, &applied.created, now)
             }
@@ -158,6 +174,12 @@ fn finish(snapshot: &PromotionSnapshot, frozen: &Frozen) -> Move {
         remaining.extend(
             sent.then(|| format!("step {}: its request was sent and has no undo", step.name)),
         );
+        if let Some(Record::Tag(TagRecord { repo, tag, made: false, .. })) =
+            changed(state, &step.name)
+        {
+            let what = format!("tag {tag} of {repo} was there when it was to be made, and stays");
+            remaining.push(format!("step {}: {what}", step.name));
+        }
         let applied = matches!(changed(state, &step.name), Some(Record::Applied(_)));
         let plan = applied_plan(state, &step.name).filter(|_| applied);
         let first = plan.filter(|plan| previous_of(frozen, plan).is_none());
@@ -234,6 +256,20 @@ fn undo_push(
             mark: mark(&snapshot.promotion.id, step),
         })
     };
+    node(snapshot, Node::Undo(step.clone()), call, now)
+}
+
+fn undo_tag(
+    snapshot: &PromotionSnapshot,
+    step: &StepName,
+    tag: &TagRecord,
+    now: Timestamp,
+) -> Option<Move> {
+    if !tag.made {
+        return None;
+    }
+    let TagRecord { repo, tag, object, .. } = tag.clone();
+    let call = || Call::GitUntag(UntagCall { repo, tag, object });
     node(snapshot, Node::Undo(step.clone()), call, now)
 }
 

@@ -297,7 +297,11 @@ impl<'a> Walk<'a> {
                     summary: plan.summary.clone(),
                     digest: plan.semantic_digest,
                 }),
-                Record::None | Record::Clone(_) | Record::Push(_) | Record::Applied(_) => {}
+                Record::None
+                | Record::Clone(_)
+                | Record::Push(_)
+                | Record::Tag(_)
+                | Record::Applied(_) => {}
             }
         }
         let collection: IndexMap<WarehouseName, FreightId> = self

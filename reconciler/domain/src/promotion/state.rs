@@ -341,12 +341,19 @@ impl State {
                     }
                     calls.push((step.name.clone(), Call::GitClone(clone)));
                 }
-                Some(call @ (Call::YamlUpdate(_) | Call::GitCommit(_) | Call::File(_))) => {
+                Some(
+                    call @ (Call::YamlUpdate(_)
+                    | Call::GitCommit(_)
+                    | Call::File(_)
+                    | Call::Download(_)),
+                ) => {
                     calls.push((step.name.clone(), call.clone()));
                 }
                 Some(
                     Call::GitPush(_)
                     | Call::GitRevert(_)
+                    | Call::GitTag(_)
+                    | Call::GitUntag(_)
                     | Call::TfPlan(_)
                     | Call::TfApply(_)
                     | Call::TfOutput(_)

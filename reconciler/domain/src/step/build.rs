@@ -11,9 +11,9 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use super::{
-    ApplyCall, Call, Checkout, CheckoutAt, CloneCall, CloneRecord, CommitCall, FieldType, FileCall,
-    HttpCall, Language, OutputCall, ParseCall, PlanCall, PlanRecord, PushCall, Record, StepKind,
-    UpdateCall, WaitCall, fields,
+    ApplyCall, Call, Checkout, CheckoutAt, CloneCall, CloneRecord, CommitCall, DownloadCall,
+    FieldType, FileCall, HttpCall, Language, OutputCall, ParseCall, PlanCall, PlanRecord, PushCall,
+    Record, StepKind, TagCall, TagNote, UpdateCall, WaitCall, fields,
 };
 use crate::duration;
 use crate::id::{ProjectName, PromotionId, StepName};
@@ -72,6 +72,16 @@ pub enum CallError {
         /// The name.
         name: String,
     },
+    /// A number that is out of range.
+    #[error("{path}: expected a whole number from 0 to {max}, found {found}")]
+    Range {
+        /// The argument.
+        path: String,
+        /// The largest.
+        max: u64,
+        /// What was found.
+        found: String,
+    },
     /// A step that stands for others is still there.
     #[error("task {task:?} was not expanded to its steps")]
     NotExpanded {
@@ -106,6 +116,16 @@ impl Call {
             StepKind::TfApply => apply(&arguments, context).map(Self::TfApply),
             StepKind::TfOutput => output(&arguments, context).map(Self::TfOutput),
             StepKind::Http => http(&arguments, context).map(Self::Http),
+            StepKind::GitClear => Ok(Self::File(FileCall::Clear { dir: arguments.text("dir")? })),
+            StepKind::GitTag => tag(&arguments, context).map(Self::GitTag),
+            StepKind::Tar => tar(&arguments).map(Self::File),
+            StepKind::Untar => Ok(Self::File(FileCall::Untar {
+                from: arguments.text("from")?,
+                to: arguments.text("to")?,
+                strip: usize::try_from(arguments.count("strip", 100)?.unwrap_or(0))
+                    .unwrap_or(usize::MAX),
+            })),
+            StepKind::Download => download(&arguments).map(Self::Download),
             StepKind::Copy => Ok(Self::File(FileCall::Copy {
                 from: arguments.text("from")?,
                 to: arguments.text("to")?,
@@ -153,6 +173,33 @@ impl Call {
 fn file_update(arguments: &Arguments<'_>, language: Language) -> Result<Call, CallError> {
     let UpdateCall { path, updates } = update(arguments)?;
     Ok(Call::File(FileCall::Update { language, path, updates }))
+}
+
+fn tar(arguments: &Arguments<'_>) -> Result<FileCall, CallError> {
+    let to = arguments.text("to")?;
+    let gzip = match arguments.given("gzip") {
+        Some(_) => arguments.flag("gzip")?,
+        None => to.ends_with(".gz") || to.ends_with(".tgz"),
+    };
+    Ok(FileCall::Tar { from: arguments.text("from")?, to, gzip })
+}
+
+fn download(arguments: &Arguments<'_>) -> Result<DownloadCall, CallError> {
+    let checksum = arguments.text("checksum")?;
+    let sha256 = checksum.strip_prefix("sha256:").map(str::to_ascii_lowercase);
+    let is_hash = |hash: &String| hash.len() == 64 && hash.chars().all(|c| c.is_ascii_hexdigit());
+    let Some(sha256) = sha256.filter(is_hash) else {
+        let (path, expected) = ("checksum".to_owned(), "`sha256:` and 64 hexadecimal digits");
+        return Err(CallError::Type { path, expected, found: checksum });
+    };
+    Ok(DownloadCall {
+        url: arguments.text("url")?,
+        to: arguments.text("to")?,
+        sha256,
+        headers: arguments.headers()?,
+        max_bytes: arguments.count("max_bytes", DOWNLOAD_MAX)?.unwrap_or(DOWNLOAD_USUAL),
+        timeout: arguments.duration("timeout")?.unwrap_or(Duration::from_secs(5 * 60)),
+    })
 }
 
 fn parse(arguments: &Arguments<'_>, language: Language) -> Result<Call, CallError> {
@@ -204,10 +251,8 @@ fn commit(
         repo: clone.repo.clone(),
         base: base.clone(),
         message: arguments.text("message")?,
-        author_name: arguments.optional_text("author_name")?.unwrap_or_else(|| "Lockstep".into()),
-        author_email: arguments
-            .optional_text("author_email")?
-            .unwrap_or_else(|| "lockstep@localhost".into()),
+        author_name: arguments.author_name()?,
+        author_email: arguments.author_email()?,
         date: context.started_at,
         mark: mark(context.promotion, context.step),
         dir,
@@ -232,6 +277,25 @@ fn push(arguments: &Arguments<'_>, context: &WorkdirContext<'_>) -> Result<PushC
         commit: record.commit.clone(),
         mark: mark(context.promotion, committer),
     })
+}
+
+fn tag(arguments: &Arguments<'_>, context: &WorkdirContext<'_>) -> Result<TagCall, CallError> {
+    let commit = arguments.text("commit")?;
+    if commit.len() != 40 || !commit.chars().all(|c| c.is_ascii_hexdigit()) {
+        let expected = "the 40 digits of a commit (a push with nothing to push gives none)";
+        return Err(CallError::Type { path: "commit".to_owned(), expected, found: commit });
+    }
+    let note = match arguments.optional_text("message")? {
+        None => None,
+        Some(message) => Some(TagNote {
+            message,
+            author_name: arguments.author_name()?,
+            author_email: arguments.author_email()?,
+            date: context.started_at,
+            mark: mark(context.promotion, context.step),
+        }),
+    };
+    Ok(TagCall { repo: arguments.text("repo")?, tag: arguments.text("tag")?, commit, note })
 }
 
 fn plan(arguments: &Arguments<'_>) -> Result<PlanCall, CallError> {
@@ -272,10 +336,7 @@ fn output(
 
 fn http(arguments: &Arguments<'_>, context: &WorkdirContext<'_>) -> Result<HttpCall, CallError> {
     let method = arguments.word(StepKind::Http, "method")?.unwrap_or_else(|| "GET".to_owned());
-    let mut headers = BTreeMap::new();
-    for (name, value) in arguments.map("headers")? {
-        headers.insert(name.clone(), scalar_text(value, &format!("headers.{name}"))?);
-    }
+    let mut headers = arguments.headers()?;
     if !headers.keys().any(|name| name.eq_ignore_ascii_case(IDEMPOTENCY_KEY)) {
         // Promotion ids repeat across projects, and two projects may call one receiver.
         let key = format!("{}/{}", context.project, mark(context.promotion, context.step));
@@ -301,6 +362,11 @@ fn http(arguments: &Arguments<'_>, context: &WorkdirContext<'_>) -> Result<HttpC
         method,
     })
 }
+
+/// Most bytes of a download that does not say otherwise.
+const DOWNLOAD_USUAL: u64 = 64 << 20;
+/// Most bytes of any download.
+const DOWNLOAD_MAX: u64 = 256 << 20;
 
 /// The header that tells a receiver that it has seen a request before.
 const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
@@ -407,6 +473,37 @@ impl<'a> Arguments<'a> {
                 found: other.to_string(),
             }),
         }
+    }
+
+    fn author_name(&self) -> Result<String, CallError> {
+        Ok(self.optional_text("author_name")?.unwrap_or_else(|| "Lockstep".to_owned()))
+    }
+
+    fn author_email(&self) -> Result<String, CallError> {
+        let given = self.optional_text("author_email")?;
+        Ok(given.unwrap_or_else(|| "lockstep@localhost".to_owned()))
+    }
+
+    /// A whole number from 0 to `max`.
+    fn count(&self, name: &str, max: u64) -> Result<Option<u64>, CallError> {
+        let Some(value) = self.given(name) else { return Ok(None) };
+        // A template around other text gives text.
+        let count = match value {
+            Value::String(text) => text.parse().ok(),
+            other => other.as_u64(),
+        };
+        match count.filter(|count| *count <= max) {
+            Some(count) => Ok(Some(count)),
+            None => Err(CallError::Range { path: name.to_owned(), max, found: value.to_string() }),
+        }
+    }
+
+    /// The headers of a request.
+    fn headers(&self) -> Result<BTreeMap<String, String>, CallError> {
+        let text = |(name, value): (&String, &Value)| {
+            Ok((name.clone(), scalar_text(value, &format!("headers.{name}"))?))
+        };
+        self.map("headers")?.map(text).collect()
     }
 
     /// A map of values of any type.

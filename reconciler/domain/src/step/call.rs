@@ -26,6 +26,8 @@ pub enum Call {
     GitCommit(CommitCall),
     /// `git_push`.
     GitPush(PushCall),
+    /// `git_tag`.
+    GitTag(TagCall),
     /// `tf_plan`.
     TfPlan(PlanCall),
     /// `tf_apply`.
@@ -36,8 +38,12 @@ pub enum Call {
     Http(HttpCall),
     /// The undo of a `git_push`.
     GitRevert(RevertCall),
+    /// The undo of a `git_tag`.
+    GitUntag(UntagCall),
     /// A change of files in the working directory.
     File(FileCall),
+    /// `download`.
+    Download(DownloadCall),
     /// Values of a file: `yaml_parse` and its like.
     Parse(ParseCall),
     /// `compose_output`.
@@ -172,6 +178,45 @@ pub struct PushCall {
     pub mark: String,
 }
 
+/// A tag to make.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TagCall {
+    /// The repository.
+    pub repo: String,
+    /// The name.
+    pub tag: String,
+    /// The commit.
+    pub commit: String,
+    /// What it says; absent: it is a lightweight one.
+    pub note: Option<TagNote>,
+}
+
+/// What an annotated tag says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TagNote {
+    /// The message, without trailers.
+    pub message: String,
+    /// Name of the tagger.
+    pub author_name: String,
+    /// E-mail address of the tagger.
+    pub author_email: String,
+    /// Date of the tag: the promotion's start, so that a repeat has the same id.
+    pub date: Timestamp,
+    /// Value of the `Lockstep-Promotion` trailer: promotion and step.
+    pub mark: String,
+}
+
+/// A tag to take away, if it is still what was made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UntagCall {
+    /// The repository.
+    pub repo: String,
+    /// The name.
+    pub tag: String,
+    /// What it is at: the commit, or the annotation that leads to it.
+    pub object: String,
+}
+
 /// An infra module to plan.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PlanCall {
@@ -230,6 +275,23 @@ pub struct HttpCall {
     pub at_most_once: bool,
 }
 
+/// A file to fetch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DownloadCall {
+    /// Where it is.
+    pub url: String,
+    /// Where it goes, below the working directory.
+    pub to: String,
+    /// The SHA-256 that it must have: 64 lower-case hexadecimal digits.
+    pub sha256: String,
+    /// The headers.
+    pub headers: BTreeMap<String, String>,
+    /// Most bytes that are taken.
+    pub max_bytes: u64,
+    /// Time for the whole exchange.
+    pub timeout: Duration,
+}
+
 /// What may have happened outside when nobody saw the end of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unseen {
@@ -246,7 +308,9 @@ impl Call {
     #[must_use]
     pub fn unseen(&self) -> Unseen {
         match self {
-            Self::GitPush(_) | Self::GitRevert(_) => Unseen::Unknown,
+            Self::GitPush(_) | Self::GitRevert(_) | Self::GitTag(_) | Self::GitUntag(_) => {
+                Unseen::Unknown
+            }
             Self::Http(http) if http.at_most_once => Unseen::Unknown,
             Self::Http(_) => Unseen::Tolerable,
             // An apply that began is waited for, whoever breaks it off, and has an end of its own.
@@ -257,6 +321,7 @@ impl Call {
             | Self::TfPlan(_)
             | Self::TfOutput(_)
             | Self::File(_)
+            | Self::Download(_)
             | Self::Parse(_)
             | Self::Compose { .. }
             | Self::Fail { .. }

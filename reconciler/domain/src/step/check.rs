@@ -43,6 +43,9 @@ pub fn check_config(kind: StepKind, config: &Value) -> Vec<StepProblem> {
                     .to_owned(),
             });
         }
+        if kind == StepKind::Download {
+            checksum(config, &mut problems);
+        }
         if kind == StepKind::Wait {
             one_of(config, "", ["duration", "until"], &mut problems);
         }
@@ -81,6 +84,19 @@ fn inside_the_working_directory(kind: StepKind, config: &Value, problems: &mut V
                 format!("{path:?} leaves the working directory; paths are relative to it");
             problems.push(StepProblem { path: at, kind: ProblemKind::Invalid, message });
         }
+    }
+}
+
+/// A checksum that is no template is one.
+fn checksum(config: &Value, problems: &mut Vec<StepProblem>) {
+    let Some(text) = config["checksum"].as_str().filter(|text| !text.contains("{{")) else {
+        return;
+    };
+    let hash = text.strip_prefix("sha256:").unwrap_or_default();
+    if hash.len() != 64 || !hash.chars().all(|c| c.is_ascii_hexdigit()) {
+        let message = format!("expected `sha256:` and 64 hexadecimal digits, found {text:?}");
+        let path = "checksum".to_owned();
+        problems.push(StepProblem { path, kind: ProblemKind::Invalid, message });
     }
 }
 
@@ -331,6 +347,20 @@ mod tests {
             &json!({ "repo": "x", "checkout": { "a": { "commit": "1", "branch": "main" } } }),
             &["checkout.a: give either commit or branch"],
         );
+    }
+
+    #[test]
+    fn a_download_says_what_it_is_to_be() {
+        let config = |checksum: &str| json!({ "url": "https://x.example/a.tgz", "to": "a.tgz", "checksum": checksum });
+        check(StepKind::Download, &config(&format!("sha256:{}", "a0".repeat(32))), &[]);
+        check(StepKind::Download, &config("{{ vars.sum }}"), &[]);
+        for wrong in
+            ["", "sha256:", "md5:0123", &"a0".repeat(32), &format!("sha256:{}", "g".repeat(64))]
+        {
+            let told =
+                format!("checksum: expected `sha256:` and 64 hexadecimal digits, found {wrong:?}");
+            check(StepKind::Download, &config(wrong), &[&told]);
+        }
     }
 
     #[test]

@@ -271,6 +271,93 @@ const HTTP: &[Field] = &[
     ),
 ];
 
+const GIT_CLEAR: &[Field] = &[touches(
+    Touch::Edits,
+    required("dir", FieldType::Text, "Directory of a checkout made by `git_clone`."),
+)];
+
+const GIT_TAG: &[Field] = &[
+    required("repo", FieldType::Text, "URL of the repository."),
+    required("tag", FieldType::Text, "The tag, without `refs/tags/`."),
+    may_wait(required(
+        "commit",
+        FieldType::Text,
+        "The commit: its 40 digits, as in `{{ steps.push.commit }}` or `{{ freight.infra.commit }}`.",
+    )),
+    may_wait(optional(
+        "message",
+        FieldType::Text,
+        "What it says, which makes it an annotated tag. Without it, it is a lightweight one: of one \
+         that is found there nobody can say who made it, so the undo leaves it.",
+    )),
+    optional("author_name", FieldType::Text, "The tagger's name. Default `Lockstep`."),
+    optional(
+        "author_email",
+        FieldType::Text,
+        "The tagger's e-mail address. Default `lockstep@localhost`.",
+    ),
+];
+
+const TAR: &[Field] = &[
+    touches(
+        Touch::Reads,
+        required("from", FieldType::Text, "The file or directory, below the working directory."),
+    ),
+    touches(
+        Touch::Writes,
+        required("to", FieldType::Text, "The archive, below the working directory."),
+    ),
+    optional(
+        "gzip",
+        FieldType::Bool,
+        "Whether it is compressed. Default: whether its name ends in `.gz` or `.tgz`.",
+    ),
+];
+
+const UNTAR: &[Field] = &[
+    touches(
+        Touch::Reads,
+        required(
+            "from",
+            FieldType::Text,
+            "The archive, below the working directory, at most 256 MiB.",
+        ),
+    ),
+    touches(
+        Touch::Writes,
+        required(
+            "to",
+            FieldType::Text,
+            "The directory that it is unpacked into. What that holds beside stays.",
+        ),
+    ),
+    optional(
+        "strip",
+        FieldType::Integer,
+        "How many parts are taken off the beginning of each name. Default `0`.",
+    ),
+];
+
+const DOWNLOAD: &[Field] = &[
+    required("url", FieldType::Text, "Where the file is. The daemon's egress policy holds."),
+    touches(
+        Touch::Writes,
+        required("to", FieldType::Text, "Where it goes, below the working directory."),
+    ),
+    required(
+        "checksum",
+        FieldType::Text,
+        "What it has to be: `sha256:` and 64 hexadecimal digits.",
+    ),
+    optional("headers", FieldType::Map(&FieldType::Text), "Request headers."),
+    optional(
+        "max_bytes",
+        FieldType::Integer,
+        "Most bytes that are taken. Default `67108864` (64 MiB), at most `268435456` (256 MiB).",
+    ),
+    optional("timeout", FieldType::Duration, "Time for the whole download. Default `5m`."),
+];
+
 const COPY: &[Field] = &[
     touches(
         Touch::Reads,
@@ -444,6 +531,11 @@ pub fn fields(kind: StepKind) -> &'static [Field] {
         StepKind::TfApply => TF_APPLY,
         StepKind::TfOutput => TF_OUTPUT,
         StepKind::Http => HTTP,
+        StepKind::GitClear => GIT_CLEAR,
+        StepKind::GitTag => GIT_TAG,
+        StepKind::Tar => TAR,
+        StepKind::Untar => UNTAR,
+        StepKind::Download => DOWNLOAD,
         StepKind::Copy => COPY,
         StepKind::Delete => DELETE,
         StepKind::Write => WRITE,

@@ -24,6 +24,29 @@ pub enum FileCall {
         /// Whether one that is not there is a failure.
         strict: bool,
     },
+    /// `git_clear`: all that a directory holds.
+    Clear {
+        /// Which.
+        dir: String,
+    },
+    /// `tar`: an archive of a file, or of a directory with all that it holds but `.git`.
+    Tar {
+        /// What.
+        from: String,
+        /// The archive.
+        to: String,
+        /// Whether it is compressed.
+        gzip: bool,
+    },
+    /// `untar`: what an archive holds.
+    Untar {
+        /// The archive.
+        from: String,
+        /// The directory that it goes to.
+        to: String,
+        /// Parts that are taken off the beginning of each name.
+        strip: usize,
+    },
     /// `write`: a text file.
     Write {
         /// Where.

@@ -22,8 +22,9 @@ use serde_json::Value;
 
 pub use build::{CallError, WorkdirContext, mark};
 pub use call::{
-    ApplyCall, Call, Checkout, CheckoutAt, CloneCall, CommitCall, HttpCall, OutputCall, PlanCall,
-    PushCall, RevertCall, Unseen, UpdateCall, WaitCall,
+    ApplyCall, Call, Checkout, CheckoutAt, CloneCall, CommitCall, DownloadCall, HttpCall,
+    OutputCall, PlanCall, PushCall, RevertCall, TagCall, TagNote, Unseen, UntagCall, UpdateCall,
+    WaitCall,
 };
 pub(crate) use check::did_you_mean;
 pub use check::{StepProblem, check_config, check_step};
@@ -34,7 +35,7 @@ pub use file::{FileCall, Language, ParseCall};
 pub use outputs::{Output, OutputType};
 pub use record::{
     Applied, CloneRecord, CommitRecord, FileChange, Interruption, OUTPUTS_MAX, PlanRecord,
-    PlannedOutput, PushRecord, Record, StepOutcome,
+    PlannedOutput, PushRecord, Record, StepOutcome, TagRecord,
 };
 
 use crate::id::StepName;
@@ -84,6 +85,10 @@ pub enum StepKind {
     TfOutput,
     /// Sends an HTTP request.
     Http,
+    /// Empties a checkout.
+    GitClear,
+    /// Gives a commit a name.
+    GitTag,
     /// Copies files inside the working directory.
     Copy,
     /// Deletes files of the working directory.
@@ -92,6 +97,12 @@ pub enum StepKind {
     Write,
     /// Renders a file of templates.
     Template,
+    /// Packs files into an archive.
+    Tar,
+    /// Unpacks an archive.
+    Untar,
+    /// Fetches a file by its checksum.
+    Download,
     /// Merges YAML files.
     YamlMerge,
     /// Reads values from a YAML file.
@@ -131,7 +142,7 @@ pub enum Nature {
 
 impl StepKind {
     /// Every kind, in the order of the documentation.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 29] = [
         Self::GitClone,
         Self::YamlUpdate,
         Self::GitCommit,
@@ -140,10 +151,15 @@ impl StepKind {
         Self::TfApply,
         Self::TfOutput,
         Self::Http,
+        Self::GitClear,
+        Self::GitTag,
         Self::Copy,
         Self::Delete,
         Self::Write,
         Self::Template,
+        Self::Tar,
+        Self::Untar,
+        Self::Download,
         Self::YamlMerge,
         Self::YamlParse,
         Self::JsonUpdate,
@@ -170,10 +186,15 @@ impl StepKind {
             Self::TfApply => "tf_apply",
             Self::TfOutput => "tf_output",
             Self::Http => "http",
+            Self::GitClear => "git_clear",
+            Self::GitTag => "git_tag",
             Self::Copy => "copy",
             Self::Delete => "delete",
             Self::Write => "write",
             Self::Template => "template",
+            Self::Tar => "tar",
+            Self::Untar => "untar",
+            Self::Download => "download",
             Self::YamlMerge => "yaml_merge",
             Self::YamlParse => "yaml_parse",
             Self::JsonUpdate => "json_update",
@@ -202,7 +223,11 @@ impl StepKind {
             Self::GitClone | Self::YamlUpdate | Self::GitCommit | Self::TfPlan | Self::TfOutput => {
                 Nature::Local
             }
-            Self::Copy
+            Self::GitClear
+            | Self::Tar
+            | Self::Untar
+            | Self::Download
+            | Self::Copy
             | Self::Delete
             | Self::Write
             | Self::Template
@@ -216,7 +241,9 @@ impl StepKind {
             | Self::HclParse
             | Self::ComposeOutput
             | Self::Fail => Nature::Local,
-            Self::GitPush | Self::TfApply | Self::Http | Self::Wait => Nature::Effect,
+            Self::GitPush | Self::GitTag | Self::TfApply | Self::Http | Self::Wait => {
+                Nature::Effect
+            }
             Self::Task => Nature::Expanded,
         }
     }
@@ -239,12 +266,27 @@ impl StepKind {
             }
             Self::TfOutput => "Reads the outputs of an OpenTofu or Terraform module.",
             Self::Http => "Sends an HTTP request with an idempotency key; has no undo.",
+            Self::GitClear => {
+                "Empties a checkout, so that a commit has what later steps put there and nothing else."
+            }
+            Self::GitTag => {
+                "Gives a commit of a repository a tag, exactly once; undone by taking away a tag that this promotion made."
+            }
             Self::Copy => {
                 "Copies a file, or a directory with all that it holds but `.git`, inside the working directory."
             }
             Self::Delete => "Deletes files and directories of the working directory.",
             Self::Write => "Writes a text file into the working directory.",
             Self::Template => "Renders a text file whose `{{ }}` name the given `values`.",
+            Self::Tar => {
+                "Packs a file, or a directory with all that it holds but `.git`, into a tar archive; the same files give the same bytes."
+            }
+            Self::Untar => {
+                "Unpacks a tar archive, compressed or not. Links, names that lead elsewhere, and archives that grow beyond all measure are refused."
+            }
+            Self::Download => {
+                "Fetches a file into the working directory, if it is what its checksum says."
+            }
             Self::YamlMerge => {
                 "Merges YAML files key by key into one: later files win, lists are replaced, null removes. Comments are not kept."
             }

@@ -81,6 +81,16 @@ const TF_PLAN: &[Output] = &[
 const TF_APPLY: &[Output] =
     &[output("applied", OutputType::Bool, "True once the plan is applied.")];
 
+const GIT_TAG: &[Output] = &[
+    output("tag", OutputType::Text, "The tag."),
+    output("made", OutputType::Bool, "Whether this promotion made it, as far as that is known."),
+];
+
+const TAR: &[Output] =
+    &[output("digest", OutputType::Text, "Of the archive: `sha256:` and its hash.")];
+
+const DOWNLOAD: &[Output] = &[output("size", OutputType::Integer, "Bytes of the file.")];
+
 impl StepKind {
     /// The outputs that later steps can read; `None`: any name, known only at run time.
     #[must_use]
@@ -94,7 +104,12 @@ impl StepKind {
             | Self::JsonUpdate
             | Self::TomlUpdate
             | Self::HclUpdate => Some(&[CHANGED]),
-            Self::Copy | Self::Delete | Self::Fail | Self::Wait => Some(&[]),
+            Self::GitTag => Some(GIT_TAG),
+            Self::Tar => Some(TAR),
+            Self::Download => Some(DOWNLOAD),
+            Self::GitClear | Self::Untar | Self::Copy | Self::Delete | Self::Fail | Self::Wait => {
+                Some(&[])
+            }
             Self::GitCommit => Some(GIT_COMMIT),
             Self::GitPush => Some(GIT_PUSH),
             Self::TfPlan => Some(TF_PLAN),

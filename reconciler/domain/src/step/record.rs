@@ -22,6 +22,8 @@ pub enum Record {
     Commit(CommitRecord),
     /// A push.
     Push(PushRecord),
+    /// A tag.
+    Tag(TagRecord),
     /// A stored plan.
     Plan(Box<PlanRecord>),
     /// An apply.
@@ -76,6 +78,19 @@ pub struct PushRecord {
     pub branch: String,
     /// The commit as it is there; differs from the prepared one where others had pushed before.
     pub commit: Option<String>,
+}
+
+/// A tag that leads to its commit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TagRecord {
+    /// The repository.
+    pub repo: String,
+    /// The name.
+    pub tag: String,
+    /// What it is at: the commit, or the annotation that leads to it.
+    pub object: String,
+    /// Whether this promotion made it for certain. One that was there already may be anybody's.
+    pub made: bool,
 }
 
 /// A stored plan of an infra module.
@@ -192,7 +207,12 @@ impl Record {
     pub fn as_clone(&self) -> Option<&CloneRecord> {
         match self {
             Self::Clone(clone) => Some(clone),
-            Self::None | Self::Commit(_) | Self::Push(_) | Self::Plan(_) | Self::Applied(_) => None,
+            Self::None
+            | Self::Commit(_)
+            | Self::Push(_)
+            | Self::Tag(_)
+            | Self::Plan(_)
+            | Self::Applied(_) => None,
         }
     }
 
@@ -201,7 +221,12 @@ impl Record {
     pub fn as_commit(&self) -> Option<&CommitRecord> {
         match self {
             Self::Commit(commit) => Some(commit),
-            Self::None | Self::Clone(_) | Self::Push(_) | Self::Plan(_) | Self::Applied(_) => None,
+            Self::None
+            | Self::Clone(_)
+            | Self::Push(_)
+            | Self::Tag(_)
+            | Self::Plan(_)
+            | Self::Applied(_) => None,
         }
     }
 
@@ -210,9 +235,12 @@ impl Record {
     pub fn as_plan(&self) -> Option<&PlanRecord> {
         match self {
             Self::Plan(plan) => Some(plan),
-            Self::None | Self::Clone(_) | Self::Commit(_) | Self::Push(_) | Self::Applied(_) => {
-                None
-            }
+            Self::None
+            | Self::Clone(_)
+            | Self::Commit(_)
+            | Self::Push(_)
+            | Self::Tag(_)
+            | Self::Applied(_) => None,
         }
     }
 }

@@ -315,6 +315,82 @@ fn a_step_that_fails_guards_what_comes_after_it() {
 }
 
 #[test]
+fn a_tag_is_taken_away_only_if_it_was_made_here() {
+    let commit = "0123456789012345678901234567890123456789";
+    let tag = |name: &str, tag: &str, message: &str| {
+        let message = Some(message).filter(|message| !message.is_empty());
+        json!([name, "git_tag", { "repo": "https://git.example/gitops", "tag": tag, "commit": commit,
+            "message": message }])
+    };
+    let steps = json!([
+        tag("noted", "noted-{{ freight.api.tag }}", "{{ freight.api.tag }}"),
+        tag("plain", "plain", ""),
+        tag("again", "plain", ""),
+        call("call", &json!({})),
+    ]);
+    assert_snapshot!(promoted(&steps, "", "undo-plan dev.1\noutside"), @r"
+    f1 is made: api 1.0.0
+    dev.1 starts: f1, by automation
+    dev.1 is prepared
+    dev.1 commits
+    dev.1 runs noted
+    dev.1 runs plain
+    dev.1 runs again
+    dev.1 runs call
+    dev.1 succeeded: every step is done and every check passed
+      < call (not all): has no undo: what was sent stays sent
+      < again: takes the tag away, unless it was there when it was to be made
+      < plain: takes the tag away, unless it was there when it was to be made
+      < noted: takes the tag away
+      | https://git.example/gitops: dev.yaml#tag=0
+      | tag https://git.example/gitops noted-1.0.0: annotation dev.1/noted
+      | tag https://git.example/gitops plain: 0123456789012345678901234567890123456789
+      | request shop/dev.1/call
+    ");
+    // Found in reverse: `again` was there when it was to be made, and `plain` goes.
+    assert_snapshot!(promoted(&steps, "fail call", "outside"), @r"
+    f1 is made: api 1.0.0
+    dev.1 starts: f1, by automation
+    dev.1 is prepared
+    dev.1 commits
+    dev.1 runs noted
+    dev.1 runs plain
+    dev.1 runs again
+    dev.1 runs call: failed: call was told to fail
+    dev.1 unwinds: step call failed: call was told to fail
+    dev.1 undoes plain
+    dev.1 undoes noted
+    dev.1 rolled_back: undone: step call failed: call was told to fail
+    dev.1   remains: step again: tag plain of https://git.example/gitops was there when it was to be made, and stays
+      | https://git.example/gitops: dev.yaml#tag=0
+    ");
+    let steps = json!([tag("taken", "x", ""), tag("other", "x", "says more")]);
+    assert_snapshot!(promoted(&steps, "", "outside"), @r"
+    f1 is made: api 1.0.0
+    dev.1 starts: f1, by automation
+    dev.1 is prepared
+    dev.1 commits
+    dev.1 runs taken
+    dev.1 runs other: failed: tag x is at 0123456789012345678901234567890123456789
+    dev.1 unwinds: step other failed: tag x is at 0123456789012345678901234567890123456789
+    dev.1 undoes taken
+    dev.1 rolled_back: undone: step other failed: tag x is at 0123456789012345678901234567890123456789
+      | https://git.example/gitops: dev.yaml#tag=0
+    ");
+    let steps = json!([
+        ["none", "git_tag", { "repo": "https://git.example/gitops", "tag": "x", "commit": "" }],
+    ]);
+    assert_snapshot!(promoted(&steps, "", ""), @r"
+    f1 is made: api 1.0.0
+    dev.1 starts: f1, by automation
+    dev.1 is prepared
+    dev.1 commits
+    dev.1 unwinds: step none cannot run: commit: expected the 40 digits of a commit (a push with nothing to push gives none), but the templates gave 
+    dev.1 rolled_back: undone: step none cannot run: commit: expected the 40 digits of a commit (a push with nothing to push gives none), but the templates gave
+    ");
+}
+
+#[test]
 fn a_wait_holds_nobody_up_but_its_promotion() {
     let steps = json!([
         ["rest", "wait", { "duration": "10m" }],

@@ -109,7 +109,7 @@ pub struct NewCommit {
 }
 
 impl Signature {
-    fn check(&self, field: &'static str) -> Result<(), GitError> {
+    pub(super) fn check(&self, field: &'static str) -> Result<(), GitError> {
         for value in [&self.name, &self.email] {
             let bad = |why| GitError::CommitField { field, value: value.clone(), why };
             if value.trim().is_empty() {
@@ -122,7 +122,7 @@ impl Signature {
         Ok(())
     }
 
-    fn to_git(&self, job: &Job) -> Result<git2::Signature<'static>, GitError> {
+    pub(super) fn to_git(&self, job: &Job) -> Result<git2::Signature<'static>, GitError> {
         let time = Time::new(self.time.as_second(), 0);
         git2::Signature::new(&self.name, &self.email, &time).map_err(job.fail("signing a commit"))
     }
@@ -177,7 +177,7 @@ impl Trailer {
 }
 
 /// The message with its trailers; checked.
-fn full_message(message: &str, trailers: &[Trailer]) -> Result<String, GitError> {
+pub(super) fn full_message(message: &str, trailers: &[Trailer]) -> Result<String, GitError> {
     let message = message.trim();
     if message.is_empty() || message.contains('\0') {
         let (value, why) = (message.to_owned(), "it is empty or contains NUL");

@@ -212,8 +212,28 @@ impl Remote {
         expected: Option<&CommitId>,
     ) -> Result<Sent, GitError> {
         let reference = branch_ref(branch)?;
-        let expected = expected.map_or(Oid::ZERO_SHA1, CommitId::oid);
-        self.wired(false, move |job, wire| upload(job, wire, &reference, commit, expected)).await
+        self.send_to(&reference, Some(commit), expected.map(CommitId::oid)).await
+    }
+
+    /// What a ref is at as the server has it now, a tag not peeled.
+    pub(super) async fn reference(&self, reference: &str) -> Result<Option<Oid>, GitError> {
+        let reference = reference.to_owned();
+        self.wired(false, move |job, wire| {
+            let heads = list(job, wire)?;
+            Ok(heads.into_iter().find(|(name, _)| *name == reference).map(|(_, id)| id))
+        })
+        .await
+    }
+
+    /// Puts a ref to an object, or removes it, if it is at `expected`.
+    pub(super) async fn send_to(
+        &self,
+        reference: &str,
+        object: Option<Oid>,
+        expected: Option<Oid>,
+    ) -> Result<Sent, GitError> {
+        let (reference, expected) = (reference.to_owned(), expected.unwrap_or(Oid::ZERO_SHA1));
+        self.wired(false, move |job, wire| upload(job, wire, &reference, object, expected)).await
     }
 
     /// Work on the mirror beside other work.
@@ -393,7 +413,7 @@ fn upload(
     job: &Job,
     wire: &Wire,
     reference: &str,
-    commit: Oid,
+    object: Option<Oid>,
     expected: Oid,
 ) -> Result<Sent, GitError> {
     let moved = Cell::new(false);
@@ -404,7 +424,7 @@ fn upload(
             return Ok(());
         }
         moved.set(true);
-        Err(git2::Error::from_str("the branch has moved"))
+        Err(git2::Error::from_str("the ref has moved"))
     });
     callbacks.push_update_reference(|_, status| {
         if let Some(reason) = status {
@@ -416,7 +436,8 @@ fn upload(
     options.remote_callbacks(callbacks).packbuilder_parallelism(1);
     let fail = wire.fail(job);
     let mut remote = job.repository.remote_anonymous(&wire.url).map_err(&fail)?;
-    let pushed = remote.push(&[format!("{commit}:{reference}")], Some(&mut options));
+    let source = object.map(|object| object.to_string()).unwrap_or_default();
+    let pushed = remote.push(&[format!("{source}:{reference}")], Some(&mut options));
     drop(options);
     if moved.get() {
         return Ok(Sent::Moved);

@@ -220,6 +220,31 @@ pub enum GitError {
         /// The server's words, cut.
         reason: String,
     },
+    /// The tag is there, and leads elsewhere.
+    #[error(
+        "{repo}: tag {tag:?} is at {there}, not at {wanted}; a tag is never moved: remove it, or use \
+         another name"
+    )]
+    TagTaken {
+        /// The repository.
+        repo: RepoUrl,
+        /// The tag.
+        tag: String,
+        /// What it is at.
+        there: String,
+        /// What it was to be at.
+        wanted: String,
+    },
+    /// The server refused to make or remove the tag: a hook or a protected name.
+    #[error("{repo}: the change of tag {tag:?} was refused: {reason}")]
+    TagRefused {
+        /// The repository.
+        repo: RepoUrl,
+        /// The tag.
+        tag: String,
+        /// The server's words, cut.
+        reason: String,
+    },
     /// A merge commit stands between the branch and what is pushed.
     #[error("{repo}: commit {commit} is a merge and cannot be re-applied on a moved branch")]
     MergeCommit {
@@ -318,6 +343,8 @@ impl GitError {
             | Self::NotOnBranch { .. }
             | Self::Conflict { .. }
             | Self::Rejected { .. }
+            | Self::TagTaken { .. }
+            | Self::TagRefused { .. }
             | Self::MergeCommit { .. }
             | Self::UnsafePath { .. }
             | Self::CommitField { .. }

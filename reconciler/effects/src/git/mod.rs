@@ -7,7 +7,8 @@
 //!                    ├─ history, diff            what happened
 //!                    ├─ checkout, scan, tree     files in and out
 //!                    ├─ commit, merge            new commits
-//!                    └─ publish: push, revert    onto a branch, exactly once
+//!                    ├─ publish: push, revert    onto a branch, exactly once
+//!                    └─ tag                       names, made and taken away
 //! ```
 //!
 //! Everything blocking runs on a bounded set of threads. Dropping a future cancels its work.
@@ -37,6 +38,7 @@ mod publish;
 mod push;
 mod revert;
 mod scan;
+mod tag;
 mod transport;
 mod tree;
 mod url;
@@ -57,6 +59,7 @@ pub use id::{CommitId, CommitIdError, Revision};
 pub use key_file::KeyFile;
 pub use push::{Mark, PushOutcome, PushRequest};
 pub use revert::{RevertConflict, RevertOutcome, RevertRequest};
+pub use tag::{Annotation, TagOutcome, TagRequest, UntagOutcome, UntagRequest};
 pub use url::{RepoUrl, RepoUrlError};
 
 use engine::{Engine, Remote};
@@ -200,6 +203,26 @@ impl Git {
     pub async fn revert(&self, request: RevertRequest) -> Result<RevertOutcome, GitError> {
         let remote = self.remote(&request.repo).await?;
         revert::revert(&remote, request).await
+    }
+
+    /// Gives a commit a tag exactly once: finds it there, or makes it.
+    ///
+    /// # Errors
+    /// [`GitError::TagTaken`] if the name leads elsewhere, [`GitError::TagRefused`],
+    /// [`GitError::CommitNotFound`], and the network's. After any error the tag may have been made:
+    /// call again.
+    pub async fn tag(&self, request: TagRequest) -> Result<TagOutcome, GitError> {
+        let remote = self.remote(&request.repo).await?;
+        tag::tag(&remote, request).await
+    }
+
+    /// Takes a tag away if it is still what was made.
+    ///
+    /// # Errors
+    /// [`GitError::TagRefused`], and the network's.
+    pub async fn untag(&self, request: UntagRequest) -> Result<UntagOutcome, GitError> {
+        let remote = self.remote(&request.repo).await?;
+        tag::untag(&remote, request).await
     }
 
     /// The content of a file; `None` if the commit has no file at `path`.

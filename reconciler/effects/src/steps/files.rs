@@ -9,7 +9,7 @@ use reconciler_domain::template::Template;
 use serde_json::{Map, Value};
 
 use super::workspace::rel_path;
-use super::{Done, Halt, blocking};
+use super::{Done, Halt, archive, blocking};
 use crate::edit::yaml::KeyPath;
 use crate::edit::{hcl, json, toml, yaml};
 use crate::workdir::{EntryKind, RelPath, WorkDir, WorkdirError};
@@ -17,13 +17,13 @@ use crate::workdir::{EntryKind, RelPath, WorkDir, WorkdirError};
 /// Larger files are neither parsed nor edited.
 const TEXT_MAX_BYTES: u64 = 8 << 20;
 /// Larger files are not copied.
-const FILE_MAX_BYTES: u64 = 256 << 20;
+pub(super) const FILE_MAX_BYTES: u64 = 256 << 20;
 /// Most files of one copy.
-const FILES_MAX: usize = 50_000;
+pub(super) const FILES_MAX: usize = 50_000;
 /// Most bytes of one copy.
-const BYTES_MAX: u64 = 1 << 30;
+pub(super) const BYTES_MAX: u64 = 1 << 30;
 /// What belongs to git is nobody else's.
-const GIT: &str = ".git";
+pub(super) const GIT: &str = ".git";
 
 /// Makes a change.
 pub(super) async fn change(dir: &WorkDir, call: &FileCall) -> Result<Done, Halt> {
@@ -31,6 +31,11 @@ pub(super) async fn change(dir: &WorkDir, call: &FileCall) -> Result<Done, Halt>
     let outputs = blocking(move || match &call {
         FileCall::Copy { from, to } => copy(&dir, from, to).map(|()| Map::new()),
         FileCall::Delete { paths, strict } => delete(&dir, paths, *strict).map(|()| Map::new()),
+        FileCall::Clear { dir: cleared } => clear(&dir, cleared).map(|()| Map::new()),
+        FileCall::Tar { from, to, gzip } => archive::pack(&dir, from, to, *gzip),
+        FileCall::Untar { from, to, strip } => {
+            archive::unpack(&dir, from, to, *strip).map(|()| Map::new())
+        }
         FileCall::Write { path, text, overwrite } => {
             if !overwrite && dir.exists(&rel_path(path)?).map_err(|error| refused(&error))? {
                 return Err(Halt::never(format_args!(
@@ -178,6 +183,15 @@ fn delete(dir: &WorkDir, paths: &[String], strict: bool) -> Result<(), Halt> {
     Ok(())
 }
 
+/// Removes what a directory holds, links as links.
+fn clear(dir: &WorkDir, path: &str) -> Result<(), Halt> {
+    let path = rel_path(path)?;
+    for entry in dir.list(&path).map_err(|error| refused(&error))? {
+        dir.remove(&below(&path, &entry.name)?).map_err(|error| refused(&error))?;
+    }
+    Ok(())
+}
+
 fn copy(dir: &WorkDir, from: &str, to: &str) -> Result<(), Halt> {
     let (source, target) = (rel_path(from)?, rel_path(to)?);
     if target.as_path() != source.as_path() && target.as_path().starts_with(source.as_path()) {
@@ -228,11 +242,11 @@ fn copy_file(dir: &WorkDir, from: &RelPath, to: &RelPath, budget: &mut Budget) -
     dir.set_executable(to, executable).map_err(|error| refused(&error))
 }
 
-fn below(dir: &RelPath, name: &str) -> Result<RelPath, Halt> {
+pub(super) fn below(dir: &RelPath, name: &str) -> Result<RelPath, Halt> {
     rel_path(&dir.as_path().join(name).to_string_lossy())
 }
 
-fn refused(error: &WorkdirError) -> Halt {
+pub(super) fn refused(error: &WorkdirError) -> Halt {
     let may_pass = matches!(error, WorkdirError::Io { .. });
     Halt::of(error, may_pass)
 }

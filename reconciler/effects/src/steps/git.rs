@@ -1,19 +1,20 @@
-//! Commits, pushes and their undo.
+//! Commits, pushes, tags and their undo.
 //!
 //! A commit is made of nothing but its call, so it has the same id each time. On a branch it is
 //! recognised by that id, or by its trailer where others had pushed before and it was re-applied.
 
 use reconciler_domain::step::{
-    CommitCall, CommitRecord, FileChange, PushCall, PushRecord, Record, RevertCall,
+    CommitCall, CommitRecord, FileChange, PushCall, PushRecord, Record, RevertCall, TagCall,
+    TagRecord, UntagCall,
 };
 use serde_json::{Map, Value};
 
 use super::workspace::{Workspace, rel_path};
 use super::{Done, Halt, RunContext};
 use crate::git::{
-    Class, CommitId, CommitOutcome, CommitRequest, FileDiff, Git, GitError, NewCommit, PushOutcome,
-    PushRequest, RepoUrl, RepoUrlError, RevertConflict, RevertOutcome, RevertRequest, Signature,
-    Source, Trailer,
+    Annotation, Class, CommitId, CommitOutcome, CommitRequest, FileDiff, Git, GitError, NewCommit,
+    PushOutcome, PushRequest, RepoUrl, RepoUrlError, RevertConflict, RevertOutcome, RevertRequest,
+    Signature, Source, TagOutcome, TagRequest, Trailer, UntagOutcome, UntagRequest,
 };
 use crate::scoped::Scoped;
 use crate::workdir::WorkDir;
@@ -157,6 +158,43 @@ pub(super) async fn revert(
             Ok(Done { outputs: Map::new(), record: Record::None })
         }
         RevertOutcome::Conflict { tip, files } => Err(conflict(call, &tip, &files)),
+    }
+}
+
+pub(super) async fn tag(effects: &Scoped, cx: &RunContext, call: &TagCall) -> Result<Done, Halt> {
+    let repo = repo(&call.repo)?;
+    let annotation = match &call.note {
+        None => None,
+        Some(note) => Some(Annotation {
+            tagger: signature(&note.author_name, &note.author_email, note.date),
+            message: note.message.clone(),
+            trailer: Trailer::promotion(&mark(cx, &note.mark)).map_err(|error| halt(&error))?,
+        }),
+    };
+    let annotated = annotation.is_some();
+    let commit = commit_id(&repo, &call.commit)?;
+    let request = TagRequest { tag: call.tag.clone(), commit, annotation, repo };
+    let (object, made) = match effects.git().tag(request).await.map_err(|error| halt(&error))? {
+        TagOutcome::Made { object } => (object, true),
+        // Its annotation is of this step and of no other.
+        TagOutcome::AlreadyThere { object } => (object, annotated),
+    };
+    let outputs = [("tag", Value::from(call.tag.as_str())), ("made", Value::Bool(made))];
+    let (repo, tag) = (call.repo.clone(), call.tag.clone());
+    Ok(Done::new(outputs, Record::Tag(TagRecord { repo, tag, object, made })))
+}
+
+pub(super) async fn untag(effects: &Scoped, call: &UntagCall) -> Result<Done, Halt> {
+    let repo = repo(&call.repo)?;
+    let object = commit_id(&repo, &call.object)?;
+    let request = UntagRequest { repo, tag: call.tag.clone(), object };
+    match effects.git().untag(request).await.map_err(|error| halt(&error))? {
+        UntagOutcome::Gone => Ok(Done { outputs: Map::new(), record: Record::None }),
+        UntagOutcome::Elsewhere { object } => Err(Halt::never(format_args!(
+            "tag {:?} of {} is at {object} now, not at {} as this promotion made it; decide by hand \
+             what it should be at",
+            call.tag, call.repo, call.object,
+        ))),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Sending a request whose answer is judged.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use http::Method;
@@ -90,17 +91,8 @@ fn request(effects: &Scoped, call: &HttpCall) -> Result<Request, Halt> {
         .map_err(|error| Halt::never(format_args!("URL {}: {error}", shown(&call.url))))?;
     let method = Method::from_bytes(call.method.as_bytes())
         .map_err(|_| Halt::never(format_args!("{:?} is not an HTTP method", call.method)))?;
-    let has = |wanted| call.headers.keys().any(|name| name.eq_ignore_ascii_case(wanted));
-    let login = if has("authorization") { Ok(None) } else { effects.own_authorization(&url) };
-    let login = login.map_err(Halt::later)?;
-    let mut request = Request::new(method, url).timeout(call.timeout);
-    for (name, value) in &call.headers {
-        request = request.header(name, value);
-    }
-    if let Some(login) = &login {
-        request = request.header("Authorization", login);
-    }
-    let is_typed = has("content-type");
+    let request = introduced(effects, method, url, &call.headers)?.timeout(call.timeout);
+    let is_typed = call.headers.keys().any(|name| name.eq_ignore_ascii_case("content-type"));
     Ok(match &call.body {
         None => request,
         Some(Value::String(text)) => request.body(text.clone()),
@@ -109,11 +101,31 @@ fn request(effects: &Scoped, call: &HttpCall) -> Result<Request, Halt> {
     })
 }
 
+/// A request with these headers, and with the project's own login for the address where they have none.
+pub(super) fn introduced(
+    effects: &Scoped,
+    method: Method,
+    url: Url,
+    headers: &BTreeMap<String, String>,
+) -> Result<Request, Halt> {
+    let has_login = headers.keys().any(|name| name.eq_ignore_ascii_case("authorization"));
+    let login = if has_login { Ok(None) } else { effects.own_authorization(&url) };
+    let login = login.map_err(Halt::later)?;
+    let mut request = Request::new(method, url);
+    for (name, value) in headers {
+        request = request.header(name, value);
+    }
+    Ok(match &login {
+        Some(login) => request.header("Authorization", login),
+        None => request,
+    })
+}
+
 fn expression(what: &str, text: &str) -> Result<Expression, Halt> {
     Expression::parse(text).map_err(|error| Halt::never(format_args!("{what}: {error}")))
 }
 
 /// The URL without its query, which may hold secrets.
-fn shown(url: &str) -> &str {
+pub(super) fn shown(url: &str) -> &str {
     url.split(['?', '#']).next().unwrap_or(url)
 }

@@ -2,9 +2,11 @@
 //!
 //! ```text
 //! run ─┬─ workspace      the working directory, rebuilt from the log's calls if it was lost
-//!      ├─ git            clone, commit, push, revert
+//!      ├─ git            clone, commit, push, tag, and their undo
 //!      ├─ yaml           values in a YAML file
 //!      ├─ files          other files: copied, written, merged, edited, read
+//!      ├─ archive        packed and unpacked
+//!      ├─ download       files from elsewhere, by their checksum
 //!      ├─ infra ─┬─ vault     stored plans and embedded states
 //!      │         └─ apply     the one run of a plan, found again after a crash
 //!      └─ http           a request and what its answer means
@@ -16,6 +18,8 @@
 //! whether another attempt can help, and attempts belong to the caller.
 
 mod apply;
+mod archive;
+mod download;
 mod files;
 mod git;
 mod http;
@@ -152,11 +156,14 @@ async fn carry_out(
         Call::GitCommit(commit) => git::commit(effects, cx, &workspace.fill().await?, commit).await,
         Call::GitPush(push) => git::push(effects, cx, &workspace, push).await,
         Call::GitRevert(revert) => git::revert(effects, cx, revert).await,
+        Call::GitTag(tag) => git::tag(effects, cx, tag).await,
+        Call::GitUntag(tag) => git::untag(effects, tag).await,
         Call::TfPlan(plan) => infra::plan(effects, cx, &workspace, step, plan).await,
         Call::TfApply(apply) => apply::apply(effects, cx, &workspace, apply, interrupt).await,
         Call::TfOutput(output) => infra::output(effects, cx, &workspace, &output.plan).await,
         Call::Http(http) => http::send(effects, cx, http).await,
         Call::File(file) => workspace.advance(Change::File(file)).await,
+        Call::Download(download) => workspace.advance(Change::Download(download)).await,
         Call::Parse(parse) => files::parse(&workspace.fill().await?, parse).await,
         Call::Compose { outputs } => Ok(Done { outputs: outputs.clone(), record: Record::None }),
         Call::Fail { message } => Err(Halt::never(message)),

@@ -119,7 +119,7 @@ fn read_if_there(path: &Path) -> std::io::Result<Option<Vec<u8>>> {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

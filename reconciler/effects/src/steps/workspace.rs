@@ -10,13 +10,14 @@ use std::path::{Path, PathBuf};
 use indexmap::IndexMap;
 use reconciler_domain::id::StepName;
 use reconciler_domain::step::{
-    Call, Checkout, CheckoutAt, CloneCall, CloneRecord, CommitCall, FileCall, Record, UpdateCall,
+    Call, Checkout, CheckoutAt, CloneCall, CloneRecord, CommitCall, DownloadCall, FileCall, Record,
+    UpdateCall,
 };
 use rustix::fs::Mode;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Done, Halt, RunContext, blocking, files, git, yaml};
+use super::{Done, Halt, RunContext, blocking, download, files, git, yaml};
 use crate::git::{CommitId, RepoUrl, Revision};
 use crate::scoped::Scoped;
 use crate::workdir::{RelPath, WorkDir, WorkKey, WorkRoot, WorkdirError, write_atomic};
@@ -46,6 +47,7 @@ pub(super) enum Change<'a> {
     Clone(&'a CloneCall),
     Update(&'a UpdateCall),
     File(&'a FileCall),
+    Download(&'a DownloadCall),
 }
 
 impl<'a> Workspace<'a> {
@@ -135,6 +137,7 @@ impl<'a> Workspace<'a> {
             Change::Clone(clone) => self.clone(dir, clone).await,
             Change::Update(update) => yaml::update(dir, update).await,
             Change::File(file) => files::change(dir, file).await,
+            Change::Download(download) => download::fetch(self.effects, dir, download).await,
         }
     }
 
@@ -231,9 +234,12 @@ impl<'a> Change<'a> {
             Call::GitClone(clone) => Some(Self::Clone(clone)),
             Call::YamlUpdate(update) => Some(Self::Update(update)),
             Call::File(file) => Some(Self::File(file)),
+            Call::Download(download) => Some(Self::Download(download)),
             Call::GitCommit(_)
             | Call::GitPush(_)
             | Call::GitRevert(_)
+            | Call::GitTag(_)
+            | Call::GitUntag(_)
             | Call::TfPlan(_)
             | Call::TfApply(_)
             | Call::TfOutput(_)
@@ -250,6 +256,7 @@ impl<'a> Change<'a> {
             Self::Clone(clone) => Call::GitClone(clone.clone()),
             Self::Update(update) => Call::YamlUpdate(update.clone()),
             Self::File(file) => Call::File(file.clone()),
+            Self::Download(download) => Call::Download(download.clone()),
         }
     }
 }

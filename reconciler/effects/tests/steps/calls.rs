@@ -1,5 +1,6 @@
 //! What single calls say and leave behind when the world is not as they would like it.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use axum::Router;
@@ -8,11 +9,12 @@ use indexmap::IndexMap;
 use reconciler_domain::infra::Action;
 use reconciler_domain::plan::Base;
 use reconciler_domain::step::{
-    Applied, ApplyCall, Call, HttpCall, OutputCall, PlanCall, PlanRecord, PlannedOutput, PushCall,
-    Record, RevertCall, StepOutcome, UpdateCall,
+    Applied, ApplyCall, Call, DownloadCall, FileCall, HttpCall, OutputCall, PlanCall, PlanRecord,
+    PlannedOutput, PushCall, Record, RevertCall, StepOutcome, UpdateCall,
 };
 use reconciler_effects::{Halted, RunContext, WorkdirKind};
 use serde_json::json;
+use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 
 use crate::support::scripted;
@@ -489,4 +491,51 @@ async fn what_an_ended_promotion_needed_is_given_back() {
     clean(jiff::Timestamp::now() + Duration::from_secs(31 * 86_400)).await;
     assert_eq!(runs(), 0);
     assert!(world.path("data/states/shop/prod/main/terraform.tfstate").exists());
+}
+
+#[tokio::test]
+async fn only_what_the_checksum_says_is_kept() {
+    let world = World::new().await;
+    let call = |sha256: &str, max_bytes| {
+        Call::Download(DownloadCall {
+            url: world.inbox.url.clone(),
+            to: "made/a.json".to_owned(),
+            sha256: sha256.to_owned(),
+            headers: BTreeMap::new(),
+            max_bytes,
+            timeout: Duration::from_secs(10),
+        })
+    };
+    let digest = Sha256::digest("{\"id\":7}");
+    let good: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    let (outputs, _) = done(world.run(&world.task("fetch", call(&good, 8))).await);
+    assert_eq!(outputs["size"], 8);
+    let (other, small) = (call(&"0".repeat(64), 8), call(&good, 7));
+    for (call, told) in
+        [(other, "the checksum asks for sha256:000"), (small, "larger than 7 bytes")]
+    {
+        let (message, retry, _) = failed(world.run(&world.task("fetch", call)).await);
+        assert!(message.contains(told) && !retry, "{message}");
+    }
+}
+
+#[tokio::test]
+async fn a_cleared_checkout_commits_what_is_put_there() {
+    let mut world = World::new().await;
+    world.with_files().await;
+    let base = world.checkout().await;
+    world.prepare("clear", Call::File(FileCall::Clear { dir: "src".to_owned() })).await;
+    let write = FileCall::Write {
+        path: "src/only.txt".to_owned(),
+        text: "only\n".to_owned(),
+        overwrite: false,
+    };
+    world.prepare("write", Call::File(write)).await;
+    let Record::Commit(made) = world.prepare("commit", world.commit_call(&base)).await else {
+        panic!("a commit")
+    };
+    let files: Vec<(&str, bool)> =
+        made.files.iter().map(|file| (file.path.as_str(), file.new_blob.is_some())).collect();
+    assert!(files.contains(&("only.txt", true)) && files.contains(&("values.yaml", false)));
+    assert_eq!(files.iter().filter(|(_, stays)| *stays).count(), 1, "{files:?}");
 }

@@ -3,19 +3,25 @@
 //!
 //! [`task`] matches every kind of step without a wildcard, so a new kind has to say what it does.
 
+use std::collections::BTreeMap;
 use std::process::Child;
 use std::time::Duration;
 
 use reconciler_domain::step::{
-    ApplyCall, Call, FileCall, HttpCall, Language, Nature, OutputCall, ParseCall, PlanCall,
-    PlanRecord, Record, RevertCall, StepKind, StepOutcome, WaitCall,
+    ApplyCall, Call, DownloadCall, FileCall, HttpCall, Language, Nature, OutputCall, ParseCall,
+    PlanCall, PlanRecord, Record, RevertCall, StepKind, StepOutcome, TagCall, TagNote, TagRecord,
+    UntagCall, WaitCall,
 };
 use reconciler_effects::{Halted, WorkdirKind};
 use serde_json::{Map, Value, json};
+use sha2::{Digest as _, Sha256};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::world::{Task, World, done, now, update_call};
+use crate::world::{REPO, Task, World, done, now, update_call};
+
+/// Time for an exchange beside everything else that is tried at once.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What is tried.
 #[derive(Debug, Clone, Copy)]
@@ -24,6 +30,8 @@ enum Subject {
     Step(StepKind),
     /// The undo of a push.
     Revert,
+    /// The undo of a tag.
+    Untag,
     /// The plan of the undo of a first apply.
     DestroyPlan,
     /// The undo of a first apply.
@@ -41,7 +49,7 @@ enum Kill {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_call_has_its_effect_once() {
-    let undo = [Subject::Revert, Subject::DestroyPlan, Subject::Destroy];
+    let undo = [Subject::Revert, Subject::Untag, Subject::DestroyPlan, Subject::Destroy];
     let mut running = JoinSet::new();
     let is_run = |kind: &StepKind| *kind != StepKind::Fail && kind.nature() != Nature::Expanded;
     let kinds = StepKind::ALL.into_iter().filter(is_run);
@@ -51,7 +59,7 @@ async fn every_call_has_its_effect_once() {
             // What only works on files goes the one way that others go, too.
             let after: &[u64] = if is_on_files(subject) { &[30] } else { &[0, 30, 200] };
             let after = after.iter().map(|ms| Kill::After(Duration::from_millis(*ms)));
-            let effect = (effects_of(subject) > 0).then_some(Kill::AfterEffect);
+            let effect = (effects_of(subject) != 0).then_some(Kill::AfterEffect);
             for kill in after.chain(effect) {
                 interrupt(subject, kill).await;
             }
@@ -83,12 +91,13 @@ fn is_on_files(subject: Subject) -> bool {
                 | StepKind::YamlUpdate
                 | StepKind::GitCommit
                 | StepKind::GitPush
+                | StepKind::GitTag
                 | StepKind::TfPlan
                 | StepKind::TfApply
                 | StepKind::TfOutput
                 | StepKind::Http
         ),
-        Subject::Revert | Subject::DestroyPlan | Subject::Destroy => false,
+        Subject::Revert | Subject::Untag | Subject::DestroyPlan | Subject::Destroy => false,
     }
 }
 
@@ -144,7 +153,7 @@ async fn break_off(subject: Subject, pause: Duration) {
     assert_eq!(world.happened() - before, effects_of(subject), "{subject:?} after {pause:?}");
 }
 
-async fn wait_for(world: &World, child: &mut Child, before: usize, kill: Kill) {
+async fn wait_for(world: &World, child: &mut Child, before: isize, kill: Kill) {
     match kill {
         Kill::After(pause) => tokio::time::sleep(pause).await,
         Kill::AfterEffect => {
@@ -156,7 +165,7 @@ async fn wait_for(world: &World, child: &mut Child, before: usize, kill: Kill) {
 }
 
 /// How many things one run makes happen outside.
-fn effects_of(subject: Subject) -> usize {
+fn effects_of(subject: Subject) -> isize {
     match subject {
         // Time passes for everybody.
         Subject::Step(StepKind::Wait) => 0,
@@ -165,6 +174,8 @@ fn effects_of(subject: Subject) -> usize {
             Nature::Effect => 1,
         },
         Subject::DestroyPlan => 0,
+        // There is one tag less.
+        Subject::Untag => -1,
         Subject::Revert | Subject::Destroy => 1,
     }
 }
@@ -188,6 +199,7 @@ async fn prepared(subject: Subject) -> (World, Task) {
     let task = match subject {
         Subject::Step(kind) => task(&mut world, kind).await,
         Subject::Revert => revert(&mut world).await,
+        Subject::Untag => untag(&mut world).await,
         Subject::DestroyPlan => destroy_plan(&mut world).await,
         Subject::Destroy => destroy(&mut world).await,
     };
@@ -210,6 +222,10 @@ async fn task(world: &mut World, kind: StepKind) -> Task {
             let commit = world.commit().await;
             world.task("push", world.push_call(Some(&commit)))
         }
+        StepKind::GitTag => {
+            let commit = world.checkout().await;
+            world.task("tag", tag_call(world, &commit))
+        }
         StepKind::TfPlan => {
             world.checkout().await;
             world.task("plan", Call::TfPlan(world.plan_call()))
@@ -223,7 +239,9 @@ async fn task(world: &mut World, kind: StepKind) -> Task {
             world.task("output", Call::TfOutput(OutputCall { plan: world.plan_call() }))
         }
         StepKind::Http => world.task("notify", http_call(world)),
-        StepKind::Copy
+        StepKind::GitClear
+        | StepKind::Tar
+        | StepKind::Copy
         | StepKind::Delete
         | StepKind::Write
         | StepKind::Template
@@ -234,6 +252,12 @@ async fn task(world: &mut World, kind: StepKind) -> Task {
             world.with_files().await;
             world.task("change", Call::File(file_call(kind)))
         }
+        StepKind::Untar => {
+            world.with_files().await;
+            world.prepare("pack", Call::File(file_call(StepKind::Tar))).await;
+            world.task("change", Call::File(file_call(kind)))
+        }
+        StepKind::Download => world.task("fetch", download_call(world)),
         StepKind::YamlParse => parsed(world, Language::Yaml, "document.image.tag").await,
         StepKind::JsonParse => parsed(world, Language::Json, "document.image.tag").await,
         StepKind::TomlParse => parsed(world, Language::Toml, "document.image.tag").await,
@@ -258,6 +282,13 @@ fn file_call(kind: StepKind) -> FileCall {
     match kind {
         StepKind::Copy => FileCall::Copy { from: "src".to_owned(), to: "copy".to_owned() },
         StepKind::Delete => FileCall::Delete { paths: vec![path], strict: true },
+        StepKind::GitClear => FileCall::Clear { dir: "src".to_owned() },
+        StepKind::Tar => {
+            FileCall::Tar { from: "src".to_owned(), to: "src.tgz".to_owned(), gzip: true }
+        }
+        StepKind::Untar => {
+            FileCall::Untar { from: "src.tgz".to_owned(), to: "unpacked".to_owned(), strip: 0 }
+        }
         StepKind::Template => {
             let values = Map::from_iter([("tag".to_owned(), json!("2.0.0"))]);
             FileCall::Template { path: "src/template.txt".to_owned(), to, values }
@@ -313,17 +344,56 @@ fn apply_call(plan: PlanRecord, run: &str) -> Call {
     Call::TfApply(ApplyCall { plan: Box::new(plan), run: run.to_owned() })
 }
 
+/// Fetches what the inbox answers.
+fn download_call(world: &World) -> Call {
+    Call::Download(DownloadCall {
+        url: world.inbox.url.clone(),
+        to: "fetched.json".to_owned(),
+        sha256: Sha256::digest("{\"id\":7}").iter().map(|byte| format!("{byte:02x}")).collect(),
+        headers: BTreeMap::new(),
+        max_bytes: 1024,
+        timeout: PATIENCE,
+    })
+}
+
 fn http_call(world: &World) -> Call {
     Call::Http(HttpCall {
         url: world.inbox.url.clone(),
         method: "POST".to_owned(),
         headers: [("Idempotency-Key".to_owned(), "prod.1/notify".to_owned())].into(),
         body: Some(json!({ "version": "2.0.0" })),
-        timeout: Duration::from_secs(10),
+        timeout: PATIENCE,
         success: "response.status == 200".to_owned(),
         outputs: [("id".to_owned(), "response.json.id".to_owned())].into(),
         at_most_once: false,
     })
+}
+
+fn tag_call(world: &World, commit: &str) -> Call {
+    let note = TagNote {
+        message: "2.0.0".to_owned(),
+        author_name: "Lockstep".to_owned(),
+        author_email: "lockstep@example.com".to_owned(),
+        date: now(),
+        mark: "prod.1/tag".to_owned(),
+    };
+    Call::GitTag(TagCall {
+        repo: world.server.url(REPO),
+        tag: "v2.0.0".to_owned(),
+        commit: commit.to_owned(),
+        note: Some(note),
+    })
+}
+
+async fn untag(world: &mut World) -> Task {
+    let commit = world.checkout().await;
+    let call = tag_call(world, &commit);
+    match world.prepare("tag", call).await {
+        Record::Tag(TagRecord { repo, tag, object, .. }) => {
+            world.task("undo", Call::GitUntag(UntagCall { repo, tag, object }))
+        }
+        other => panic!("{other:?}"),
+    }
 }
 
 async fn revert(world: &mut World) -> Task {

@@ -115,11 +115,14 @@ impl World {
         git(&self.path("served/app.git"), &["rev-parse", "main"]).trim().to_owned()
     }
 
-    /// How many things happened outside: commits, infra provisioners, distinct requests.
-    pub(crate) fn happened(&self) -> usize {
+    /// How many things there are outside: commits, tags, infra provisioners, distinct requests.
+    pub(crate) fn happened(&self) -> isize {
         let commits = git(&self.path("served/app.git"), &["rev-list", "--count", "main"]);
         let infra = std::fs::read_to_string(self.path("effects")).unwrap_or_default();
-        commits.trim().parse::<usize>().unwrap() + infra.lines().count() + self.inbox.distinct()
+        let tags = git(&self.path("served/app.git"), &["tag", "--list"]).lines().count();
+        let commits: usize = commits.trim().parse().unwrap();
+        let all = commits + tags + infra.lines().count() + self.inbox.distinct();
+        isize::try_from(all).unwrap()
     }
 
     /// The effects as another process would open them.
@@ -199,8 +202,8 @@ impl Inbox {
     async fn start() -> Self {
         let keys: Arc<Mutex<Vec<String>>> = Arc::default();
         let receive = |State(keys): State<Arc<Mutex<Vec<String>>>>, headers: HeaderMap| async move {
-            let key = headers.get("idempotency-key").unwrap().to_str().unwrap().to_owned();
-            keys.lock().unwrap().push(key);
+            let key = headers.get("idempotency-key").map(|key| key.to_str().unwrap().to_owned());
+            keys.lock().unwrap().extend(key);
             axum::Json(json!({ "id": 7 }))
         };
         let router = Router::new().fallback(receive).with_state(keys.clone());

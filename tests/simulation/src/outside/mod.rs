@@ -180,7 +180,10 @@ impl Outside {
             Call::TfApply(apply) => return self.apply(asked, apply, trouble),
             Call::TfOutput(output) => self.output(asked, output),
             Call::Http(http) => return self.receive(asked, http, trouble),
-            Call::File(_)
+            Call::GitTag(_)
+            | Call::GitUntag(_)
+            | Call::File(_)
+            | Call::Download(_)
             | Call::Parse(_)
             | Call::Compose { .. }
             | Call::Fail { .. }

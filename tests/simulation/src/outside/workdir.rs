@@ -75,11 +75,14 @@ impl Outside {
                 }
                 Call::GitPush(_)
                 | Call::GitRevert(_)
+                | Call::GitTag(_)
+                | Call::GitUntag(_)
                 | Call::TfPlan(_)
                 | Call::TfApply(_)
                 | Call::TfOutput(_)
                 | Call::Http(_)
                 | Call::File(_)
+                | Call::Download(_)
                 | Call::Parse(_)
                 | Call::Compose { .. }
                 | Call::Fail { .. }

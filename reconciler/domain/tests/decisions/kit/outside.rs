@@ -11,7 +11,7 @@ use reconciler_domain::promotion::Node;
 use reconciler_domain::step::{
     Applied, ApplyCall, Call, CheckoutAt, CloneCall, CloneRecord, CommitCall, CommitRecord,
     FileChange, HttpCall, PlanCall, PlanRecord, PlannedOutput, PushCall, PushRecord, Record,
-    RevertCall, StepOutcome,
+    RevertCall, StepOutcome, TagCall, TagRecord, UntagCall,
 };
 use reconciler_domain::verification::{FrozenCheck, Measured, Measurement};
 use serde_json::{Map, Value, json};
@@ -31,6 +31,8 @@ pub(crate) struct Outside {
     /// Applies that ended, by run and plan.
     applies: BTreeMap<String, StepOutcome>,
     requests: BTreeSet<String>,
+    /// What tags are at, by repository and name.
+    pub(crate) tags: BTreeMap<String, String>,
     /// How often each effect really happened.
     pub(crate) effects: BTreeMap<String, u32>,
     /// Nodes whose next runs fail: by name, how often, and whether that may pass.
@@ -104,6 +106,7 @@ impl Outside {
         for (name, state) in &self.states {
             lines.push(format!("state {name}: {}", print(&state.resources)));
         }
+        lines.extend(self.tags.iter().map(|(name, object)| format!("tag {name}: {object}")));
         lines.extend(self.requests.iter().map(|key| format!("request {key}")));
         lines
     }
@@ -126,6 +129,8 @@ impl Outside {
             Call::GitCommit(commit) => self.commit(commit, &rebuild),
             Call::GitPush(push) => self.push_commit(push),
             Call::GitRevert(revert) => self.revert(revert),
+            Call::GitTag(tag) => self.tag(tag),
+            Call::GitUntag(tag) => self.untag(tag),
             Call::TfPlan(plan) => self.plan(plan, &rebuild),
             Call::TfApply(apply) => self.apply(apply),
             Call::TfOutput(output) => {
@@ -134,6 +139,7 @@ impl Outside {
             }
             Call::Http(http) => self.send(http),
             Call::File(_) => done(json!({ "changed": true }), Record::None),
+            Call::Download(_) => done(json!({ "size": 1 }), Record::None),
             Call::Parse(parse) => {
                 let outputs: Map<String, Value> =
                     parse.outputs.keys().map(|name| (name.clone(), json!("read"))).collect();
@@ -211,11 +217,14 @@ impl Outside {
                 Call::GitCommit(_)
                 | Call::GitPush(_)
                 | Call::GitRevert(_)
+                | Call::GitTag(_)
+                | Call::GitUntag(_)
                 | Call::TfPlan(_)
                 | Call::TfApply(_)
                 | Call::TfOutput(_)
                 | Call::Http(_)
                 | Call::File(_)
+                | Call::Download(_)
                 | Call::Parse(_)
                 | Call::Compose { .. }
                 | Call::Fail { .. }
@@ -285,6 +294,41 @@ impl Outside {
         self.count(format!("push {}", call.mark));
         self.branches.get_mut(&call.repo).expect("the branch is there").push(id.clone());
         pushed(call, Some(&id))
+    }
+
+    fn tag(&mut self, call: &TagCall) -> StepOutcome {
+        let (repo, tag) = (call.repo.clone(), call.tag.clone());
+        let object = match &call.note {
+            Some(note) => format!("annotation {}", note.mark),
+            None => call.commit.clone(),
+        };
+        let name = format!("{repo} {tag}");
+        let made = match self.tags.get(&name) {
+            Some(there) if *there != object => {
+                return failed(format!("tag {tag} is at {there}"), false);
+            }
+            Some(_) => call.note.is_some(),
+            None => {
+                self.count(format!("tag {tag}"));
+                self.tags.insert(name, object.clone());
+                true
+            }
+        };
+        let record = TagRecord { repo, tag, object, made };
+        done(json!({ "tag": call.tag, "made": made }), Record::Tag(record))
+    }
+
+    fn untag(&mut self, call: &UntagCall) -> StepOutcome {
+        let name = format!("{} {}", call.repo, call.tag);
+        match self.tags.get(&name) {
+            Some(there) if *there != call.object => {
+                failed(format!("tag {} is at {there} now", call.tag), false)
+            }
+            Some(_) | None => {
+                self.tags.remove(&name);
+                done(json!({}), Record::None)
+            }
+        }
     }
 
     fn revert(&mut self, call: &RevertCall) -> StepOutcome {

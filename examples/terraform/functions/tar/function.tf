@@ -1,0 +1,6 @@
+locals {
+  pack = provider::lockstep::tar("pack", {
+    from = "infra/modules/shop"
+    to   = "shop.tgz"
+  })
+}
