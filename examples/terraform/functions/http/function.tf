@@ -6,3 +6,14 @@ locals {
     success = "response.status < 300"
   })
 }
+
+# Waits for what somebody else does.
+locals {
+  rollout = provider::lockstep::http("rollout", {
+    url     = "https://argocd.example.com/api/v1/applications/shop"
+    success = "response.status == 200 && response.json.status.health.status == 'Healthy'"
+    failure = "response.status == 200 && response.json.status.health.status == 'Degraded'"
+    poll    = { interval = "15s", timeout = "20m" }
+    outputs = { revision = "response.json.status.sync.revision" }
+  })
+}

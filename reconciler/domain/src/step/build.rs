@@ -12,8 +12,8 @@ use serde_json::{Map, Value};
 
 use super::{
     ApplyCall, Call, Checkout, CheckoutAt, CloneCall, CloneRecord, CommitCall, DownloadCall,
-    FieldType, FileCall, HttpCall, Language, OutputCall, ParseCall, PlanCall, PlanRecord, PushCall,
-    Record, StepKind, TagCall, TagNote, UpdateCall, WaitCall, fields,
+    FieldType, FileCall, HttpCall, Language, OutputCall, ParseCall, PlanCall, PlanRecord, Poll,
+    PushCall, Record, StepKind, TagCall, TagNote, UpdateCall, WaitCall, fields,
 };
 use crate::duration;
 use crate::id::{ProjectName, PromotionId, StepName};
@@ -71,6 +71,12 @@ pub enum CallError {
     NoPlan {
         /// The name.
         name: String,
+    },
+    /// A request that is to be asked again changes something.
+    #[error("poll: only a GET is asked again, and this is a {method}")]
+    NotRepeatable {
+        /// The method.
+        method: String,
     },
     /// A number that is out of range.
     #[error("{path}: expected a whole number from 0 to {max}, found {found}")]
@@ -351,6 +357,8 @@ fn http(arguments: &Arguments<'_>, context: &WorkdirContext<'_>) -> Result<HttpC
     };
     Ok(HttpCall {
         url: arguments.text("url")?,
+        failure: arguments.optional_text("failure")?,
+        poll: poll(arguments, &method)?,
         headers,
         body: arguments.0.get("body").filter(|body| !body.is_null()).cloned(),
         timeout: arguments.duration("timeout")?.unwrap_or(Duration::from_secs(30)),
@@ -362,6 +370,21 @@ fn http(arguments: &Arguments<'_>, context: &WorkdirContext<'_>) -> Result<HttpC
         method,
     })
 }
+
+fn poll(arguments: &Arguments<'_>, method: &str) -> Result<Option<Poll>, CallError> {
+    let Some(given) = arguments.given("poll").map(Arguments) else { return Ok(None) };
+    if method != "GET" {
+        return Err(CallError::NotRepeatable { method: method.to_owned() });
+    }
+    let interval = given.duration("interval")?.unwrap_or(POLL_INTERVAL);
+    let timeout = given.duration("timeout")?.unwrap_or_default();
+    Ok(Some(Poll { interval: interval.max(POLL_INTERVAL_MIN), timeout }))
+}
+
+/// Pause of a poll that does not say otherwise.
+const POLL_INTERVAL: Duration = Duration::from_secs(10);
+/// Shortest pause of a poll.
+const POLL_INTERVAL_MIN: Duration = Duration::from_secs(1);
 
 /// Most bytes of a download that does not say otherwise.
 const DOWNLOAD_USUAL: u64 = 64 << 20;

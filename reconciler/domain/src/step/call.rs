@@ -269,6 +269,12 @@ pub struct HttpCall {
     pub timeout: Duration,
     /// CEL over `response` that must hold.
     pub success: String,
+    /// CEL over `response` that must not hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
+    /// How it is asked again until `success` holds; absent: it is sent once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub poll: Option<Poll>,
     /// CEL over `response` by output name.
     pub outputs: BTreeMap<String, String>,
     /// Whether it may be sent again when it is not known whether it was.
@@ -289,6 +295,15 @@ pub struct DownloadCall {
     /// Most bytes that are taken.
     pub max_bytes: u64,
     /// Time for the whole exchange.
+    pub timeout: Duration,
+}
+
+/// How a request is asked again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Poll {
+    /// Pause between an answer and the next request.
+    pub interval: Duration,
+    /// Time for all of it.
     pub timeout: Duration,
 }
 

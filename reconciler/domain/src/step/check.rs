@@ -1,5 +1,7 @@
 //! Strict checking of a step's arguments against the table of its kind.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use super::StepKind;
@@ -43,6 +45,9 @@ pub fn check_config(kind: StepKind, config: &Value) -> Vec<StepProblem> {
                     .to_owned(),
             });
         }
+        if kind == StepKind::Http {
+            poll(config, &mut problems);
+        }
         if kind == StepKind::Download {
             checksum(config, &mut problems);
         }
@@ -84,6 +89,23 @@ fn inside_the_working_directory(kind: StepKind, config: &Value, problems: &mut V
                 format!("{path:?} leaves the working directory; paths are relative to it");
             problems.push(StepProblem { path: at, kind: ProblemKind::Invalid, message });
         }
+    }
+}
+
+/// Only what changes nothing is asked again, and not without a pause.
+fn poll(config: &Value, problems: &mut Vec<StepProblem>) {
+    let Some(poll) = config.get("poll").filter(|poll| !poll.is_null()) else { return };
+    let mut problem = |path: &str, kind, message: String| {
+        problems.push(StepProblem { path: path.to_owned(), kind, message });
+    };
+    let method = config["method"].as_str().unwrap_or("GET");
+    if method != "GET" && !method.contains("{{") {
+        let message = format!("only a GET is asked again, and this is a {method}");
+        problem("poll", ProblemKind::Conflict, message);
+    }
+    let interval = poll["interval"].as_str().and_then(|text| duration::parse(text).ok());
+    if interval.is_some_and(|interval| interval < Duration::from_secs(1)) {
+        problem("poll.interval", ProblemKind::Invalid, "expected at least 1s".to_owned());
     }
 }
 
@@ -346,6 +368,28 @@ mod tests {
             StepKind::GitClone,
             &json!({ "repo": "x", "checkout": { "a": { "commit": "1", "branch": "main" } } }),
             &["checkout.a: give either commit or branch"],
+        );
+    }
+
+    #[test]
+    fn only_what_may_be_repeated_is_asked_again() {
+        let config = |method: &str, interval: &str| {
+            json!({ "url": "https://x.example", "method": method,
+                "poll": { "interval": interval, "timeout": "10m" } })
+        };
+        check(StepKind::Http, &config("GET", "5s"), &[]);
+        check(
+            StepKind::Http,
+            &config("POST", "10ms"),
+            &[
+                "poll: only a GET is asked again, and this is a POST",
+                "poll.interval: expected at least 1s",
+            ],
+        );
+        check(
+            StepKind::Http,
+            &json!({ "url": "https://x.example", "poll": {} }),
+            &["poll.timeout: is required"],
         );
     }
 

@@ -237,6 +237,19 @@ const TF_OUTPUT: &[Field] = &[touches(
     ),
 )];
 
+const POLL: &[Field] = &[
+    optional(
+        "interval",
+        FieldType::Duration,
+        "Pause between an answer and the next request, at least `1s`. Default `10s`.",
+    ),
+    required(
+        "timeout",
+        FieldType::Duration,
+        "Time for all of it. Where `success` does not hold by then, the step failed for good.",
+    ),
+];
+
 const HTTP: &[Field] = &[
     required("url", FieldType::Text, "Where to send the request."),
     optional(
@@ -256,6 +269,17 @@ const HTTP: &[Field] = &[
         FieldType::Condition,
         "CEL over `response.status`, `response.headers`, `response.body` and `response.json`. \
          Default `response.status >= 200 && response.status < 300`.",
+    ),
+    optional(
+        "failure",
+        FieldType::Condition,
+        "CEL over `response`: where it holds, the step failed for good, whatever `success` says.",
+    ),
+    optional(
+        "poll",
+        FieldType::Object(POLL),
+        "Asks again until `success` holds. Only of a `GET`, which changes nothing by being repeated. An \
+         answer for which neither condition holds, or none at all, says that it is not so yet.",
     ),
     optional(
         "outputs",

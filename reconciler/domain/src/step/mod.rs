@@ -23,8 +23,8 @@ use serde_json::Value;
 pub use build::{CallError, WorkdirContext, mark};
 pub use call::{
     ApplyCall, Call, Checkout, CheckoutAt, CloneCall, CommitCall, DownloadCall, HttpCall,
-    OutputCall, PlanCall, PushCall, RevertCall, TagCall, TagNote, Unseen, UntagCall, UpdateCall,
-    WaitCall,
+    OutputCall, PlanCall, Poll, PushCall, RevertCall, TagCall, TagNote, Unseen, UntagCall,
+    UpdateCall, WaitCall,
 };
 pub(crate) use check::did_you_mean;
 pub use check::{StepProblem, check_config, check_step};

@@ -1,13 +1,15 @@
-//! Sending a request whose answer is judged.
+//! Sending a request whose answer is judged; one that changes nothing, again until it is as wanted.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use http::Method;
 use jiff::Timestamp;
-use reconciler_domain::expression::Expression;
+use reconciler_domain::duration;
+use reconciler_domain::expression::{EvaluationError, Expression};
 use reconciler_domain::step::{HttpCall, Record};
 use serde_json::{Map, Value};
+use tokio::time::Instant;
 use url::Url;
 
 use super::{Done, Halt, RunContext};
@@ -18,59 +20,123 @@ use crate::scoped::Scoped;
 /// A longer pause is not waited for.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
 
-pub(super) async fn send(effects: &Scoped, cx: &RunContext, call: &HttpCall) -> Result<Done, Halt> {
-    let success = expression("success", &call.success)?;
-    let mut outputs = Vec::new();
-    for (name, text) in &call.outputs {
-        outputs.push((name, expression(&format!("outputs.{name}"), text)?));
-    }
-    let request = request(effects, call)?;
-    let response = match effects.http().send(request, effects.cancel()).await {
-        Ok(response) => response,
-        Err(error) if error.may_have_been_sent() && call.at_most_once => {
-            return Err(Halt::Uncertain {
-                message: format!(
-                    "{} {}: {}; the receiver may have acted on it, and the step is marked to be \
-                     sent at most once: look there",
-                    call.method,
-                    shown(&call.url),
-                    crate::explain(&error),
-                ),
-            });
-        }
-        Err(error) => return Err(Halt::of(&error, error.is_retryable())),
-    };
-    judge(call, &success, &outputs, &response, cx.now)
+/// What an answer is judged by.
+struct Conditions<'a> {
+    success: Expression,
+    failure: Option<Expression>,
+    outputs: Vec<(&'a String, Expression)>,
 }
 
-fn judge(
+/// What a request came to.
+enum Answer {
+    Good(Done),
+    /// Neither good nor bad, or there is none; in words.
+    NotGood {
+        message: String,
+        /// Whether another attempt may have another answer.
+        may_pass: bool,
+        retry_after: Option<Duration>,
+    },
+}
+
+pub(super) async fn send(effects: &Scoped, cx: &RunContext, call: &HttpCall) -> Result<Done, Halt> {
+    let conditions = Conditions::of(call)?;
+    let Some(poll) = call.poll else {
+        return match ask(effects, cx, call, &conditions).await? {
+            Answer::Good(done) => Ok(done),
+            Answer::NotGood { message, may_pass: true, retry_after } if !call.at_most_once => {
+                Err(Halt::later_after(message, retry_after))
+            }
+            Answer::NotGood { message, .. } => Err(Halt::never(message)),
+        };
+    };
+    let end = Instant::now() + poll.timeout;
+    loop {
+        let (last, pause) = match ask(effects, cx, call, &conditions).await {
+            Ok(Answer::Good(done)) => return Ok(done),
+            Ok(Answer::NotGood { message, retry_after, .. }) => (message, retry_after),
+            Err(Halt::Failed { message, retry: true, retry_after, .. }) => (message, retry_after),
+            Err(halt) => return Err(halt),
+        };
+        let next = Instant::now() + pause.unwrap_or_default().max(poll.interval);
+        if next >= end {
+            let timeout = duration::print(poll.timeout);
+            return Err(Halt::never(format_args!(
+                "it was not so within {timeout}; the last: {last}"
+            )));
+        }
+        tokio::select! {
+            () = effects.cancel().cancelled() => return Err(Halt::Interrupted),
+            () = tokio::time::sleep_until(next) => {}
+        }
+    }
+}
+
+/// Sends it once.
+async fn ask(
+    effects: &Scoped,
+    cx: &RunContext,
     call: &HttpCall,
-    success: &Expression,
-    outputs: &[(&String, Expression)],
-    response: &Response,
-    now: Timestamp,
-) -> Result<Done, Halt> {
-    let all = outputs.iter().map(|(_, expression)| expression).chain([success]);
-    let scope = answer::scope(response, all);
-    let target = format!("{} {}", call.method, shown(&call.url));
-    let said = format!("{target} answered {}", answer::excerpt(response));
-    if !success.holds(&scope).map_err(|error| Halt::never(format_args!("{said}; {error}")))? {
-        let passing = response.status >= 500 || response.status == 429;
-        let message = format!("{said}, which `success` ({success}) does not accept");
-        return Err(if passing && !call.at_most_once {
-            Halt::later_after(message, retry_after(response, now))
-        } else {
-            Halt::never(message)
+    conditions: &Conditions<'_>,
+) -> Result<Answer, Halt> {
+    let request = request(effects, call)?;
+    match effects.http().send(request, effects.cancel()).await {
+        Ok(response) => conditions.judge(call, &response, cx.now),
+        Err(error) if error.may_have_been_sent() && call.at_most_once => Err(Halt::Uncertain {
+            message: format!(
+                "{} {}: {}; the receiver may have acted on it, and the step is marked to be sent at \
+                 most once: look there",
+                call.method,
+                shown(&call.url),
+                crate::explain(&error),
+            ),
+        }),
+        Err(error) => Err(Halt::of(&error, error.is_retryable())),
+    }
+}
+
+impl<'a> Conditions<'a> {
+    fn of(call: &'a HttpCall) -> Result<Self, Halt> {
+        let failure = call.failure.as_deref().map(|text| expression("failure", text));
+        let outputs = call.outputs.iter().map(|(name, text)| {
+            expression(&format!("outputs.{name}"), text).map(|expression| (name, expression))
         });
+        Ok(Self {
+            success: expression("success", &call.success)?,
+            failure: failure.transpose()?,
+            outputs: outputs.collect::<Result<_, _>>()?,
+        })
     }
-    let mut values = Map::new();
-    for (name, expression) in outputs {
-        let value = expression.evaluate(&scope);
-        let value = value
-            .map_err(|error| Halt::never(format_args!("{said}, but output {name:?}: {error}")))?;
-        values.insert((*name).clone(), value);
+
+    fn judge(&self, call: &HttpCall, response: &Response, now: Timestamp) -> Result<Answer, Halt> {
+        let Self { success, failure, outputs } = self;
+        let all = outputs.iter().map(|(_, expression)| expression).chain([success]).chain(failure);
+        let scope = answer::scope(response, all);
+        let target = format!("{} {}", call.method, shown(&call.url));
+        let said = format!("{target} answered {}", answer::excerpt(response));
+        let wrong = |error: EvaluationError| Halt::never(format_args!("{said}; {error}"));
+        if let Some(failure) = failure
+            && failure.holds(&scope).map_err(wrong)?
+        {
+            return Err(Halt::never(format_args!("{said}, and `failure` ({failure}) holds")));
+        }
+        if !success.holds(&scope).map_err(wrong)? {
+            return Ok(Answer::NotGood {
+                message: format!("{said}, which `success` ({success}) does not accept"),
+                may_pass: response.status >= 500 || response.status == 429,
+                retry_after: retry_after(response, now),
+            });
+        }
+        let mut values = Map::new();
+        for (name, expression) in outputs {
+            let value = expression.evaluate(&scope);
+            let value = value.map_err(|error| {
+                Halt::never(format_args!("{said}, but output {name:?}: {error}"))
+            })?;
+            values.insert((*name).clone(), value);
+        }
+        Ok(Answer::Good(Done { outputs: values, record: Record::None }))
     }
-    Ok(Done { outputs: values, record: Record::None })
 }
 
 /// The pause that the receiver asks for: seconds, or a date (RFC 9110, section 10.2.3).

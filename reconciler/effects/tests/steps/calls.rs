@@ -1,6 +1,8 @@
 //! What single calls say and leave behind when the world is not as they would like it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -10,7 +12,7 @@ use reconciler_domain::infra::Action;
 use reconciler_domain::plan::Base;
 use reconciler_domain::step::{
     Applied, ApplyCall, Call, DownloadCall, FileCall, HttpCall, OutputCall, PlanCall, PlanRecord,
-    PlannedOutput, PushCall, Record, RevertCall, StepOutcome, UpdateCall,
+    PlannedOutput, Poll, PushCall, Record, RevertCall, StepOutcome, UpdateCall,
 };
 use reconciler_effects::{Halted, RunContext, WorkdirKind};
 use serde_json::json;
@@ -349,6 +351,8 @@ fn http(url: &str) -> HttpCall {
         body: None,
         timeout: Duration::from_secs(5),
         success: "response.status == 200".to_owned(),
+        failure: None,
+        poll: None,
         outputs: [].into(),
         at_most_once: true,
     }
@@ -400,6 +404,43 @@ async fn an_answer_is_judged() {
     let outputs = [("third".to_owned(), "response.json.n[2]".to_owned())].into();
     let (message, retry, _) = failed(send("yes", HttpCall { outputs, ..often }).await);
     assert!(!retry && message.contains("output \"third\""), "{message}");
+}
+
+#[tokio::test]
+async fn an_answer_that_is_not_so_yet_is_asked_for_again() {
+    let world = World::new().await;
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = asked.clone();
+    let rollout = move || {
+        let seen = count.fetch_add(1, Ordering::SeqCst);
+        async move {
+            let phase = ["Progressing", "Progressing", "Healthy"].get(seen).unwrap_or(&"Failed");
+            let status = if seen == 0 { StatusCode::BAD_GATEWAY } else { StatusCode::OK };
+            (status, axum::Json(json!({ "phase": phase })))
+        }
+    };
+    let url = scripted(Router::new().fallback(rollout)).await;
+    let pause = Duration::from_millis(1);
+    let call = HttpCall {
+        success: "response.status == 200 && response.json.phase == 'Healthy'".to_owned(),
+        failure: Some("response.json.phase == 'Failed'".to_owned()),
+        poll: Some(Poll { interval: pause, timeout: Duration::from_secs(60) }),
+        outputs: [("phase".to_owned(), "response.json.phase".to_owned())].into(),
+        at_most_once: false,
+        ..http(url.as_str())
+    };
+    let task = world.task("rollout", Call::Http(call.clone()));
+    let (outputs, _) = done(world.run(&task).await);
+    assert_eq!((json!(outputs), asked.load(Ordering::SeqCst)), (json!({ "phase": "Healthy" }), 3));
+    // What will never be so ends at once, and what takes too long ends then.
+    let (message, retry, _) = failed(world.run(&task).await);
+    assert!(message.contains("`failure` (response.json.phase == 'Failed') holds"), "{message}");
+    assert!(!retry);
+    let poll = Some(Poll { interval: pause, timeout: Duration::ZERO });
+    let call = HttpCall { success: "false".to_owned(), failure: None, poll, ..call };
+    let (message, retry, _) = failed(world.run(&world.task("rollout", Call::Http(call))).await);
+    assert!(message.starts_with("it was not so within 0s; the last: "), "{message}");
+    assert!(!retry);
 }
 
 #[tokio::test]

@@ -72,6 +72,8 @@ fn http_call(url: &str) -> Call {
         body: None,
         timeout: Duration::from_secs(5),
         success: "response.status == 200".to_owned(),
+        failure: None,
+        poll: None,
         outputs: [("said".to_owned(), "response.body".to_owned())].into(),
         at_most_once: false,
     })

@@ -364,6 +364,8 @@ fn http_call(world: &World) -> Call {
         body: Some(json!({ "version": "2.0.0" })),
         timeout: PATIENCE,
         success: "response.status == 200".to_owned(),
+        failure: None,
+        poll: None,
         outputs: [("id".to_owned(), "response.json.id".to_owned())].into(),
         at_most_once: false,
     })
