@@ -4,10 +4,12 @@
 mod approve;
 mod promote;
 mod refresh;
+mod reverify;
 
 pub(crate) use approve::{Abort, Approve};
 pub(crate) use promote::Promote;
 pub(crate) use refresh::Refresh;
+pub(crate) use reverify::Reverify;
 
 use provider_protocol::Diagnostics;
 use provider_protocol::cty::Path;

@@ -96,6 +96,7 @@ impl Provider for Lockstep {
             Arc::new(actions::Approve),
             Arc::new(actions::Abort),
             Arc::new(actions::Refresh),
+            Arc::new(actions::Reverify),
         ]
     }
 }

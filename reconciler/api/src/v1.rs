@@ -55,8 +55,8 @@ pub use preview::{Definition, Effect, EffectKind, Preview, PreviewRequest, Previ
 pub use project::{Project, ProjectSpec};
 pub use promotion::{
     AbortPromotion, ApprovePromotion, Bypass, CreatePromotion, EventsQuery, FreightSelector,
-    Measurement, Phase, Promotion, PromotionApproval, PromotionEvent, PromotionQuery, StepRun,
-    StepState,
+    Measurement, Phase, Promotion, PromotionApproval, PromotionEvent, PromotionQuery, Reverify,
+    StepRun, StepState,
 };
 pub use server::{Health, HealthStatus, ServerVersion};
 pub use stage::{

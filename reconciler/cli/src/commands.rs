@@ -17,6 +17,7 @@ mod hold;
 mod pipeline;
 mod promote;
 mod refresh;
+mod reverify;
 mod token;
 mod version;
 mod watch;
@@ -34,6 +35,8 @@ pub(crate) enum Command {
     Freight(freight::Arguments),
     /// End a promotion
     Abort(abort::Arguments),
+    /// Verify anew what is in a stage
+    Reverify(reverify::Arguments),
     /// Stop stages, freight or artifacts, and let them go
     Hold(hold::Arguments),
     /// Say why a stage does or does not get freight
@@ -64,6 +67,7 @@ impl Command {
             Self::Approve(arguments) => approve::run(arguments, &connection.open()?).await,
             Self::Freight(arguments) => freight::run(arguments, &connection.open()?).await,
             Self::Abort(arguments) => abort::run(arguments, &connection.open()?).await,
+            Self::Reverify(arguments) => reverify::run(arguments, &connection.open()?).await,
             Self::Hold(arguments) => hold::run(arguments, &connection.open()?).await,
             Self::Explain(arguments) => explain::run(arguments, &connection.open()?).await,
             Self::Pipeline(arguments) => pipeline::run(arguments, &connection.open()?).await,

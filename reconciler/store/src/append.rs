@@ -18,7 +18,7 @@ use crate::freight;
 use crate::hold;
 use crate::ledger::{Happened, Subject, hex};
 use crate::policy::wake_limited;
-use crate::promotion::slot_holder;
+use crate::promotion::{row_phase, slot_holder};
 use crate::sql::{is_constraint, json, micros, signed, whole_micros};
 use crate::stay;
 use crate::wake::{Lease, WakeKey, is_held, wake, wake_stage, wake_users};
@@ -208,7 +208,7 @@ fn update_row(
          WHERE project = $6 AND id = $7",
         params![
             signed(entry.seq),
-            state.phase().label(),
+            row_phase(state),
             state.finish.as_ref().map(|(at, _)| micros(*at)),
             slot.map(i64::from),
             committed_at,
@@ -232,7 +232,7 @@ fn update_row(
 fn actor(event: &Event) -> Principal {
     match event {
         Event::Approved(approval) => Principal::Named(approval.by.clone()),
-        Event::AbortRequested { by, .. } => by.clone(),
+        Event::AbortRequested { by, .. } | Event::Reverifying { by, .. } => by.clone(),
         Event::PrepareStarted(_)
         | Event::StepPrepared(_)
         | Event::PassedOver { .. }
@@ -266,6 +266,9 @@ impl Context<'_> {
         for verified in &after.verify {
             freight::vouch(write, self.project, verified, stage, self.now)?;
         }
+        for withdrawn in &after.withdraw {
+            freight::withdraw(write, self.project, withdrawn, stage, self.now)?;
+        }
         if let Some(reason) = &after.hold {
             let by = &Principal::Automation;
             hold::put_automatic(write, self.project, stage, reason, by, self.now)?;
@@ -292,6 +295,10 @@ impl Context<'_> {
             }
             Event::AbortRequested { reason, .. } => {
                 format!("{actor} asked to stop promotion {id}: {reason}")
+            }
+            Event::Reverifying { reason, .. } => {
+                body["reason"] = json!(reason);
+                format!("{actor} had what promotion {id} brought verified anew")
             }
             Event::Intent { node, .. } | Event::Outcome { node, .. } => {
                 format!("promotion {id}: {label} of step {}", node.step())

@@ -321,6 +321,45 @@ pub(crate) fn vouch(
     Ok(new == 1)
 }
 
+/// Takes back that the stage vouches for the freight. Where it is beyond that stage is told, and left
+/// as it is.
+pub(crate) fn withdraw(
+    write: &mut Write<'_>,
+    project: &ProjectName,
+    freight: &FreightId,
+    stage: &StageName,
+    at: Timestamp,
+) -> Result<(), StoreError> {
+    let gone = write.sql.execute(
+        "DELETE FROM verified WHERE project = $1 AND freight = $2 AND stage = $3",
+        params![project.as_str(), freight.as_str(), stage.as_str()],
+    )?;
+    if gone == 0 {
+        return Ok(());
+    }
+    let elsewhere: Vec<String> = write.sql.rows(
+        "SELECT DISTINCT stage FROM stay WHERE project = $1 AND freight = $2 AND stage <> $3 \
+         AND left_at IS NULL ORDER BY stage",
+        params![project.as_str(), freight.as_str(), stage.as_str()],
+        |row| row.get(0),
+    )?;
+    let beyond = match elsewhere.as_slice() {
+        [] => String::new(),
+        elsewhere => format!("; it is in {} too", elsewhere.join(", ")),
+    };
+    write.record(&Happened {
+        at,
+        project: Some(project),
+        subject: Subject::Freight(freight.clone()),
+        touches: vec![Subject::Stage(stage.clone())],
+        kind: "freight.withdrawn",
+        actor: &Principal::Automation,
+        summary: format!("stage {stage} no longer vouches for freight {}{beyond}", freight.short()),
+        body: json!({ "stage": stage, "elsewhere": elsewhere }),
+    })?;
+    Ok(())
+}
+
 pub(crate) fn exists(
     sql: Sql<'_>,
     project: &ProjectName,

@@ -372,7 +372,22 @@ impl ListRow {
     }
 }
 
+/// The phase of a promotion that is verified anew, as its row has it.
+pub(crate) const REVERIFYING: &str = "reverifying";
+
+/// The phase as the row repeats it. What succeeded and is verified anew is told apart, because it is
+/// still the last one that succeeded.
+pub(crate) fn row_phase(state: &State) -> &'static str {
+    match state.phase() {
+        Phase::Verifying if state.stands() => REVERIFYING,
+        phase => phase.label(),
+    }
+}
+
 fn phase(label: &str) -> Option<Phase> {
+    if label == REVERIFYING {
+        return Some(Phase::Verifying);
+    }
     let under_way =
         [Phase::Preparing, Phase::Waiting, Phase::Committing, Phase::Verifying, Phase::Unwinding];
     let ended = Ending::ALL.into_iter().map(Phase::Ended);

@@ -26,7 +26,7 @@ use crate::fold::{self, Folded};
 use crate::freight;
 use crate::hold;
 use crate::policy::{last_change, policies_for};
-use crate::promotion::{committed, running, slot_holder};
+use crate::promotion::{REVERIFYING, committed, running, slot_holder};
 use crate::sql::{Sql, instant, name, parsed};
 use crate::stay;
 
@@ -414,14 +414,26 @@ impl<'a> Loader<'a> {
         stage: &StageName,
         freight: Option<&FreightId>,
     ) -> Result<Option<Folded>, StoreError> {
+        // Each half is one step in an index, however many promotions there were.
+        let half = |phase: &str| {
+            format!(
+                "SELECT * FROM (SELECT id, number FROM promotion WHERE project = $1 \
+                 AND stage = $2 AND phase = {phase} AND ($4 IS NULL OR freight = $4) \
+                 ORDER BY number DESC LIMIT 1) AS half"
+            )
+        };
         let id: Option<String> = self.sql.row(
-            "SELECT id FROM promotion WHERE project = $1 AND stage = $2 AND phase = $3 \
-             AND ($4 IS NULL OR freight = $4) ORDER BY number DESC LIMIT 1",
+            &format!(
+                "SELECT id FROM ({} UNION ALL {}) AS found ORDER BY number DESC LIMIT 1",
+                half("$3"),
+                half("$5")
+            ),
             params![
                 self.project.as_str(),
                 stage.as_str(),
                 Phase::Ended(Ending::Succeeded).label(),
-                freight.map(FreightId::as_str)
+                freight.map(FreightId::as_str),
+                REVERIFYING
             ],
             |row| row.get(0),
         )?;
@@ -429,9 +441,7 @@ impl<'a> Loader<'a> {
         let what = || format!("promotion {}/{id}", self.project);
         let folded = fold::load(self.sql, self.project, &name(&id, what)?)?;
         match folded {
-            Some(folded) if folded.state.phase() == Phase::Ended(Ending::Succeeded) => {
-                Ok(Some(folded))
-            }
+            Some(folded) if folded.state.stands() => Ok(Some(folded)),
             Some(_) | None => {
                 Err(Unreadable::new(what(), "its row says succeeded, its log does not").into())
             }

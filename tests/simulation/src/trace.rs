@@ -29,7 +29,9 @@ pub(crate) fn told(event: &Event) -> String {
         Event::Approved(approval) => format!("{label} by {}", approval.by),
         Event::Measured(taken) => format!("{label} {:?}", taken.measured),
         Event::Unwinding { cause } => format!("{label}: {cause}"),
-        Event::AbortRequested { by, .. } => format!("{label} by {by}"),
+        Event::AbortRequested { by, .. } | Event::Reverifying { by, .. } => {
+            format!("{label} by {by}")
+        }
         Event::PrepareStarted(_) | Event::Committed | Event::Verifying { .. } => label.to_owned(),
     }
 }

@@ -9,7 +9,7 @@ use crate::v1::{
     CreatedAccessToken, EventsQuery, Explain, Freight, FreightApproval, FreightQuery, Health, Kind,
     LiftHold, ListQuery, MintToken, Object, PAGE_LIMIT_MAX, Page, Pipeline, Policy, Precondition,
     Preview, PreviewRequest, Promotion, PromotionEvent, PromotionQuery, RenamePolicy, RenewToken,
-    ServerVersion, Stage, TokenQuery, Warehouse, Whoami,
+    Reverify, ServerVersion, Stage, TokenQuery, Warehouse, Whoami,
 };
 
 /// The path of one object.
@@ -183,6 +183,23 @@ impl Client {
     /// `not_found`.
     pub async fn explain(&self, project: &str, stage: &str) -> Result<Explain, ClientError> {
         self.answer(Call::get(&["v1", "projects", project, "stages", stage, "explain"])).await
+    }
+
+    /// Has what is in a stage verified anew; answers with the promotion that brought it, which goes on.
+    ///
+    /// # Errors
+    ///
+    /// `not_found` if there is no such stage or nothing in it, `wrong_phase` if what is there did not
+    /// come to its end, `promotion_running` while the stage changes, `invalid` if it has no
+    /// verification.
+    pub async fn reverify_stage(
+        &self,
+        project: &str,
+        stage: &str,
+        reverify: &Reverify,
+    ) -> Result<Promotion, ClientError> {
+        let path = ["v1", "projects", project, "stages", stage, "reverify"];
+        self.answer(Call::post(&path).body(reverify)).await
     }
 
     /// Lifts the automatic hold of a stage: automation goes on there.

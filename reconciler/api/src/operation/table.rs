@@ -8,8 +8,9 @@ use crate::v1::{
     CreatedAccessToken, Credential, CredentialSpec, EventsQuery, Explain, Freight, FreightApproval,
     FreightQuery, Health, Hold, HoldSpec, LiftHold, ListQuery, MintToken, Page, Pipeline, Policy,
     PolicySpec, Preview, PreviewRequest, Project, ProjectSpec, Promotion, PromotionEvent,
-    PromotionQuery, RenamePolicy, RenewToken, ServerVersion, Stage, StageSpec, Task, TaskSpec,
-    TokenQuery, TokenSpec, Verification, VerificationSpec, Warehouse, WarehouseSpec, Whoami,
+    PromotionQuery, RenamePolicy, RenewToken, Reverify, ServerVersion, Stage, StageSpec, Task,
+    TaskSpec, TokenQuery, TokenSpec, Verification, VerificationSpec, Warehouse, WarehouseSpec,
+    Whoami,
 };
 
 const fn get(
@@ -112,6 +113,8 @@ pub const OPERATIONS: &[Operation] = &[
         .conditional(),
     get("/v1/projects/{project}/stages/{name}/explain", "explainStage", "stages", "say why a stage does or does not get freight")
         .answers::<Explain>(200),
+    post("/v1/projects/{project}/stages/{name}/reverify", "reverifyStage", "stages", "verify anew what is in a stage; the promotion that brought it goes on")
+        .takes::<Reverify>().answers::<Promotion>(200),
     post("/v1/projects/{project}/stages/{name}/lift", "liftStageHold", "stages", "lift the automatic hold of a stage")
         .takes::<LiftHold>().answers::<Stage>(200),
 

@@ -278,6 +278,15 @@ pub struct AbortPromotion {
     pub reason: String,
 }
 
+/// Has what is in a stage verified anew.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Reverify {
+    /// Why; it is recorded.
+    #[serde(default)]
+    pub reason: Option<String>,
+}
+
 /// Which promotions to list, newest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

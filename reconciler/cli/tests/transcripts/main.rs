@@ -605,6 +605,18 @@ fn watch_waits_for_a_daemon_that_restarts() {
 }
 
 #[test]
+fn reverify_names_the_promotion_that_goes_on() {
+    insta::assert_snapshot!(lockstep("reverify prod --reason doubts"), @r"
+    freight 3f2a1b9c0d in prod is verified anew, by promotion prod.12
+    ! follow it: lockstep watch prod.12
+    ");
+    insta::assert_snapshot!(lockstep("reverify nowhere"), @r"
+    ! error: there is no stage shop/nowhere
+    [exit 1]
+    ");
+}
+
+#[test]
 fn refresh_asks_the_sources() {
     insta::assert_snapshot!(lockstep("refresh main"), @"the sources of warehouse main are being asked");
 }
@@ -665,6 +677,7 @@ fn help_documents_environment_and_exit_codes() {
       approve     Approve what a promotion will do
       freight     Act on freight
       abort       End a promotion
+      reverify    Verify anew what is in a stage
       hold        Stop stages, freight or artifacts, and let them go
       explain     Say why a stage does or does not get freight
       pipeline    Show the graph of the stages

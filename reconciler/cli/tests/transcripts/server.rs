@@ -152,6 +152,10 @@ impl Canned {
             ("putHold", ["shop", name]) => self.put_hold(name, body),
             ("deleteHold", ["shop", "cve"]) => Ok(Value::Null),
             ("liftStageHold", ["shop", "prod"]) => self.lift_stage_hold(body),
+            ("reverifyStage", ["shop", "prod"]) => Ok(json(&world.promotion("prod.12"))),
+            ("reverifyStage", ["shop", name]) => {
+                Err(Box::new(Problem::not_found("stage", &format!("shop/{name}"))))
+            }
             ("explainStage", ["shop", "prod"]) => Ok(json(&world.explain())),
             ("listFreight", ["shop"]) => page(world.freight_matching(query)),
             ("getFreight", ["shop", prefix]) => self.one_freight(prefix),

@@ -262,6 +262,10 @@ fn describe(event: &Event) -> (Option<String>, String) {
         Event::Verifying { checks, .. } => {
             (None, format!("every step is done; {} checks to pass", checks.len()))
         }
+        Event::Reverifying { by, reason, checks } => {
+            let why = reason.as_ref().map_or_else(String::new, |reason| format!(" ({reason})"));
+            (None, format!("verified anew, asked by {by}{why}: {} checks to pass", checks.len()))
+        }
         Event::Measured(taken) => (None, format!("check {}: {}", taken.check, taken.detail)),
         Event::Unwinding { cause } => (None, format!("undoing: {cause}")),
         Event::AbortRequested { by, reason } => (None, format!("abort asked by {by}: {reason}")),

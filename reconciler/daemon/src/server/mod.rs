@@ -11,6 +11,7 @@ mod freight;
 mod minted;
 mod previews;
 mod promotions;
+mod reverify;
 mod routes;
 mod stages;
 mod tokens;

@@ -30,7 +30,7 @@ use super::freight::find;
 use crate::convert;
 
 /// Times that a request is judged again because the world moved in between.
-const ATTEMPTS_MAX: u32 = 5;
+pub(super) const ATTEMPTS_MAX: u32 = 5;
 /// Most events in one answer.
 const EVENTS_MAX: u32 = 500;
 
@@ -61,7 +61,11 @@ pub(super) async fn read(
 }
 
 /// A promotion as clients get it, with the gates as they judge now.
-async fn object(server: &Server, project: &ProjectName, id: &PromotionId) -> Answer<v1::Promotion> {
+pub(super) async fn object(
+    server: &Server,
+    project: &ProjectName,
+    id: &PromotionId,
+) -> Answer<v1::Promotion> {
     let not_found = || Problem::not_found("promotion", &format!("{project}/{id}"));
     let Some((promotion, log)) = server.store.promotion(project, id).await? else {
         return Err(not_found().into());

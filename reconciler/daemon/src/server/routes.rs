@@ -11,8 +11,8 @@ use reconciler_domain::warehouse::Warehouse;
 
 use super::definitions::{self, project};
 use super::{
-    Server, credentials, freight, health, minted, openapi, previews, promotions, stages, tokens,
-    version,
+    Server, credentials, freight, health, minted, openapi, previews, promotions, reverify, stages,
+    tokens, version,
 };
 
 /// The handler of the operation with this id, behind its method.
@@ -47,6 +47,7 @@ pub(super) fn handler(operation: &str) -> Option<MethodRouter<Server>> {
         "putStage" => put(definitions::write::<Stage>),
         "deleteStage" => delete(definitions::remove::<Stage>),
         "explainStage" => get(stages::explain_stage),
+        "reverifyStage" => post(reverify::reverify_stage),
         "liftStageHold" => post(stages::lift),
         "listVerifications" => get(definitions::list::<Verification>),
         "getVerification" => get(definitions::read::<Verification>),

@@ -12,6 +12,8 @@ pub struct Consequences {
     pub enter: Option<Vec<FreightId>>,
     /// The stage vouches for this freight from now on.
     pub verify: Vec<FreightId>,
+    /// The stage no longer vouches for this freight.
+    pub withdraw: Vec<FreightId>,
     /// The slot of the stage is taken (`true`) or given back (`false`); absent: as before.
     pub slot: Option<bool>,
     /// Automation on the stage stops, for this reason.
@@ -25,9 +27,16 @@ pub struct Consequences {
 pub fn consequences(promotion: &Promotion, before: &State, event: &Event) -> Consequences {
     let mut after = Consequences::default();
     match event {
-        Event::Committed => after.slot = Some(true),
+        Event::Committed | Event::Reverifying { .. } => after.slot = Some(true),
         Event::Verifying { .. } => after.enter = Some(collection(before)),
+        // What failed anew is not vouched for from the moment that it is known.
+        Event::Unwinding { .. } if before.reverifying.is_some() => {
+            after.withdraw = collection(before);
+        }
         Event::Finished(finish) => {
+            if before.reverifying.is_some() && finish.ending == Ending::Failed {
+                after.withdraw = collection(before);
+            }
             finished(before, finish.ending, &mut after);
             if finish.ending == Ending::Stuck {
                 let id = &promotion.id;

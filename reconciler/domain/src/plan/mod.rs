@@ -35,6 +35,7 @@ pub use request::{
     request,
 };
 pub use stage::{Candidate, StageAct, StagePlan, candidates, stage};
+pub use verify::{ReverifyError, reverify};
 pub use warehouse::{DiscoveryCondition, WarehouseAct, WarehousePlan, condition, warehouse};
 
 use crate::id::{StageName, WarehouseName};

@@ -7,10 +7,12 @@ use super::Waiting;
 use super::commit::{effects_done, failed};
 use super::promotion::{Act, Move};
 use crate::expression::Scope;
+use crate::id::{Principal, PromotionId, StageName};
 use crate::policy::RollbackOn;
 use crate::promotion::{Ending, Event, Finish, Frozen};
 use crate::scope::scope;
 use crate::snapshot::PromotionSnapshot;
+use crate::stage::Stage;
 use crate::template::{Template, render_json};
 use crate::verification::{
     Check, CheckState, FrozenCheck, HttpCheck, Measurement, PrometheusCheck, Verification,
@@ -19,7 +21,7 @@ use crate::verification::{
 
 /// The first move once every step is done.
 pub(super) fn begin(snapshot: &PromotionSnapshot, frozen: &Frozen) -> Move {
-    match freeze_checks(snapshot, frozen) {
+    match freeze_checks(snapshot, frozen, &frozen.stage, &frozen.templates) {
         Ok(checks) => {
             let replaced = Some(snapshot.there.values().cloned().collect());
             Move::append(Event::Verifying { checks, replaced })
@@ -32,15 +34,98 @@ pub(super) fn begin(snapshot: &PromotionSnapshot, frozen: &Frozen) -> Move {
     }
 }
 
+/// Why what is in a stage cannot be verified anew.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReverifyError {
+    /// The promotion did not bring what is in the stage to its end.
+    #[error(
+        "promotion {promotion} is {phase}: only what a promotion brought to its end, and what was \
+         not undone, is verified anew"
+    )]
+    NotDone {
+        /// The promotion.
+        promotion: PromotionId,
+        /// Where it is.
+        phase: &'static str,
+    },
+    /// Its freight is in the stage no more, or the stage was deleted.
+    #[error("what promotion {promotion} brought is no longer in stage {stage}")]
+    NotThere {
+        /// The promotion.
+        promotion: PromotionId,
+        /// The stage.
+        stage: StageName,
+    },
+    /// A promotion changes the stage, or verifies it.
+    #[error("promotion {holder} is under way in stage {stage}; wait for it to end")]
+    UnderWay {
+        /// The promotion that holds the slot.
+        holder: PromotionId,
+        /// The stage.
+        stage: StageName,
+    },
+    /// There is nothing to measure.
+    #[error("stage {stage} has no verification; define one first")]
+    NoChecks {
+        /// The stage.
+        stage: StageName,
+    },
+    /// The checks cannot be rendered.
+    #[error("the verification of stage {stage} could not begin: {message}")]
+    Unusable {
+        /// The stage.
+        stage: StageName,
+        /// What is wrong.
+        message: String,
+    },
+}
+
+/// A person's wish to verify anew what a promotion brought: by the checks that the stage has now.
+/// The promotion goes on where it was, so that a failure is treated as the first one would be: undone
+/// where the policies say so. Meanwhile it holds the slot of the stage.
+///
+/// # Errors
+/// It did not come to its end, is not what is in the stage, others are at work there, or there is
+/// nothing to measure.
+pub fn reverify(
+    snapshot: &PromotionSnapshot,
+    by: Principal,
+    reason: Option<String>,
+) -> Result<Event, ReverifyError> {
+    let promotion = snapshot.promotion.id.clone();
+    let name = &snapshot.promotion.stage;
+    if let Some(holder) = &snapshot.slot {
+        return Err(ReverifyError::UnderWay { holder: holder.clone(), stage: name.clone() });
+    }
+    if !snapshot.state.may_be_verified_anew() {
+        let phase = snapshot.state.phase().label();
+        return Err(ReverifyError::NotDone { promotion, phase });
+    }
+    let there = snapshot.there.get(&snapshot.promotion.warehouse);
+    let (Some(stage), Some(frozen), true) =
+        (&snapshot.stage, &snapshot.state.frozen, there == Some(&snapshot.promotion.freight))
+    else {
+        return Err(ReverifyError::NotThere { promotion, stage: name.clone() });
+    };
+    let checks = freeze_checks(snapshot, frozen, &stage.spec, &snapshot.templates);
+    let checks =
+        checks.map_err(|message| ReverifyError::Unusable { stage: name.clone(), message })?;
+    if checks.is_empty() {
+        return Err(ReverifyError::NoChecks { stage: name.clone() });
+    }
+    Ok(Event::Reverifying { by, reason, checks })
+}
+
 /// The checks of a stage with their templates rendered.
 fn freeze_checks(
     snapshot: &PromotionSnapshot,
     frozen: &Frozen,
+    stage: &Stage,
+    templates: &[Verification],
 ) -> Result<Vec<FrozenCheck>, String> {
     let mut checks = Vec::new();
-    for used in &frozen.stage.verifications {
-        let template = frozen
-            .templates
+    for used in &stage.verifications {
+        let template = templates
             .iter()
             .find(|template| template.name == used.template)
             .ok_or_else(|| format!("there is no verification {}", used.template))?;
@@ -109,6 +194,9 @@ fn render_check(
 pub(super) fn next(snapshot: &PromotionSnapshot, now: Timestamp) -> Move {
     let state = &snapshot.state;
     let Some((started_at, checks)) = &state.verifying else { return Move::default() };
+    if let (Some((by, reason)), Some(before)) = (&state.abort, state.reverifying) {
+        return as_before(before, &format!("stopped by {by}: {reason}"));
+    }
     if let Some((by, reason)) = &state.abort {
         return Move::append(Event::Finished(Finish {
             ending: Ending::Aborted,
@@ -141,11 +229,23 @@ pub(super) fn next(snapshot: &PromotionSnapshot, now: Timestamp) -> Move {
     if let Some((at, check)) = due {
         return measure(snapshot, check, at, now);
     }
+    if let (Some(message), Some(before)) = (&undecided, state.reverifying) {
+        return as_before(before, message);
+    }
     let (ending, message) = match undecided {
         Some(message) => (Ending::Inconclusive, message),
         None => (Ending::Succeeded, "every step is done and every check passed".to_owned()),
     };
     Move::append(Event::Finished(Finish { ending, message, remaining: Vec::new() }))
+}
+
+/// A verification anew that decided nothing leaves the promotion as it had ended.
+fn as_before(before: Ending, why: &str) -> Move {
+    Move::append(Event::Finished(Finish {
+        ending: before,
+        message: format!("verified anew, {why}; what was decided before stands"),
+        remaining: Vec::new(),
+    }))
 }
 
 fn measure(

@@ -59,6 +59,7 @@ impl Event {
             Self::Intent { .. } => "intent",
             Self::Outcome { .. } => "outcome",
             Self::Verifying { .. } => "verifying",
+            Self::Reverifying { .. } => "reverifying",
             Self::Measured(_) => "measured",
             Self::Unwinding { .. } => "unwinding",
             Self::AbortRequested { .. } => "abort_requested",

@@ -139,6 +139,15 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         replaced: Option<Vec<FreightId>>,
     },
+    /// A person asked to verify anew what is in the stage: a promotion that was over goes on.
+    Reverifying {
+        /// Who.
+        by: Principal,
+        /// Why, in their words.
+        reason: Option<String>,
+        /// The checks with their templates rendered.
+        checks: Vec<FrozenCheck>,
+    },
     /// A measurement was taken.
     Measured(Measurement),
     /// The undo begins.

@@ -62,7 +62,9 @@ pub struct State {
     pub verifying: Option<(Timestamp, Vec<FrozenCheck>)>,
     /// The freight that was in the stage until verification began.
     pub replaced: Option<Vec<FreightId>>,
-    /// Measurements, oldest first.
+    /// How it had ended before it was verified anew, while it is.
+    pub reverifying: Option<Ending>,
+    /// Measurements of the present verification, oldest first.
     pub measurements: Vec<Measurement>,
     /// Why it is being undone.
     pub unwinding: Option<String>,
@@ -207,13 +209,17 @@ impl State {
                 self.verifying = Some((at, checks));
                 self.replaced = replaced;
             }
+            Event::Reverifying { checks, .. } => self.verify_anew(at, checks),
             Event::Measured(measurement) => self.measurements.push(measurement),
             Event::Unwinding { cause } => self.unwinding = Some(cause),
             Event::AbortRequested { by, reason } => {
                 self.abort = Some((by, reason));
                 self.aborted_at.get_or_insert(at);
             }
-            Event::Finished(finish) => self.finish = Some((at, finish)),
+            Event::Finished(finish) => {
+                self.reverifying = None;
+                self.finish = Some((at, finish));
+            }
         }
         Ok(())
     }
@@ -239,10 +245,47 @@ impl State {
             Event::Intent { node, .. } => phase == phase_of(node) && !self.runs(node),
             Event::Outcome { node, .. } => phase == phase_of(node) && self.runs(node),
             Event::Verifying { .. } => phase == Phase::Committing,
+            Event::Reverifying { .. } => self.may_be_verified_anew(),
             Event::Measured(_) => phase == Phase::Verifying,
             Event::Unwinding { .. } => matches!(phase, Phase::Committing | Phase::Verifying),
             Event::AbortRequested { .. } | Event::Finished(_) => !matches!(phase, Phase::Ended(_)),
         }
+    }
+
+    /// Whether it succeeded, be it that this is being verified anew.
+    #[must_use]
+    pub fn stands(&self) -> bool {
+        match self.phase() {
+            Phase::Ended(ending) => ending == Ending::Succeeded,
+            Phase::Verifying => self.reverifying == Some(Ending::Succeeded),
+            Phase::Preparing | Phase::Waiting | Phase::Committing | Phase::Unwinding => false,
+        }
+    }
+
+    /// Whether it is over, every step was done, and nothing was undone since: what it brought can be
+    /// verified once more, however the last verification ended.
+    #[must_use]
+    pub fn may_be_verified_anew(&self) -> bool {
+        match self.phase() {
+            Phase::Ended(Ending::Succeeded | Ending::Inconclusive) => true,
+            Phase::Ended(Ending::Failed | Ending::Aborted) => {
+                self.verifying.is_some() && self.unwinding.is_none()
+            }
+            Phase::Ended(Ending::RolledBack | Ending::Stuck | Ending::Superseded)
+            | Phase::Preparing
+            | Phase::Waiting
+            | Phase::Committing
+            | Phase::Verifying
+            | Phase::Unwinding => false,
+        }
+    }
+
+    fn verify_anew(&mut self, at: Timestamp, checks: Vec<FrozenCheck>) {
+        self.reverifying = self.finish.take().map(|(_, finish)| finish.ending);
+        self.verifying = Some((at, checks));
+        self.measurements.clear();
+        self.abort = None;
+        self.aborted_at = None;
     }
 
     /// Whether a node started and its end is not known.

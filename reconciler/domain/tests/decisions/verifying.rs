@@ -47,6 +47,179 @@ fn enough_measurements_vouch_for_the_freight() {
 }
 
 #[test]
+fn what_is_there_is_verified_anew_and_may_fail() {
+    assert_snapshot!(with("
+        found shop api 1.0.0
+        +1m
+        reverify dev.1 by ann
+        reverify dev.1 by bob
+        +1m
+        measure errors/rate fail fail
+        reverify dev.1 by ann
+        +1m
+        why prod
+        outside
+        reverify dev.1 by ann
+        +1m
+    "), @r"
+    f1 is made: api 1.0.0
+    dev.1 starts: f1, by automation
+    dev.1 is prepared
+    dev.1 commits
+    dev.1 runs push
+    dev.1 verifies
+    dev.1 measures errors/rate: pass
+    -- +1m
+    dev.1 measures errors/rate: pass
+    dev.1 succeeded: every step is done and every check passed
+    prod.1 starts: f1, by automation
+    prod.1 is prepared
+    prod.1 commits
+    prod.1 runs push
+    prod.1 succeeded: every step is done and every check passed
+    dev.1 verifies anew, says ann
+    dev.1 measures errors/rate: pass
+    refused: promotion dev.1 is under way in stage dev; wait for it to end
+    -- +1m
+    dev.1 measures errors/rate: pass
+    dev.1 succeeded: every step is done and every check passed
+    dev.1 verifies anew, says ann
+    dev.1 measures errors/rate: fail
+    -- +1m
+    dev.1 measures errors/rate: fail
+    dev.1 failed: verification errors/rate failed: too many errors
+    dev.1   remains: step push: commit c2 is on branch main of https://git.example/gitops
+    dev vouches for f1 no longer
+      | https://git.example/gitops: dev.yaml#tag=1.0.0 prod.yaml#tag=1.0.0
+    dev.1 verifies anew, says ann
+    dev.1 measures errors/rate: pass
+    -- +1m
+    dev.1 measures errors/rate: pass
+    dev.1 succeeded: every step is done and every check passed
+    ");
+}
+
+#[test]
+fn what_fails_anew_is_undone_where_the_policies_say_so() {
+    assert_snapshot!(with("
+        policy undo dev gated rollback
+        found shop api 1.0.0
+        +1m
+        found shop api 1.1.0
+        +1m
+        reverify dev.1 by ann
+        measure errors/rate fail fail
+        reverify dev.2 by ann
+        +1m
+        outside
+        reverify dev.2 by ann
+        reverify dev.1 by ann
+        +1m
+    "), @r"
+    f1 is made: api 1.0.0
+    dev.1 starts: f1, by automation
+    dev.1 is prepared
+    dev.1 commits
+    dev.1 runs push
+    dev.1 verifies
+    dev.1 measures errors/rate: pass
+    -- +1m
+    dev.1 measures errors/rate: pass
+    dev.1 succeeded: every step is done and every check passed
+    prod.1 starts: f1, by automation
+    prod.1 is prepared
+    prod.1 commits
+    prod.1 runs push
+    prod.1 succeeded: every step is done and every check passed
+    f2 is made: api 1.1.0
+    dev.2 starts: f2, by automation
+    dev.2 is prepared
+    dev.2 commits
+    dev.2 runs push
+    dev.2 verifies
+    dev.2 measures errors/rate: pass
+    -- +1m
+    dev.2 measures errors/rate: pass
+    dev.2 succeeded: every step is done and every check passed
+    prod.2 starts: f2, by automation
+    prod.2 is prepared
+    prod.2 commits
+    prod.2 runs push
+    prod.2 succeeded: every step is done and every check passed
+    refused: what promotion dev.1 brought is no longer in stage dev
+    dev.2 verifies anew, says ann
+    dev.2 measures errors/rate: fail
+    -- +1m
+    dev.2 measures errors/rate: fail
+    dev.2 unwinds: verification errors/rate failed: too many errors
+    dev vouches for f2 no longer
+    dev.2 undoes push
+    dev.2 rolled_back: undone: verification errors/rate failed: too many errors
+      | https://git.example/gitops: dev.yaml#tag=1.0.0 prod.yaml#tag=1.1.0
+    refused: promotion dev.2 is rolled_back: only what a promotion brought to its end, and what was not undone, is verified anew
+    dev.1 verifies anew, says ann
+    dev.1 measures errors/rate: pass
+    -- +1m
+    dev.1 measures errors/rate: pass
+    dev.1 succeeded: every step is done and every check passed
+    ");
+}
+
+#[test]
+fn a_verification_anew_that_decides_nothing_leaves_what_was_decided() {
+    assert_snapshot!(with("
+        found shop api 1.0.0
+        +1m
+        measure errors/rate unknown unknown unknown unknown unknown unknown unknown unknown
+        reverify dev.1 by ann
+        found shop api 1.1.0
+        why dev
+        abort dev.1 by bob
+        +10m
+        reverify dev.2 by ann
+        reverify prod.1 by ann
+    "), @r"
+    f1 is made: api 1.0.0
+    dev.1 starts: f1, by automation
+    dev.1 is prepared
+    dev.1 commits
+    dev.1 runs push
+    dev.1 verifies
+    dev.1 measures errors/rate: pass
+    -- +1m
+    dev.1 measures errors/rate: pass
+    dev.1 succeeded: every step is done and every check passed
+    prod.1 starts: f1, by automation
+    prod.1 is prepared
+    prod.1 commits
+    prod.1 runs push
+    prod.1 succeeded: every step is done and every check passed
+    dev.1 verifies anew, says ann
+    dev.1 measures errors/rate: unknown
+    f2 is made: api 1.1.0
+    dev.2 starts: f2, by automation
+    dev.2 is prepared
+      ? promotion dev.1: Verifying: verification errors/rate measures again at 2026-01-01T00:02:00Z [2026-01-01T00:02:00Z]
+      ? promotion dev.2: SlotTaken: waits for promotion dev.1 to end
+    dev.1 is to stop, says bob
+    dev.1 succeeded: verified anew, stopped by bob: not now; what was decided before stands
+    dev.2 commits
+    dev.2 runs push
+    dev.2 verifies
+    dev.2 measures errors/rate: unknown
+    -- +10m
+    dev.2 measures errors/rate: unknown
+    dev.2 measures errors/rate: unknown
+    dev.2 measures errors/rate: unknown
+    dev.2 measures errors/rate: unknown
+    dev.2 inconclusive: verification errors/rate found no evidence before its deadline: no sample
+    dev.2 verifies anew, says ann
+    dev.2 measures errors/rate: unknown
+    refused: stage prod has no verification; define one first
+    ");
+}
+
+#[test]
 fn failures_up_to_the_limit_are_allowed() {
     assert_snapshot!(with("
         measure errors/rate fail pass

@@ -213,6 +213,42 @@ async fn what_an_event_means_is_written_with_it() {
 }
 
 #[tokio::test]
+async fn what_is_verified_anew_takes_the_slot_and_may_lose_its_verification() {
+    let world = World::new().await;
+    let store = &world.store;
+    let (old, new) = (world.freight("1.0.0", 1).await, world.freight("1.1.0", 2).await);
+    let id = world.succeed(&dev(), &old, 10).await;
+    let waiting = world.promote(&dev(), &new, 20).await;
+    world.prepare(&waiting, &new, 20).await;
+    let anew = || Event::Reverifying { by: alice(), reason: None, checks: Vec::new() };
+    let error = world.append(&waiting, anew(), 21).await.unwrap_err();
+    assert!(matches!(error, AppendError::Illegal(_)), "{error}");
+
+    world.append(&id, anew(), 30).await.unwrap();
+    let reopened = row(&world, id.as_str()).await;
+    assert_eq!((reopened.phase, reopened.ended_at), (Phase::Verifying, None));
+    let error = world.commit(&waiting, 31).await.unwrap_err();
+    assert!(matches!(&error, AppendError::SlotTaken { holder } if *holder == id), "{error}");
+    // It is still the one that others go back to.
+    let seen = store.promotion_snapshot(&shop(), &waiting).await.unwrap().unwrap().value.0;
+    assert_eq!(seen.previous.map(|previous| previous.promotion), Some(id.clone()));
+
+    world.append(&id, finished(Ending::Failed), 40).await.unwrap();
+    let there = store.occupants(&shop(), &dev()).await.unwrap();
+    assert_eq!((&there[0].freight, there[0].verified_at), (&old.id, None));
+    let events = store.events(Some(&shop()), 0, 500).await.unwrap();
+    let told = |kind: &str| {
+        let event = events.iter().rfind(|event| event.kind == kind).unwrap();
+        (event.actor.clone(), event.summary.clone())
+    };
+    let asked = (alice(), format!("alice had what promotion {id} brought verified anew"));
+    assert_eq!(told("promotion.reverifying"), asked);
+    let withdrawn = format!("stage dev no longer vouches for freight {}", old.id.short());
+    assert_eq!(told("freight.withdrawn"), (Principal::Automation, withdrawn));
+    world.commit(&waiting, 41).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_stay_that_goes_on_is_not_interrupted() {
     let world = World::new().await;
     let freight = world.freight("1.0.0", 1).await;

@@ -158,6 +158,9 @@ fn follow(
     for freight in &after.verify {
         project.vouch(freight, stage, now);
     }
+    for freight in &after.withdraw {
+        project.withdraw(freight, stage);
+    }
 }
 
 /// Whether decisions about others see the difference.

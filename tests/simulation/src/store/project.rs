@@ -120,6 +120,13 @@ impl Project {
         true
     }
 
+    /// The stage no longer vouches for the freight.
+    pub(crate) fn withdraw(&mut self, freight: &FreightId, stage: &StageName) {
+        if let Some(facts) = self.facts_mut(freight) {
+            facts.verified_in.remove(stage);
+        }
+    }
+
     /// Makes these the freight in the stage. Stays that go on are not interrupted.
     pub(crate) fn enter(&mut self, stage: &StageName, freight: &[FreightId], at: Timestamp) {
         let record = self.stages.entry(stage.clone()).or_default();

@@ -95,6 +95,7 @@ pub(crate) fn line_of(world: &mut World, line: &str) -> Result<(), Crash> {
             world.automatic_holds.remove(&stage_name(stage));
         }
         ["lift", name] => world.holds.retain(|hold| hold.spec.name.as_str() != *name),
+        ["reverify", id, "by", who] => world.reverify(&promotion_id(id), who),
         ["abort", id, "by", who] => world.abort(&promotion_id(id), who),
         ["open", stage, freight] => {
             let (now, freight) = (world.now, freight_id(world, freight));

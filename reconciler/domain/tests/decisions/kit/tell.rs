@@ -34,6 +34,7 @@ pub(crate) fn event(saga: &Saga, event: &Event) -> Vec<String> {
         Event::Outcome { node, outcome } => vec![ran(saga, node, outcome)],
         Event::Verifying { checks, .. } if checks.is_empty() => Vec::new(),
         Event::Verifying { .. } => vec!["verifies".to_owned()],
+        Event::Reverifying { by, .. } => vec![format!("verifies anew, says {by}")],
         Event::Measured(measurement) => {
             let measured = match measurement.measured {
                 Measured::Pass => "pass",

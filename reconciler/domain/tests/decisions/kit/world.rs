@@ -132,9 +132,7 @@ impl World {
     }
 
     fn last_succeeded(&self, stage: &StageName) -> Option<&Saga> {
-        self.sagas.values().rev().find(|saga| {
-            saga.promotion.stage == *stage && saga.state.phase() == Phase::Ended(Ending::Succeeded)
-        })
+        self.sagas.values().rev().find(|saga| saga.promotion.stage == *stage && saga.state.stands())
     }
 
     pub(crate) fn in_stage(&self, stage: &StageName) -> BTreeMap<WarehouseName, FreightId> {
@@ -479,6 +477,11 @@ impl World {
         for freight in after.verify {
             self.facts_mut(&freight).verified_in.entry(stage.clone()).or_insert(now);
         }
+        for freight in after.withdraw {
+            if self.facts_mut(&freight).verified_in.remove(&stage).is_some() {
+                self.tell(format!("{stage} vouches for {freight} no longer"));
+            }
+        }
         if let Some(reason) = after.hold {
             self.hold(&stage, reason, Principal::Automation);
         }
@@ -555,6 +558,14 @@ impl World {
         let saga = &self.sagas[id];
         let by = Principal::Named(by.to_owned());
         match plan::abort(&saga.promotion, &saga.state, by, "not now".to_owned()) {
+            Ok(event) => self.append(id, event),
+            Err(error) => self.tell(format!("refused: {error}")),
+        }
+    }
+
+    pub(crate) fn reverify(&mut self, id: &PromotionId, by: &str) {
+        let by = Principal::Named(by.to_owned());
+        match plan::reverify(&self.promotion_snapshot(id), by, None) {
             Ok(event) => self.append(id, event),
             Err(error) => self.tell(format!("refused: {error}")),
         }

@@ -2,7 +2,7 @@
 
 use acceptance::Outcome;
 use axum::http::StatusCode;
-use reconciler_api::v1::{Phase, Promotion, Stage, StepState};
+use reconciler_api::v1::{Phase, Promotion, Reverify, Stage, StepState};
 use serde_json::json;
 
 use crate::pipeline::{both_steps, direct, health, undone, verified_by};
@@ -59,6 +59,39 @@ async fn a_failing_verification_undoes_both_halves() -> Outcome {
     assert_eq!(site.marked("created")["dev"], 1, "the database was never touched");
     let stage: Stage = site.client()?.get(PROJECT, "dev").await?;
     assert_eq!(stage.status.current["shop"].freight, first.id);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_fails_when_it_is_verified_anew_is_undone_in_both_halves() -> Outcome {
+    let site = shop().await?;
+    let first = site.first_freight().await?;
+    site.promoted("dev", &first).await?;
+    let good = site.infra.tip("main").await?;
+    let values = site.values_of("dev").await?;
+    let second = site.freight("the second").await?;
+    let done = site.promoted("dev", &second).await?;
+    assert_ne!(site.values_of("dev").await?, values);
+
+    // Days later, so to speak, it does not answer any more.
+    site.desk.answer("/health", StatusCode::SERVICE_UNAVAILABLE);
+    let reverify = Reverify { reason: Some("people complain".to_owned()) };
+    let going = site.client()?.reverify_stage(PROJECT, "dev", &reverify).await?;
+    assert_eq!(going.id, done.id);
+    let ended = site.is(&done.id, Phase::RolledBack).await?;
+    let error = ended.error.clone().unwrap_or_default();
+    assert!(error.contains("undone: verification checked/health failed"), "{error}");
+    assert_eq!(site.values_of("dev").await?, values);
+    assert_eq!(release(&site)?.as_deref(), Some(good.as_str()));
+    let stage: Stage = site.client()?.get(PROJECT, "dev").await?;
+    let there = &stage.status.current["shop"];
+    assert_eq!((&there.freight, there.verified_at.is_some()), (&first.id, true));
+    // What is there now came with the first promotion, which can be verified anew in its turn.
+    site.desk.answer("/health", StatusCode::OK);
+    let reverify = Reverify::default();
+    let going = site.client()?.reverify_stage(PROJECT, "dev", &reverify).await?;
+    site.is(&going.id, Phase::Succeeded).await?;
+    assert_eq!(going.freight, first.id);
     Ok(())
 }
 

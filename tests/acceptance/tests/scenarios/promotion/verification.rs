@@ -110,6 +110,58 @@ async fn prometheus_is_asked_and_no_samples_are_no_evidence() -> Outcome {
 }
 
 #[tokio::test]
+async fn what_is_there_is_verified_anew_by_the_checks_of_today() -> Outcome {
+    let site = Site::start(&[]).await?;
+    let app = App::start(&site.gitops, &["dev"]).await?;
+    let values = "image:\n  tag: 1.0.0\n";
+    site.gitops.commit("dev: deployed", &[(&values_file("dev"), values)]).await?;
+    let prometheus = Prometheus::start(&app.target()).await?;
+    let (up, cli) = (r#"up{job="app"}"#, site.cli()?);
+    let freight = site.first_freight().await?;
+    let nothing = cli.refused(1, &["reverify", "dev"]).await?;
+    assert!(nothing.contains("there is no stage shop/dev"), "{nothing}");
+    stage(&site, &query(&prometheus, up, "result.value == 1.0")).await?;
+    let steps = [call("call", &site.desk.url("/downstream"))];
+    site.stage("prod", &json!({ "requests": after(&["dev"]), "steps": steps })).await?;
+    let nothing = cli.refused(1, &["reverify", "dev"]).await?;
+    assert!(nothing.contains("there is no freight in stage shop/dev"), "{nothing}");
+    let done = site.promoted("dev", &freight).await?;
+    let verified = async || -> Outcome<bool> {
+        let stage: Stage = site.client()?.get(PROJECT, "dev").await?;
+        Ok(stage.status.current["shop"].verified_at.is_some())
+    };
+    assert!(verified().await?);
+
+    // A stricter check, which what is there does not pass; no policy undoes it.
+    stage(&site, &query(&prometheus, up, "result.value < 0.01")).await?;
+    let told =
+        cli.run(&["reverify", "dev", "--reason", "stricter", "--wait"]).await?.ended_with(1)?;
+    let told = told.said();
+    assert!(told.contains("verified anew, asked by admin (stricter): 1 checks"), "{told}");
+    assert!(told.contains("verification checked/errors failed"), "{told}");
+    assert!(!verified().await?);
+    let refused = refusal(ask(&site.client()?, "prod", &freight).await)?;
+    assert!(refused.to_string().contains("not verified in dev"), "{refused}");
+
+    // No evidence decides nothing.
+    stage(&site, &query(&prometheus, r#"up{job="nobody"}"#, "result.value < 0.01")).await?;
+    let told = cli.run(&["reverify", "dev", "--wait"]).await?.ended_with(1)?.said();
+    assert!(told.contains("what was decided before stands"), "{told}");
+    assert!(!verified().await?);
+
+    stage(&site, &query(&prometheus, up, "result.value == 1.0")).await?;
+    cli.ok(&["reverify", "dev", "--wait"]).await?;
+    assert!(verified().await?);
+    assert_eq!(site.desk.taken("/call").len(), 1, "nothing is carried out again");
+    let promotion = site.is(&done.id, Phase::Succeeded).await?;
+    assert_eq!(promotion.measurements.len(), 1, "those of the last time");
+    ask(&site.client()?, "prod", &freight).await?;
+    let none = cli.refused(1, &["reverify", "prod"]).await?;
+    assert!(!none.is_empty());
+    Ok(())
+}
+
+#[tokio::test]
 async fn what_proves_nothing_is_not_vouched_for() -> Outcome {
     let site = Site::start(&[]).await?;
     let dead = json!({
