@@ -1,10 +1,11 @@
 //! Edits of configuration text that change only what was asked for.
 //!
 //! `yaml`, `json`, `toml` and `hcl` set existing scalars in place and read a text as data. Each
-//! edited text is parsed again before anybody sees it. Nothing here adds or removes keys.
+//! edited text is parsed again before anybody sees it. Nothing but `kustomize` adds or removes keys.
 
 pub mod hcl;
 pub mod json;
+pub mod kustomize;
 pub mod toml;
 pub mod yaml;
 

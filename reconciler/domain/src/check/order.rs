@@ -138,6 +138,7 @@ impl<'a> Made<'a> {
             | StepKind::TomlUpdate
             | StepKind::TomlParse
             | StepKind::HclUpdate
+            | StepKind::KustomizeSetImage
             | StepKind::HclParse => {
                 let needed = literal_places(step).filter(|place| place.touch.needs());
                 for place in needed.filter(|place| !self.is_made(place.path)) {
@@ -245,6 +246,7 @@ impl<'a> Made<'a> {
             | StepKind::TomlParse
             | StepKind::HclUpdate
             | StepKind::HclParse
+            | StepKind::KustomizeSetImage
             | StepKind::ComposeOutput
             | StepKind::Fail
             | StepKind::Wait

@@ -246,6 +246,7 @@ fn condition_names(kind: StepKind) -> Names {
         | StepKind::JsonUpdate
         | StepKind::TomlUpdate
         | StepKind::HclUpdate
+        | StepKind::KustomizeSetImage
         | StepKind::ComposeOutput
         | StepKind::Fail
         | StepKind::Wait

@@ -63,6 +63,7 @@ pub(super) fn describe(frozen: &Frozen, state: &State) -> Vec<UndoPlan> {
                 | StepKind::TomlParse
                 | StepKind::HclUpdate
                 | StepKind::HclParse
+                | StepKind::KustomizeSetImage
                 | StepKind::ComposeOutput
                 | StepKind::Fail
                 | StepKind::Wait

@@ -12,8 +12,8 @@ use serde_json::{Map, Value};
 
 use super::{
     ApplyCall, Call, Checkout, CheckoutAt, CloneCall, CloneRecord, CommitCall, DownloadCall,
-    FieldType, FileCall, HttpCall, Language, OutputCall, ParseCall, PlanCall, PlanRecord, Poll,
-    PushCall, Record, StepKind, TagCall, TagNote, UpdateCall, WaitCall, fields,
+    FieldType, FileCall, HttpCall, ImageCall, Language, OutputCall, ParseCall, PlanCall,
+    PlanRecord, Poll, PushCall, Record, StepKind, TagCall, TagNote, UpdateCall, WaitCall, fields,
 };
 use crate::duration;
 use crate::id::{ProjectName, PromotionId, StepName};
@@ -71,6 +71,12 @@ pub enum CallError {
     NoPlan {
         /// The name.
         name: String,
+    },
+    /// An image of which nothing is set.
+    #[error("images.{image}: give new_name, tag or digest")]
+    NothingToSet {
+        /// The image.
+        image: String,
     },
     /// A request that is to be asked again changes something.
     #[error("poll: only a GET is asked again, and this is a {method}")]
@@ -162,6 +168,7 @@ impl Call {
             StepKind::JsonParse => parse(&arguments, Language::Json),
             StepKind::TomlParse => parse(&arguments, Language::Toml),
             StepKind::HclParse => parse(&arguments, Language::Hcl),
+            StepKind::KustomizeSetImage => images(&arguments).map(Self::File),
             StepKind::ComposeOutput => {
                 arguments.values("outputs").map(|outputs| Self::Compose { outputs })
             }
@@ -179,6 +186,23 @@ impl Call {
 fn file_update(arguments: &Arguments<'_>, language: Language) -> Result<Call, CallError> {
     let UpdateCall { path, updates } = update(arguments)?;
     Ok(Call::File(FileCall::Update { language, path, updates }))
+}
+
+fn images(arguments: &Arguments<'_>) -> Result<FileCall, CallError> {
+    let mut images = IndexMap::new();
+    for (name, image) in arguments.map("images")? {
+        let image = Arguments(image);
+        let image = ImageCall {
+            new_name: image.optional_text("new_name")?,
+            tag: image.optional_text("tag")?,
+            digest: image.optional_text("digest")?,
+        };
+        if image == ImageCall::default() {
+            return Err(CallError::NothingToSet { image: name.clone() });
+        }
+        images.insert(name.clone(), image);
+    }
+    Ok(FileCall::Images { path: arguments.text("path")?, images })
 }
 
 fn tar(arguments: &Arguments<'_>) -> Result<FileCall, CallError> {

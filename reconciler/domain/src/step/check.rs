@@ -48,6 +48,9 @@ pub fn check_config(kind: StepKind, config: &Value) -> Vec<StepProblem> {
         if kind == StepKind::Http {
             poll(config, &mut problems);
         }
+        if kind == StepKind::KustomizeSetImage {
+            something_to_set(config, &mut problems);
+        }
         if kind == StepKind::Download {
             checksum(config, &mut problems);
         }
@@ -106,6 +109,19 @@ fn poll(config: &Value, problems: &mut Vec<StepProblem>) {
     let interval = poll["interval"].as_str().and_then(|text| duration::parse(text).ok());
     if interval.is_some_and(|interval| interval < Duration::from_secs(1)) {
         problem("poll.interval", ProblemKind::Invalid, "expected at least 1s".to_owned());
+    }
+}
+
+fn something_to_set(config: &Value, problems: &mut Vec<StepProblem>) {
+    for (name, image) in config["images"].as_object().into_iter().flatten() {
+        let given = |key| image.get(key).is_some_and(|value: &Value| !value.is_null());
+        if !["new_name", "tag", "digest"].into_iter().any(given) {
+            problems.push(StepProblem {
+                path: format!("images.{name}"),
+                kind: ProblemKind::Missing,
+                message: "give new_name, tag or digest".to_owned(),
+            });
+        }
     }
 }
 
@@ -390,6 +406,22 @@ mod tests {
             StepKind::Http,
             &json!({ "url": "https://x.example", "poll": {} }),
             &["poll.timeout: is required"],
+        );
+    }
+
+    #[test]
+    fn of_an_image_something_is_set() {
+        let config = |image: Value| json!({ "path": "k.yaml", "images": { "api": image } });
+        check(StepKind::KustomizeSetImage, &config(json!({ "tag": "{{ freight.api.tag }}" })), &[]);
+        check(
+            StepKind::KustomizeSetImage,
+            &config(json!({ "tag": null })),
+            &["images.api: give new_name, tag or digest"],
+        );
+        check(
+            StepKind::KustomizeSetImage,
+            &config(json!({ "newTag": "1" })),
+            &["images.api.newTag: there is no argument \"newTag\"; known: new_name, tag, digest"],
         );
     }
 

@@ -506,6 +506,37 @@ const HCL_UPDATE: &[Field] = &[
     )),
 ];
 
+const IMAGE: &[Field] = &[
+    optional("new_name", FieldType::Text, "Another name for it, such as that of a mirror."),
+    optional(
+        "tag",
+        FieldType::Text,
+        "Its tag. A digest that is there is removed unless one is given: kustomize would prefer it.",
+    ),
+    optional(
+        "digest",
+        FieldType::Text,
+        "Its digest. A tag that is there is removed unless one is given.",
+    ),
+];
+
+const KUSTOMIZE_SET_IMAGE: &[Field] = &[
+    touches(
+        Touch::Edits,
+        required(
+            "path",
+            FieldType::Text,
+            "The `kustomization.yaml`, below the working directory. Its `images` have one key per line.",
+        ),
+    ),
+    may_wait(required(
+        "images",
+        FieldType::Map(&FieldType::Object(IMAGE)),
+        "What is set, by the name that the manifests have the image by. An entry that is missing is \
+         added.",
+    )),
+];
+
 const COMPOSE_OUTPUT: &[Field] = &[may_wait(required(
     "outputs",
     FieldType::Map(&FieldType::Any),
@@ -570,6 +601,7 @@ pub fn fields(kind: StepKind) -> &'static [Field] {
         }
         StepKind::JsonUpdate | StepKind::TomlUpdate => UPDATE,
         StepKind::HclUpdate => HCL_UPDATE,
+        StepKind::KustomizeSetImage => KUSTOMIZE_SET_IMAGE,
         StepKind::ComposeOutput => COMPOSE_OUTPUT,
         StepKind::Fail => FAIL,
         StepKind::Wait => WAIT,

@@ -74,6 +74,13 @@ pub enum FileCall {
         /// Whether a file that is not there counts as empty.
         ignore_missing: bool,
     },
+    /// `kustomize_set_image`: images of a `kustomization.yaml`.
+    Images {
+        /// The file.
+        path: String,
+        /// What is set, by the image's name.
+        images: IndexMap<String, ImageCall>,
+    },
     /// `json_update`, `toml_update`, `hcl_update`: scalars of a file.
     Update {
         /// The file's language.
@@ -83,6 +90,17 @@ pub enum FileCall {
         /// Scalars by key.
         updates: IndexMap<String, Value>,
     },
+}
+
+/// What is set of an image in a `kustomization.yaml`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageCall {
+    /// Another name for it.
+    pub new_name: Option<String>,
+    /// Its tag.
+    pub tag: Option<String>,
+    /// Its digest.
+    pub digest: Option<String>,
 }
 
 /// A file to read values from.

@@ -31,7 +31,7 @@ pub use check::{StepProblem, check_config, check_step};
 pub use control::{CONTROL, Control, Retry, split_control};
 pub use expand::{ExpandError, Expanded, Layer, Wanted, elements, expand};
 pub use fields::{Field, FieldType, Place, Touch, fields, places};
-pub use file::{FileCall, Language, ParseCall};
+pub use file::{FileCall, ImageCall, Language, ParseCall};
 pub use outputs::{Output, OutputType};
 pub use record::{
     Applied, CloneRecord, CommitRecord, FileChange, Interruption, OUTPUTS_MAX, PlanRecord,
@@ -119,6 +119,8 @@ pub enum StepKind {
     HclUpdate,
     /// Reads values from a file of an infra module.
     HclParse,
+    /// Sets images of a `kustomization.yaml`.
+    KustomizeSetImage,
     /// Gives out values under names of its own.
     ComposeOutput,
     /// Fails.
@@ -142,7 +144,7 @@ pub enum Nature {
 
 impl StepKind {
     /// Every kind, in the order of the documentation.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 30] = [
         Self::GitClone,
         Self::YamlUpdate,
         Self::GitCommit,
@@ -168,6 +170,7 @@ impl StepKind {
         Self::TomlParse,
         Self::HclUpdate,
         Self::HclParse,
+        Self::KustomizeSetImage,
         Self::ComposeOutput,
         Self::Fail,
         Self::Wait,
@@ -203,6 +206,7 @@ impl StepKind {
             Self::TomlParse => "toml_parse",
             Self::HclUpdate => "hcl_update",
             Self::HclParse => "hcl_parse",
+            Self::KustomizeSetImage => "kustomize_set_image",
             Self::ComposeOutput => "compose_output",
             Self::Fail => "fail",
             Self::Wait => "wait",
@@ -239,6 +243,7 @@ impl StepKind {
             | Self::TomlParse
             | Self::HclUpdate
             | Self::HclParse
+            | Self::KustomizeSetImage
             | Self::ComposeOutput
             | Self::Fail => Nature::Local,
             Self::GitPush | Self::GitTag | Self::TfApply | Self::Http | Self::Wait => {
@@ -304,6 +309,9 @@ impl StepKind {
             }
             Self::HclParse => {
                 "Reads values from a file of OpenTofu or Terraform (`.tf`, `.tfvars`)."
+            }
+            Self::KustomizeSetImage => {
+                "Sets images of a `kustomization.yaml` as `kustomize edit set image` does, without that program; comments, order and formatting of everything else stay."
             }
             Self::ComposeOutput => "Gives out values under names of its own, for later steps.",
             Self::Fail => {

@@ -103,7 +103,8 @@ impl StepKind {
             | Self::YamlMerge
             | Self::JsonUpdate
             | Self::TomlUpdate
-            | Self::HclUpdate => Some(&[CHANGED]),
+            | Self::HclUpdate
+            | Self::KustomizeSetImage => Some(&[CHANGED]),
             Self::GitTag => Some(GIT_TAG),
             Self::Tar => Some(TAR),
             Self::Download => Some(DOWNLOAD),

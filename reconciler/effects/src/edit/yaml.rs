@@ -177,6 +177,18 @@ pub fn get(text: &str, key: &KeyPath) -> Result<Found, YamlEditError> {
     }
 }
 
+/// Where the token of the scalar at `key` stands.
+///
+/// # Errors
+/// [`YamlEditError`].
+pub fn place(text: &str, key: &KeyPath) -> Result<Range<usize>, YamlEditError> {
+    let document = Document::parse(limited(text)?)?;
+    match document.item(document.find(key)?) {
+        Item::Scalar(token) => Ok(token.span.clone()),
+        other => Err(YamlEditError::NotScalar { key: key.clone(), found: other.describe() }),
+    }
+}
+
 /// One token to replace.
 struct Edit<'a> {
     key: &'a KeyPath,

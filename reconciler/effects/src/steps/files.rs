@@ -3,15 +3,16 @@
 //! Every path is resolved beneath the working directory and through no symbolic link. What is copied
 //! is counted: a tree with more files or bytes than configuration has is refused.
 
+use indexmap::IndexMap;
 use reconciler_domain::expression::{Expression, Scope};
-use reconciler_domain::step::{FileCall, Language, ParseCall, Record};
+use reconciler_domain::step::{FileCall, ImageCall, Language, ParseCall, Record};
 use reconciler_domain::template::Template;
 use serde_json::{Map, Value};
 
 use super::workspace::rel_path;
 use super::{Done, Halt, archive, blocking};
 use crate::edit::yaml::KeyPath;
-use crate::edit::{hcl, json, toml, yaml};
+use crate::edit::{hcl, json, kustomize, toml, yaml};
 use crate::workdir::{EntryKind, RelPath, WorkDir, WorkdirError};
 
 /// Larger files are neither parsed nor edited.
@@ -51,6 +52,11 @@ pub(super) async fn change(dir: &WorkDir, call: &FileCall) -> Result<Done, Halt>
         }
         FileCall::Merge { from, to, ignore_missing } => {
             write(&dir, to, &merged(&dir, from, *ignore_missing)?)
+        }
+        FileCall::Images { path, images } => {
+            let edited = kustomized(&read(&dir, path)?, images)
+                .map_err(|error| Halt::never(format_args!("{path}: {error}")))?;
+            write(&dir, path, &edited)
         }
         FileCall::Update { language, path, updates } => {
             let updates: Vec<(&String, &Value)> = updates.iter().collect();
@@ -118,6 +124,14 @@ fn updated(
         Language::Toml => toml::update(text, &keys).map_err(|error| error.to_string()),
         Language::Hcl => hcl::update(text, &keys).map_err(|error| error.to_string()),
     }
+}
+
+fn kustomized(text: &str, images: &IndexMap<String, ImageCall>) -> Result<String, String> {
+    let images = images.iter().map(|(name, ImageCall { new_name, tag, digest })| {
+        let (new_name, tag, digest) = (new_name.clone(), tag.clone(), digest.clone());
+        (name.as_str(), kustomize::Image { new_name, tag, digest })
+    });
+    kustomize::set_images(text, images)
 }
 
 fn render(text: &str, values: &Map<String, Value>) -> Result<String, String> {

@@ -8,9 +8,9 @@ use std::process::Child;
 use std::time::Duration;
 
 use reconciler_domain::step::{
-    ApplyCall, Call, DownloadCall, FileCall, HttpCall, Language, Nature, OutputCall, ParseCall,
-    PlanCall, PlanRecord, Record, RevertCall, StepKind, StepOutcome, TagCall, TagNote, TagRecord,
-    UntagCall, WaitCall,
+    ApplyCall, Call, DownloadCall, FileCall, HttpCall, ImageCall, Language, Nature, OutputCall,
+    ParseCall, PlanCall, PlanRecord, Record, RevertCall, StepKind, StepOutcome, TagCall, TagNote,
+    TagRecord, UntagCall, WaitCall,
 };
 use reconciler_effects::{Halted, WorkdirKind};
 use serde_json::{Map, Value, json};
@@ -248,6 +248,7 @@ async fn task(world: &mut World, kind: StepKind) -> Task {
         | StepKind::YamlMerge
         | StepKind::JsonUpdate
         | StepKind::TomlUpdate
+        | StepKind::KustomizeSetImage
         | StepKind::HclUpdate => {
             world.with_files().await;
             world.task("change", Call::File(file_call(kind)))
@@ -300,6 +301,12 @@ fn file_call(kind: StepKind) -> FileCall {
         StepKind::JsonUpdate => update(Language::Json, "values.json", "image.tag"),
         StepKind::TomlUpdate => update(Language::Toml, "values.toml", "image.tag"),
         StepKind::HclUpdate => update(Language::Hcl, "values.tfvars", "tag"),
+        StepKind::KustomizeSetImage => {
+            let tag = Some("2.0.0".to_owned());
+            let image = ImageCall { tag, ..ImageCall::default() };
+            let images = [("api".to_owned(), image)].into_iter().collect();
+            FileCall::Images { path: "src/kustomization.yaml".to_owned(), images }
+        }
         StepKind::Write => {
             FileCall::Write { path: to, text: "made\n".to_owned(), overwrite: false }
         }

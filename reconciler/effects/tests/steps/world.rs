@@ -279,6 +279,7 @@ impl World {
         self.write("values.toml", "[image]\ntag = \"1.0.0\" # set\n");
         self.write("values.tfvars", "tag = \"1.0.0\" # set\n");
         self.write("over.yaml", "image:\n  tag: 2.0.0\n");
+        self.write("kustomization.yaml", "images:\n- name: api # ours\n  newTag: 1.0.0\n");
         self.write("template.txt", "tag {{ values.tag }}\n");
         self.publish("files");
         self.checkout().await;

@@ -31,7 +31,7 @@ pub(super) struct Token {
     pub(super) style: ScalarStyle,
     pub(super) tag: Option<String>,
     anchor: usize,
-    span: Range<usize>,
+    pub(super) span: Range<usize>,
 }
 
 /// The start of a list or a mapping.
