@@ -1,7 +1,7 @@
 //! Tasks: steps that several stages share, with inputs.
 //!
-//! A step `uses = "task"` is replaced by the steps of the task when a promotion is prepared, and from then
-//! on the promotion carries those. Their names are qualified by that of the step (`deploy.push`), so
+//! A step `uses = "task"` is replaced by the steps of the task when a promotion is prepared. A promotion that
+//! waits is prepared anew when the task changes; from its commit on it carries what it was prepared with. Their names are qualified by that of the step (`deploy.push`), so
 //! nothing collides; their expressions see `inputs`, the freight, and the steps of the task as
 //! `steps`, and nothing of the stage that it does not hand over.
 

@@ -62,6 +62,7 @@ impl<'r> Run<'r> {
         }
         if self.identity.kind == Kind::Task {
             self.tell_unknown(Kind::Task, diags).await;
+            self.tell_own_use(diags);
         }
         if self.identity.kind == Kind::Hold {
             self.tell_unknown(Kind::Stage, diags).await;
@@ -135,6 +136,15 @@ impl<'r> Run<'r> {
         })
     }
 
+    /// Tells a task that uses itself; longer circles are the daemon's to tell, which knows all tasks.
+    fn tell_own_use(&self, diags: &mut Diagnostics) {
+        let name = &self.identity.name;
+        for own in self.used_tasks().into_iter().filter(|used| used.name == *name) {
+            let text = format!("Task {name:?} uses itself, so its steps would have no end.");
+            diags.error_at(own.path, "Circle of tasks", text);
+        }
+    }
+
     async fn tell_unknown(&self, kind: Kind, diags: &mut Diagnostics) {
         let project = &self.identity.project;
         let mut known: BTreeSet<String> =
@@ -144,14 +154,16 @@ impl<'r> Run<'r> {
         if unknown.is_empty() {
             return;
         }
-        known.extend(self.live(kind).await);
+        let Some(live) = self.live(kind).await else { return };
+        known.extend(live);
         for Reference { name, path, .. } in unknown {
             if known.contains(&name) {
                 continue;
             }
-            let type_name = match kind {
-                Kind::Task => "lockstep_promotion_task".to_owned(),
-                kind => format!("lockstep_{kind}"),
+            let type_name = if kind == Kind::Task {
+                "lockstep_promotion_task".to_owned()
+            } else {
+                format!("lockstep_{kind}")
             };
             let text = format!(
                 "There is no {kind} {name:?} in project {project:?}. {}\n\nIf this configuration \
@@ -162,23 +174,29 @@ impl<'r> Run<'r> {
         }
     }
 
-    /// The names of the live objects of a kind, as far as they can be read.
-    async fn live(&self, kind: Kind) -> Vec<String> {
+    /// The names of the live objects of a kind; none if they cannot be read.
+    async fn live(&self, kind: Kind) -> Option<Vec<String>> {
         match kind {
             Kind::Warehouse => self.names::<Warehouse>().await,
             Kind::Stage => self.names::<Stage>().await,
             Kind::Verification => self.names::<Verification>().await,
             Kind::Task => self.names::<Task>().await,
             Kind::Project | Kind::Policy | Kind::Hold | Kind::Credential | Kind::Token => {
-                Vec::new()
+                Some(Vec::new())
             }
         }
     }
 
-    async fn names<T: Object>(&self) -> Vec<String> {
-        let objects = self.session.api.list_all::<T>(&self.identity.project).await;
-        let objects = objects.unwrap_or_default();
-        objects.iter().map(|object| object.meta().name.clone()).collect()
+    async fn names<T: Object>(&self) -> Option<Vec<String>> {
+        match self.session.api.list_all::<T>(&self.identity.project).await {
+            Ok(objects) => Some(objects.iter().map(|object| object.meta().name.clone()).collect()),
+            // In a project that is still to be made there is nothing.
+            Err(error) if error.code() == Some(ProblemCode::NotFound) => Some(Vec::new()),
+            Err(error) => {
+                self.session.reach.noticed(&error);
+                None
+            }
+        }
     }
 
     /// Tells a circle of stages that the planned one closes.

@@ -77,9 +77,11 @@ impl<D: Definition> Managed<D> {
         let token = Kept::from_bytes(&plan.private).and_then(|kept| kept.token);
         let token = token.filter(|_| !plan.is_create());
         let subject = seen.as_ref().unwrap_or(identity);
-        let Some(asked) = Self::ask(session, subject, spec, token, false).await else { return };
-        let places = Self::places();
         let run = Run { session, identity, planned: &plan.planned };
+        let Some(asked) = Self::ask(session, subject, spec, token, false).await else {
+            return run.tell_graph(diags).await;
+        };
+        let places = Self::places();
         match asked {
             Ok(answer) => {
                 preview::tell_warnings(&answer, &places, diags);

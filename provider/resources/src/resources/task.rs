@@ -24,9 +24,10 @@ impl Definition for Task {
     const TYPE_NAME: &'static str = "lockstep_promotion_task";
     const DESCRIPTION: &'static str = "Steps that several stages share. A step of a stage uses them \
         with `provider::lockstep::task(name, { task, inputs })`; when a promotion is prepared it is \
-        replaced by the steps of the task, and the promotion keeps those, whatever becomes of the \
-        task. The steps know `inputs`, the freight, and each other; nothing of the stage that is not \
-        handed over. A task may use others.";
+        replaced by the steps of the task. A promotion that waits is prepared anew when the task \
+        changes; one that has begun its effects keeps the steps that it began with. The steps know \
+        `inputs`, the freight, and each other; nothing of the stage that is not handed over, but the \
+        working directory is the stage's. A task may use others.";
     const KEYED: Keyed = &[(&["input"], "name")];
     const MOVED: Moved = &[("inputs", "input")];
 

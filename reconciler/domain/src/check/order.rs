@@ -39,7 +39,8 @@ pub(super) fn check_order(stage: &Stage, tasks: &Tasks<'_>, problems: &mut Vec<P
             true => Problem {
                 path: format!("steps[{origin}].config.task"),
                 message: format!("step {}: {}", step.name, problem.message),
-                ..problem
+                // The task is known; what is wrong is what it would do here.
+                kind: ProblemKind::Invalid,
             },
         }));
     }

@@ -313,7 +313,7 @@ fn call_of(snapshot: &PromotionSnapshot, step: &Step, scope: &Scope) -> Result<C
     {
         return Err(format!("its argument {path} is not what was approved"));
     }
-    let records = state.records();
+    let records = state.records_before(&step.name);
     let context = WorkdirContext {
         project: &snapshot.project,
         promotion: &snapshot.promotion.id,

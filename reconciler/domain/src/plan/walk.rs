@@ -11,7 +11,7 @@ use indexmap::IndexMap;
 use serde_json::{Map, Value};
 
 use super::undo;
-use crate::expression::{Reference, Scope};
+use crate::expression::{Expression, Reference, Scope};
 use crate::id::{FreightId, StepName, WarehouseName};
 use crate::promotion::{
     ChangeSet, FilesOf, Frozen, InfraChange, PlannedStep, State, StepPlan, StepPrepared,
@@ -50,7 +50,19 @@ pub(super) struct Walk<'a> {
     perhaps_applied: Vec<&'a StepName>,
     /// Infra states that applies before this step change, with the step that does.
     applied_states: Vec<(String, &'a StepName)>,
+    /// Directories of modules that were planned: their applies work there.
+    modules: Vec<String>,
+    /// Where what is in a directory was taken from: a repository, and a branch or commit of it.
+    checkouts: BTreeMap<String, (Value, Value)>,
     planned: Vec<PlannedStep>,
+}
+
+/// What the conditions of a step come to.
+enum Condition {
+    Holds,
+    Fails(String),
+    /// It cannot be decided before what it reads is known.
+    Waits(Vec<Reference>),
 }
 
 impl<'a> Walk<'a> {
@@ -66,6 +78,8 @@ impl<'a> Walk<'a> {
             waiting_paths: Vec::new(),
             perhaps_applied: Vec::new(),
             applied_states: Vec::new(),
+            modules: Vec::new(),
+            checkouts: BTreeMap::new(),
             planned: Vec::new(),
         }
     }
@@ -79,12 +93,14 @@ impl<'a> Walk<'a> {
             self.note_passed_over(step, passed.message.clone());
             return Ok(Progress::Passed);
         }
+        let undecided = match self.condition(step)? {
+            Condition::Holds => None,
+            Condition::Waits(reads) => Some(reads),
+            Condition::Fails(why) => return Ok(Progress::PassOver(why)),
+        };
         let scope = layered(&self.scope, &step.within)?;
-        let undecided = self.undecided(step);
-        if undecided.is_none()
-            && let Some(why) = refusal(step, &self.scope)?
-        {
-            return Ok(Progress::PassOver(why));
+        if step.uses == StepKind::TfPlan {
+            self.modules.extend(text(step, "dir", &scope));
         }
         if step.uses.nature() == Nature::Effect {
             self.note(step, &scope, StepPlan::Effect, undecided.is_some())?;
@@ -99,6 +115,7 @@ impl<'a> Walk<'a> {
             self.defer(step, &scope, waits_for, undecided.is_some())?;
             return Ok(Progress::Passed);
         }
+        self.note_checkout(step, &scope)?;
         if self.state.prepared.contains_key(&step.name) {
             self.note(step, &scope, StepPlan::Prepared, false)?;
             return Ok(Progress::Passed);
@@ -109,7 +126,7 @@ impl<'a> Walk<'a> {
             return Ok(Progress::Follows(Box::new(prepared)));
         }
         let config = render_json(&step.config, &scope).map_err(|error| error.to_string())?;
-        let records = self.state.records();
+        let records = self.state.records_before(&step.name);
         let context = WorkdirContext {
             project: &self.snapshot.project,
             promotion: &self.snapshot.promotion.id,
@@ -121,13 +138,44 @@ impl<'a> Walk<'a> {
         Ok(Progress::Run(Box::new(call)))
     }
 
-    /// What the step's condition waits for; absent: it can be decided.
-    fn undecided(&self, step: &Step) -> Option<Vec<Reference>> {
-        let waits = conditions(step)
-            .flat_map(|(when, within)| when.references().iter().map(move |read| (read, within)))
-            .flat_map(|(read, within)| self.late(read, within));
-        let waits: Vec<Reference> = waits.collect();
-        (!waits.is_empty()).then_some(waits)
+    /// What the step's conditions come to, outermost first: what stands behind one that fails, or
+    /// cannot be decided yet, is not asked.
+    fn condition(&self, step: &Step) -> Result<Condition, String> {
+        let mut waits = Vec::new();
+        for (when, within) in conditions(step) {
+            let late = when.references().iter().flat_map(|read| self.late(read, within));
+            waits.extend(late);
+            if waits.is_empty()
+                && let Some(why) = fails(when, within, &self.scope)?
+            {
+                return Ok(Condition::Fails(why));
+            }
+        }
+        Ok(if waits.is_empty() { Condition::Holds } else { Condition::Waits(waits) })
+    }
+
+    /// A checkout empties its directory. Steps before it that still have to work there after the
+    /// commit would find something else: what they changed is gone, and a module may be another.
+    fn note_checkout(&mut self, step: &Step, scope: &Scope) -> Result<(), String> {
+        if step.uses != StepKind::GitClone {
+            return Ok(());
+        }
+        let config = render_json(&step.config, scope).map_err(|error| error.to_string())?;
+        let checkouts = config.get("checkout").and_then(Value::as_object);
+        for (dir, at) in checkouts.into_iter().flatten() {
+            let source = (config["repo"].clone(), at.clone());
+            let inside = |path: &String| is_beneath(path, dir);
+            let same = self.checkouts.get(dir).is_none_or(|before| *before == source);
+            let needed = self.waiting_paths.iter().any(inside);
+            if needed || (!same && self.modules.iter().any(inside)) {
+                return Err(format!(
+                    "it would empty directory {dir:?}, where a step before it still has to work \
+                     after the commit; give this checkout a directory of its own"
+                ));
+            }
+            self.checkouts.insert(dir.clone(), source);
+        }
+        Ok(())
     }
 
     /// Outputs, files or plans of later effects that the step needs, in words.
@@ -265,15 +313,22 @@ impl<'a> Walk<'a> {
                 ));
             }
         }
-        let whens = conditions(step).map(|(when, _)| when.source().to_owned());
-        let when: Vec<String> = whens.filter(|_| undecided).collect();
+        let whens: Vec<&str> = conditions(step).map(|(when, _)| when.source()).collect();
+        let when = match whens.as_slice() {
+            _ if !undecided => None,
+            [] => None,
+            [one] => Some((*one).to_owned()),
+            [..] => {
+                Some(whens.iter().map(|when| format!("({when})")).collect::<Vec<_>>().join(" && "))
+            }
+        };
         let waits = undecided || !partial.deferred.is_empty();
         self.planned.push(PlannedStep {
             name: step.name.clone(),
             uses: step.uses,
             config: partial.value,
             plan,
-            when: (!when.is_empty()).then(|| when.join(" && ")),
+            when,
             within: if waits { step.within.clone() } else { Vec::new() },
         });
         Ok(())
@@ -335,13 +390,18 @@ impl<'a> Walk<'a> {
 /// Its condition has no value.
 pub(super) fn refusal(step: &Step, scope: &Scope) -> Result<Option<String>, String> {
     for (when, within) in conditions(step) {
-        let scope = layered(scope, within)?;
-        let holds = when.holds(&scope).map_err(|error| format!("when: {error}"))?;
-        if !holds {
-            return Ok(Some(format!("`{when}` does not hold")));
+        if let Some(why) = fails(when, within, scope)? {
+            return Ok(Some(why));
         }
     }
     Ok(None)
+}
+
+/// Why a condition in these layers does not hold; absent: it does.
+fn fails(when: &Expression, within: &[Layer], scope: &Scope) -> Result<Option<String>, String> {
+    let scope = layered(scope, within)?;
+    let holds = when.holds(&scope).map_err(|error| format!("when: {error}"))?;
+    Ok((!holds).then(|| format!("`{when}` does not hold")))
 }
 
 /// The files and directories below the working directory that a step touches so; as written where

@@ -298,7 +298,11 @@ impl State {
     }
 
     fn start_prepare(&mut self, frozen: Frozen) {
-        let edited = |before: &Frozen| before.generation != frozen.generation;
+        let edited = |before: &Frozen| {
+            before.generation != frozen.generation
+                || before.tasks != frozen.tasks
+                || before.templates != frozen.templates
+        };
         if self.frozen.as_ref().is_some_and(edited) {
             // What an edit may have mended starts to count anew.
             self.prepare_failures = 0;
@@ -326,6 +330,16 @@ impl State {
             }
         }
         records
+    }
+
+    /// Records of the steps before this one. What a later step made in the same directory is not
+    /// what this one works on.
+    #[must_use]
+    pub fn records_before(&self, step: &StepName) -> IndexMap<StepName, Record> {
+        let before = self.steps().iter().take_while(|other| other.name != *step);
+        let done = before
+            .filter_map(|other| Some((other.name.clone(), self.done(&other.name)?.1.clone())));
+        done.collect()
     }
 
     /// The value that expressions see as `steps`.

@@ -210,6 +210,61 @@ fn a_plan_and_its_apply_are_those_of_one_use() {
     ");
 }
 
+/// Writes the tag into the values of one place, and pushes that.
+fn release() -> Task {
+    task(
+        "release",
+        &json!([["place", "string", null]]),
+        &json!([
+            ["src", "git_clone", { "repo": "https://git.example/gitops",
+                "checkout": { "gitops": { "branch": "main" } } }],
+            ["values", "yaml_update", { "path": "gitops/{{ inputs.place }}.yaml",
+                "updates": { "tag": "{{ freight.api.tag }}" } }],
+            ["commit", "git_commit", { "dir": "gitops", "message": "{{ inputs.place }}" }],
+            ["push", "git_push", { "dir": "gitops" }],
+        ]),
+    )
+}
+
+#[test]
+fn each_use_pushes_what_it_committed_in_a_directory_that_they_share() {
+    let mut world = world();
+    define(&mut world, release());
+    let each = json!({ "task": "release", "inputs": { "place": "{{ each.value }}" },
+        "control": { "for_each": ["dev", "prod"] } });
+    use_in(&mut world, "dev", &json!([["release", "task", each]]));
+    world.story.clear();
+    play(&mut world, "found shop api 1.0.0\noutside").expect("nothing crashes");
+    assert_snapshot!(world.story.join("\n"), @r"
+    f1 is made: api 1.0.0
+    dev.1 starts: f1, by automation
+    dev.1 is prepared
+    dev.1 commits
+    dev.1 runs release.0.push
+    dev.1 runs release.1.push
+    dev.1 succeeded: every step is done and every check passed
+      | https://git.example/gitops: dev.yaml#tag=1.0.0 prod.yaml#tag=1.0.0
+    ");
+}
+
+#[test]
+fn a_checkout_does_not_empty_what_is_still_needed() {
+    let mut world = world();
+    let clone = |name: &str, branch: &str| {
+        json!([name, "git_clone", { "repo": "https://git.example/gitops",
+            "checkout": { "infra": { "branch": branch } } }])
+    };
+    let plan = json!(["plan", "tf_plan", { "dir": "infra", "state": "one" }]);
+    let apply = json!(["apply", "tf_apply", { "plan": "plan" }]);
+    let steps = json!([clone("one", "main"), plan, clone("two", "other"), apply]);
+    use_in(&mut world, "dev", &steps);
+    world.story.clear();
+    play(&mut world, "found shop api 1.0.0").expect("nothing crashes");
+    let story = world.story.join("\n");
+    assert!(story.contains("step two failed before anything was changed"), "{story}");
+    assert!(story.contains("give this checkout a directory of its own"), "{story}");
+}
+
 #[test]
 fn what_was_prepared_is_carried_out_whatever_becomes_of_the_task() {
     let mut world = world();

@@ -22,7 +22,7 @@ use reconciler_domain::plan;
 use reconciler_domain::policy::Policy;
 use reconciler_domain::snapshot::Definitions;
 use reconciler_domain::stage::Stage;
-use reconciler_domain::task::Task;
+use reconciler_domain::task::{Task, used};
 use reconciler_domain::verification::Verification;
 use reconciler_domain::warehouse::Warehouse;
 use reconciler_effects::Holdings as _;
@@ -202,8 +202,8 @@ impl Definition for Stage {
         &self.name
     }
 
-    fn subjects(&self, _: &Definitions) -> Vec<Subject> {
-        around(self).into_iter().collect()
+    fn subjects(&self, definitions: &Definitions) -> Vec<Subject> {
+        around(self, definitions).into_iter().collect()
     }
 
     store_calls!(StageName, put_stage, get_stage, list_stages, delete_stage);
@@ -341,9 +341,11 @@ async fn usable(server: &Server, project: &ProjectName, credential: &Credential)
     condition(kind, ConditionStatus::False, "SecretMissing", why.join("; "))
 }
 
-/// A stage and what feeds it.
-fn around(stage: &Stage) -> BTreeSet<Subject> {
+/// A stage, what feeds it, and the tasks that it uses.
+fn around(stage: &Stage, definitions: &Definitions) -> BTreeSet<Subject> {
     let mut subjects = BTreeSet::from([Subject::Stage(stage.name.clone())]);
+    let task = |name: &str| Some(&definitions.tasks.get(name)?.spec);
+    subjects.extend(used(&stage.steps, task).into_iter().map(|it| Subject::Task(it.name.clone())));
     subjects.extend(stage.upstreams().into_iter().cloned().map(Subject::Stage));
     let warehouses = stage.requests.iter().map(|request| request.warehouse.clone());
     subjects.extend(warehouses.map(Subject::Warehouse));
@@ -439,7 +441,7 @@ impl Definition for Policy {
         let mut subjects = BTreeSet::from([Subject::Policy(self.name.clone())]);
         for (name, stage) in &definitions.stages {
             if self.selects(name) {
-                subjects.extend(around(&stage.spec));
+                subjects.extend(around(&stage.spec, definitions));
             }
         }
         subjects.into_iter().collect()
@@ -475,7 +477,7 @@ impl Definition for Hold {
         let mut subjects = BTreeSet::from([Subject::Hold(self.name.clone())]);
         for (name, stage) in &definitions.stages {
             if self.concerns(name) {
-                subjects.extend(around(&stage.spec));
+                subjects.extend(around(&stage.spec, definitions));
             }
         }
         subjects.into_iter().collect()

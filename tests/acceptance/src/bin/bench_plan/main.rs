@@ -29,7 +29,7 @@ async fn main() -> ExitCode {
     match whole().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            println!("failed: {failure}");
+            println!("failed: {}", failure.to_string().chars().take(2_000).collect::<String>());
             ExitCode::FAILURE
         }
     }

@@ -177,6 +177,7 @@ resource "lockstep_promotion_task" "round" {
             "There is no task \"their\" in project \"shop\".",
             "Task there has no input \"plaice\"; did you mean \"place\"?",
             "Task there needs it: it has no default",
+            "Task \"round\" uses itself",
         ] {
             assert!(told.contains(part), "{part}\nis not in\n{told}");
         }
