@@ -3,12 +3,14 @@
 mod freight;
 mod freights;
 mod pipeline;
+mod policy_preview;
 mod promotion;
 mod stage;
 
 pub(crate) use freight::FreightData;
 pub(crate) use freights::FreightsData;
 pub(crate) use pipeline::PipelineData;
+pub(crate) use policy_preview::PolicyPreviewData;
 pub(crate) use promotion::PromotionData;
 pub(crate) use stage::StageData;
 

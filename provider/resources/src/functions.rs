@@ -7,7 +7,7 @@
 mod policy;
 mod text;
 
-pub(crate) use policy::{EvaluatePolicy, WindowOpen};
+pub(crate) use policy::{EvaluatePolicy, WindowOpen, policy_spec};
 pub(crate) use text::{ParseDuration, ParseImage, SemverMatch};
 
 use provider_protocol::cty::{Type, Value, json};

@@ -13,7 +13,9 @@ use reconciler_domain::step::StepKind;
 
 use crate::actions;
 use crate::connection;
-use crate::data_sources::{FreightData, FreightsData, PipelineData, PromotionData, StageData};
+use crate::data_sources::{
+    FreightData, FreightsData, PipelineData, PolicyPreviewData, PromotionData, StageData,
+};
 use crate::ephemeral;
 use crate::functions::{
     EvaluatePolicy, ParseDuration, ParseImage, SemverMatch, StepFunction, WindowOpen,
@@ -69,6 +71,7 @@ impl Provider for Lockstep {
             Arc::new(FreightData),
             Arc::new(FreightsData),
             Arc::new(PipelineData),
+            Arc::new(PolicyPreviewData),
             Arc::new(PromotionData),
             Arc::new(StageData),
         ]

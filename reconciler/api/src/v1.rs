@@ -51,7 +51,10 @@ pub use policy::{
     PolicySpec, RateRule, RateScope, RenamePolicy, RollbackRule, RollbackTrigger, StageSelector,
 };
 pub use precondition::Precondition;
-pub use preview::{Definition, Effect, EffectKind, Preview, PreviewRequest, PreviewWarning};
+pub use preview::{
+    Definition, Effect, EffectKind, Preview, PreviewChange, PreviewQuestion, PreviewRequest,
+    PreviewSet, PreviewWarning, Replay, Witness,
+};
 pub use project::{Project, ProjectSpec};
 pub use promotion::{
     AbortPromotion, ApprovePromotion, Bypass, CreatePromotion, EventsQuery, FreightSelector,

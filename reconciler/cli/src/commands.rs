@@ -15,12 +15,15 @@ mod freight;
 mod get;
 mod hold;
 mod pipeline;
+mod preview;
 mod promote;
 mod refresh;
 mod reverify;
 mod token;
 mod version;
 mod watch;
+
+pub(crate) use preview::Judged;
 
 /// What to do.
 #[derive(Subcommand)]
@@ -43,6 +46,8 @@ pub(crate) enum Command {
     Explain(explain::Arguments),
     /// Show the graph of the stages
     Pipeline(pipeline::Arguments),
+    /// Say what the changes of a plan do to live freight, and would have done in the past
+    Preview(preview::Arguments),
     /// Follow a promotion until it ends
     Watch(watch::Arguments),
     /// Show what a promotion will do, or did
@@ -71,6 +76,7 @@ impl Command {
             Self::Hold(arguments) => hold::run(arguments, &connection.open()?).await,
             Self::Explain(arguments) => explain::run(arguments, &connection.open()?).await,
             Self::Pipeline(arguments) => pipeline::run(arguments, &connection.open()?).await,
+            Self::Preview(arguments) => preview::run(arguments, &connection.open()?).await,
             Self::Watch(arguments) => watch::run(arguments, &connection.open()?).await,
             Self::Diff(arguments) => diff::run(arguments, &connection.open()?).await,
             Self::Refresh(arguments) => refresh::run(arguments, &connection.open()?).await,

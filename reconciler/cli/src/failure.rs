@@ -59,6 +59,28 @@ pub(crate) enum Failure {
         /// The digest on the command line.
         given: String,
     },
+    /// A plan cannot be read.
+    #[error("cannot read the plan {}: {why}", path.display())]
+    PlanFile {
+        /// Which file; `-` is standard input.
+        path: PathBuf,
+        /// Why not.
+        why: String,
+    },
+    /// Definitions of a plan cannot stand.
+    #[error("the plan cannot be applied as it is; problems: {problems}")]
+    CannotStand {
+        /// How many.
+        problems: usize,
+    },
+    /// The changes of a plan block what could go on, or what went on in the past.
+    #[error("the plan blocks; effects now: {now}, promotions of the past: {past}")]
+    Blocks {
+        /// Effects that block.
+        now: usize,
+        /// Promotions of the past that would have been blocked.
+        past: u32,
+    },
     /// The person at the terminal said no.
     #[error("not approved")]
     Declined,
@@ -111,6 +133,7 @@ const REFUSED: u8 = 1;
 const USAGE: u8 = 2;
 const UNREACHABLE: u8 = 3;
 const UNFINISHED: u8 = 4;
+const BLOCKS: u8 = 5;
 
 impl Failure {
     /// Says it on stderr: one line what, one line for each field or obstacle, one line what to do.
@@ -135,11 +158,13 @@ impl Failure {
         match self {
             Self::NoToken | Self::TokenFile { .. } | Self::NoProject => USAGE,
             Self::ExpiryOutOfRange { .. } | Self::ExpiryPassed { .. } => USAGE,
-            Self::SecretFile { .. } | Self::NotKeyed => USAGE,
+            Self::SecretFile { .. } | Self::PlanFile { .. } | Self::NotKeyed => USAGE,
+            Self::Blocks { .. } => BLOCKS,
             Self::Client(error) => client_exit_code(error),
             Self::Unfinished { .. } => UNFINISHED,
             Self::NotPrepared { .. }
             | Self::OtherDigest { .. }
+            | Self::CannotStand { .. }
             | Self::Declined
             | Self::NotSucceeded { .. }
             | Self::Output(_)
@@ -191,7 +216,13 @@ impl Failure {
             }
             Self::ExpiryOutOfRange { .. } => "leave the time out for what does not expire",
             Self::ExpiryPassed { .. } => "give an instant in the future, or leave it out",
-            Self::Declined | Self::Output(_) | Self::Json(_) | Self::Runtime(_) => return None,
+            Self::PlanFile { .. } => "write it with: terraform show -json PLAN",
+            Self::CannotStand { .. }
+            | Self::Blocks { .. }
+            | Self::Declined
+            | Self::Output(_)
+            | Self::Json(_)
+            | Self::Runtime(_) => return None,
         };
         Some(hint.to_owned())
     }

@@ -36,7 +36,8 @@ Exit codes:
   1  refused, or the promotion did not succeed
   2  the command line is wrong
   3  lockstepd cannot be reached
-  4  not finished in time";
+  4  not finished in time
+  5  a plan blocks what could go on, or went on in the past";
 
 /// Promotes infrastructure and application as one unit.
 #[derive(Parser)]

@@ -16,6 +16,7 @@ mod hold;
 mod objects;
 pub(crate) mod pipeline;
 mod policy;
+pub(crate) mod preview;
 pub(crate) mod promotion;
 mod stage;
 mod warehouse;

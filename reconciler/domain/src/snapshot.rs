@@ -2,6 +2,7 @@
 //! [`crate::plan`] look at nothing else.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use indexmap::IndexMap;
 use jiff::Timestamp;
@@ -81,13 +82,13 @@ pub struct StageSnapshot {
     pub project: ProjectName,
     /// The stage.
     pub stage: Defined<Stage>,
-    /// Every policy of the project.
+    /// The policies that select the stage; others are not looked at.
     pub policies: Vec<Policy>,
     /// The latest change of a definition that selects or feeds the stage.
     pub definitions_changed_at: Timestamp,
     /// Freight of the requested warehouses that may matter: the newest ones, and what is in the
-    /// stage or promoted to it. Oldest first.
-    pub freight: Vec<FreightFacts>,
+    /// stage or promoted to it. Oldest first. Shared, because many stages look at the same.
+    pub freight: Vec<Arc<FreightFacts>>,
     /// Freight that is in the stage now, by warehouse.
     pub current: BTreeMap<WarehouseName, FreightId>,
     /// Promotions to the stage that are not over.
@@ -106,7 +107,7 @@ impl StageSnapshot {
     /// Freight that is in the stage now, by warehouse.
     #[must_use]
     pub fn companions(&self) -> BTreeMap<WarehouseName, Freight> {
-        let there = |facts: &&FreightFacts| {
+        let there = |facts: &&Arc<FreightFacts>| {
             self.current.get(&facts.freight.warehouse) == Some(&facts.freight.id)
         };
         let there = self.freight.iter().filter(there).map(|facts| facts.freight.clone());

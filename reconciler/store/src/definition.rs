@@ -262,6 +262,25 @@ pub(crate) fn rows(
     )
 }
 
+/// Every definition of a kind, by name: the row, and what it says.
+pub(crate) struct Rows<T>(Vec<(DefinitionRow, Result<Stored<T>, Unreadable>)>);
+
+impl<T: Definition> Rows<T> {
+    /// Reads them.
+    pub(crate) fn read(sql: Sql<'_>, project: &ProjectName) -> Result<Self, StoreError> {
+        let rows = rows(sql, project, T::KIND)?.into_iter();
+        Ok(Self(
+            rows.map(|row| (row.stored(project), row)).map(|(said, row)| (row, said)).collect(),
+        ))
+    }
+
+    pub(crate) fn iter(
+        &self,
+    ) -> impl Iterator<Item = &(DefinitionRow, Result<Stored<T>, Unreadable>)> {
+        self.0.iter()
+    }
+}
+
 /// Reads the row of every project, by name.
 pub(crate) fn project_rows(sql: Sql<'_>) -> Result<Vec<DefinitionRow>, StoreError> {
     sql.rows(&format!("{COLUMNS} WHERE kind = 'project' ORDER BY name"), [], DefinitionRow::read)

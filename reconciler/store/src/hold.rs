@@ -13,7 +13,7 @@ use crate::Store;
 use crate::counter::raise_revision;
 use crate::definition::{
     self, Before, Change, Definition, DefinitionRow, DeleteError, Kind, Outcome, Put, PutError,
-    Stored,
+    Rows, Stored,
 };
 use crate::error::{StoreError, Unreadable};
 use crate::ledger::{Happened, Subject};
@@ -230,19 +230,18 @@ pub(crate) fn automatic(
 /// A hold that cannot be read is an error for the stages that it might concern: without it, what
 /// somebody stopped would go on. For other stages it is left out and named.
 pub(crate) fn holds_for(
-    sql: Sql<'_>,
-    project: &ProjectName,
+    rows: &Rows<Hold>,
     stage: &StageName,
     unreadable: &mut Vec<Unreadable>,
-) -> Result<Vec<Defined<Hold>>, StoreError> {
+) -> Result<Vec<Defined<Hold>>, Unreadable> {
     let mut holds = Vec::new();
-    for row in definition::rows(sql, project, Kind::Hold)? {
-        let of_other = stage_of(&row).is_some_and(|held| held != stage.as_str());
-        match row.stored(project) {
+    for (row, hold) in rows.iter() {
+        let of_other = stage_of(row).is_some_and(|held| held != stage.as_str());
+        match hold {
             Ok(_) if of_other => {}
-            Ok(hold) => holds.push(Stored::defined(hold)),
-            Err(error) if of_other => unreadable.push(error),
-            Err(error) => return Err(error.into()),
+            Ok(hold) => holds.push(Stored::defined(hold.clone())),
+            Err(error) if of_other => unreadable.push(error.clone()),
+            Err(error) => return Err(error.clone()),
         }
     }
     Ok(holds)

@@ -10,7 +10,7 @@
 //!              counter  page
 //!  nouns       definition: project warehouse stage task verification policy hold credential
 //!              discovery  freight  stay  promotion (+ append, fold)  preview  token (+ minted)
-//!  for plans   snapshot (one read transaction each)
+//!  for plans   snapshot (one read transaction each)  history (what was, for replays)
 //!  the loop    wake (wake-ups, leases, epochs)
 //!  the record  ledger (hash chain, world tokens)
 //! ```
@@ -26,6 +26,7 @@ mod discovery;
 mod error;
 mod fold;
 mod freight;
+mod history;
 mod hold;
 mod known;
 mod ledger;

@@ -16,6 +16,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0003_commits", include_str!("schema/0003_commits.sql")),
     ("0004_freight_created", include_str!("schema/0004_freight_created.sql")),
     ("0005_minted_tokens", include_str!("schema/0005_minted_tokens.sql")),
+    ("0006_commit_order", include_str!("schema/0006_commit_order.sql")),
 ];
 
 /// Applies what is missing.

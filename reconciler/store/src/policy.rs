@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::Store;
 use crate::definition::{
     self, Before, Change, Definition, DefinitionRow, DeleteError, Kind, Outcome, Put, PutError,
-    Refused, RenameError, Stored,
+    Refused, RenameError, Rows, Stored,
 };
 use crate::error::{StoreError, Unreadable};
 use crate::ledger::Subject;
@@ -194,17 +194,16 @@ fn changed(
 /// A policy that cannot be read is an error for the stages that it selects, or might: without it a
 /// gate would be open that someone closed. For other stages it is left out and named.
 pub(crate) fn policies_for(
-    sql: Sql<'_>,
-    project: &ProjectName,
+    rows: &Rows<Policy>,
     stage: &StageName,
     unreadable: &mut Vec<Unreadable>,
-) -> Result<Vec<Stored<Policy>>, StoreError> {
+) -> Result<Vec<Stored<Policy>>, Unreadable> {
     let mut policies = Vec::new();
-    for row in definition::rows(sql, project, Kind::Policy)? {
-        match row.stored(project) {
-            Ok(policy) => policies.push(policy),
-            Err(error) if might_select(&row, stage) => return Err(error.into()),
-            Err(error) => unreadable.push(error),
+    for (row, policy) in rows.iter() {
+        match policy {
+            Ok(policy) => policies.push(policy.clone()),
+            Err(error) if might_select(row, stage) => return Err(error.clone()),
+            Err(error) => unreadable.push(error.clone()),
         }
     }
     Ok(policies)

@@ -1,9 +1,12 @@
 //! What decisions look at, each from one read transaction.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::rc::Rc;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use reconciler_domain::freight::{Freight, FreightFacts};
+use reconciler_domain::hold::Hold;
 use reconciler_domain::id::{FreightId, ProjectName, PromotionId, StageName, WarehouseName};
 use reconciler_domain::policy::{Across, Policy};
 use reconciler_domain::promotion::{Ending, Event, Phase, Promotion};
@@ -19,7 +22,7 @@ use rusqlite::params;
 
 use crate::Store;
 use crate::counter::revision;
-use crate::definition::{self, Kind, Stored};
+use crate::definition::{self, Kind, Rows, Stored};
 use crate::discovery;
 use crate::error::{StoreError, Unreadable};
 use crate::fold::{self, Folded};
@@ -72,6 +75,20 @@ impl Store {
         self.read(move |sql| Loader::new(sql, &project).stage(&name)).await
     }
 
+    /// What the decisions about several stages look at, all at the same moment; a stage that is not
+    /// there is left out. What they look at together is read once.
+    ///
+    /// # Errors
+    /// As [`Store::stage_snapshot`], for any of them.
+    pub async fn stage_snapshots(
+        &self,
+        project: &ProjectName,
+        stages: &BTreeSet<StageName>,
+    ) -> Result<Snapshot<Vec<StageSnapshot>>, StoreError> {
+        let (project, names) = (project.clone(), stages.clone());
+        self.read(move |sql| Loader::new(sql, &project).stages(&names)).await
+    }
+
     /// What the decision about a promotion looks at, and the last entry of its log.
     ///
     /// # Errors
@@ -87,16 +104,29 @@ impl Store {
     }
 }
 
-/// Loads one snapshot.
+/// Loads one snapshot, or several of one moment.
 struct Loader<'a> {
     sql: Sql<'a>,
     project: &'a ProjectName,
     unreadable: Vec<Unreadable>,
+    shared: Shared,
+}
+
+/// What several snapshots look at, once it was read.
+#[derive(Default)]
+struct Shared {
+    freight: HashMap<FreightId, Arc<FreightFacts>>,
+    newest: HashMap<WarehouseName, Vec<Arc<FreightFacts>>>,
+    policies: Option<Rc<Rows<Policy>>>,
+    holds: Option<Rc<Rows<Hold>>>,
+    /// By freight: how its last promotion to each stage ended. Read so only where many stages are
+    /// looked at: it is as much as there are stages.
+    ended: Option<HashMap<FreightId, HashMap<StageName, Ending>>>,
 }
 
 impl<'a> Loader<'a> {
     fn new(sql: Sql<'a>, project: &'a ProjectName) -> Self {
-        Self { sql, project, unreadable: Vec::new() }
+        Self { sql, project, unreadable: Vec::new(), shared: Shared::default() }
     }
 
     fn done<T>(self, value: T) -> Result<Option<Snapshot<T>>, StoreError> {
@@ -123,10 +153,32 @@ impl<'a> Loader<'a> {
     }
 
     fn stage(mut self, name: &StageName) -> Result<Option<Snapshot<StageSnapshot>>, StoreError> {
+        match self.one_stage(name)? {
+            Some(snapshot) => self.done(snapshot),
+            None => Ok(None),
+        }
+    }
+
+    fn stages(
+        mut self,
+        names: &BTreeSet<StageName>,
+    ) -> Result<Snapshot<Vec<StageSnapshot>>, StoreError> {
+        if names.len() > 1 {
+            self.shared.ended = Some(HashMap::new());
+        }
+        let mut found = Vec::with_capacity(names.len());
+        for name in names {
+            found.extend(self.one_stage(name)?);
+        }
+        let revision = revision(self.sql, self.project)?;
+        Ok(Snapshot { revision, value: found, unreadable: self.unreadable })
+    }
+
+    fn one_stage(&mut self, name: &StageName) -> Result<Option<StageSnapshot>, StoreError> {
         let (sql, project) = (self.sql, self.project);
         let found = definition::get::<Stage>(sql, project, name.as_str())?;
         let Some(stage) = found else { return Ok(None) };
-        let policies = policies_for(sql, project, name, &mut self.unreadable)?;
+        let policies = self.policies(name)?;
         let current = stay::current(sql, project, name)?;
         let mut under_way = Vec::new();
         for id in running(sql, project, name)? {
@@ -135,10 +187,13 @@ impl<'a> Loader<'a> {
         let needed = current.values().chain(under_way.iter().map(|f| &f.promotion.freight));
         let mut freight = self.freight_for(&stage.spec, needed)?;
         let passing = self.passing_on(&stage.spec)?;
-        for facts in &mut freight {
-            pass_on(facts, &passing);
+        if !passing.is_empty() {
+            for facts in &mut freight {
+                pass_on(Arc::make_mut(facts), &passing);
+            }
         }
-        let specs: Vec<Policy> = policies.iter().map(|policy| policy.spec.clone()).collect();
+        let selecting = policies.iter().filter(|policy| policy.spec.selects(name));
+        let specs: Vec<Policy> = selecting.map(|policy| policy.spec.clone()).collect();
         let commits = self.commits(name, &specs)?;
         let snapshot = StageSnapshot {
             project: project.clone(),
@@ -146,7 +201,7 @@ impl<'a> Loader<'a> {
             definitions_changed_at: self.definitions_changed_at(&stage, &policies)?,
             ended: self.ended(name, &freight)?,
             automatic_hold: hold::automatic(sql, project, name)?,
-            holds: hold::holds_for(sql, project, name, &mut self.unreadable)?,
+            holds: self.holds(name)?,
             stage: stage.defined(),
             policies: specs,
             freight,
@@ -159,7 +214,25 @@ impl<'a> Loader<'a> {
                 })
                 .collect(),
         };
-        self.done(snapshot)
+        Ok(Some(snapshot))
+    }
+
+    fn policies(&mut self, stage: &StageName) -> Result<Vec<Stored<Policy>>, StoreError> {
+        let rows = match &self.shared.policies {
+            Some(rows) => Rc::clone(rows),
+            None => Rc::new(Rows::read(self.sql, self.project)?),
+        };
+        self.shared.policies = Some(Rc::clone(&rows));
+        Ok(policies_for(&rows, stage, &mut self.unreadable)?)
+    }
+
+    fn holds(&mut self, stage: &StageName) -> Result<Vec<Defined<Hold>>, StoreError> {
+        let rows = match &self.shared.holds {
+            Some(rows) => Rc::clone(rows),
+            None => Rc::new(Rows::read(self.sql, self.project)?),
+        };
+        self.shared.holds = Some(Rc::clone(&rows));
+        Ok(hold::holds_for(&rows, stage, &mut self.unreadable)?)
     }
 
     fn promotion(
@@ -180,10 +253,7 @@ impl<'a> Loader<'a> {
         }
         let there = stay::current(sql, project, &promotion.stage)?;
         let policies: Vec<Defined<Policy>> =
-            policies_for(sql, project, &promotion.stage, &mut self.unreadable)?
-                .into_iter()
-                .map(Stored::defined)
-                .collect();
+            self.policies(&promotion.stage)?.into_iter().map(Stored::defined).collect();
         let specs: Vec<Policy> = policies.iter().map(|policy| policy.spec.clone()).collect();
         let snapshot = PromotionSnapshot {
             project: project.clone(),
@@ -201,7 +271,7 @@ impl<'a> Loader<'a> {
             previous: self.previous(&there, &promotion.stage, succeeded)?,
             there,
             automatic_hold: hold::automatic(sql, project, &promotion.stage)?,
-            holds: hold::holds_for(sql, project, &promotion.stage, &mut self.unreadable)?,
+            holds: self.holds(&promotion.stage)?,
             slot: slot_holder(sql, project, &promotion.stage)?,
             promotion,
         };
@@ -294,29 +364,44 @@ impl<'a> Loader<'a> {
         &mut self,
         stage: &Stage,
         needed: impl Iterator<Item = &'f FreightId>,
-    ) -> Result<Vec<FreightFacts>, StoreError> {
-        let mut by_age: BTreeMap<i64, FreightFacts> = BTreeMap::new();
+    ) -> Result<Vec<Arc<FreightFacts>>, StoreError> {
+        let mut by_age: BTreeMap<i64, Arc<FreightFacts>> = BTreeMap::new();
+        for request in &stage.requests {
+            let newest = self.newest(&request.warehouse)?;
+            by_age.extend(newest.iter().map(|facts| (facts.freight.sequence, Arc::clone(facts))));
+        }
         for id in needed {
             // An error here is one of the stage: not to know what is in it is not to know that
             // nothing is.
-            let facts = freight::facts(self.sql, self.project, id)?;
-            by_age.extend(facts.map(|facts| (facts.freight.sequence, facts)));
+            let facts = match self.shared.freight.get(id) {
+                Some(facts) => Some(Arc::clone(facts)),
+                None => freight::facts(self.sql, self.project, id)?.map(Arc::new),
+            };
+            if let Some(facts) = facts {
+                self.shared.freight.insert(id.clone(), Arc::clone(&facts));
+                by_age.insert(facts.freight.sequence, facts);
+            }
         }
-        for request in &stage.requests {
+        Ok(by_age.into_values().collect())
+    }
+
+    /// The newest freight of a warehouse.
+    fn newest(&mut self, warehouse: &WarehouseName) -> Result<&[Arc<FreightFacts>], StoreError> {
+        if !self.shared.newest.contains_key(warehouse) {
             let (sql, project) = (self.sql, self.project);
-            let newest =
-                freight::of_warehouse(sql, project, &request.warehouse, i64::MAX, FREIGHT_MAX)?;
-            for row in newest {
+            let mut newest = Vec::new();
+            for row in freight::of_warehouse(sql, project, warehouse, i64::MAX, FREIGHT_MAX)? {
                 match row.facts(sql, project) {
-                    Ok(facts) => {
-                        by_age.insert(facts.freight.sequence, facts);
-                    }
+                    Ok(facts) => newest.push(Arc::new(facts)),
                     Err(StoreError::Unreadable(error)) => self.unreadable.push(error),
                     Err(error) => return Err(error),
                 }
             }
+            let by_id = newest.iter().map(|facts| (facts.freight.id.clone(), Arc::clone(facts)));
+            self.shared.freight.extend(by_id);
+            self.shared.newest.insert(warehouse.clone(), newest);
         }
-        Ok(by_age.into_values().collect())
+        Ok(self.shared.newest.get(warehouse).map_or(&[], Vec::as_slice))
     }
 
     fn definitions_changed_at(
@@ -342,11 +427,22 @@ impl<'a> Loader<'a> {
 
     /// How the last promotion of each of these to the stage ended: what its log says, not its row.
     fn ended(
-        &self,
+        &mut self,
         stage: &StageName,
-        freight: &[FreightFacts],
+        freight: &[Arc<FreightFacts>],
     ) -> Result<BTreeMap<FreightId, Ending>, StoreError> {
         let mut ended = BTreeMap::new();
+        if let Some(mut known) = self.shared.ended.take() {
+            for id in freight.iter().map(|facts| &facts.freight.id) {
+                if !known.contains_key(id) {
+                    known.insert(id.clone(), self.ended_anywhere(id)?);
+                }
+                let ending = known.get(id).and_then(|by_stage| by_stage.get(stage));
+                ended.extend(ending.map(|ending| (id.clone(), *ending)));
+            }
+            self.shared.ended = Some(known);
+            return Ok(ended);
+        }
         for facts in freight {
             let last: Option<(String, String)> = self.sql.row(
                 "SELECT promotion.id, promotion_event.event FROM promotion \
@@ -360,18 +456,45 @@ impl<'a> Loader<'a> {
                 |row| Ok((row.get(0)?, row.get(1)?)),
             )?;
             let Some((id, event)) = last else { continue };
-            let what = || format!("log of promotion {}/{id}", self.project);
-            match parsed(&event, what)? {
-                Event::Finished(finish) => {
-                    ended.insert(facts.freight.id.clone(), finish.ending);
-                }
-                other => {
-                    let reason = format!("it ended, but its last entry is {}", other.label());
-                    return Err(Unreadable::new(what(), reason).into());
-                }
-            }
+            ended.insert(facts.freight.id.clone(), self.ending(&id, &event)?);
         }
         Ok(ended)
+    }
+
+    /// How the last promotion of the freight to each stage ended.
+    fn ended_anywhere(
+        &self,
+        freight: &FreightId,
+    ) -> Result<HashMap<StageName, Ending>, StoreError> {
+        let rows: Vec<(String, String, String)> = self.sql.rows(
+            "SELECT promotion.stage, promotion.id, promotion_event.event FROM promotion \
+             JOIN promotion_event ON promotion_event.project = promotion.project \
+               AND promotion_event.promotion = promotion.id \
+               AND promotion_event.seq = promotion.last_seq \
+             WHERE promotion.project = $1 AND promotion.freight = $2 \
+               AND promotion.ended_at IS NOT NULL \
+             ORDER BY promotion.stage, promotion.number",
+            params![self.project.as_str(), freight.as_str()],
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+        )?;
+        let mut ended = HashMap::new();
+        for (stage, id, event) in rows {
+            let stage = name(&stage, || format!("promotion {}/{id}", self.project))?;
+            ended.insert(stage, self.ending(&id, &event)?);
+        }
+        Ok(ended)
+    }
+
+    /// What the last entry of a log that is over says.
+    fn ending(&self, id: &str, event: &str) -> Result<Ending, Unreadable> {
+        let what = || format!("log of promotion {}/{id}", self.project);
+        match parsed(event, what)? {
+            Event::Finished(finish) => Ok(finish.ending),
+            other => {
+                let reason = format!("it ended, but its last entry is {}", other.label());
+                Err(Unreadable::new(what(), reason))
+            }
+        }
     }
 
     /// The templates that the stage uses. One that is gone is absent.

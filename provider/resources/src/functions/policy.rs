@@ -209,6 +209,19 @@ fn known_policy(policy: &Value) -> Option<Json> {
     policy.is_wholly_known().then(|| plain(policy))
 }
 
+/// A policy that is given as the resource, as an object of the same form, or as that in JSON. The
+/// error is a sentence.
+pub(crate) fn policy_spec(policy: &Value) -> Result<PolicySpec, String> {
+    match known_policy(policy) {
+        Some(Json::String(text)) => {
+            let policy = serde_json::from_str(&text);
+            spec(policy.map_err(|error| format!("It must be a policy in JSON: {error}."))?)
+        }
+        Some(policy) => spec(policy),
+        None => Err("It is not known yet.".to_owned()),
+    }
+}
+
 /// The form of the resource as that of the API.
 fn spec(policy: Json) -> Result<PolicySpec, String> {
     let Json::Object(fields) = without_nulls(policy) else {
@@ -228,7 +241,7 @@ fn spec(policy: Json) -> Result<PolicySpec, String> {
                 block => Json::Array(vec![block]),
             };
             spec.insert((*list).to_owned(), blocks);
-        } else {
+        } else if !NOT_OF_THE_SPEC.contains(&name.as_str()) {
             spec.insert(name, value);
         }
     }

@@ -8,8 +8,8 @@ use crate::v1::{
     AbortPromotion, AccessToken, ApprovePromotion, CreateAccessToken, CreatePromotion,
     CreatedAccessToken, EventsQuery, Explain, Freight, FreightApproval, FreightQuery, Health, Kind,
     LiftHold, ListQuery, MintToken, Object, PAGE_LIMIT_MAX, Page, Pipeline, Policy, Precondition,
-    Preview, PreviewRequest, Promotion, PromotionEvent, PromotionQuery, RenamePolicy, RenewToken,
-    Reverify, ServerVersion, Stage, TokenQuery, Warehouse, Whoami,
+    Preview, PreviewRequest, PreviewSet, Promotion, PromotionEvent, PromotionQuery, RenamePolicy,
+    RenewToken, Reverify, ServerVersion, Stage, TokenQuery, Warehouse, Whoami,
 };
 
 /// The path of one object.
@@ -165,6 +165,21 @@ impl Client {
     ) -> Result<Preview, ClientError> {
         let path = ["v1", "projects", project, "preview"];
         self.answer(Call::post(&path).body(request).repeatable()).await
+    }
+
+    /// Asks what several changes would do together, and what they would have done in the past.
+    ///
+    /// # Errors
+    ///
+    /// `malformed` for changes that are too many or not of different objects. Definitions that
+    /// cannot stand are no error here: [`Preview::problems`] says why.
+    pub async fn preview_set(
+        &self,
+        project: &str,
+        set: &PreviewSet,
+    ) -> Result<Preview, ClientError> {
+        let path = ["v1", "projects", project, "preview"];
+        self.answer(Call::post(&path).body(set).repeatable()).await
     }
 
     /// Reads the graph of a project's stages.

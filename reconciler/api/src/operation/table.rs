@@ -7,7 +7,7 @@ use crate::v1::{
     AbortPromotion, AccessToken, ApprovePromotion, CreateAccessToken, CreatePromotion,
     CreatedAccessToken, Credential, CredentialSpec, EventsQuery, Explain, Freight, FreightApproval,
     FreightQuery, Health, Hold, HoldSpec, LiftHold, ListQuery, MintToken, Page, Pipeline, Policy,
-    PolicySpec, Preview, PreviewRequest, Project, ProjectSpec, Promotion, PromotionEvent,
+    PolicySpec, Preview, PreviewQuestion, Project, ProjectSpec, Promotion, PromotionEvent,
     PromotionQuery, RenamePolicy, RenewToken, Reverify, ServerVersion, Stage, StageSpec, Task,
     TaskSpec, TokenQuery, TokenSpec, Verification, VerificationSpec, Warehouse, WarehouseSpec,
     Whoami,
@@ -89,8 +89,8 @@ pub const OPERATIONS: &[Operation] = &[
         .conditional(),
     get("/v1/projects/{project}/pipeline", "getPipeline", "projects", "read the graph of the stages")
         .answers::<Pipeline>(200),
-    post("/v1/projects/{project}/preview", "preview", "projects", "ask what a change would do to live freight")
-        .takes::<PreviewRequest>().answers::<Preview>(200),
+    post("/v1/projects/{project}/preview", "preview", "projects", "ask what one change, or several together, would do to live freight")
+        .takes::<PreviewQuestion>().answers::<Preview>(200),
 
     get("/v1/projects/{project}/warehouses", "listWarehouses", "warehouses", "list the warehouses by name")
         .query::<ListQuery>().answers::<Page<Warehouse>>(200),

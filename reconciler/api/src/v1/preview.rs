@@ -2,9 +2,14 @@
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 
-use super::{HoldSpec, Kind, PolicySpec, StageSpec, WarehouseSpec, WorldToken};
+use super::{
+    GateKind, HoldSpec, Kind, PolicySpec, StageSpec, TaskSpec, Verdict, VerificationSpec,
+    WarehouseSpec, WorldToken,
+};
 use crate::problem::FieldProblem;
 
 /// Asks what a change of one definition would do. Nothing is changed.
@@ -24,6 +29,54 @@ pub struct PreviewRequest {
     pub remove: bool,
 }
 
+/// Asks what several changes would do together, as of now. Nothing is changed.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PreviewSet {
+    /// The changes, at most 2,000, each of another object.
+    pub changes: Vec<PreviewChange>,
+    /// How many past promotions are judged by the policies as they would be, the newest of the
+    /// stages that a changed policy selects: 200 when left out, never more than 1,000, none for 0.
+    #[serde(default)]
+    pub replay: Option<u32>,
+}
+
+/// One of several changes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PreviewChange {
+    /// The name of the object.
+    pub name: String,
+    /// The definition as it would be; with `remove`, as it is.
+    pub definition: Definition,
+    /// Whether the object would be removed instead of written.
+    #[serde(default)]
+    pub remove: bool,
+}
+
+/// What is asked of a preview: one change as of a token, or several together as of now.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub enum PreviewQuestion {
+    /// Several; an object with `changes`.
+    Set(PreviewSet),
+    /// One.
+    One(Box<PreviewRequest>),
+}
+
+impl<'de> Deserialize<'de> for PreviewQuestion {
+    /// Which of both is meant is seen before it is read, so that what is wrong is told at its place.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let asked = Value::deserialize(deserializer)?;
+        let read = if asked.get("changes").is_some() {
+            PreviewSet::deserialize(asked).map(Self::Set)
+        } else {
+            PreviewRequest::deserialize(asked).map(|one| Self::One(Box::new(one)))
+        };
+        read.map_err(D::Error::custom)
+    }
+}
+
 /// A definition of any kind that can be previewed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", content = "spec", rename_all = "snake_case", deny_unknown_fields)]
@@ -36,6 +89,10 @@ pub enum Definition {
     Warehouse(WarehouseSpec),
     /// A hold.
     Hold(HoldSpec),
+    /// A verification; it does nothing to live freight, but stages that use it are judged with it.
+    Verification(VerificationSpec),
+    /// A task; promotions to stages that use it are prepared anew.
+    Task(TaskSpec),
 }
 
 impl Definition {
@@ -47,6 +104,8 @@ impl Definition {
             Self::Stage(_) => Kind::Stage,
             Self::Warehouse(_) => Kind::Warehouse,
             Self::Hold(_) => Kind::Hold,
+            Self::Verification(_) => Kind::Verification,
+            Self::Task(_) => Kind::Task,
         }
     }
 }
@@ -63,7 +122,50 @@ pub struct Preview {
     /// What the author should know.
     pub warnings: Vec<PreviewWarning>,
     /// Why the definition cannot stand, empty if it can: the errors that its write would have.
+    /// Of several changes, paths of problems and warnings begin with `changes[0]`.
     pub problems: Vec<FieldProblem>,
+    /// What the policies as they would be say of the past. Only where several changes are asked
+    /// about, and one of them is a policy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replay: Option<Replay>,
+}
+
+/// What policies would have said of promotions that are over, each as of its commit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Replay {
+    /// How many promotions were judged.
+    pub judged: u32,
+    /// How many would have passed every gate.
+    pub passed: u32,
+    /// How many a gate would have stopped at that time.
+    pub blocked: u32,
+    /// How many cannot be judged, because something was not recorded.
+    pub unknown: u32,
+    /// Whether that is every promotion that ever committed; else the newest.
+    pub complete: bool,
+    /// Each gate that would not have let a promotion pass, newest promotion first.
+    pub witnesses: Vec<Witness>,
+}
+
+/// A gate that would not have let a promotion pass.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Witness {
+    /// The promotion.
+    pub promotion: String,
+    /// Its stage.
+    pub stage: String,
+    /// Its freight.
+    pub freight: String,
+    /// When it committed: as of then it is judged.
+    pub at: Timestamp,
+    /// Which gate; null if none could be judged.
+    pub gate: Option<GateKind>,
+    /// The policies that ask for it, sorted.
+    pub policies: Vec<String>,
+    /// What it says: `fail` or `unknown`.
+    pub verdict: Verdict,
+    /// Why, in one sentence.
+    pub reason: String,
 }
 
 /// One thing that would happen.

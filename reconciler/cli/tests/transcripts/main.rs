@@ -490,6 +490,75 @@ fn pipeline_shows_the_graph() {
 }
 
 #[test]
+fn preview_judges_a_plan() {
+    let folder = tempfile::tempdir().unwrap();
+    let plan = |name: &str, mode: &str| {
+        let path = folder.path().join(name);
+        let policy = serde_json::json!({
+            "project": "shop", "name": "prod", "mode": mode, "stages": [{ "names": ["prod"] }],
+        });
+        let change = serde_json::json!({ "actions": ["create"], "before": null, "after": policy });
+        let resource = serde_json::json!({
+            "address": "lockstep_promotion_policy.prod", "type": "lockstep_promotion_policy",
+            "change": change,
+        });
+        let plan = serde_json::json!({ "format_version": "1.2", "resource_changes": [resource] });
+        fs::write(&path, plan.to_string()).unwrap();
+        path.display().to_string()
+    };
+    let preview = |file: &str| {
+        let file = if file.is_empty() {
+            folder.path().join("none").display().to_string()
+        } else {
+            file.to_owned()
+        };
+        lockstep(&format!("preview -f {file}")).replace(&file, "PLAN")
+    };
+    insta::assert_snapshot!(preview(&plan("blocks", "gated")), @r"
+    1 change of project shop
+
+    effects
+      STAGE   EFFECT        FREIGHT      PROMOTION   UNTIL                  WHY
+      prod    gate_blocks   3f2a1b9c0d   prod.12     2030-01-01T08:00:00Z   has to soak for 1d upstream
+
+    warnings
+      lockstep_promotion_policy.prod: stages: A stage is let go: Policy prod would no longer hold for qa.
+
+    of the newest 3 promotions of the past, 1 would have passed, 1 would have been blocked, 1 cannot be judged
+
+    witnesses
+      PROMOTION   COMMITTED              GATE   VERDICT   POLICY   WHY
+      prod.11     2026-11-01T08:00:00Z   soak   fail      prod     has to soak for 1d upstream
+      prod.9      2026-11-01T08:00:00Z   soak   unknown   prod     it is no longer recorded
+    ! error: the plan blocks; effects now: 1, promotions of the past: 1
+    [exit 5]
+    ");
+    insta::assert_snapshot!(preview(&plan("fine", "automatic")), @r"
+    1 change of project shop
+
+    no live freight is touched
+
+    of all 3 promotions of the past, 3 would have passed, 0 would have been blocked, 0 cannot be judged
+    ");
+    insta::assert_snapshot!(preview(&plan("wrong", "manual")), @r"
+    1 change of project shop
+
+    cannot stand
+      lockstep_promotion_policy.prod: stages.names: name a stage
+    ! error: the plan cannot be applied as it is; problems: 1
+    [exit 1]
+    ");
+    let empty = folder.path().join("empty");
+    fs::write(&empty, r#"{ "format_version": "1.2", "resource_changes": [] }"#).unwrap();
+    insta::assert_snapshot!(preview(&empty.display().to_string()), @"the plan changes nothing that is previewed");
+    insta::assert_snapshot!(preview(""), @r"
+    ! error: cannot read the plan PLAN: No such file or directory (os error 2)
+    ! hint: write it with: terraform show -json PLAN
+    [exit 2]
+    ");
+}
+
+#[test]
 fn explain_says_why_nothing_moves() {
     insta::assert_snapshot!(lockstep("explain prod"), @r"
     stage prod is gated
@@ -681,6 +750,7 @@ fn help_documents_environment_and_exit_codes() {
       hold        Stop stages, freight or artifacts, and let them go
       explain     Say why a stage does or does not get freight
       pipeline    Show the graph of the stages
+      preview     Say what the changes of a plan do to live freight, and would have done in the past
       watch       Follow a promotion until it ends
       diff        Show what a promotion will do, or did
       refresh     Have the sources of a warehouse asked now
@@ -728,6 +798,7 @@ fn help_documents_environment_and_exit_codes() {
       2  the command line is wrong
       3  lockstepd cannot be reached
       4  not finished in time
+      5  a plan blocks what could go on, or went on in the past
     ");
     insta::assert_snapshot!(transcript(command("promote --help")), @r"
     Ask for a promotion

@@ -3,18 +3,20 @@
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
+use reconciler_api::problem::{FieldCode, FieldProblem};
 use reconciler_api::v1::{
     AccessToken, ActivePromotion, ApprovalRule, Artifact, ArtifactSelector, BypassGate, BypassRule,
     Candidate, ChangeSet, Choose, Condition, ConditionStatus, CurrentFreight, DeferredStep,
-    Exclusion, Explain, ExplainedPolicy, FileChange, Freight, FreightStage, Gate, GateKind,
-    GitArtifact, GitSubscription, HeldFreight, Hold, HoldSpec, HoldStatus, HttpCheck,
-    ImageArtifact, ImageSubscription, InfraAction, InfraPlan, InfraRules, Measurement, Meta, Mode,
-    Phase, Pipeline, PipelineEdge, PipelinePolicy, PipelineStage, PlannedCall, Policy, PolicySpec,
-    Project, ProjectSpec, PrometheusCheck, Promotion, PromotionApproval, PromotionEvent, RateRule,
-    RateScope, Request, RequestMatch, Stage, StageHold, StageSelector, StageSpec, StageStatus,
-    Step, StepRun, StepState, Task, TaskInput, TaskInputType, TaskSpec, TokenOutline, TokenStatus,
-    UndoDescription, Verdict, Verification, VerificationSpec, Waiting, Warehouse, WarehouseSpec,
-    WarehouseStatus, WindowAction, WindowRule, WorldToken,
+    Definition, Effect, EffectKind, Exclusion, Explain, ExplainedPolicy, FileChange, Freight,
+    FreightStage, Gate, GateKind, GitArtifact, GitSubscription, HeldFreight, Hold, HoldSpec,
+    HoldStatus, HttpCheck, ImageArtifact, ImageSubscription, InfraAction, InfraPlan, InfraRules,
+    Measurement, Meta, Mode, Phase, Pipeline, PipelineEdge, PipelinePolicy, PipelineStage,
+    PlannedCall, Policy, PolicySpec, Preview, PreviewQuestion, PreviewWarning, Project,
+    ProjectSpec, PrometheusCheck, Promotion, PromotionApproval, PromotionEvent, RateRule,
+    RateScope, Replay, Request, RequestMatch, Stage, StageHold, StageSelector, StageSpec,
+    StageStatus, Step, StepRun, StepState, Task, TaskInput, TaskInputType, TaskSpec, TokenOutline,
+    TokenStatus, UndoDescription, Verdict, Verification, VerificationSpec, Waiting, Warehouse,
+    WarehouseSpec, WarehouseStatus, WindowAction, WindowRule, Witness, WorldToken,
 };
 
 const NEW: &str = "3f2a1b9c0d3f2a1b9c0d3f2a1b9c0d3f2a1b9c0d";
@@ -121,6 +123,74 @@ impl World {
 
     pub(crate) fn stages(self) -> Vec<Stage> {
         ["dev", "prod"].into_iter().filter_map(|name| self.stage(name)).collect()
+    }
+
+    /// A gated policy blocks, now and in the past; an automatic one does nothing; another is wrong.
+    pub(crate) fn preview(self, asked: &PreviewQuestion) -> Preview {
+        let PreviewQuestion::Set(set) = asked else { panic!("a plan is a set of changes") };
+        assert_eq!(set.replay, Some(200));
+        let mut preview = Preview {
+            as_of: WorldToken(7),
+            known: true,
+            effects: Vec::new(),
+            warnings: Vec::new(),
+            problems: Vec::new(),
+            replay: None,
+        };
+        let Definition::Policy(policy) = &set.changes[0].definition else { return preview };
+        let replay = Replay {
+            judged: 3,
+            passed: 3,
+            blocked: 0,
+            unknown: 0,
+            complete: true,
+            witnesses: Vec::new(),
+        };
+        let witness = |promotion: &str, verdict, reason: &str| Witness {
+            promotion: promotion.to_owned(),
+            stage: "prod".to_owned(),
+            freight: OLD.to_owned(),
+            at: far("2026-11-01T08:00:00Z"),
+            gate: Some(GateKind::Soak),
+            policies: vec!["prod".to_owned()],
+            verdict,
+            reason: reason.to_owned(),
+        };
+        match policy.mode {
+            Mode::Gated => {
+                preview.effects.push(Effect {
+                    stage: "prod".to_owned(),
+                    freight: Some(NEW.to_owned()),
+                    promotion: Some("prod.12".to_owned()),
+                    effect: EffectKind::GateBlocks,
+                    reason: "has to soak for 1d upstream".to_owned(),
+                    until: Some(far("2030-01-01T08:00:00Z")),
+                });
+                preview.warnings.push(PreviewWarning {
+                    path: "changes[0].stages".to_owned(),
+                    summary: "A stage is let go".to_owned(),
+                    detail: "Policy prod would no longer hold for qa.".to_owned(),
+                });
+                preview.replay = Some(Replay {
+                    passed: 1,
+                    blocked: 1,
+                    unknown: 1,
+                    complete: false,
+                    witnesses: vec![
+                        witness("prod.11", Verdict::Fail, "has to soak for 1d upstream"),
+                        witness("prod.9", Verdict::Unknown, "it is no longer recorded"),
+                    ],
+                    ..replay
+                });
+            }
+            Mode::Automatic => preview.replay = Some(replay),
+            Mode::Manual => {
+                let path = "changes[0].stages.names";
+                let problem = FieldProblem::new(path, FieldCode::Missing, "name a stage");
+                preview.problems.push(problem);
+            }
+        }
+        preview
     }
 
     pub(crate) fn pipeline(self) -> Pipeline {

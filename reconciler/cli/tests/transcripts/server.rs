@@ -140,6 +140,7 @@ impl Canned {
             ("getWarehouse" | "refreshWarehouse", ["shop", "main"]) => Ok(json(&world.warehouse())),
             ("listStages", ["shop"]) => page(world.stages()),
             ("getStage", ["shop", name]) => found("stage", name, world.stage(name)),
+            ("preview", ["shop"]) => Ok(json(&world.preview(&read(body)?))),
             ("getPipeline", ["shop"]) => Ok(json(&world.pipeline())),
             ("listTasks", ["shop"]) => page(vec![world.task()]),
             ("getTask", ["shop", "release"]) => Ok(json(&world.task())),

@@ -155,27 +155,37 @@ fn policy_verdict(policy: &Policy, candidates: &[v1::Candidate]) -> v1::Verdict 
     }
 }
 
+/// The word of the wire for a kind of gate.
+pub(super) fn gate_kind(kind: GateKind) -> v1::GateKind {
+    match kind {
+        GateKind::Upstream => v1::GateKind::Upstream,
+        GateKind::Soak => v1::GateKind::Soak,
+        GateKind::Age => v1::GateKind::Age,
+        GateKind::Condition => v1::GateKind::Condition,
+        GateKind::Window => v1::GateKind::Window,
+        GateKind::Rate => v1::GateKind::Rate,
+        GateKind::Approvals => v1::GateKind::Approvals,
+        GateKind::Infra => v1::GateKind::Infra,
+        GateKind::Mode => v1::GateKind::Mode,
+        GateKind::Hold => v1::GateKind::Hold,
+    }
+}
+
+/// The word of the wire for a verdict.
+pub(super) fn verdict(verdict: Verdict) -> v1::Verdict {
+    match verdict {
+        Verdict::Pass => v1::Verdict::Pass,
+        Verdict::Fail => v1::Verdict::Fail,
+        Verdict::Unknown => v1::Verdict::Unknown,
+    }
+}
+
 /// Says a gate on the wire: one entry per policy that asks for it.
 pub(crate) fn gate(gate: &Gate) -> Vec<v1::Gate> {
     let entry = |policy: Option<String>| v1::Gate {
-        gate: match gate.kind {
-            GateKind::Upstream => v1::GateKind::Upstream,
-            GateKind::Soak => v1::GateKind::Soak,
-            GateKind::Age => v1::GateKind::Age,
-            GateKind::Condition => v1::GateKind::Condition,
-            GateKind::Window => v1::GateKind::Window,
-            GateKind::Rate => v1::GateKind::Rate,
-            GateKind::Approvals => v1::GateKind::Approvals,
-            GateKind::Infra => v1::GateKind::Infra,
-            GateKind::Mode => v1::GateKind::Mode,
-            GateKind::Hold => v1::GateKind::Hold,
-        },
+        gate: gate_kind(gate.kind),
         policy,
-        verdict: match gate.verdict {
-            Verdict::Pass => v1::Verdict::Pass,
-            Verdict::Fail => v1::Verdict::Fail,
-            Verdict::Unknown => v1::Verdict::Unknown,
-        },
+        verdict: verdict(gate.verdict),
         message: gate.message.clone(),
         until: gate.until,
         bypassed: gate.bypassed,

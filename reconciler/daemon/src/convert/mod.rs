@@ -27,7 +27,7 @@ pub(crate) use credential::{credential_outline, credential_status, parse_credent
 pub(crate) use explain::{Explained, active, explain, waiting};
 pub(crate) use freight::{freight, freight_filter};
 pub(crate) use hold::{hold_spec, hold_status, parse_hold, stage_holds};
-pub(crate) use preview::preview;
+pub(crate) use preview::{place, preview, preview_of_set};
 pub(crate) use promotion::{event, phase, promotion, promotion_row};
 pub(crate) use stage::{parse_stage, stage_spec};
 pub(crate) use task::{parse_task, task_spec};

@@ -1,6 +1,7 @@
 //! Promotions: starting, watching, approving, aborting.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Extension;
@@ -164,7 +165,7 @@ async fn judged(
             let id = facts.freight.id.clone();
             // Old freight that a person names is not among the newest ones of the snapshot.
             if !stage.freight.iter().any(|known| known.freight.id == id) {
-                stage.freight.push(facts);
+                stage.freight.push(Arc::new(facts));
                 stage.freight.sort_by_key(|known| known.freight.sequence);
             }
             id

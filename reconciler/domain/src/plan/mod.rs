@@ -34,6 +34,7 @@ pub use request::{
     ApproveError, Ensured, RequestError, RequestFacts, Requested, abort, approve, ensured, newest,
     request,
 };
+pub(crate) use stage::stage_at_rest;
 pub use stage::{Candidate, StageAct, StagePlan, candidates, stage};
 pub use verify::{ReverifyError, reverify};
 pub use warehouse::{DiscoveryCondition, WarehouseAct, WarehousePlan, condition, warehouse};

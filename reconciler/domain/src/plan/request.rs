@@ -1,5 +1,6 @@
 //! What people may ask of a promotion: start one, approve one, stop one.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -250,8 +251,8 @@ pub fn ensured(facts: &RequestFacts<'_>) -> Option<Ensured> {
 /// There is none.
 pub fn newest(stage: &StageSnapshot, now: Timestamp) -> Result<&FreightFacts, RequestError> {
     let joined = Joined::of(&stage.policies, &stage.stage.spec.name);
-    let open = |facts: &&FreightFacts| is_open(stage, &joined, facts, now);
-    let newest = stage.freight.iter().rev().find(open);
+    let mut newest_first = stage.freight.iter().rev().map(Arc::as_ref);
+    let newest = newest_first.find(|facts| is_open(stage, &joined, facts, now));
     newest.ok_or_else(|| RequestError::NoneAvailable { stage: stage.stage.spec.name.to_string() })
 }
 
@@ -273,7 +274,7 @@ fn newer<'a>(
     wanted: &FreightFacts,
     now: Timestamp,
 ) -> Vec<&'a FreightFacts> {
-    let newer = stage.freight.iter().filter(|other| {
+    let newer = stage.freight.iter().map(Arc::as_ref).filter(|other| {
         other.freight.warehouse == wanted.freight.warehouse
             && other.freight.sequence > wanted.freight.sequence
             && is_open(stage, joined, other, now)

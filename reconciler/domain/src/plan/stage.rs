@@ -1,5 +1,7 @@
 //! The decision about a stage: what automation promotes to it.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -7,7 +9,7 @@ use jiff::Timestamp;
 use super::{Waiting, earlier};
 use crate::availability::{Availability, availability, is_there};
 use crate::duration;
-use crate::freight::FreightFacts;
+use crate::freight::{Freight, FreightFacts};
 use crate::gate::too_old_at;
 use crate::hold::{self, Hold};
 use crate::id::{FreightId, Principal, PromotionId, WarehouseName};
@@ -62,17 +64,27 @@ pub struct Candidate {
 /// Decides about a stage.
 #[must_use]
 pub fn stage(snapshot: &StageSnapshot, now: Timestamp) -> StagePlan {
+    decide(snapshot, snapshot.definitions_changed_at, now)
+}
+
+/// The decision as it will be once the present definitions have come to rest.
+pub(crate) fn stage_at_rest(snapshot: &StageSnapshot, now: Timestamp) -> StagePlan {
+    decide(snapshot, Timestamp::MIN, now)
+}
+
+fn decide(snapshot: &StageSnapshot, changed_at: Timestamp, now: Timestamp) -> StagePlan {
     let mut plan = StagePlan { acts: Vec::new(), waiting: Vec::new(), wake_at: None };
     if snapshot.stage.spec.is_control_flow() {
         pass_on(snapshot, now, &mut plan);
         return plan;
     }
     let joined = Joined::of(&snapshot.policies, &snapshot.stage.spec.name);
-    if stops_automation(snapshot, &joined, now, &mut plan) {
+    if stops_automation(snapshot, &joined, changed_at, now, &mut plan) {
         return plan;
     }
+    let looked = Looked { snapshot, joined: &joined, now };
     for request in &snapshot.stage.spec.requests {
-        choose(snapshot, &joined, &request.warehouse, now, &mut plan);
+        choose(&looked, &request.warehouse, &mut plan);
     }
     plan
 }
@@ -80,6 +92,7 @@ pub fn stage(snapshot: &StageSnapshot, now: Timestamp) -> StagePlan {
 /// Every freight that the stage could take, newest first, with automation's view of it.
 #[must_use]
 pub fn candidates(snapshot: &StageSnapshot, joined: &Joined<'_>, now: Timestamp) -> Vec<Candidate> {
+    let moving = Moving::of(snapshot);
     snapshot
         .freight
         .iter()
@@ -88,10 +101,42 @@ pub fn candidates(snapshot: &StageSnapshot, joined: &Joined<'_>, now: Timestamp)
             freight: facts.freight.id.clone(),
             warehouse: facts.freight.warehouse.clone(),
             availability: available(snapshot, facts, joined, now),
-            passed_over: passed_over(snapshot, facts).or_else(|| too_old(joined, facts, now)),
+            passed_over: passed_over(snapshot, &moving, facts)
+                .or_else(|| too_old(joined, facts, now)),
             held: stopping(snapshot, facts, now).cloned().collect(),
         })
         .collect()
+}
+
+/// What a decision about a stage looks at.
+struct Looked<'a> {
+    snapshot: &'a StageSnapshot,
+    joined: &'a Joined<'a>,
+    now: Timestamp,
+}
+
+/// The newest freight of each warehouse that is in the stage or on its way there, by sequence.
+struct Moving<'a>(BTreeMap<&'a WarehouseName, i64>);
+
+impl<'a> Moving<'a> {
+    fn of(snapshot: &'a StageSnapshot) -> Self {
+        let mut newest = BTreeMap::new();
+        for facts in &snapshot.freight {
+            let Freight { id, warehouse, sequence, .. } = &facts.freight;
+            let there = snapshot.current.get(warehouse) == Some(id);
+            let coming = || snapshot.running.iter().any(|run| run.promotion.freight == *id);
+            if there || coming() {
+                let newest = newest.entry(warehouse).or_insert(*sequence);
+                *newest = (*newest).max(*sequence);
+            }
+        }
+        Self(newest)
+    }
+
+    fn is_newer_than(&self, facts: &FreightFacts) -> bool {
+        let newest = self.0.get(&facts.freight.warehouse);
+        newest.is_some_and(|sequence| facts.freight.sequence < *sequence)
+    }
 }
 
 fn pass_on(snapshot: &StageSnapshot, now: Timestamp, plan: &mut StagePlan) {
@@ -111,6 +156,7 @@ fn pass_on(snapshot: &StageSnapshot, now: Timestamp, plan: &mut StagePlan) {
 fn stops_automation(
     snapshot: &StageSnapshot,
     joined: &Joined<'_>,
+    changed_at: Timestamp,
     now: Timestamp,
     plan: &mut StagePlan,
 ) -> bool {
@@ -136,12 +182,11 @@ fn stops_automation(
         }
         return true;
     }
-    let settled = snapshot.definitions_changed_at.checked_add(joined.settle);
+    let settled = changed_at.checked_add(joined.settle);
     let settled = settled.unwrap_or(Timestamp::MAX);
     if settled > now {
         let message = format!(
-            "definitions changed at {}; automation waits {} for the rest of them",
-            snapshot.definitions_changed_at,
+            "definitions changed at {changed_at}; automation waits {} for the rest of them",
             duration::print(joined.settle),
         );
         let until = Some(settled);
@@ -152,19 +197,15 @@ fn stops_automation(
     false
 }
 
-fn choose(
-    snapshot: &StageSnapshot,
-    joined: &Joined<'_>,
-    warehouse: &WarehouseName,
-    now: Timestamp,
-    plan: &mut StagePlan,
-) {
-    let of_warehouse = |facts: &&FreightFacts| facts.freight.warehouse == *warehouse;
+fn choose(looked: &Looked<'_>, warehouse: &WarehouseName, plan: &mut StagePlan) {
+    let Looked { snapshot, joined, now } = *looked;
+    let moving = Moving::of(snapshot);
+    let of_warehouse = |facts: &&Arc<FreightFacts>| facts.freight.warehouse == *warehouse;
     let mut chosen: Option<&FreightFacts> = None;
     for facts in snapshot.freight.iter().filter(of_warehouse).rev() {
-        let why = passed_over(snapshot, facts).or_else(|| too_old(joined, facts, now));
+        let why = passed_over(snapshot, &moving, facts).or_else(|| too_old(joined, facts, now));
         if let Some(why) = why {
-            plan.waiting.extend(left_out(snapshot, facts, why));
+            plan.waiting.extend(left_out(snapshot, &moving, facts, why));
             continue;
         }
         if waits_for_holds(snapshot, facts, now, plan) {
@@ -274,7 +315,11 @@ fn available(
 }
 
 /// Why automation does not take this freight, whatever its availability.
-fn passed_over(snapshot: &StageSnapshot, facts: &FreightFacts) -> Option<String> {
+fn passed_over(
+    snapshot: &StageSnapshot,
+    moving: &Moving<'_>,
+    facts: &FreightFacts,
+) -> Option<String> {
     let freight = &facts.freight;
     let stage = &snapshot.stage.spec;
     if snapshot.current.get(&freight.warehouse) == Some(&freight.id) {
@@ -288,7 +333,9 @@ fn passed_over(snapshot: &StageSnapshot, facts: &FreightFacts) -> Option<String>
         let again = match ending {
             Ending::Succeeded => "it was in the stage before",
             Ending::Superseded => {
-                return superseded_by_newer(snapshot, facts);
+                // It is taken again only once nothing newer stands in its way.
+                let newer = moving.is_newer_than(facts);
+                return newer.then(|| "newer freight took its place".to_owned());
             }
             Ending::Failed
             | Ending::RolledBack
@@ -298,7 +345,7 @@ fn passed_over(snapshot: &StageSnapshot, facts: &FreightFacts) -> Option<String>
         };
         return Some(format!("{again}; a person can promote it"));
     }
-    if is_older_than_current(snapshot, facts) {
+    if moving.is_newer_than(facts) {
         return Some("newer freight is in the stage".to_owned());
     }
     let in_upstream = || {
@@ -320,38 +367,20 @@ fn too_old(joined: &Joined<'_>, facts: &FreightFacts, now: Timestamp) -> Option<
 
 /// Freight that is newer than what is in the stage and yet not taken is worth a word; what is there,
 /// on its way or older is not.
-fn left_out(snapshot: &StageSnapshot, facts: &FreightFacts, message: String) -> Option<Waiting> {
+fn left_out(
+    snapshot: &StageSnapshot,
+    moving: &Moving<'_>,
+    facts: &FreightFacts,
+    message: String,
+) -> Option<Waiting> {
     let freight = &facts.freight;
     let there = snapshot.current.get(&freight.warehouse) == Some(&freight.id);
     let coming = snapshot.running.iter().any(|running| running.promotion.freight == freight.id);
-    if there || coming || is_older_than_current(snapshot, facts) {
+    if there || coming || moving.is_newer_than(facts) {
         return None;
     }
     let subject = format!("freight {}", freight.id.short());
     Some(Waiting { subject, reason: "PassedOver", message, until: None })
-}
-
-/// Freight that was superseded is taken again only once nothing newer stands in its way.
-fn superseded_by_newer(snapshot: &StageSnapshot, facts: &FreightFacts) -> Option<String> {
-    is_older_than_current(snapshot, facts).then(|| "newer freight took its place".to_owned())
-}
-
-fn is_older_than_current(snapshot: &StageSnapshot, facts: &FreightFacts) -> bool {
-    let current = snapshot.current.get(&facts.freight.warehouse);
-    let moving = snapshot
-        .running
-        .iter()
-        .filter(|running| running.promotion.warehouse == facts.freight.warehouse)
-        .map(|running| &running.promotion.freight);
-    let reference = snapshot
-        .freight
-        .iter()
-        .filter(|other| {
-            Some(&other.freight.id) == current || moving.clone().any(|m| *m == other.freight.id)
-        })
-        .map(|other| other.freight.sequence)
-        .max();
-    reference.is_some_and(|sequence| facts.freight.sequence < sequence)
 }
 
 fn plan_wake(plan: &mut StagePlan, found: &Availability) -> Option<Timestamp> {

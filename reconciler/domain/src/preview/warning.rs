@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use super::{Change, Effect, EffectKind, Warning};
+use super::{Change, Changes, Effect, EffectKind, Warning};
 use crate::duration;
 use crate::hold::{Hold, Target};
 use crate::id::{PolicyName, StageName};
@@ -16,17 +16,44 @@ use crate::window::{Action, NextChange, Schedule};
 /// Openings and closings that are looked at for freight that grows too old: two weeks of days.
 const STRETCHES: u32 = 28;
 
-/// What a change of a policy gives up, whatever freight there is.
-pub(super) fn given_up(
-    definitions: &Definitions,
-    name: &PolicyName,
-    new: Option<&Policy>,
+/// Everything that the authors of the changes should know, by change.
+pub(super) fn all(
+    before: &Definitions,
+    after: &Definitions,
+    changes: &Changes,
+    effects: &[Effect],
+    now: Timestamp,
 ) -> Vec<Warning> {
+    let mut warnings = Vec::new();
+    for (at, change) in changes.all.iter().enumerate() {
+        let found = match change {
+            Change::Policy(name, new) => {
+                let mut found = given_up(before, name, new.as_ref());
+                found.extend(of_windows(new.as_ref(), now));
+                found
+            }
+            Change::Hold(_, Some(new)) => idle(after, new).into_iter().collect(),
+            Change::Hold(_, None)
+            | Change::Stage(..)
+            | Change::Warehouse(..)
+            | Change::Verification(..)
+            | Change::Task(..) => Vec::new(),
+        };
+        warnings.extend(found.into_iter().map(|warning| Warning { change: at, ..warning }));
+    }
+    warnings.extend(of_effects(effects, changes, before));
+    warnings.sort_by_key(|warning| warning.change);
+    warnings
+}
+
+/// What a change of a policy gives up, whatever freight there is.
+fn given_up(definitions: &Definitions, name: &PolicyName, new: Option<&Policy>) -> Vec<Warning> {
     let old = definitions.policies.iter().find(|policy| policy.spec.name == *name);
     let Some(old) = old.map(|old| &old.spec) else { return Vec::new() };
     let mut warnings = Vec::new();
     let mut dropped = |path: &str, what: String| {
         warnings.push(Warning {
+            change: 0,
             path: path.to_owned(),
             summary: "A gate is dropped".to_owned(),
             detail: format!("Policy {name} would no longer ask for {what}."),
@@ -73,6 +100,7 @@ pub(super) fn given_up(
     }
     if !old.rollback.is_empty() && new.is_none_or(|new| new.rollback.is_empty()) {
         warnings.push(Warning {
+            change: 0,
             path: "rollback".to_owned(),
             summary: "Failed promotions stay".to_owned(),
             detail: format!("Policy {name} would no longer undo promotions that fail."),
@@ -83,12 +111,13 @@ pub(super) fn given_up(
 }
 
 /// A hold on what no warehouse looks for stops nothing.
-pub(super) fn idle(definitions: &Definitions, hold: &Hold) -> Option<Warning> {
+fn idle(definitions: &Definitions, hold: &Hold) -> Option<Warning> {
     let Target::Artifacts(artifacts) = &hold.target else { return None };
     let name = artifacts.subscription.as_ref()?;
     let mut warehouses = definitions.warehouses.values();
     let found = warehouses.any(|warehouse| warehouse.spec.subscriptions.contains_key(name));
     (!found).then(|| Warning {
+        change: 0,
         path: "artifacts.subscription".to_owned(),
         summary: "This hold stops nothing yet".to_owned(),
         detail: format!("No warehouse of the project has a subscription {name}."),
@@ -96,7 +125,7 @@ pub(super) fn idle(definitions: &Definitions, hold: &Hold) -> Option<Warning> {
 }
 
 /// What the windows of a policy will do from now on, whatever freight there is.
-pub(super) fn of_windows(new: Option<&Policy>, now: Timestamp) -> Vec<Warning> {
+fn of_windows(new: Option<&Policy>, now: Timestamp) -> Vec<Warning> {
     let Some(new) = new.filter(|new| !new.windows.is_empty()) else { return Vec::new() };
     let mut warnings = Vec::new();
     for action in [Action::Promote, Action::Rollback, Action::Bypass] {
@@ -107,6 +136,7 @@ pub(super) fn of_windows(new: Option<&Policy>, now: Timestamp) -> Vec<Warning> {
             NextChange::Never => "again".to_owned(),
         };
         warnings.push(Warning {
+            change: 0,
             path: "windows".to_owned(),
             summary: "Windows do not open".to_owned(),
             detail: format!(
@@ -118,6 +148,7 @@ pub(super) fn of_windows(new: Option<&Policy>, now: Timestamp) -> Vec<Warning> {
     }
     let trapped = closed_at(new, Action::Rollback, now);
     warnings.extend(trapped.map(|trapped| Warning {
+        change: 0,
         path: "windows".to_owned(),
         summary: "Undo waits for a window".to_owned(),
         detail: format!(
@@ -150,6 +181,7 @@ fn too_old_before_open(policy: &Policy, now: Timestamp) -> Option<Warning> {
         let made = at.checked_sub(soak).ok()?;
         if made.checked_add(max_age).is_ok_and(|end| end <= changes) {
             return Some(Warning {
+                change: 0,
                 path: "max_age".to_owned(),
                 summary: "Freight can be too old when a window opens".to_owned(),
                 detail: format!(
@@ -171,6 +203,7 @@ fn let_go(definitions: &Definitions, old: &Policy, new: &Policy) -> Option<Warni
     let names: Vec<&str> = lost.map(StageName::as_str).collect();
     let guards = old.has_gates() || !old.rollback.is_empty();
     (guards && !names.is_empty()).then(|| Warning {
+        change: 0,
         path: "stages".to_owned(),
         summary: "A stage is let go".to_owned(),
         detail: format!("Policy {} would no longer hold for {}.", old.name, names.join(", ")),
@@ -178,12 +211,7 @@ fn let_go(definitions: &Definitions, old: &Policy, new: &Policy) -> Option<Warni
 }
 
 /// Warnings for what would happen by itself, at the field that causes it.
-pub(super) fn of_effects(
-    effects: &[Effect],
-    change: &Change,
-    definitions: &Definitions,
-) -> Vec<Warning> {
-    let path = cause(change, definitions);
+fn of_effects(effects: &[Effect], changes: &Changes, definitions: &Definitions) -> Vec<Warning> {
     effects
         .iter()
         .filter_map(|effect| {
@@ -204,13 +232,42 @@ pub(super) fn of_effects(
                 | EffectKind::GateBlocks
                 | EffectKind::NeedsApprovalAgain => return None,
             };
+            let change = changed_by(effect, changes, definitions);
             Some(Warning {
-                path: path.clone(),
+                change,
+                path: cause(changes.all.get(change)?, definitions),
                 summary: summary.to_owned(),
                 detail: format!("{subject}: {}.", effect.reason),
             })
         })
         .collect()
+}
+
+/// The change that most likely causes an effect.
+fn changed_by(effect: &Effect, changes: &Changes, definitions: &Definitions) -> usize {
+    let of_stage =
+        |change: &Change| matches!(change, Change::Stage(name, _) if *name == effect.stage);
+    let of_policy = |change: &Change| match change {
+        Change::Policy(name, new) => {
+            let old = definitions.policies.iter().find(|policy| policy.spec.name == *name);
+            old.map(|old| &old.spec).into_iter().chain(new).any(|p| p.selects(&effect.stage))
+        }
+        Change::Stage(..)
+        | Change::Warehouse(..)
+        | Change::Verification(..)
+        | Change::Task(..)
+        | Change::Hold(..) => false,
+    };
+    let of_hold = |change: &Change| matches!(change, Change::Hold(..));
+    let of_stages = |change: &Change| matches!(change, Change::Stage(..));
+    let first = |of: &dyn Fn(&Change) -> bool| changes.all.iter().position(of);
+    let cuts_off = effect.kind == EffectKind::Unreachable;
+    let found = if cuts_off { first(&of_stages) } else { first(&of_stage) };
+    found
+        .or_else(|| first(&of_policy))
+        .or_else(|| first(&of_hold))
+        .or_else(|| first(&of_stages))
+        .unwrap_or(0)
 }
 
 /// The field of the changed definition that most likely causes its effects.
@@ -233,7 +290,12 @@ fn cause(change: &Change, definitions: &Definitions) -> String {
             }
         }
         Change::Stage(_, Some(_)) => "requests",
-        Change::Policy(_, None) | Change::Stage(_, None) | Change::Hold(..) => "",
+        Change::Policy(_, None)
+        | Change::Stage(_, None)
+        | Change::Warehouse(..)
+        | Change::Verification(..)
+        | Change::Task(..)
+        | Change::Hold(..) => "",
     };
     field.to_owned()
 }

@@ -1,19 +1,69 @@
-//! What a change of one definition would do to live freight.
+//! What changes of definitions would do to live freight.
+
+use std::sync::Arc;
 
 use insta::assert_snapshot;
-use reconciler_domain::preview::{Change, World as Live, preview};
+use reconciler_domain::hold::Hold;
+use reconciler_domain::id::{Principal, StageName};
+use reconciler_domain::preview::{Change, Changes, Warning, World as Live, preview};
 use reconciler_domain::promotion::Phase;
+use reconciler_domain::snapshot::StageSnapshot;
 
 use crate::kit::script::{hold, policy, stage_name};
 use crate::kit::{World, play};
 
-/// Plays a script, then previews a change: `policy …`, `remove policy NAME`, `stage …`, `remove stage
+/// Plays a script, then previews changes, with `;` between them: `policy …`, `remove policy NAME`, `stage …`, `remove stage
 /// NAME`, `hold …`, `lift NAME`.
-fn of(script: &str, change: &str) -> String {
+fn of(script: &str, changes: &str) -> String {
     let mut world = World::new();
     play(&mut world, script).expect("nothing crashes");
+    let changes: Vec<Change> = changes.split(';').map(|words| change_of(&world, words)).collect();
+    let changes = Changes::new(Principal::Named("admin".to_owned()), changes);
+    let live = live(&world, &changes);
+    let preview = preview(&live, &changes, world.now);
+    let is_one = changes.all.len() == 1;
+    let mut lines = Vec::new();
+    for effect in &preview.effects {
+        let what = match (&effect.freight, &effect.promotion) {
+            (_, Some(promotion)) => format!(" {promotion}"),
+            (Some(freight), None) => format!(" {}", freight.short()),
+            (None, None) => String::new(),
+        };
+        let until = effect.until.map_or_else(String::new, |at| format!(" [{at}]"));
+        lines.push(format!("{}{what}: {:?}: {}{until}", effect.stage, effect.kind, effect.reason));
+    }
+    for Warning { change, path, summary, detail } in &preview.warnings {
+        let of = if is_one { String::new() } else { format!(" of change {change}") };
+        lines.push(format!("warning at {path:?}{of}: {summary}: {detail}"));
+    }
+    world.named(&lines.join("\n"))
+}
+
+/// The world as far as the changes may reach, as the store loads it.
+pub(crate) fn live(world: &World, changes: &Changes) -> Live {
+    let held: Vec<Hold> = world.holds.iter().map(|hold| hold.spec.clone()).collect();
+    let reached = changes.reach(&world.definitions, &held);
+    let mut then = world.clone();
+    then.definitions = changes.apply(&world.definitions, world.now);
+    let known = |name: &&StageName| world.definitions.stages.contains_key(*name);
+    let new = reached.iter().filter(|name| !known(name));
+    let new = new.filter(|name| then.definitions.stages.contains_key(*name));
+    let waiting = world.sagas.iter().filter(|(_, saga)| {
+        saga.state.phase() == Phase::Waiting && reached.contains(&saga.promotion.stage)
+    });
+    let all = || world.freight.iter().map(|facts| Arc::new(world.facts(facts))).collect();
+    let stages = reached.iter().filter(known).map(|name| world.stage_snapshot(name));
+    Live {
+        stages: stages.map(|stage| StageSnapshot { freight: all(), ..stage }).collect(),
+        created: new.map(|name| then.stage_snapshot(name)).collect(),
+        waiting: waiting.map(|(id, _)| world.promotion_snapshot(id)).collect(),
+        definitions: world.definitions.clone(),
+    }
+}
+
+fn change_of(world: &World, change: &str) -> Change {
     let words: Vec<&str> = change.split_whitespace().collect();
-    let change = match words.as_slice() {
+    match words.as_slice() {
         ["policy", name, stages, mode, rest @ ..] => {
             let new = policy(name, stages, mode, rest);
             Change::Policy(new.name.clone(), Some(new))
@@ -25,38 +75,13 @@ fn of(script: &str, change: &str) -> String {
             Change::Stage(stage_name(name), Some(other.stage(name).clone()))
         }
         ["hold", name, rest @ ..] => {
-            let new = hold(&world, name, rest);
-            Change::Hold(new.name.clone(), Some(world.defined(new, None)))
+            let new = hold(world, name, rest);
+            Change::Hold(new.name.clone(), Some(new))
         }
         ["lift", name] => Change::Hold(name.parse().expect("a name"), None),
         ["remove", "stage", name] => Change::Stage(stage_name(name), None),
         other => panic!("unknown change {other:?}"),
-    };
-    let stages = world.definitions.stages.keys().map(|name| world.stage_snapshot(name));
-    let waiting = world.sagas.iter().filter(|(_, saga)| saga.state.phase() == Phase::Waiting);
-    let live = Live {
-        definitions: world.definitions.clone(),
-        stages: stages.collect(),
-        waiting: waiting.map(|(id, _)| world.promotion_snapshot(id)).collect(),
-    };
-    let preview = preview(&live, &change, world.now);
-    let mut lines = Vec::new();
-    for effect in &preview.effects {
-        let what = match (&effect.freight, &effect.promotion) {
-            (_, Some(promotion)) => format!(" {promotion}"),
-            (Some(freight), None) => format!(" {}", freight.short()),
-            (None, None) => String::new(),
-        };
-        let until = effect.until.map_or_else(String::new, |at| format!(" [{at}]"));
-        lines.push(format!("{}{what}: {:?}: {}{until}", effect.stage, effect.kind, effect.reason));
     }
-    for warning in &preview.warnings {
-        lines.push(format!(
-            "warning at {:?}: {}: {}",
-            warning.path, warning.summary, warning.detail
-        ));
-    }
-    world.named(&lines.join("\n"))
 }
 
 const PIPELINE: &str = "
@@ -241,5 +266,58 @@ fn a_hold_says_what_it_stops_and_what_its_end_lets_go() {
     prod f1: WouldPromote: automation would start a promotion 0s after the change; it commits at once
     prod f1: BecomesPromotable: verified upstream
     warning at "": This change promotes freight: Freight f1 to stage prod: automation would start a promotion 0s after the change; it commits at once.
+    "#);
+}
+
+#[test]
+fn changes_are_judged_together() {
+    let script = with("found shop api 1.0.0");
+    // Alone the mode would start a promotion; with the hold nothing moves.
+    assert_snapshot!(of(&script, "policy go prod automatic; hold shut stage prod"), @"prod f1: BecomesBlocked: hold shut of admin: it leaks");
+    // A stage that is made together with its policy.
+    assert_snapshot!(of(&script, "stage qa shop<dev: app; policy go qa gated approve=sre"), @r#"
+    qa f1: WouldPromote: automation would start a promotion 0s after the change; it commits once every gate passes
+    warning at "requests" of change 0: This change promotes freight: Freight f1 to stage qa: automation would start a promotion 0s after the change; it commits once every gate passes.
+    "#);
+    // A stage behind one that is made.
+    assert_snapshot!(of(&script, "stage qa shop<dev: app; stage prod shop<qa: app"), @"prod f1: BecomesBlocked: not verified upstream in qa");
+    // A policy that goes, and another in its place.
+    let gated = with(
+        "policy gate prod gated approve=sre:2\nfound shop api 1.0.0\napprove prod.1 by ann in sre",
+    );
+    assert_snapshot!(of(&gated, "remove policy gate; policy door prod gated approve=sre"), @r#"
+    prod prod.1: WouldPromote: promotion prod.1 would commit: every gate passes
+    prod prod.1: GatePasses: gate approvals would pass
+    warning at "approvals" of change 0: A gate is dropped: Policy gate would no longer ask for approval by group sre.
+    warning at "" of change 0: This change promotes freight: Promotion prod.1 to stage prod: promotion prod.1 would commit: every gate passes.
+    "#);
+    // An edited stage prepares anew, whatever the gates say.
+    assert_snapshot!(of(&gated, "policy gate prod gated approve=sre; stage prod shop<dev: app hook"), @"prod prod.1: NeedsApprovalAgain: it is prepared anew; where it would then do something else, approvals are asked again");
+    // Two stages that go: what is behind both is cut off.
+    let behind = with("stage qa shop<dev: app\nstage end shop<qa|prod: app\nfound shop api 1.0.0");
+    assert_snapshot!(of(&behind, "remove stage qa; remove stage prod"), @r#"
+    end: Unreachable: no freight could reach it once stages qa, prod are changed
+    warning at "" of change 0: This change cuts off a stage: Stage end: no freight could reach it once stages qa, prod are changed.
+    "#);
+    assert_snapshot!(of(&behind, "remove stage qa"), @"");
+}
+
+#[test]
+fn a_control_flow_stage_that_changes_reaches_what_is_behind_it() {
+    let script = with(
+        "
+        stage tested shop<dev
+        stage end shop<tested: app
+        policy end end gated soak=1h
+        found shop api 1.0.0
+        +30m
+        found shop api 1.1.0
+        +40m
+    ",
+    );
+    assert_snapshot!(of(&script, "stage tested shop"), @r#"
+    end f1: WouldPromote: automation would start a promotion 0s after the change; it commits once every gate passes
+    end f1: BecomesPromotable: verified upstream
+    warning at "requests": This change promotes freight: Freight f1 to stage end: automation would start a promotion 0s after the change; it commits once every gate passes.
     "#);
 }

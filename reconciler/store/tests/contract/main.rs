@@ -5,6 +5,7 @@ mod credentials;
 mod definitions;
 mod durability;
 mod freight;
+mod history;
 mod holds;
 mod ledger;
 mod poison;

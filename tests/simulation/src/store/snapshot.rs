@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::mem::take;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use reconciler_domain::freight::{Freight, FreightFacts};
@@ -86,7 +87,7 @@ impl Store {
             stage,
             policies: take(&mut found.policies),
             definitions_changed_at,
-            freight,
+            freight: freight.into_iter().map(Arc::new).collect(),
             current: take(&mut record.current),
             running,
             ended: take(&mut record.ended),
@@ -99,7 +100,7 @@ impl Store {
         record.current = snapshot.current;
         record.ended = snapshot.ended;
         found.policies = snapshot.policies;
-        found.take_freight_back(snapshot.freight);
+        found.take_freight_back(snapshot.freight.into_iter().map(Arc::unwrap_or_clone));
         Some(Seen { revision: found.revision, seq: 0, value })
     }
 
@@ -187,7 +188,7 @@ impl Project {
         lent
     }
 
-    fn take_freight_back(&mut self, freight: Vec<FreightFacts>) {
+    fn take_freight_back(&mut self, freight: impl Iterator<Item = FreightFacts>) {
         for facts in freight {
             let (warehouse, at) = &self.places[&facts.freight.id];
             let shelf = self.warehouses.get_mut(warehouse).expect("it was lent from there");

@@ -2,6 +2,7 @@
 //! out what is decided as the daemon does, and can die at any boundary.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use indexmap::IndexMap;
 use jiff::Timestamp;
@@ -164,7 +165,10 @@ impl World {
             project: project(),
             policies: self.definitions.policy_specs(),
             definitions_changed_at: changes.max().unwrap_or(Timestamp::MIN),
-            freight: self.freight.iter().filter(requested).map(|f| self.facts(f)).collect(),
+            freight: {
+                let freight = self.freight.iter().filter(requested);
+                freight.map(|facts| Arc::new(self.facts(facts))).collect()
+            },
             current: self.in_stage(name),
             running: running
                 .map(|saga| RunningPromotion {

@@ -9,6 +9,7 @@ mod impact;
 mod installation;
 mod lifecycle;
 mod mistakes;
+mod previews;
 mod promotions;
 mod tasks;
 mod tokens;

@@ -1,0 +1,114 @@
+//! `lockstep preview`: what the changes of a plan do together to live freight, and would have done.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use reconciler_api::v1::{EffectKind, Preview, PreviewSet};
+use serde::Serialize;
+
+use crate::failure::Failure;
+use crate::render::preview;
+use crate::session::Session;
+
+mod plan;
+
+use plan::{Planned, changes_of_plan};
+
+/// Arguments of `lockstep preview`.
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// What `terraform show -json PLAN` or `tofu show -json PLAN` writes; - for stdin
+    #[arg(short, long, value_name = "FILE")]
+    file: PathBuf,
+    /// How many past promotions are judged by changed policies, 0 for none
+    #[arg(long, value_name = "COUNT", default_value_t = 200,
+        value_parser = clap::value_parser!(u32).range(0..=1000))]
+    replay: u32,
+}
+
+/// What was judged in one project, and what the daemon says.
+#[derive(Serialize)]
+pub(crate) struct Judged {
+    /// The project.
+    pub(crate) project: String,
+    /// The addresses of the changes, in the order in which the answer counts them.
+    pub(crate) changes: Vec<String>,
+    /// What of the plan is not judged, and why.
+    pub(crate) left_out: Vec<String>,
+    /// What the daemon says.
+    pub(crate) preview: Preview,
+}
+
+pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<(), Failure> {
+    let text = read(&arguments.file)?;
+    let unreadable = |why: String| Failure::PlanFile { path: arguments.file.clone(), why };
+    let plan = serde_json::from_str(&text).map_err(|error| unreadable(error.to_string()))?;
+    let planned = changes_of_plan(&plan).map_err(unreadable)?;
+    let mut judged = Vec::new();
+    for (project, planned) in by_project(planned, session)? {
+        let addresses = planned.changes.iter().map(|(address, _)| address.clone()).collect();
+        let changes = planned.changes.into_iter().map(|(_, change)| change).collect();
+        let set = PreviewSet { changes, replay: Some(arguments.replay) };
+        let preview = session.client.preview_set(&project, &set).await?;
+        let left_out = planned.left_out;
+        judged.push(Judged { project, changes: addresses, left_out, preview });
+    }
+    session.out.answer(&judged, |judged| preview::text(judged))?;
+    verdict(&judged)
+}
+
+fn read(path: &Path) -> Result<String, Failure> {
+    let mut text = String::new();
+    let read = if path == Path::new("-") {
+        std::io::stdin().lock().read_to_string(&mut text).map(|_| ())
+    } else {
+        std::fs::read_to_string(path).map(|read| text = read)
+    };
+    read.map_err(|error| Failure::PlanFile { path: path.to_owned(), why: error.to_string() })?;
+    Ok(text)
+}
+
+/// What is planned without a project is planned for that of the command line.
+fn by_project(
+    planned: BTreeMap<Option<String>, Planned>,
+    session: &Session,
+) -> Result<BTreeMap<String, Planned>, Failure> {
+    let mut named: BTreeMap<String, Planned> = BTreeMap::new();
+    for (project, planned) in planned {
+        let project = match project {
+            Some(project) => project,
+            None => session.project()?,
+        };
+        let there = named.entry(project).or_default();
+        there.changes.extend(planned.changes);
+        there.left_out.extend(planned.left_out);
+    }
+    Ok(named)
+}
+
+/// Programs hear of what cannot stand, and of what is blocked, by the exit code.
+fn verdict(judged: &[Judged]) -> Result<(), Failure> {
+    let problems: usize = judged.iter().map(|it| it.preview.problems.len()).sum();
+    if problems > 0 {
+        return Err(Failure::CannotStand { problems });
+    }
+    let blocks = |kind: EffectKind| match kind {
+        EffectKind::BecomesBlocked
+        | EffectKind::GateBlocks
+        | EffectKind::NeedsApprovalAgain
+        | EffectKind::Unreachable => true,
+        EffectKind::WouldPromote
+        | EffectKind::BecomesPromotable
+        | EffectKind::GatePasses
+        | EffectKind::Supersedes => false,
+    };
+    let effects = judged.iter().flat_map(|it| &it.preview.effects);
+    let blocking: BTreeSet<_> = effects.filter(|effect| blocks(effect.effect)).collect();
+    let past: u32 = judged.iter().filter_map(|it| Some(it.preview.replay.as_ref()?.blocked)).sum();
+    if blocking.is_empty() && past == 0 {
+        return Ok(());
+    }
+    Err(Failure::Blocks { now: blocking.len(), past })
+}
