@@ -251,7 +251,12 @@ fn put(
     }
     let (outcome, verb) = match &there {
         None => (Outcome::Created, "created"),
-        Some(there) if there.hash != wanted.hash => (Outcome::Changed, "rotated"),
+        Some(there) if there.hash != wanted.hash => {
+            // Whoever had the old secret may have minted from it.
+            let name = params![wanted.name];
+            write.sql.execute("DELETE FROM api_token WHERE parent = $1", name)?;
+            (Outcome::Changed, "rotated")
+        }
         Some(_) => (Outcome::Changed, "changed"),
     };
     let body = json!({

@@ -35,7 +35,7 @@ resource "lockstep_promotion_task" "release" {
 # A stage uses it, once or more; what its steps give is read as steps.NAME.STEP.OUTPUT.
 resource "lockstep_stage" "prod" {
   name = "prod"
-  request { warehouse = "artifacts" }
+  request { warehouse = "shop" }
 
   steps = [
     provider::lockstep::task("release", {

@@ -1,15 +1,13 @@
 //! `lockstep_token`.
 
-use std::time::Duration;
-
 use async_trait::async_trait;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use provider_protocol::Diagnostics;
 use provider_protocol::cty::{Path, Value};
 use provider_protocol::provider::{Context, EphemeralResource, Opened, Reader, Renewed};
 use provider_protocol::schema::{Attribute, Block, Schema};
 use reconciler_api::problem::ProblemCode;
-use reconciler_api::v1::{MintToken, Object as _, RenewToken};
+use reconciler_api::v1::{AccessToken, MintToken, Object as _, RenewToken};
 use reconciler_domain::duration;
 use reconciler_domain::token::{LIFETIME_DEFAULT, check_lifetime};
 use serde::{Deserialize, Serialize};
@@ -19,6 +17,9 @@ use crate::failure::{Places, detail, tell};
 use crate::form::Read as _;
 use crate::session::Session;
 use crate::words::sentence;
+
+/// A token that lasts for less is not renewed.
+const RENEWED_FROM: SignedDuration = SignedDuration::from_secs(20);
 
 /// A token for the length of a run: minted from the provider's, ended when the run is over.
 pub(crate) struct Token;
@@ -80,7 +81,8 @@ impl EphemeralResource<Session> for Token {
         let kept = serde_json::to_vec(&Minted { name, lifetime: lifetime.clone() });
         let kept = diags.take(Path::root(), "Cannot remember the token", kept)?;
         let opened = Opened::new(value).private(kept);
-        Some(match renew_at(asked, &lifetime) {
+        let granted = granted(&minted.access);
+        Some(match renew_at(asked, granted) {
             Some(at) => opened.renew_at(at),
             None => opened,
         })
@@ -97,8 +99,8 @@ impl EphemeralResource<Session> for Token {
         let renew = RenewToken { lifetime: Some(lifetime.clone()) };
         let asked = Timestamp::now();
         match session.api.renew_token(&name, &renew).await {
-            Ok(_) => {
-                let renew_at = renew_at(asked, &lifetime);
+            Ok(renewed) => {
+                let renew_at = renew_at(asked, granted(&renewed));
                 Some(Renewed { private: private.to_vec(), renew_at })
             }
             Err(error) => {
@@ -165,8 +167,14 @@ fn block() -> Block {
         .attribute("token", Attribute::string().computed().sensitive().describe("Its secret."))
 }
 
-/// When half of its time is over; the other half is for attempts.
-fn renew_at(asked: Timestamp, lifetime: &str) -> Option<Timestamp> {
-    let lifetime: Duration = duration::parse(lifetime).ok()?;
-    asked.checked_add(lifetime / 2).ok()
+/// When half of the time that was granted is over, which may be less than was asked for; the other
+/// half is for attempts. None where too little is left to be worth another.
+fn renew_at(asked: Timestamp, granted: Option<SignedDuration>) -> Option<Timestamp> {
+    let granted = granted.filter(|granted| *granted >= RENEWED_FROM)?;
+    asked.checked_add(granted / 2).ok()
+}
+
+/// How long the token lasts, by the daemon's clock: ours may be another.
+fn granted(token: &AccessToken) -> Option<SignedDuration> {
+    Some(token.spec.expires_at?.duration_since(token.meta().changed_at))
 }

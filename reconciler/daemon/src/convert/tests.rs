@@ -134,7 +134,7 @@ fn a_task_comes_back() {
         ],
         "steps": [
             { "name": "tell", "uses": "http", "config": { "url": "https://x.example" },
-                "control": { "for_each": "{{ inputs.places }}", "continue_on_error": false } },
+                "control": { "for_each": "{{ inputs.places }}" } },
             { "name": "more", "uses": "task", "config": { "task": "other" } },
         ],
     });

@@ -129,16 +129,21 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
-        let bytes = Bytes::from_request(request, state).await.map_err(|error| match error {
-            BytesRejection::FailedToBufferBody(error) => {
-                Refusal::from(Problem::new(ProblemCode::TooLarge, error.to_string()))
-            }
-            error => Refusal::from(Problem::malformed(error.to_string())),
-        })?;
+        let bytes = Bytes::from_request(request, state).await.map_err(unread)?;
         let parsed = serde_json::from_slice(&bytes);
         let value = parsed
             .map_err(|error| Problem::malformed(format!("the body is not valid: {error}")))?;
         Ok(Self(value))
+    }
+}
+
+/// Why a body could not be read.
+pub(super) fn unread(error: BytesRejection) -> Refusal {
+    match error {
+        BytesRejection::FailedToBufferBody(error) => {
+            Refusal::from(Problem::new(ProblemCode::TooLarge, error.to_string()))
+        }
+        error => Refusal::from(Problem::malformed(error.to_string())),
     }
 }
 

@@ -1,7 +1,10 @@
 //! Who asks: bearer tokens, kept as SHA-256 only. What a bearer may is what the token has, and every
 //! token that it was minted from, at the time of the request.
 
-use axum::extract::{Request, State};
+use std::time::Duration;
+
+use axum::body::{Body, Bytes, HttpBody as _};
+use axum::extract::{FromRequest as _, Request, State};
 use axum::http::header;
 use axum::middleware::Next;
 use axum::response::Response;
@@ -12,7 +15,10 @@ use reconciler_store::ApiToken;
 use sha2::{Digest as _, Sha256};
 
 use super::Server;
-use super::answer::{Answer, Refusal};
+use super::answer::{Answer, Refusal, unread};
+
+/// How long a request may take to send its body.
+const BODY_WITHIN: Duration = Duration::from_secs(30);
 
 /// Whoever sent the request, as an extension of it.
 #[derive(Debug, Clone)]
@@ -30,23 +36,44 @@ pub(crate) fn hash(secret: &str) -> [u8; 32] {
     Sha256::digest(secret.as_bytes()).into()
 }
 
-/// Lets requests with a valid token pass.
+/// Lets requests with a valid token pass. What counts is the token when the whole request is there:
+/// one that sends its body slowly would otherwise still act when its token is long revoked.
 pub(super) async fn require_token(
     State(server): State<Server>,
     mut request: Request,
     next: Next,
 ) -> Answer<Response> {
-    let secret = sent(&request)?;
+    let secret = hash(sent(&request)?);
+    let mut caller = known(&server, &secret).await?;
+    if !request.body().is_end_stream() {
+        request = arrived(request).await?;
+        caller = known(&server, &secret).await?;
+    }
+    request.extensions_mut().insert(caller);
+    Ok(next.run(request).await)
+}
+
+/// Who sends a token of this hash now.
+async fn known(server: &Server, secret: &[u8; 32]) -> Answer<Caller> {
     let now = server.clock.now();
-    let Some(sent) = server.store.find_token(&hash(secret)).await? else {
+    let Some(sent) = server.store.find_token(secret).await? else {
         return Err(Problem::unauthenticated("the token is not known").into());
     };
     let behind: Vec<Token> = sent.behind.iter().map(ApiToken::rights).collect();
     let bearer = bearer(&sent.token.rights(), &behind, now)
         .map_err(|expired| Problem::unauthenticated(expired.to_string()))?;
     server.store.token_used(&sent.token, now).await?;
-    request.extensions_mut().insert(Caller(bearer));
-    Ok(next.run(request).await)
+    Ok(Caller(bearer))
+}
+
+/// The same request, with all of its body.
+async fn arrived(request: Request) -> Answer<Request> {
+    let (parts, body) = request.into_parts();
+    let reading = Bytes::from_request(Request::from_parts(parts.clone(), body), &());
+    let read = tokio::time::timeout(BODY_WITHIN, reading).await.map_err(|_| {
+        Problem::malformed(format!("the body did not arrive within {} s", BODY_WITHIN.as_secs()))
+    })?;
+    Ok(Request::from_parts(parts, Body::from(read.map_err(unread)?)))
 }
 
 /// Lets administrators pass.

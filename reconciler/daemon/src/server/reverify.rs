@@ -5,7 +5,8 @@ use axum::extract::{Path, State};
 use reconciler_api::problem::{FieldCode, FieldProblem, Problem, ProblemCode};
 use reconciler_api::v1::{self, Kind, Reverify};
 use reconciler_domain::id::{ProjectName, PromotionId, StageName};
-use reconciler_domain::plan::{ReverifyError, reverify};
+use reconciler_domain::plan::{Other, ReverifyError, reverify};
+use reconciler_domain::promotion::Event;
 use reconciler_store::{AppendError, Page, PromotionFilter};
 
 use super::Server;
@@ -13,7 +14,7 @@ use super::answer::{Answer, Json, Refusal, busy, name};
 use super::auth::Caller;
 use super::promotions::{ATTEMPTS_MAX, object};
 
-/// Promotions of one freight that are looked through for the one that brought it.
+/// Promotions of one freight, or to one stage, that are looked through.
 const TRIED_MAX: u32 = 20;
 
 pub(super) async fn reverify_stage(
@@ -79,7 +80,9 @@ async fn go_on(
         };
         let (promotion, seq) = snapshot.value;
         let stage = promotion.promotion.stage.clone();
-        let event = match reverify(&promotion, caller.principal(), reason.map(str::to_owned)) {
+        let others = others(server, project, &stage).await?;
+        let reason = reason.map(str::to_owned);
+        let event = match reverify(&promotion, &others, caller.principal(), reason) {
             Ok(event) => event,
             Err(error) => return Ok(Err(error)),
         };
@@ -105,9 +108,26 @@ async fn go_on(
     Err(busy())
 }
 
+/// The newest promotions to the stage.
+async fn others(server: &Server, project: &ProjectName, stage: &StageName) -> Answer<Vec<Other>> {
+    let filter = PromotionFilter { stage: Some(stage.clone()), ..PromotionFilter::default() };
+    let page = Page { after: None, limit: TRIED_MAX };
+    let mut others = Vec::new();
+    for row in server.store.list_promotions(project, &filter, page).await?.items {
+        let id = row.promotion.id;
+        let log = server.store.promotion(project, &id).await?;
+        let mut log = log.into_iter().flat_map(|(_, log)| log);
+        let committed = log.any(|entry| entry.event == Event::Committed);
+        others.push(Other { promotion: id, phase: row.phase, committed });
+    }
+    Ok(others)
+}
+
 fn refusal(stage: &StageName, error: &ReverifyError) -> Refusal {
     let code = match error {
-        ReverifyError::NotDone { .. } | ReverifyError::NotThere { .. } => ProblemCode::WrongPhase,
+        ReverifyError::NotDone { .. }
+        | ReverifyError::NotThere { .. }
+        | ReverifyError::Overlaid { .. } => ProblemCode::WrongPhase,
         ReverifyError::UnderWay { .. } => ProblemCode::PromotionRunning,
         ReverifyError::NoChecks { .. } | ReverifyError::Unusable { .. } => {
             let field = FieldProblem::new("verifications", FieldCode::Invalid, error.to_string());

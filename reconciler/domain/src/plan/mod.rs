@@ -36,7 +36,7 @@ pub use request::{
 };
 pub(crate) use stage::stage_at_rest;
 pub use stage::{Candidate, StageAct, StagePlan, candidates, stage};
-pub use verify::{ReverifyError, reverify};
+pub use verify::{Other, ReverifyError, reverify};
 pub use warehouse::{DiscoveryCondition, WarehouseAct, WarehousePlan, condition, warehouse};
 
 use crate::id::{StageName, WarehouseName};

@@ -9,7 +9,7 @@ use super::promotion::{Act, Move};
 use crate::expression::Scope;
 use crate::id::{Principal, PromotionId, StageName};
 use crate::policy::RollbackOn;
-use crate::promotion::{Ending, Event, Finish, Frozen};
+use crate::promotion::{Ending, Event, Finish, Frozen, Phase};
 use crate::scope::scope;
 use crate::snapshot::PromotionSnapshot;
 use crate::stage::Stage;
@@ -64,6 +64,20 @@ pub enum ReverifyError {
         /// The stage.
         stage: StageName,
     },
+    /// A later promotion changed the stage and was not undone: undoing what is beneath it would undo
+    /// something else.
+    #[error(
+        "promotion {by} changed stage {stage} after promotion {promotion}, and was not undone; promote to \
+         the stage again, so that it is known what is there"
+    )]
+    Overlaid {
+        /// The promotion that brought what is to be verified.
+        promotion: PromotionId,
+        /// The later one.
+        by: PromotionId,
+        /// The stage.
+        stage: StageName,
+    },
     /// There is nothing to measure.
     #[error("stage {stage} has no verification; define one first")]
     NoChecks {
@@ -80,15 +94,28 @@ pub enum ReverifyError {
     },
 }
 
+/// Another promotion to a stage.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Other {
+    /// Its id.
+    pub promotion: PromotionId,
+    /// Where it is.
+    pub phase: Phase,
+    /// Whether it began its effects.
+    pub committed: bool,
+}
+
 /// A person's wish to verify anew what a promotion brought: by the checks that the stage has now.
 /// The promotion goes on where it was, so that a failure is treated as the first one would be: undone
-/// where the policies say so. Meanwhile it holds the slot of the stage.
+/// where the policies say so. Meanwhile it holds the slot of the stage. `others` are the newest
+/// promotions to the stage.
 ///
 /// # Errors
 /// It did not come to its end, is not what is in the stage, others are at work there, or there is
 /// nothing to measure.
 pub fn reverify(
     snapshot: &PromotionSnapshot,
+    others: &[Other],
     by: Principal,
     reason: Option<String>,
 ) -> Result<Event, ReverifyError> {
@@ -107,6 +134,14 @@ pub fn reverify(
     else {
         return Err(ReverifyError::NotThere { promotion, stage: name.clone() });
     };
+    let overlays = |other: &&Other| {
+        let later = other.promotion.number() > promotion.number();
+        later && other.committed && other.phase != Phase::Ended(Ending::RolledBack)
+    };
+    if let Some(later) = others.iter().find(overlays) {
+        let by = later.promotion.clone();
+        return Err(ReverifyError::Overlaid { promotion, by, stage: name.clone() });
+    }
     let checks = freeze_checks(snapshot, frozen, &stage.spec, &snapshot.templates);
     let checks =
         checks.map_err(|message| ReverifyError::Unusable { stage: name.clone(), message })?;

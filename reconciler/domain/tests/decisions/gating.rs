@@ -59,6 +59,7 @@ fn several_people_of_a_group_approve() {
         abort dev.1 by ann
         promote dev f1 by ann
         approve dev.2 by ann in sre,qa
+        approve dev.2 by bob in nobody
         approve dev.2 by bob in sre
         approve dev.2 by bob in sre
         approve dev.2 by admin in sre
@@ -76,6 +77,7 @@ fn several_people_of_a_group_approve() {
     dev.2 starts: f1, by ann
     dev.2 is prepared
     dev.2 is approved by ann
+    dev.2 is approved by bob
     dev.2 is approved by bob
     refused: bob has approved this change set of promotion dev.2 already
     dev.2 is approved by admin

@@ -166,6 +166,24 @@ fn what_fails_anew_is_undone_where_the_policies_say_so() {
 }
 
 #[test]
+fn what_lies_beneath_another_change_is_not_verified_anew() {
+    let story = with(
+        "
+        found shop api 1.0.0
+        +1m
+        fail push
+        found shop api 1.1.0
+        +1m
+        reverify dev.1 by ann
+    ",
+    );
+    let refused =
+        "refused: promotion dev.2 changed stage dev after promotion dev.1, and was not undone";
+    assert!(story.contains("dev.2 commits"), "{story}");
+    assert!(story.contains(refused), "{story}");
+}
+
+#[test]
 fn a_verification_anew_that_decides_nothing_leaves_what_was_decided() {
     assert_snapshot!(with("
         found shop api 1.0.0

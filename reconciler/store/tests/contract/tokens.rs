@@ -116,6 +116,24 @@ async fn a_token_changes_under_its_generation() {
     );
 }
 
+/// Whoever had the old secret may have minted from it.
+#[tokio::test]
+async fn another_secret_ends_what_the_old_one_minted() {
+    let World { store, dir: _dir } = World::empty().await;
+    store.put_token(&token("bob", 1), &creating(0)).await.unwrap();
+    let bob = |second| Change::by(&Principal::Named("bob".to_owned()), at(second));
+    store.mint_token(&minted("bob", "a", 2, 50), &bob(1)).await.unwrap();
+    store.mint_token(&minted("bob~a", "b", 3, 40), &bob(2)).await.unwrap();
+    let wider = NewToken { admin: true, secret: None, ..token("bob", 0) };
+    store.put_token(&wider, &change(3)).await.unwrap();
+    assert_eq!(names(&store, 3).await, ["bob~b", "bob~a", "bob"]);
+    let rotated = NewSecret { hash: [4; 32], origin: SecretOrigin::Daemon };
+    let rotated = NewToken { secret: Some(rotated), ..wider };
+    store.put_token(&rotated, &change(4)).await.unwrap();
+    assert_eq!((names(&store, 2).await, names(&store, 3).await), (vec![], vec![]));
+    assert_eq!(names(&store, 4).await, ["bob"]);
+}
+
 #[tokio::test]
 async fn what_a_token_minted_goes_with_it() {
     let World { store, dir: _dir } = World::empty().await;

@@ -569,7 +569,16 @@ impl World {
 
     pub(crate) fn reverify(&mut self, id: &PromotionId, by: &str) {
         let by = Principal::Named(by.to_owned());
-        match plan::reverify(&self.promotion_snapshot(id), by, None) {
+        let stage = &self.sagas[id].promotion.stage;
+        let of_stage = self.sagas.values().filter(|saga| saga.promotion.stage == *stage);
+        let others: Vec<plan::Other> = of_stage
+            .map(|saga| plan::Other {
+                promotion: saga.promotion.id.clone(),
+                phase: saga.state.phase(),
+                committed: saga.log.iter().any(|entry| entry.event == Event::Committed),
+            })
+            .collect();
+        match plan::reverify(&self.promotion_snapshot(id), &others, by, None) {
             Ok(event) => self.append(id, event),
             Err(error) => self.tell(format!("refused: {error}")),
         }
