@@ -81,6 +81,17 @@ pub(crate) enum Failure {
         /// Promotions of the past that would have been blocked.
         past: u32,
     },
+    /// Something of a plan can be judged only later, or for lack of what was recorded.
+    #[error(
+        "nothing blocks of what can be judged; changes that cannot be judged yet: {left_out}, promotions \
+         of the past of which too little is recorded: {unknown}"
+    )]
+    Unjudged {
+        /// Changes whose values are known only after the apply.
+        left_out: usize,
+        /// Promotions of the past whose verdict is unknown.
+        unknown: u32,
+    },
     /// The person at the terminal said no.
     #[error("not approved")]
     Declined,
@@ -134,6 +145,7 @@ const USAGE: u8 = 2;
 const UNREACHABLE: u8 = 3;
 const UNFINISHED: u8 = 4;
 const BLOCKS: u8 = 5;
+const UNJUDGED: u8 = 6;
 
 impl Failure {
     /// Says it on stderr: one line what, one line for each field or obstacle, one line what to do.
@@ -160,6 +172,7 @@ impl Failure {
             Self::ExpiryOutOfRange { .. } | Self::ExpiryPassed { .. } => USAGE,
             Self::SecretFile { .. } | Self::PlanFile { .. } | Self::NotKeyed => USAGE,
             Self::Blocks { .. } => BLOCKS,
+            Self::Unjudged { .. } => UNJUDGED,
             Self::Client(error) => client_exit_code(error),
             Self::Unfinished { .. } => UNFINISHED,
             Self::NotPrepared { .. }
@@ -219,6 +232,7 @@ impl Failure {
             Self::PlanFile { .. } => "write it with: terraform show -json PLAN",
             Self::CannotStand { .. }
             | Self::Blocks { .. }
+            | Self::Unjudged { .. }
             | Self::Declined
             | Self::Output(_)
             | Self::Json(_)

@@ -88,10 +88,13 @@ fn by_project(
     Ok(named)
 }
 
-/// Programs hear of what cannot stand, and of what is blocked, by the exit code.
+/// Programs hear by the exit code of what cannot stand, of what is blocked, and of what nobody can
+/// judge yet: that is no consent.
 fn verdict(judged: &[Judged]) -> Result<(), Failure> {
     let problems: usize = judged.iter().map(|it| it.preview.problems.len()).sum();
-    if problems > 0 {
+    let left_out: usize = judged.iter().map(|it| it.left_out.len()).sum();
+    // What refers to something that was left out looks as if it referred to nothing.
+    if problems > 0 && left_out == 0 {
         return Err(Failure::CannotStand { problems });
     }
     let blocks = |kind: EffectKind| match kind {
@@ -107,8 +110,45 @@ fn verdict(judged: &[Judged]) -> Result<(), Failure> {
     let effects = judged.iter().flat_map(|it| &it.preview.effects);
     let blocking: BTreeSet<_> = effects.filter(|effect| blocks(effect.effect)).collect();
     let past: u32 = judged.iter().filter_map(|it| Some(it.preview.replay.as_ref()?.blocked)).sum();
-    if blocking.is_empty() && past == 0 {
-        return Ok(());
+    if !blocking.is_empty() || past > 0 {
+        return Err(Failure::Blocks { now: blocking.len(), past });
     }
-    Err(Failure::Blocks { now: blocking.len(), past })
+    let replays = judged.iter().filter_map(|it| it.preview.replay.as_ref());
+    let unknown: u32 = replays.map(|replay| replay.unknown).sum();
+    if left_out > 0 || unknown > 0 {
+        return Err(Failure::Unjudged { left_out, unknown });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn judged(left_out: &[&str], unknown: u32) -> Judged {
+        let preview = json!({
+            "as_of": "1", "known": true, "effects": [], "warnings": [], "problems": [],
+            "replay": {
+                "judged": unknown, "passed": 0, "blocked": 0, "unknown": unknown,
+                "complete": true, "witnesses": [],
+            },
+        });
+        Judged {
+            project: "shop".to_owned(),
+            changes: Vec::new(),
+            left_out: left_out.iter().map(|&address| address.to_owned()).collect(),
+            preview: serde_json::from_value(preview).expect("a preview"),
+        }
+    }
+
+    #[test]
+    fn what_nobody_can_judge_is_no_consent() {
+        assert!(verdict(&[judged(&[], 0)]).is_ok());
+        for (left_out, unknown) in [(&["lockstep_stage.dev"][..], 0), (&[][..], 2)] {
+            let told = verdict(&[judged(left_out, unknown)]);
+            assert!(matches!(told, Err(Failure::Unjudged { .. })), "{told:?}");
+        }
+    }
 }

@@ -23,6 +23,9 @@ pub(super) struct Planned {
 #[derive(Deserialize)]
 struct Plan {
     format_version: String,
+    /// Whether planning broke off: then it is not all that would change.
+    #[serde(default)]
+    errored: bool,
     #[serde(default)]
     resource_changes: Vec<ResourceChange>,
 }
@@ -103,6 +106,12 @@ pub(super) fn changes_of_plan(plan: &Value) -> Result<BTreeMap<Option<String>, P
     })?;
     if !plan.format_version.starts_with("1.") {
         return Err(format!("format {} of plans is not known", plan.format_version));
+    }
+    if plan.errored {
+        return Err(
+            "planning broke off with an error, so it says only a part of what would change"
+                .to_owned(),
+        );
     }
     let mut planned: BTreeMap<Option<String>, Planned> = BTreeMap::new();
     for resource in &plan.resource_changes {
@@ -294,6 +303,12 @@ mod tests {
     fn hold(name: &str) -> Value {
         json!({ "id": "x", "project": "shop", "name": name, "reason": "it leaks", "stage": "prod",
             "freight": null, "expires": null, "artifacts": [], "adopt_existing": false })
+    }
+
+    #[test]
+    fn a_part_of_a_plan_is_refused() {
+        let part = json!({ "format_version": "1.2", "errored": true, "resource_changes": [] });
+        assert!(read(&part).starts_with("error: planning broke off"), "{}", read(&part));
     }
 
     #[test]
