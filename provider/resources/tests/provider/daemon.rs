@@ -205,7 +205,7 @@ async fn mint(State(world): Shared, Json(wish): Json<Value>) -> Response {
     let name = format!("alice~{}", world.objects.len());
     let spec = json!({
         "groups": wish["groups"].as_array().cloned().unwrap_or_default(), "admin": wish["admin"],
-        "expires_at": "2040-01-01T00:00:00Z",
+        "expires_at": "2026-01-02T03:14:05Z",
     });
     let object = Object { generation: 1, token: 1, changed_by: "alice".to_owned(), spec };
     let key = (Kind::Token, String::new(), name);
