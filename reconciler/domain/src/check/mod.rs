@@ -25,7 +25,7 @@ pub use graph::{cycle_through, in_order, reachable};
 pub use hold::check_hold;
 pub use policy::{check_policy, check_windows};
 pub use stage::check_stage;
-pub use task::{broken_uses, check_task};
+pub use task::check_task;
 pub use verification::{check_verification, response_names, result_names};
 pub use warehouse::check_warehouse;
 

@@ -3,9 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::stage::{check_step_arguments, check_step_names};
-use super::{Problem, ProblemKind, Surroundings, check_stage, unknown};
+use super::{Problem, ProblemKind, Surroundings, unknown};
 use crate::expression::Names;
-use crate::id::StageName;
 use crate::scope::{task_elements_names, task_names};
 use crate::step::{Step, StepKind, StepProblem, did_you_mean};
 use crate::task::{Task, bind, task_of, used};
@@ -47,31 +46,6 @@ pub fn check_task(task: &Task, around: &Surroundings<'_>) -> Vec<Problem> {
     }
     check_nesting(task, &around, &mut problems);
     problems
-}
-
-/// The stages that a change of a task would break, each with what would be wrong with it.
-#[must_use]
-pub fn broken_uses(
-    name: &str,
-    changed: Option<&Task>,
-    around: &Surroundings<'_>,
-) -> Vec<(StageName, Problem)> {
-    let mut after = around.clone();
-    after.tasks.remove(name);
-    after.tasks.extend(changed.map(|task| (name, task)));
-    let mut broken = Vec::new();
-    for (stage_name, stage) in &around.stages {
-        let find = |name: &str| after.tasks.get(name).or_else(|| around.tasks.get(name)).copied();
-        let uses = stage.steps.iter().filter_map(task_of).any(|used| used == name)
-            || used(&stage.steps, find).iter().any(|task| task.name.as_str() == name);
-        if !uses {
-            continue;
-        }
-        let before = check_stage(stage, around);
-        let now = check_stage(stage, &after).into_iter().filter(|found| !before.contains(found));
-        broken.extend(now.map(|problem| ((*stage_name).clone(), problem)));
-    }
-    broken
 }
 
 fn check_defaults(task: &Task, problems: &mut Vec<Problem>) {

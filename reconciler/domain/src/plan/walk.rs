@@ -313,9 +313,9 @@ impl<'a> Walk<'a> {
                 ));
             }
         }
-        let whens: Vec<&str> = conditions(step).map(|(when, _)| when.source()).collect();
+        let whens = conditions(step).map(|(when, _)| when.source());
+        let whens: Vec<&str> = whens.filter(|_| undecided).collect();
         let when = match whens.as_slice() {
-            _ if !undecided => None,
             [] => None,
             [one] => Some((*one).to_owned()),
             [..] => {

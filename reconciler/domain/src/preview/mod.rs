@@ -8,6 +8,7 @@
 //! - `warning`: what the author of a change should know
 
 mod after;
+mod broken;
 mod compare;
 mod replay;
 mod warning;
@@ -28,6 +29,7 @@ use crate::task::Task;
 use crate::verification::Verification;
 use crate::warehouse::Warehouse;
 
+pub use broken::Broken;
 pub use replay::{
     Counted, History, Past, PastCommit, REPLAY_DEFAULT, REPLAY_MAX, Replay, Unjudged, Wanted,
     Witness, replay, wanted,
@@ -173,6 +175,12 @@ impl Changes {
     #[must_use]
     pub fn apply(&self, definitions: &Definitions, now: Timestamp) -> Definitions {
         after::definitions(definitions, self, now)
+    }
+
+    /// What the changes break in stages that they leave as they are.
+    #[must_use]
+    pub fn broken(&self, before: &Definitions, after: &Definitions) -> Vec<Broken> {
+        broken::broken(self, before, after)
     }
 
     /// The stages that the changes may reach; `held` are the holds of theirs as they are.

@@ -1,7 +1,9 @@
 //! Tasks: steps that several stages share, from their check to what a promotion makes of them.
 
 use insta::assert_snapshot;
-use reconciler_domain::check::{Surroundings, broken_uses, check_stage, check_task};
+use reconciler_domain::check::{Surroundings, check_stage, check_task};
+use reconciler_domain::id::Principal;
+use reconciler_domain::preview::{Change, Changes};
 use reconciler_domain::task::{Input, InputType, Task};
 use serde_json::{Value, json};
 
@@ -320,8 +322,11 @@ fn a_promotion_that_a_task_no_longer_fits_says_so() {
         &json!([["where", "string", null]]),
         &json!([call("first", "https://hook.example/{{ inputs.where }}", &json!({}))]),
     );
-    let broken = broken_uses("tell", Some(&asks_more), &Surroundings::of(&world.definitions));
-    let broken: Vec<String> = broken.iter().map(|(stage, it)| format!("{stage}: {it}")).collect();
+    let change = Change::Task(asks_more.name.clone(), Some(asks_more.clone()));
+    let changes = Changes::new(Principal::Automation, vec![change]);
+    let after = changes.apply(&world.definitions, world.now);
+    let broken = changes.broken(&world.definitions, &after).into_iter();
+    let broken: Vec<String> = broken.map(|it| format!("{}: {}", it.stage, it.problem)).collect();
     assert_snapshot!(broken.join("\n"), @r#"
     dev: steps[0].config.inputs.place: task tell has no input "place"; known: where
     dev: steps[0].config.inputs.where: task tell needs it: it has no default

@@ -4,16 +4,17 @@ use std::collections::BTreeSet;
 
 use reconciler_api::problem::{FieldProblem, Problem};
 use reconciler_api::v1::{self, Definition as Asked, PreviewSet};
-use reconciler_domain::check::{Surroundings, check_stage};
+use reconciler_domain::check;
 use reconciler_domain::hold::Hold;
 use reconciler_domain::id::ProjectName;
 use reconciler_domain::policy::Policy;
 use reconciler_domain::preview::{
-    Change, Changes, Preview, REPLAY_DEFAULT, REPLAY_MAX, Replay, preview as judge, replay, wanted,
+    Broken, Change, Changes, Preview, REPLAY_DEFAULT, REPLAY_MAX, Replay, preview as judge, replay,
+    wanted,
 };
 use reconciler_domain::snapshot::Definitions;
 use reconciler_domain::stage::Stage;
-use reconciler_domain::task::{Task, used};
+use reconciler_domain::task::Task;
 use reconciler_domain::verification::Verification;
 use reconciler_domain::warehouse::Warehouse;
 use reconciler_store::Subject;
@@ -52,7 +53,7 @@ pub(super) async fn answer(
         for (at, change) in changes.all.iter().enumerate() {
             problems.extend(placed(at, check(change, &after)));
         }
-        problems.extend(convert::field_problems(broken(&changes, &before, &after)));
+        problems.extend(told(changes.broken(&before, &after)));
     }
     let as_of = server.store.token(project, &[Subject::Project]).await?;
     if !problems.is_empty() {
@@ -141,46 +142,12 @@ pub(super) fn check(change: &Change, definitions: &Definitions) -> Vec<FieldProb
     }
 }
 
-/// What the changes would break in stages that they leave as they are.
-fn broken(
-    changes: &Changes,
-    before: &Definitions,
-    after: &Definitions,
-) -> Vec<reconciler_domain::check::Problem> {
-    let (was, is) = (Surroundings::of(before), Surroundings::of(after));
-    let mut problems = Vec::new();
-    for (at, change) in changes.all.iter().enumerate() {
-        for (name, stage) in &before.stages {
-            let stays = after.stages.get(name).is_some_and(|after| after.spec == stage.spec);
-            if !stays || !names(&stage.spec, change, &was) {
-                continue;
-            }
-            let known = check_stage(&stage.spec, &was);
-            let found = check_stage(&stage.spec, &is).into_iter();
-            problems.extend(found.filter(|problem| !known.contains(problem)).map(|problem| {
-                reconciler_domain::check::Problem {
-                    path: convert::place(at, ""),
-                    message: format!("stage {name} would break at {problem}"),
-                    ..problem
-                }
-            }));
-        }
-    }
-    problems
-}
-
-/// Whether a stage names what is changed.
-fn names(stage: &Stage, change: &Change, before: &Surroundings<'_>) -> bool {
-    match change {
-        Change::Stage(name, _) => stage.upstreams().contains(&name),
-        Change::Warehouse(name, _) => stage.request(name).is_some(),
-        Change::Verification(name, _) => {
-            stage.verifications.iter().any(|used| used.template == *name)
-        }
-        Change::Task(name, _) => {
-            let used = used(&stage.steps, |task| before.tasks.get(task).copied());
-            used.iter().any(|task| task.name == *name)
-        }
-        Change::Policy(..) | Change::Hold(..) => false,
-    }
+/// What the changes break elsewhere, at the change that does.
+fn told(broken: Vec<Broken>) -> Vec<FieldProblem> {
+    let told = broken.into_iter().map(|Broken { change, stage, problem }| check::Problem {
+        path: convert::place(change, ""),
+        message: format!("stage {stage} would break at {problem}"),
+        ..problem
+    });
+    convert::field_problems(told.collect())
 }
