@@ -11,6 +11,7 @@
 
 mod egress;
 mod message;
+mod transfer;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +23,7 @@ use url::Url;
 pub(crate) use self::egress::{Blocked, GuardedResolver};
 pub use self::egress::{EgressPolicy, HostRule, InvalidHostRule};
 pub use self::message::{Request, Response};
+pub use self::transfer::Incoming;
 
 const REDIRECTS_MAX: usize = 5;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -184,8 +186,15 @@ impl HttpClient {
     }
 
     async fn follow(&self, request: Request) -> Result<Response, HttpError> {
+        let max_body = request.max_body;
+        let (url, answer) = self.reach(request).await?;
+        read(&url, answer, max_body).await
+    }
+
+    /// Sends a request, and again where it is pointed on, up to an answer whose body is still to come.
+    async fn reach(&self, request: Request) -> Result<(Url, reqwest::Response), HttpError> {
         let mut headers = request.header_map()?;
-        let Request { mut method, mut url, mut body, max_body, .. } = request;
+        let Request { mut method, mut url, mut body, .. } = request;
         for hop in 0..=REDIRECTS_MAX {
             self.check(&url)
                 .map_err(|error| if hop == 0 { error } else { blocked_redirect(error) })?;
@@ -198,7 +207,7 @@ impl HttpClient {
                 .await
                 .map_err(|error| sending_error(&url, &error, hop > 0))?;
             let Some(target) = redirect_target(&url, &answer)? else {
-                return read(&url, answer, max_body).await;
+                return Ok((url, answer));
             };
             if turns_into_get(answer.status(), &method) {
                 method = Method::GET;

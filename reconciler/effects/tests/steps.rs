@@ -13,6 +13,10 @@ mod credentials;
 mod githttp;
 #[path = "steps/harness.rs"]
 mod harness;
+#[path = "steps/images.rs"]
+mod images;
+#[path = "steps/registries.rs"]
+mod registries;
 #[path = "steps/sources.rs"]
 mod sources;
 #[path = "effects/support.rs"]

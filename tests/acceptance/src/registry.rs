@@ -114,6 +114,25 @@ impl Registry {
         Ok(digest)
     }
 
+    /// What a tag or digest names now; none: nothing.
+    ///
+    /// # Errors
+    /// The registry does not say.
+    pub async fn at(&self, path: &str, reference: &str) -> Outcome<Option<String>> {
+        let url = self.url(&format!("/v2/{path}/manifests/{reference}"))?;
+        let accept = format!("{MANIFEST}, application/vnd.oci.image.index.v1+json");
+        let what = format!("HEAD {url}");
+        let request = self.http.request(Method::HEAD, url).header("accept", accept);
+        let answer = request.send().await.at(&what)?;
+        let digest = answer.headers().get("docker-content-digest");
+        let digest = digest.and_then(|digest| digest.to_str().ok()).map(str::to_owned);
+        match answer.status().as_u16() {
+            200 => Ok(digest),
+            404 => Ok(None),
+            status => Err(Failure::new(format!("{what}: {status}"))),
+        }
+    }
+
     /// The end of its log.
     #[must_use]
     pub fn log_tail(&self) -> String {

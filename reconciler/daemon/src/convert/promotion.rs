@@ -9,7 +9,7 @@ use reconciler_domain::promotion::Ending;
 use reconciler_domain::promotion::{
     Entry, Event, Node, NodeRun, Phase, Promotion, State, StepPlan,
 };
-use reconciler_domain::step::{Interruption, Step, StepOutcome, Unseen};
+use reconciler_domain::step::{Interruption, Nature, Step, StepOutcome, Unseen};
 use reconciler_domain::verification::Measured;
 
 use super::change_set::change_set;
@@ -172,10 +172,15 @@ fn step_state(
             StepState::Failed
         }
         None if state.passed_over.contains_key(&step.name) => StepState::Skipped,
-        None if state.prepared.contains_key(&step.name) => StepState::Prepared,
+        // Of an effect only a look was taken.
+        None if is_prepared(step, state) => StepState::Prepared,
         None if is_deferred(step, state) => StepState::Deferred,
         None => StepState::Pending,
     }
+}
+
+fn is_prepared(step: &Step, state: &State) -> bool {
+    step.uses.nature() != Nature::Effect && state.prepared.contains_key(&step.name)
 }
 
 fn is_deferred(step: &Step, state: &State) -> bool {

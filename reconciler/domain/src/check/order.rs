@@ -119,6 +119,8 @@ impl<'a> Made<'a> {
             | StepKind::GitTag
             | StepKind::Download
             | StepKind::Http
+            | StepKind::OciPull
+            | StepKind::OciPush
             | StepKind::ComposeOutput
             | StepKind::Fail
             | StepKind::Wait
@@ -140,6 +142,7 @@ impl<'a> Made<'a> {
             | StepKind::TomlParse
             | StepKind::HclUpdate
             | StepKind::KustomizeSetImage
+            | StepKind::OciAttach
             | StepKind::HclParse => {
                 let needed = literal_places(step).filter(|place| place.touch.needs());
                 for place in needed.filter(|place| !self.is_made(place.path)) {
@@ -208,7 +211,7 @@ impl<'a> Made<'a> {
         };
         let reads_late =
             literal_places(step).any(|place| place.touch != Touch::Names && late(place.path));
-        let is_late = step.uses.nature() == Nature::Effect
+        let is_late = (step.uses.nature() == Nature::Effect && !step.uses.is_foreseen())
             || reads_late
             || !self.late_references(&step.config, &step.within).is_empty()
             || conditions(step).any(|(when, within)| {
@@ -248,6 +251,9 @@ impl<'a> Made<'a> {
             | StepKind::HclUpdate
             | StepKind::HclParse
             | StepKind::KustomizeSetImage
+            | StepKind::OciPull
+            | StepKind::OciPush
+            | StepKind::OciAttach
             | StepKind::ComposeOutput
             | StepKind::Fail
             | StepKind::Wait

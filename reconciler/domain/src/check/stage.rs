@@ -247,6 +247,9 @@ fn condition_names(kind: StepKind) -> Names {
         | StepKind::TomlUpdate
         | StepKind::HclUpdate
         | StepKind::KustomizeSetImage
+        | StepKind::OciPull
+        | StepKind::OciPush
+        | StepKind::OciAttach
         | StepKind::ComposeOutput
         | StepKind::Fail
         | StepKind::Wait

@@ -19,8 +19,8 @@ use crate::promotion::{Ending, Event, Finish, Frozen, Node, NodeRun, State};
 use crate::scope::{layered, scope};
 use crate::snapshot::PromotionSnapshot;
 use crate::step::{
-    ApplyCall, Call, Interruption, Record, Retry, Step, StepOutcome, Unseen, WaitCall,
-    WorkdirContext,
+    ApplyCall, Call, Interruption, Nature, OciDetach, OciRecord, Record, Retry, Step, StepOutcome,
+    Unseen, WaitCall, WorkdirContext,
 };
 use crate::template::{DEFERRED, render_json};
 
@@ -242,6 +242,7 @@ fn unrepeatable(call: &Call) -> Option<String> {
         | Call::Http(_)
         | Call::File(_)
         | Call::Download(_)
+        | Call::Oci(_)
         | Call::Parse(_)
         | Call::Compose { .. }
         | Call::Fail { .. }
@@ -259,7 +260,9 @@ fn rebuild_for(snapshot: &PromotionSnapshot, node: &Node) -> Vec<(StepName, Call
 /// Whether a step needs nothing more after the preparation. One whose outputs were taken from a
 /// plan runs again, against the applied state.
 fn is_complete(state: &State, step: &Step) -> bool {
-    state.prepared.get(&step.name).is_some_and(|prepared| prepared.call.is_some())
+    let prepared = state.prepared.get(&step.name);
+    // Of an effect only a look was taken.
+    step.uses.nature() != Nature::Effect && prepared.is_some_and(|prepared| prepared.call.is_some())
 }
 
 fn start(snapshot: &PromotionSnapshot, frozen: &Frozen, step: &Step, now: Timestamp) -> Move {
@@ -320,6 +323,7 @@ fn call_of(snapshot: &PromotionSnapshot, step: &Step, scope: &Scope) -> Result<C
         step: &step.name,
         started_at: snapshot.promotion.created_at,
         records: &records,
+        prepared: state.prepared.get(&step.name).map(|prepared| &prepared.record),
     };
     Call::new(step.uses, &config, &context).map_err(|error| error.to_string())
 }
@@ -413,6 +417,7 @@ pub(super) fn effects_done(snapshot: &PromotionSnapshot) -> Vec<String> {
                     | Call::TfOutput(_)
                     | Call::File(_)
                     | Call::Download(_)
+                    | Call::Oci(_)
                     | Call::Parse(_)
                     | Call::Compose { .. }
                     | Call::Fail { .. }
@@ -442,7 +447,21 @@ fn remains(record: &Record) -> Option<String> {
             Some("its plan is applied, as far as it got".to_owned())
         }
         Record::Applied(applied) => Some(format!("created {}", applied.created.join(", "))),
+        Record::Oci(oci) => remains_in_registry(oci),
         Record::None | Record::Clone(_) | Record::Commit(_) | Record::Plan(_) => None,
+    }
+}
+
+fn remains_in_registry(record: &OciRecord) -> Option<String> {
+    match record {
+        OciRecord::Pushed(moved) => moved
+            .changes()
+            .then(|| format!("tag {} of {} is at {}", moved.tag, moved.repo, moved.digest)),
+        OciRecord::Attached(OciDetach { repo, subject, digest }) => {
+            Some(format!("{digest} is attached to {repo}@{subject}"))
+        }
+        OciRecord::Left { what } => Some(what.clone()),
+        OciRecord::Pulled { .. } | OciRecord::Looked(_) => None,
     }
 }
 

@@ -13,7 +13,7 @@ use crate::policy::{GateKind, Joined};
 use crate::promotion::{Ending, Event, Finish, Node, Phase, State};
 use crate::snapshot::PromotionSnapshot;
 use crate::stage::Stage;
-use crate::step::{Call, PlanRecord, Record};
+use crate::step::{Call, OciRecord, PlanRecord, Record, TagMove};
 use crate::verification::FrozenCheck;
 
 /// The next move of a promotion.
@@ -94,6 +94,8 @@ pub enum Base {
     },
     /// The state of an infra module.
     State(Box<PlanRecord>),
+    /// What a tag of a registry is at.
+    Tag(TagMove),
 }
 
 /// How long a look at the bases is good for.
@@ -279,10 +281,17 @@ fn bases(state: &State) -> Vec<Base> {
                 }
             }
             Record::Plan(plan) => bases.push(Base::State(plan)),
+            Record::Oci(OciRecord::Looked(moved)) => bases.push(Base::Tag(moved)),
             Record::None
             | Record::Commit(_)
             | Record::Push(_)
             | Record::Tag(_)
+            | Record::Oci(
+                OciRecord::Pulled { .. }
+                | OciRecord::Pushed(_)
+                | OciRecord::Attached(_)
+                | OciRecord::Left { .. },
+            )
             | Record::Applied(_) => {}
         }
     }

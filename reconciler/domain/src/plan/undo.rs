@@ -20,8 +20,8 @@ use crate::policy::Joined;
 use crate::promotion::{Ending, Event, Finish, Frozen, Node, Previous, State, UndoPlan};
 use crate::snapshot::PromotionSnapshot;
 use crate::step::{
-    ApplyCall, Call, Nature, PlanCall, PlanRecord, PushRecord, Record, RevertCall, Step, StepKind,
-    StepOutcome, TagRecord, UntagCall, mark,
+    ApplyCall, Call, Nature, OciCall, OciPutBack, OciRecord, PlanCall, PlanRecord, PushRecord,
+    Record, RevertCall, Step, StepKind, StepOutcome, TagMove, TagRecord, UntagCall, mark,
 };
 use crate::window::Action as WindowAction;
 
@@ -40,6 +40,12 @@ pub(super) fn describe(frozen: &Frozen, state: &State) -> Vec<UndoPlan> {
                     (true, "reverts the commit; stuck if others changed the same lines".to_owned())
                 }
                 StepKind::GitTag => describe_tag(&step.config),
+                StepKind::OciPush => describe_push(state, &step.name),
+                StepKind::OciAttach => (
+                    true,
+                    "takes away what was attached; stuck if the registry removes nothing"
+                        .to_owned(),
+                ),
                 StepKind::TfApply => describe_infra(frozen, state, &step.config),
                 StepKind::Http => (false, "has no undo: what was sent stays sent".to_owned()),
                 StepKind::GitClone
@@ -64,6 +70,7 @@ pub(super) fn describe(frozen: &Frozen, state: &State) -> Vec<UndoPlan> {
                 | StepKind::HclUpdate
                 | StepKind::HclParse
                 | StepKind::KustomizeSetImage
+                | StepKind::OciPull
                 | StepKind::ComposeOutput
                 | StepKind::Fail
                 | StepKind::Wait
@@ -82,6 +89,22 @@ fn describe_tag(config: &serde_json::Value) -> (bool, String) {
         "takes the tag away"
     };
     (true, what.to_owned())
+}
+
+fn describe_push(state: &State, step: &StepName) -> (bool, String) {
+    let found = state.prepared.get(step).and_then(|prepared| prepared.record.as_oci());
+    let what = match found {
+        Some(OciRecord::Looked(moved)) if !moved.changes() => {
+            "leaves the tag, which is there already".to_owned()
+        }
+        Some(OciRecord::Looked(TagMove { tag, before: Some(before), .. })) => {
+            format!("puts tag {tag} back at {before}; stuck if others moved it")
+        }
+        Some(_) | None => {
+            "takes the tag away; stuck if the registry removes none, or others moved it".to_owned()
+        }
+    };
+    (true, what)
 }
 
 fn describe_infra(frozen: &Frozen, state: &State, config: &serde_json::Value) -> (bool, String) {
@@ -152,6 +175,7 @@ pub(super) fn next(snapshot: &PromotionSnapshot, now: Timestamp) -> Move {
         let next = match record {
             Record::Push(push) => undo_push(snapshot, frozen, &step.name, push, now),
             Record::Tag(tag) => undo_tag(snapshot, &step.name, tag, now),
+            Record::Oci(oci) => undo_in_registry(snapshot, &step.name, oci, now),
             Record::Applied(applied) => {
                 undo_apply(snapshot, frozen, &step.name, &applied.created, now)
             }
@@ -181,6 +205,7 @@ fn finish(snapshot: &PromotionSnapshot, frozen: &Frozen) -> Move {
             let what = format!("tag {tag} of {repo} was there when it was to be made, and stays");
             remaining.push(format!("step {}: {what}", step.name));
         }
+        kept.extend(left(state, &step.name).map(|what| format!("step {}: {what}", step.name)));
         let applied = matches!(changed(state, &step.name), Some(Record::Applied(_)));
         let plan = applied_plan(state, &step.name).filter(|_| applied);
         let first = plan.filter(|plan| previous_of(frozen, plan).is_none());
@@ -208,6 +233,18 @@ fn changed<'a>(state: &'a State, step: &StepName) -> Option<&'a Record> {
 fn was_done(state: &State, step: &StepName) -> bool {
     let run = state.nodes.get(&Node::Step(step.clone()));
     run.is_some_and(|run| matches!(run.outcome, Some((_, StepOutcome::Done { .. }))))
+}
+
+/// What an undo could not take away.
+fn left<'a>(state: &'a State, step: &StepName) -> Option<&'a str> {
+    let undo = state.nodes.get(&Node::Undo(step.clone()))?;
+    match &undo.outcome.as_ref()?.1 {
+        StepOutcome::Done { record: Record::Oci(OciRecord::Left { what }), .. } => Some(what),
+        StepOutcome::Done { .. }
+        | StepOutcome::Failed { .. }
+        | StepOutcome::Uncertain { .. }
+        | StepOutcome::Interrupted { .. } => None,
+    }
 }
 
 /// The next move for one node of an undo; absent: it is done.
@@ -272,6 +309,26 @@ fn undo_tag(
     let TagRecord { repo, tag, object, .. } = tag.clone();
     let call = || Call::GitUntag(UntagCall { repo, tag, object });
     node(snapshot, Node::Undo(step.clone()), call, now)
+}
+
+fn undo_in_registry(
+    snapshot: &PromotionSnapshot,
+    step: &StepName,
+    record: &OciRecord,
+    now: Timestamp,
+) -> Option<Move> {
+    let call = match record {
+        OciRecord::Pushed(moved) if moved.changes() => {
+            let TagMove { repo, tag, digest, before } = moved.clone();
+            OciCall::PutBack(OciPutBack { repo, tag, digest, before })
+        }
+        OciRecord::Attached(attached) => OciCall::Detach(attached.clone()),
+        OciRecord::Pushed(_)
+        | OciRecord::Pulled { .. }
+        | OciRecord::Looked(_)
+        | OciRecord::Left { .. } => return None,
+    };
+    node(snapshot, Node::Undo(step.clone()), || Call::Oci(call), now)
 }
 
 /// Author of the commits of this promotion: that of the step that made the commit.

@@ -19,8 +19,8 @@ use crate::promotion::{
 use crate::scope::{conditions, layered, outermost, scope};
 use crate::snapshot::PromotionSnapshot;
 use crate::step::{
-    Call, Layer, Nature, PlanRecord, PlannedOutput, Record, Step, StepKind, Touch, WorkdirContext,
-    fields, places,
+    Call, Layer, Nature, OciRecord, PlanRecord, PlannedOutput, Record, Step, StepKind, TagMove,
+    Touch, WorkdirContext, fields, places,
 };
 use crate::template::{references_json, render_json, render_partial};
 
@@ -54,6 +54,8 @@ pub(super) struct Walk<'a> {
     modules: Vec<String>,
     /// Where what is in a directory was taken from: a repository, and a branch or commit of it.
     checkouts: BTreeMap<String, (Value, Value)>,
+    /// Tags that are pushed, with the step that does.
+    tags: BTreeMap<(&'a str, &'a str), &'a StepName>,
     planned: Vec<PlannedStep>,
 }
 
@@ -80,6 +82,7 @@ impl<'a> Walk<'a> {
             applied_states: Vec::new(),
             modules: Vec::new(),
             checkouts: BTreeMap::new(),
+            tags: BTreeMap::new(),
             planned: Vec::new(),
         }
     }
@@ -104,6 +107,9 @@ impl<'a> Walk<'a> {
         }
         if step.uses.nature() == Nature::Effect {
             self.note(step, &scope, StepPlan::Effect, undecided.is_some())?;
+            if let Some(look) = self.look(step, &scope)? {
+                return Ok(Progress::Run(Box::new(look)));
+            }
             self.note_applied(step, undecided.is_some())?;
             return Ok(Progress::Passed);
         }
@@ -133,6 +139,7 @@ impl<'a> Walk<'a> {
             step: &step.name,
             started_at: self.snapshot.promotion.created_at,
             records: &records,
+            prepared: None,
         };
         let call = Call::new(step.uses, &config, &context).map_err(|error| error.to_string())?;
         Ok(Progress::Run(Box::new(call)))
@@ -203,8 +210,30 @@ impl<'a> Walk<'a> {
         Ok(waits.into_iter().collect())
     }
 
+    /// What an effect has to look at first, if it has not.
+    fn look(&mut self, step: &'a Step, scope: &Scope) -> Result<Option<Call>, String> {
+        if !step.uses.is_foreseen() {
+            return Ok(None);
+        }
+        if let Some(prepared) = self.state.prepared.get(&step.name) {
+            if let Record::Oci(OciRecord::Looked(TagMove { repo, tag, .. })) = &prepared.record
+                && let Some(other) = self.tags.insert((repo, tag), &step.name)
+            {
+                return Err(format!(
+                    "tag {tag} of {repo} is pushed by step {other} before: push it once"
+                ));
+            }
+            return Ok(None);
+        }
+        let config = render_json(&step.config, scope).map_err(|error| error.to_string())?;
+        Call::look(step.uses, &config).map_err(|error| error.to_string())
+    }
+
     fn note_applied(&mut self, step: &'a Step, perhaps: bool) -> Result<(), String> {
-        self.deferred.insert(&step.name);
+        let is_certain = !perhaps && !step.control.continue_on_error;
+        if !(step.uses.is_foreseen() && is_certain) {
+            self.deferred.insert(&step.name);
+        }
         if step.uses != StepKind::TfApply {
             return Ok(());
         }
@@ -356,6 +385,7 @@ impl<'a> Walk<'a> {
                 | Record::Clone(_)
                 | Record::Push(_)
                 | Record::Tag(_)
+                | Record::Oci(_)
                 | Record::Applied(_) => {}
             }
         }

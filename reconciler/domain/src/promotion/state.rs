@@ -15,7 +15,7 @@ use super::{
     Approval, ChangeSet, Ending, Entry, Event, Finish, Frozen, Node, Previous, StepPrepared,
 };
 use crate::id::{FreightId, Principal, StepName};
-use crate::step::{Call, CheckoutAt, Record, Step, StepOutcome};
+use crate::step::{Call, CheckoutAt, OciCall, Record, Step, StepOutcome};
 use crate::verification::{FrozenCheck, Measurement};
 
 /// Where a promotion is.
@@ -363,6 +363,10 @@ impl State {
         {
             return Some((outputs, record));
         }
+        // What was foreseen of an effect did not come to be.
+        if self.passed_over.contains_key(step) {
+            return None;
+        }
         self.prepared.get(step).map(|prepared| (&prepared.outputs, &prepared.record))
     }
 
@@ -398,6 +402,10 @@ impl State {
                     }
                     calls.push((step.name.clone(), Call::GitClone(clone)));
                 }
+                Some(Call::Oci(call @ OciCall::Pull(_))) => {
+                    let found = record.and_then(Record::as_oci);
+                    calls.push((step.name.clone(), Call::Oci(call.clone().pinned(found))));
+                }
                 Some(
                     call @ (Call::YamlUpdate(_)
                     | Call::GitCommit(_)
@@ -415,6 +423,13 @@ impl State {
                     | Call::TfApply(_)
                     | Call::TfOutput(_)
                     | Call::Http(_)
+                    | Call::Oci(
+                        OciCall::Look(_)
+                        | OciCall::Push(_)
+                        | OciCall::PutBack(_)
+                        | OciCall::Attach(_)
+                        | OciCall::Detach(_),
+                    )
                     | Call::Parse(_)
                     | Call::Compose { .. }
                     | Call::Fail { .. }

@@ -3,6 +3,8 @@
 //! The arguments were checked against their table as templates; here the rendered values are checked
 //! again, because a template may give anything.
 
+mod oci;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -12,7 +14,7 @@ use serde_json::{Map, Value};
 
 use super::{
     ApplyCall, Call, Checkout, CheckoutAt, CloneCall, CloneRecord, CommitCall, DownloadCall,
-    FieldType, FileCall, HttpCall, ImageCall, Language, OutputCall, ParseCall, PlanCall,
+    FieldType, FileCall, HttpCall, ImageCall, Language, OciCall, OutputCall, ParseCall, PlanCall,
     PlanRecord, Poll, PushCall, Record, StepKind, TagCall, TagNote, UpdateCall, WaitCall, fields,
 };
 use crate::duration;
@@ -31,6 +33,8 @@ pub struct WorkdirContext<'a> {
     pub started_at: Timestamp,
     /// Records of the steps before, in order.
     pub records: &'a IndexMap<StepName, Record>,
+    /// What the preparation of the step itself left behind.
+    pub prepared: Option<&'a Record>,
 }
 
 /// Why a rendered step is not a call.
@@ -84,6 +88,17 @@ pub enum CallError {
         /// The method.
         method: String,
     },
+    /// A reference that names no artifact, or not so that it can be used.
+    #[error("{path}: {message}")]
+    Reference {
+        /// The argument.
+        path: String,
+        /// What is wrong with it, and what would be right.
+        message: String,
+    },
+    /// What a tag was at when the promotion was prepared was not kept.
+    #[error("to: the preparation did not look what the tag is at")]
+    NotLooked,
     /// A number that is out of range.
     #[error("{path}: expected a whole number from 0 to {max}, found {found}")]
     Range {
@@ -169,6 +184,11 @@ impl Call {
             StepKind::TomlParse => parse(&arguments, Language::Toml),
             StepKind::HclParse => parse(&arguments, Language::Hcl),
             StepKind::KustomizeSetImage => images(&arguments).map(Self::File),
+            StepKind::OciPull => oci::pull(&arguments).map(OciCall::Pull).map(Self::Oci),
+            StepKind::OciPush => oci::push(&arguments, context).map(OciCall::Push).map(Self::Oci),
+            StepKind::OciAttach => {
+                oci::attach(&arguments, context).map(OciCall::Attach).map(Self::Oci)
+            }
             StepKind::ComposeOutput => {
                 arguments.values("outputs").map(|outputs| Self::Compose { outputs })
             }
@@ -180,6 +200,19 @@ impl Call {
             StepKind::Wait => wait(&arguments).map(Self::Wait),
             StepKind::Task => Err(CallError::NotExpanded { task: arguments.text("task")? }),
         }
+    }
+}
+
+impl Call {
+    /// The look that the preparation of an effect takes, which changes nothing; absent: it takes none.
+    ///
+    /// # Errors
+    /// As of [`Call::new`].
+    pub fn look(kind: StepKind, config: &Value) -> Result<Option<Self>, CallError> {
+        if !kind.is_foreseen() {
+            return Ok(None);
+        }
+        oci::look(&Arguments(config)).map(OciCall::Look).map(Self::Oci).map(Some)
     }
 }
 

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{FileCall, ParseCall, PlanRecord};
+use super::{FileCall, OciCall, ParseCall, PlanRecord};
 
 /// What a step does, with nothing left to decide.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -46,6 +46,8 @@ pub enum Call {
     Download(DownloadCall),
     /// Values of a file: `yaml_parse` and its like.
     Parse(ParseCall),
+    /// A call on a registry: `oci_pull`, `oci_push`, `oci_attach`.
+    Oci(OciCall),
     /// `compose_output`.
     Compose {
         /// Values by output name.
@@ -326,6 +328,9 @@ impl Call {
             Self::GitPush(_) | Self::GitRevert(_) | Self::GitTag(_) | Self::GitUntag(_) => {
                 Unseen::Unknown
             }
+            Self::Oci(OciCall::Push(_) | OciCall::PutBack(_)) => Unseen::Unknown,
+            Self::Oci(OciCall::Attach(_) | OciCall::Detach(_)) => Unseen::Unknown,
+            Self::Oci(OciCall::Pull(_) | OciCall::Look(_)) => Unseen::Nothing,
             Self::Http(http) if http.at_most_once => Unseen::Unknown,
             Self::Http(_) => Unseen::Tolerable,
             // An apply that began is waited for, whoever breaks it off, and has an end of its own.

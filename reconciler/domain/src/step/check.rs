@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::StepKind;
 use super::control::{Control, split_control};
 use super::fields::{Field, FieldType, fields, places};
+use super::oci;
 use crate::check::ProblemKind;
 use crate::duration;
 use crate::expression::Expression;
@@ -53,6 +54,17 @@ pub fn check_config(kind: StepKind, config: &Value) -> Vec<StepProblem> {
         }
         if kind == StepKind::Download {
             checksum(config, &mut problems);
+        }
+        if kind == StepKind::OciPull {
+            reference(config, "image", |text| oci::with_either(text).map(drop), &mut problems);
+            at_most_one_of(config, ["media_type", "file"], &mut problems);
+        }
+        if kind == StepKind::OciPush {
+            reference(config, "from", |text| oci::with_digest(text).map(drop), &mut problems);
+            reference(config, "to", |text| oci::with_tag(text).map(drop), &mut problems);
+        }
+        if kind == StepKind::OciAttach {
+            reference(config, "image", |text| oci::with_digest(text).map(drop), &mut problems);
         }
         if kind == StepKind::Wait {
             one_of(config, "", ["duration", "until"], &mut problems);
@@ -122,6 +134,30 @@ fn something_to_set(config: &Value, problems: &mut Vec<StepProblem>) {
                 message: "give new_name, tag or digest".to_owned(),
             });
         }
+    }
+}
+
+/// A reference that is no template names what it has to name.
+fn reference(
+    config: &Value,
+    name: &str,
+    read: impl Fn(&str) -> Result<(), String>,
+    problems: &mut Vec<StepProblem>,
+) {
+    let literal = config[name].as_str().filter(|text| !text.contains("{{"));
+    if let Some(Err(message)) = literal.map(read) {
+        problems.push(StepProblem { path: name.to_owned(), kind: ProblemKind::Invalid, message });
+    }
+}
+
+fn at_most_one_of(config: &Value, names: [&str; 2], problems: &mut Vec<StepProblem>) {
+    let given = |name| config.get(name).is_some_and(|value: &Value| !value.is_null());
+    if names.into_iter().all(given) {
+        problems.push(StepProblem {
+            path: names[1].to_owned(),
+            kind: ProblemKind::Conflict,
+            message: format!("give either {} or {}", names[0], names[1]),
+        });
     }
 }
 

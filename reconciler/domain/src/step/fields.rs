@@ -1,5 +1,7 @@
 //! One table per step kind: the names, types and meaning of its arguments.
 
+mod oci;
+
 use serde_json::Value;
 
 use super::StepKind;
@@ -602,6 +604,9 @@ pub fn fields(kind: StepKind) -> &'static [Field] {
         StepKind::JsonUpdate | StepKind::TomlUpdate => UPDATE,
         StepKind::HclUpdate => HCL_UPDATE,
         StepKind::KustomizeSetImage => KUSTOMIZE_SET_IMAGE,
+        StepKind::OciPull => oci::OCI_PULL,
+        StepKind::OciPush => oci::OCI_PUSH,
+        StepKind::OciAttach => oci::OCI_ATTACH,
         StepKind::ComposeOutput => COMPOSE_OUTPUT,
         StepKind::Fail => FAIL,
         StepKind::Wait => WAIT,

@@ -14,6 +14,7 @@ mod control;
 mod expand;
 mod fields;
 mod file;
+mod oci;
 mod outputs;
 mod record;
 
@@ -32,6 +33,10 @@ pub use control::{CONTROL, Control, Retry, split_control};
 pub use expand::{ExpandError, Expanded, Layer, Wanted, elements, expand};
 pub use fields::{Field, FieldType, Place, Touch, fields, places};
 pub use file::{FileCall, ImageCall, Language, ParseCall};
+pub use oci::{
+    ArtifactAt, ArtifactLayer, OciAttach, OciCall, OciDetach, OciLook, OciPull, OciPush,
+    OciPutBack, OciRecord, TagMove,
+};
 pub use outputs::{Output, OutputType};
 pub use record::{
     Applied, CloneRecord, CommitRecord, FileChange, Interruption, OUTPUTS_MAX, PlanRecord,
@@ -121,6 +126,12 @@ pub enum StepKind {
     HclParse,
     /// Sets images of a `kustomization.yaml`.
     KustomizeSetImage,
+    /// Puts a layer of an artifact into the working directory.
+    OciPull,
+    /// Copies an artifact to a repository and tag.
+    OciPush,
+    /// Attaches a file to an artifact.
+    OciAttach,
     /// Gives out values under names of its own.
     ComposeOutput,
     /// Fails.
@@ -144,7 +155,7 @@ pub enum Nature {
 
 impl StepKind {
     /// Every kind, in the order of the documentation.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 33] = [
         Self::GitClone,
         Self::YamlUpdate,
         Self::GitCommit,
@@ -171,6 +182,9 @@ impl StepKind {
         Self::HclUpdate,
         Self::HclParse,
         Self::KustomizeSetImage,
+        Self::OciPull,
+        Self::OciPush,
+        Self::OciAttach,
         Self::ComposeOutput,
         Self::Fail,
         Self::Wait,
@@ -207,6 +221,9 @@ impl StepKind {
             Self::HclUpdate => "hcl_update",
             Self::HclParse => "hcl_parse",
             Self::KustomizeSetImage => "kustomize_set_image",
+            Self::OciPull => "oci_pull",
+            Self::OciPush => "oci_push",
+            Self::OciAttach => "oci_attach",
             Self::ComposeOutput => "compose_output",
             Self::Fail => "fail",
             Self::Wait => "wait",
@@ -244,13 +261,24 @@ impl StepKind {
             | Self::HclUpdate
             | Self::HclParse
             | Self::KustomizeSetImage
+            | Self::OciPull
             | Self::ComposeOutput
             | Self::Fail => Nature::Local,
-            Self::GitPush | Self::GitTag | Self::TfApply | Self::Http | Self::Wait => {
-                Nature::Effect
-            }
+            Self::GitPush
+            | Self::GitTag
+            | Self::TfApply
+            | Self::Http
+            | Self::OciPush
+            | Self::OciAttach
+            | Self::Wait => Nature::Effect,
             Self::Task => Nature::Expanded,
         }
+    }
+
+    /// Whether an effect's outputs are known before the commit: from a look that its preparation takes.
+    #[must_use]
+    pub fn is_foreseen(self) -> bool {
+        self == Self::OciPush
     }
 
     /// One sentence for documentation.
@@ -312,6 +340,15 @@ impl StepKind {
             }
             Self::KustomizeSetImage => {
                 "Sets images of a `kustomization.yaml` as `kustomize edit set image` does, without that program; comments, order and formatting of everything else stay."
+            }
+            Self::OciPull => {
+                "Puts a layer of an artifact or image into the working directory as a file."
+            }
+            Self::OciPush => {
+                "Copies an image, an index or an artifact by its digest to a repository and tag, exactly once; undone by putting the tag back."
+            }
+            Self::OciAttach => {
+                "Attaches a file to an image or artifact in its registry, exactly once; undone by taking it away."
             }
             Self::ComposeOutput => "Gives out values under names of its own, for later steps.",
             Self::Fail => {

@@ -89,6 +89,22 @@ const GIT_TAG: &[Output] = &[
 const TAR: &[Output] =
     &[output("digest", OutputType::Text, "Of the archive: `sha256:` and its hash.")];
 
+const OCI_PULL: &[Output] = &[
+    output("digest", OutputType::Text, "What the artifact is: `sha256:` and its hash."),
+    output("size", OutputType::Integer, "Bytes of the file."),
+];
+
+const OCI_PUSH: &[Output] = &[
+    output("digest", OutputType::Text, "What it is there: `sha256:` and its hash."),
+    output("pinned", OutputType::Text, "Repository and digest, as `REPO@sha256:…`."),
+    output("ref", OutputType::Text, "Repository and tag, as `REPO:TAG`."),
+    output("repo", OutputType::Text, "The repository."),
+    output("tag", OutputType::Text, "The tag."),
+];
+
+const OCI_ATTACH: &[Output] =
+    &[output("digest", OutputType::Text, "What is attached: `sha256:` and its hash.")];
+
 const DOWNLOAD: &[Output] = &[output("size", OutputType::Integer, "Bytes of the file.")];
 
 impl StepKind {
@@ -108,6 +124,9 @@ impl StepKind {
             Self::GitTag => Some(GIT_TAG),
             Self::Tar => Some(TAR),
             Self::Download => Some(DOWNLOAD),
+            Self::OciPull => Some(OCI_PULL),
+            Self::OciPush => Some(OCI_PUSH),
+            Self::OciAttach => Some(OCI_ATTACH),
             Self::GitClear | Self::Untar | Self::Copy | Self::Delete | Self::Fail | Self::Wait => {
                 Some(&[])
             }

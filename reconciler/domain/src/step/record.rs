@@ -7,7 +7,7 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::PlanCall;
+use super::{OciRecord, PlanCall};
 use crate::infra::{PlanDigest, PlanSummary};
 
 /// What a step left behind that later steps or the undo need.
@@ -24,6 +24,8 @@ pub enum Record {
     Push(PushRecord),
     /// A tag.
     Tag(TagRecord),
+    /// What a call on a registry left behind.
+    Oci(OciRecord),
     /// A stored plan.
     Plan(Box<PlanRecord>),
     /// An apply.
@@ -211,6 +213,7 @@ impl Record {
             | Self::Commit(_)
             | Self::Push(_)
             | Self::Tag(_)
+            | Self::Oci(_)
             | Self::Plan(_)
             | Self::Applied(_) => None,
         }
@@ -223,6 +226,22 @@ impl Record {
             Self::Commit(commit) => Some(commit),
             Self::None
             | Self::Clone(_)
+            | Self::Push(_)
+            | Self::Tag(_)
+            | Self::Oci(_)
+            | Self::Plan(_)
+            | Self::Applied(_) => None,
+        }
+    }
+
+    /// What a call on a registry left behind, if it was one.
+    #[must_use]
+    pub fn as_oci(&self) -> Option<&OciRecord> {
+        match self {
+            Self::Oci(oci) => Some(oci),
+            Self::None
+            | Self::Clone(_)
+            | Self::Commit(_)
             | Self::Push(_)
             | Self::Tag(_)
             | Self::Plan(_)
@@ -240,6 +259,7 @@ impl Record {
             | Self::Commit(_)
             | Self::Push(_)
             | Self::Tag(_)
+            | Self::Oci(_)
             | Self::Applied(_) => None,
         }
     }

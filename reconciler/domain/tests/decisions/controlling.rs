@@ -9,7 +9,7 @@ use crate::kit::{World, play};
 
 /// A stage `dev` with these steps after a clone, promoted once; the lines are played before there is
 /// freight.
-fn promoted(steps: &Value, before: &str, after: &str) -> String {
+pub(crate) fn promoted(steps: &Value, before: &str, after: &str) -> String {
     let mut world = World::new();
     play(
         &mut world,

@@ -13,6 +13,7 @@ mod log;
 mod preparing;
 mod previewing;
 mod properties;
+mod registry;
 mod replaying;
 mod tasks;
 mod timing;

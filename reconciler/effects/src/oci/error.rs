@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Digest, ImageRepo, Platform};
-use crate::http::HttpError;
+use crate::http::{HttpError, Response};
 
 /// Why a registry gave no answer.
 #[derive(Debug, thiserror::Error)]
@@ -74,8 +74,35 @@ pub enum OciError {
         /// The beginning of its answer.
         said: String,
     },
+    /// The registry does not let itself be changed.
+    #[error(
+        "`{host}` does not take {what} for `{repo}` ({status}): {said}; check that the credentials may \
+         push to it"
+    )]
+    NotTaken {
+        /// The registry.
+        host: String,
+        /// The repository.
+        repo: String,
+        /// What was sent.
+        what: String,
+        /// The HTTP status.
+        status: u16,
+        /// The beginning of its answer.
+        said: String,
+    },
+    /// An artifact that is more than is copied.
+    #[error("{what} of `{repo}` is more than is taken: {limit}; raise `max_bytes` if it is meant")]
+    TooMuch {
+        /// The repository with its host.
+        repo: String,
+        /// What is too much.
+        what: String,
+        /// The limit that was hit.
+        limit: String,
+    },
     /// The exchange failed.
-    #[error("`{repo}` cannot be read")]
+    #[error("`{repo}` is out of reach")]
     Exchange {
         /// The repository with its host.
         repo: String,
@@ -154,6 +181,22 @@ impl OciError {
         }
     }
 
+    /// The error of a change that the registry refuses.
+    pub(super) fn of_refusal(repo: &ImageRepo, what: &str, answer: &Response) -> Self {
+        let retry_after = answer.retry_after(jiff::Timestamp::now());
+        let said = answer.text();
+        match answer.status {
+            429 | 500.. => Self::of_status(repo, what, answer.status, retry_after, &said),
+            status => Self::NotTaken {
+                host: repo.host().to_owned(),
+                repo: repo.path().to_owned(),
+                what: what.to_owned(),
+                status,
+                said: said.trim().chars().take(SAID_CHARS).collect(),
+            },
+        }
+    }
+
     pub(super) fn exchange(repo: &ImageRepo, source: HttpError) -> Self {
         Self::Exchange { repo: repo.to_string(), source }
     }
@@ -173,7 +216,7 @@ impl OciError {
             Self::Exchange { source, .. } => source.is_retryable(),
             Self::InvalidName { .. } | Self::NotFound { .. } | Self::Unauthorized { .. } => false,
             Self::Refused { .. } | Self::TooMany { .. } | Self::Malformed { .. } => false,
-            Self::NoPlatform { .. } => false,
+            Self::NoPlatform { .. } | Self::NotTaken { .. } | Self::TooMuch { .. } => false,
         }
     }
 
@@ -187,6 +230,7 @@ impl OciError {
             Self::InvalidName { .. } | Self::NotFound { .. } | Self::Unauthorized { .. } => None,
             Self::Refused { .. } | Self::TooMany { .. } | Self::Malformed { .. } => None,
             Self::DigestMismatch { .. } | Self::NoPlatform { .. } | Self::Exchange { .. } => None,
+            Self::NotTaken { .. } | Self::TooMuch { .. } => None,
         }
     }
 }

@@ -201,3 +201,11 @@ pub(super) fn created_in(annotations: &Annotations) -> Option<jiff::Timestamp> {
         .iter()
         .find_map(|key| annotations.get(*key)?.parse::<jiff::Timestamp>().ok())
 }
+
+/// What a document says that it is.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct MediaTyped {
+    #[serde(default)]
+    pub(super) media_type: Option<String>,
+}

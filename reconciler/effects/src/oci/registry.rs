@@ -8,6 +8,7 @@ use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+use super::exchange::Passes;
 use super::image::{Config, Descriptor, Manifest, created_in};
 use super::pull::Clients;
 use super::reference::check_tag;
@@ -54,6 +55,8 @@ pub struct Registry {
     pub(super) library: Clients,
     /// What `Authorization` a repository's tags were read with, by these credentials.
     pub(super) tokens: Arc<Mutex<HashMap<ImageRepo, String>>>,
+    /// What our own requests were let through with, by these credentials.
+    pub(super) passes: Passes,
     /// What digests name, which never changes.
     known: Arc<Mutex<HashMap<Known, ImageInfo>>>,
 }
@@ -72,6 +75,7 @@ impl Registry {
             credentials: None,
             library: Clients::default(),
             tokens: Arc::default(),
+            passes: Passes::default(),
             known: Arc::default(),
         })
     }
@@ -84,6 +88,7 @@ impl Registry {
             credentials: Some(credentials),
             library: Clients::default(),
             tokens: Arc::default(),
+            passes: Passes::default(),
             ..self.clone()
         }
     }

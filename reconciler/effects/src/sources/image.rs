@@ -45,7 +45,7 @@ impl Registries {
         Ok(Self { options, anonymous, readers: Mutex::default() })
     }
 
-    fn reader(
+    pub(crate) fn reader(
         &self,
         repo: &ImageRepo,
         insecure: bool,

@@ -7,6 +7,7 @@
 //!      ├─ files          other files: copied, written, merged, edited, read
 //!      ├─ archive        packed and unpacked
 //!      ├─ download       files from elsewhere, by their checksum
+//!      ├─ oci            layers, copies, tags and attachments of registries
 //!      ├─ infra ─┬─ vault     stored plans and embedded states
 //!      │         └─ apply     the one run of a plan, found again after a crash
 //!      └─ http           a request and what its answer means
@@ -24,6 +25,7 @@ mod files;
 mod git;
 mod http;
 mod infra;
+mod oci;
 mod probe;
 mod vault;
 mod workspace;
@@ -33,7 +35,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use reconciler_domain::id::{ProjectName, PromotionId, StageName, StepName};
-use reconciler_domain::step::{Call, Record, StepOutcome};
+use reconciler_domain::step::{Call, OciCall, Record, StepOutcome};
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
@@ -164,6 +166,12 @@ async fn carry_out(
         Call::Http(http) => http::send(effects, cx, http).await,
         Call::File(file) => workspace.advance(Change::File(file)).await,
         Call::Download(download) => workspace.advance(Change::Download(download)).await,
+        Call::Oci(OciCall::Pull(pull)) => workspace.advance(Change::Pull(pull)).await,
+        Call::Oci(OciCall::Look(look)) => oci::look(effects, look).await,
+        Call::Oci(OciCall::Push(push)) => oci::push(effects, push).await,
+        Call::Oci(OciCall::PutBack(back)) => oci::put_back(effects, back).await,
+        Call::Oci(OciCall::Attach(attach)) => oci::attach(effects, cx, &workspace, attach).await,
+        Call::Oci(OciCall::Detach(detach)) => oci::detach(effects, detach).await,
         Call::Parse(parse) => files::parse(&workspace.fill().await?, parse).await,
         Call::Compose { outputs } => Ok(Done { outputs: outputs.clone(), record: Record::None }),
         Call::Fail { message } => Err(Halt::never(message)),

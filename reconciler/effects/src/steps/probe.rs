@@ -1,10 +1,10 @@
 //! Whether what a change set was made against is still so.
 
 use reconciler_domain::plan::Base;
-use reconciler_domain::step::PlanRecord;
+use reconciler_domain::step::{PlanRecord, TagMove};
 
 use super::workspace::{Workspace, rel_path};
-use super::{Halt, RunContext, git, infra};
+use super::{Halt, RunContext, git, infra, oci};
 use crate::infra::{State, StateId};
 use crate::scoped::Scoped;
 
@@ -24,6 +24,7 @@ pub(crate) async fn probe(
                 branch_moved(effects, repo, branch, commit).await
             }
             Base::State(plan) => state_moved(effects, cx, plan).await,
+            Base::Tag(tag) => tag_moved(effects, tag).await,
         };
         match found {
             Ok(message) => moved.extend(message.map(|message| effects.clean(&message))),
@@ -49,6 +50,16 @@ async fn branch_moved(
         Some(tip) => Some(format!("branch {branch:?} of {url} moved from {commit} to {tip}")),
         None => Some(format!("branch {branch:?} of {url} is gone; it was at {commit}")),
     })
+}
+
+async fn tag_moved(effects: &Scoped, base: &TagMove) -> Result<Option<String>, Halt> {
+    let TagMove { repo, tag, before, .. } = base;
+    let now = oci::tag_now(effects, repo, tag).await?;
+    if now == *before {
+        return Ok(None);
+    }
+    let (now, before) = (oci::shown(now.as_deref()), oci::shown(before.as_deref()));
+    Ok(Some(format!("tag {tag} of {repo} is {now}; it was {before}")))
 }
 
 async fn state_moved(

@@ -10,14 +10,14 @@ use std::path::{Path, PathBuf};
 use indexmap::IndexMap;
 use reconciler_domain::id::StepName;
 use reconciler_domain::step::{
-    Call, Checkout, CheckoutAt, CloneCall, CloneRecord, CommitCall, DownloadCall, FileCall, Record,
-    UpdateCall,
+    Call, Checkout, CheckoutAt, CloneCall, CloneRecord, CommitCall, DownloadCall, FileCall,
+    OciCall, OciPull, Record, UpdateCall,
 };
 use rustix::fs::Mode;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Done, Halt, RunContext, blocking, download, files, git, yaml};
+use super::{Done, Halt, RunContext, blocking, download, files, git, oci, yaml};
 use crate::git::{CommitId, RepoUrl, Revision};
 use crate::scoped::Scoped;
 use crate::workdir::{RelPath, WorkDir, WorkKey, WorkRoot, WorkdirError, write_atomic};
@@ -48,6 +48,7 @@ pub(super) enum Change<'a> {
     Update(&'a UpdateCall),
     File(&'a FileCall),
     Download(&'a DownloadCall),
+    Pull(&'a OciPull),
 }
 
 impl<'a> Workspace<'a> {
@@ -138,6 +139,7 @@ impl<'a> Workspace<'a> {
             Change::Update(update) => yaml::update(dir, update).await,
             Change::File(file) => files::change(dir, file).await,
             Change::Download(download) => download::fetch(self.effects, dir, download).await,
+            Change::Pull(pull) => oci::pull(self.effects, dir, pull).await,
         }
     }
 
@@ -235,6 +237,7 @@ impl<'a> Change<'a> {
             Call::YamlUpdate(update) => Some(Self::Update(update)),
             Call::File(file) => Some(Self::File(file)),
             Call::Download(download) => Some(Self::Download(download)),
+            Call::Oci(OciCall::Pull(pull)) => Some(Self::Pull(pull)),
             Call::GitCommit(_)
             | Call::GitPush(_)
             | Call::GitRevert(_)
@@ -244,6 +247,13 @@ impl<'a> Change<'a> {
             | Call::TfApply(_)
             | Call::TfOutput(_)
             | Call::Http(_)
+            | Call::Oci(
+                OciCall::Look(_)
+                | OciCall::Push(_)
+                | OciCall::PutBack(_)
+                | OciCall::Attach(_)
+                | OciCall::Detach(_),
+            )
             | Call::Parse(_)
             | Call::Compose { .. }
             | Call::Fail { .. }
@@ -257,6 +267,7 @@ impl<'a> Change<'a> {
             Self::Update(update) => Call::YamlUpdate(update.clone()),
             Self::File(file) => Call::File(file.clone()),
             Self::Download(download) => Call::Download(download.clone()),
+            Self::Pull(pull) => Call::Oci(OciCall::Pull(pull.clone())),
         }
     }
 }
@@ -273,7 +284,10 @@ fn pinned(mut call: Call, record: &Record) -> Call {
             }
         }
     }
-    call
+    match call {
+        Call::Oci(oci) => Call::Oci(oci.pinned(record.as_oci())),
+        other => other,
+    }
 }
 
 fn revision(repo: &RepoUrl, at: &CheckoutAt) -> Result<Revision, Halt> {

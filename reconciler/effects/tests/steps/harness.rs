@@ -8,9 +8,9 @@ use std::process::Child;
 use std::time::Duration;
 
 use reconciler_domain::step::{
-    ApplyCall, Call, DownloadCall, FileCall, HttpCall, ImageCall, Language, Nature, OutputCall,
-    ParseCall, PlanCall, PlanRecord, Record, RevertCall, StepKind, StepOutcome, TagCall, TagNote,
-    TagRecord, UntagCall, WaitCall,
+    ApplyCall, Call, DownloadCall, FileCall, HttpCall, ImageCall, Language, Nature, OciCall,
+    OciRecord, OutputCall, ParseCall, PlanCall, PlanRecord, Record, RevertCall, StepKind,
+    StepOutcome, TagCall, TagNote, TagRecord, UntagCall, WaitCall,
 };
 use reconciler_effects::{Halted, WorkdirKind};
 use serde_json::{Map, Value, json};
@@ -18,6 +18,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::images::TARGET;
 use crate::world::{REPO, Task, World, done, now, update_call};
 
 /// Time for an exchange beside everything else that is tried at once.
@@ -32,6 +33,12 @@ enum Subject {
     Revert,
     /// The undo of a tag.
     Untag,
+    /// What a push of an artifact looks at first.
+    Look,
+    /// The undo of a push of an artifact.
+    PutBack,
+    /// The undo of an attachment.
+    Detach,
     /// The plan of the undo of a first apply.
     DestroyPlan,
     /// The undo of a first apply.
@@ -49,7 +56,15 @@ enum Kill {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_call_has_its_effect_once() {
-    let undo = [Subject::Revert, Subject::Untag, Subject::DestroyPlan, Subject::Destroy];
+    let undo = [
+        Subject::Revert,
+        Subject::Untag,
+        Subject::Look,
+        Subject::PutBack,
+        Subject::Detach,
+        Subject::DestroyPlan,
+        Subject::Destroy,
+    ];
     let mut running = JoinSet::new();
     let is_run = |kind: &StepKind| *kind != StepKind::Fail && kind.nature() != Nature::Expanded;
     let kinds = StepKind::ALL.into_iter().filter(is_run);
@@ -96,8 +111,17 @@ fn is_on_files(subject: Subject) -> bool {
                 | StepKind::TfApply
                 | StepKind::TfOutput
                 | StepKind::Http
+                | StepKind::OciPull
+                | StepKind::OciPush
+                | StepKind::OciAttach
         ),
-        Subject::Revert | Subject::Untag | Subject::DestroyPlan | Subject::Destroy => false,
+        Subject::Revert
+        | Subject::Untag
+        | Subject::Look
+        | Subject::PutBack
+        | Subject::Detach
+        | Subject::DestroyPlan
+        | Subject::Destroy => false,
     }
 }
 
@@ -173,9 +197,9 @@ fn effects_of(subject: Subject) -> isize {
             Nature::Local | Nature::Expanded => 0,
             Nature::Effect => 1,
         },
-        Subject::DestroyPlan => 0,
-        // There is one tag less.
-        Subject::Untag => -1,
+        Subject::Look | Subject::DestroyPlan => 0,
+        // There is one tag less, or one thing attached.
+        Subject::Untag | Subject::PutBack | Subject::Detach => -1,
         Subject::Revert | Subject::Destroy => 1,
     }
 }
@@ -200,6 +224,12 @@ async fn prepared(subject: Subject) -> (World, Task) {
         Subject::Step(kind) => task(&mut world, kind).await,
         Subject::Revert => revert(&mut world).await,
         Subject::Untag => untag(&mut world).await,
+        Subject::Look => {
+            let look = OciCall::Look(world.images().await.look());
+            world.task("push", Call::Oci(look))
+        }
+        Subject::PutBack => put_back(&mut world).await,
+        Subject::Detach => detach(&mut world).await,
         Subject::DestroyPlan => destroy_plan(&mut world).await,
         Subject::Destroy => destroy(&mut world).await,
     };
@@ -263,6 +293,19 @@ async fn task(world: &mut World, kind: StepKind) -> Task {
         StepKind::JsonParse => parsed(world, Language::Json, "document.image.tag").await,
         StepKind::TomlParse => parsed(world, Language::Toml, "document.image.tag").await,
         StepKind::HclParse => parsed(world, Language::Hcl, "document.tag").await,
+        StepKind::OciPull => {
+            let pull = OciCall::Pull(world.images().await.pull());
+            world.task("pull", Call::Oci(pull))
+        }
+        StepKind::OciPush => {
+            let push = OciCall::Push(world.images().await.push(None));
+            world.task("push", Call::Oci(push))
+        }
+        StepKind::OciAttach => {
+            world.checkout().await;
+            let attach = OciCall::Attach(world.images().await.attach("src/values.yaml"));
+            world.task("attach", Call::Oci(attach))
+        }
         StepKind::ComposeOutput => {
             let outputs = Map::from_iter([("tag".to_owned(), json!("2.0.0"))]);
             world.task("compose", Call::Compose { outputs })
@@ -400,6 +443,29 @@ async fn untag(world: &mut World) -> Task {
     match world.prepare("tag", call).await {
         Record::Tag(TagRecord { repo, tag, object, .. }) => {
             world.task("undo", Call::GitUntag(UntagCall { repo, tag, object }))
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A tag that was at another version before.
+async fn put_back(world: &mut World) -> Task {
+    let images = world.images().await;
+    images.artifact(TARGET, "stable", &[("notes.txt", "version 1\n")]).await;
+    assert_eq!(images.tag(TARGET, "stable"), Some(images.old.to_string()));
+    let push = OciCall::Push(images.push(Some(&images.old)));
+    let back = OciCall::PutBack(images.put_back(Some(&images.old)));
+    world.prepare("push", Call::Oci(push)).await;
+    Task { workdir: WorkdirKind::Undo, ..world.task("push", Call::Oci(back)) }
+}
+
+async fn detach(world: &mut World) -> Task {
+    world.checkout().await;
+    let attach = OciCall::Attach(world.images().await.attach("src/values.yaml"));
+    match world.prepare("attach", Call::Oci(attach)).await {
+        Record::Oci(OciRecord::Attached(attached)) => {
+            let detach = Call::Oci(OciCall::Detach(attached));
+            Task { workdir: WorkdirKind::Undo, ..world.task("attach", detach) }
         }
         other => panic!("{other:?}"),
     }

@@ -22,6 +22,7 @@ use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::githttp::{Access, GitHttp, init_bare};
+use crate::images::Images;
 
 pub(crate) const PROBE: &str = env!("CARGO_BIN_EXE_effects-probe");
 pub(crate) const REPO: &str = "app.git";
@@ -58,6 +59,7 @@ pub(crate) struct World {
     pub(crate) folder: tempfile::TempDir,
     pub(crate) server: GitHttp,
     pub(crate) inbox: Inbox,
+    images: Option<Images>,
     history: Vec<(String, Call)>,
 }
 
@@ -75,7 +77,7 @@ impl World {
         init_bare(&served.join(REPO)).unwrap();
         let server = GitHttp::start(&served, Access::Open).await.unwrap();
         let inbox = Inbox::start().await;
-        let world = Self { folder, server, inbox, history: Vec::new() };
+        let world = Self { folder, server, inbox, images: None, history: Vec::new() };
         let people = world.path("people");
         git(world.folder.path(), &["clone", "--quiet", "served/app.git", "people"]);
         world.write("values.yaml", VALUES);
@@ -89,9 +91,23 @@ impl World {
         self.folder.path().join(name)
     }
 
+    /// A file of the working directory.
+    pub(crate) fn held(&self, file: &str) -> PathBuf {
+        let work = self.path("data").join("work");
+        work.join("shop").join("prod.1").join("main").join(file)
+    }
+
     /// Lets the infra run go on.
     pub(crate) fn go(&self) {
         std::fs::write(self.path("go"), "").unwrap();
+    }
+
+    /// Its registry, which is started when it is needed.
+    pub(crate) async fn images(&mut self) -> &Images {
+        if self.images.is_none() {
+            self.images = Some(Images::start().await);
+        }
+        self.images.as_ref().unwrap()
     }
 
     /// What other people write.
@@ -115,13 +131,15 @@ impl World {
         git(&self.path("served/app.git"), &["rev-parse", "main"]).trim().to_owned()
     }
 
-    /// How many things there are outside: commits, tags, infra provisioners, distinct requests.
+    /// How many things there are outside: commits, tags, infra provisioners, distinct requests, and what
+    /// happened in the registry.
     pub(crate) fn happened(&self) -> isize {
         let commits = git(&self.path("served/app.git"), &["rev-list", "--count", "main"]);
         let infra = std::fs::read_to_string(self.path("effects")).unwrap_or_default();
         let tags = git(&self.path("served/app.git"), &["tag", "--list"]).lines().count();
         let commits: usize = commits.trim().parse().unwrap();
-        let all = commits + tags + infra.lines().count() + self.inbox.distinct();
+        let images = self.images.as_ref().map_or(0, Images::happened);
+        let all = commits + tags + infra.lines().count() + self.inbox.distinct() + images;
         isize::try_from(all).unwrap()
     }
 

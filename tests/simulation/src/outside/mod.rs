@@ -184,6 +184,7 @@ impl Outside {
             | Call::GitUntag(_)
             | Call::File(_)
             | Call::Download(_)
+            | Call::Oci(_)
             | Call::Parse(_)
             | Call::Compose { .. }
             | Call::Fail { .. }
@@ -324,6 +325,7 @@ impl Outside {
                 (tip != commit)
                     .then(|| format!("branch {branch} of {repo} moved from {commit} to {tip}"))
             }
+            Base::Tag(_) => unreachable!("the pipelines have no such steps"),
             Base::State(plan) => {
                 let name = format!("{project}/{stage}/{}", plan.call.state);
                 let serial = self.states.get(&name).map_or(0, |state| state.serial);

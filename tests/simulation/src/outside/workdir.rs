@@ -83,6 +83,7 @@ impl Outside {
                 | Call::Http(_)
                 | Call::File(_)
                 | Call::Download(_)
+                | Call::Oci(_)
                 | Call::Parse(_)
                 | Call::Compose { .. }
                 | Call::Fail { .. }

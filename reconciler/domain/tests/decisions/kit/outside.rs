@@ -10,8 +10,9 @@ use reconciler_domain::plan::Base;
 use reconciler_domain::promotion::Node;
 use reconciler_domain::step::{
     Applied, ApplyCall, Call, CheckoutAt, CloneCall, CloneRecord, CommitCall, CommitRecord,
-    FileChange, HttpCall, PlanCall, PlanRecord, PlannedOutput, PushCall, PushRecord, Record,
-    RevertCall, StepOutcome, TagCall, TagRecord, UntagCall,
+    FileChange, HttpCall, OciAttach, OciCall, OciDetach, OciLook, OciPush, OciPutBack, OciRecord,
+    PlanCall, PlanRecord, PlannedOutput, PushCall, PushRecord, Record, RevertCall, StepOutcome,
+    TagCall, TagMove, TagRecord, UntagCall,
 };
 use reconciler_domain::verification::{FrozenCheck, Measured, Measurement};
 use serde_json::{Map, Value, json};
@@ -33,6 +34,12 @@ pub(crate) struct Outside {
     requests: BTreeSet<String>,
     /// What tags are at, by repository and name.
     pub(crate) tags: BTreeMap<String, String>,
+    /// What tags of registries are at, by `REPO:TAG`.
+    pub(crate) registry: BTreeMap<String, String>,
+    /// What is attached to artifacts, by the step that did.
+    attached: BTreeSet<String>,
+    /// Whether registries keep what was put there.
+    pub(crate) nothing_removed: bool,
     /// How often each effect really happened.
     pub(crate) effects: BTreeMap<String, u32>,
     /// Nodes whose next runs fail: by name, how often, and whether that may pass.
@@ -107,6 +114,8 @@ impl Outside {
             lines.push(format!("state {name}: {}", print(&state.resources)));
         }
         lines.extend(self.tags.iter().map(|(name, object)| format!("tag {name}: {object}")));
+        lines.extend(self.registry.iter().map(|(name, digest)| format!("image {name}: {digest}")));
+        lines.extend(self.attached.iter().map(|name| format!("attached {name}")));
         lines.extend(self.requests.iter().map(|key| format!("request {key}")));
         lines
     }
@@ -140,6 +149,7 @@ impl Outside {
             Call::Http(http) => self.send(http),
             Call::File(_) => done(json!({ "changed": true }), Record::None),
             Call::Download(_) => done(json!({ "size": 1 }), Record::None),
+            Call::Oci(oci) => self.oci(oci),
             Call::Parse(parse) => {
                 let outputs: Map<String, Value> =
                     parse.outputs.keys().map(|name| (name.clone(), json!("read"))).collect();
@@ -225,6 +235,7 @@ impl Outside {
                 | Call::Http(_)
                 | Call::File(_)
                 | Call::Download(_)
+                | Call::Oci(_)
                 | Call::Parse(_)
                 | Call::Compose { .. }
                 | Call::Fail { .. }
@@ -326,6 +337,58 @@ impl Outside {
             }
             Some(_) | None => {
                 self.tags.remove(&name);
+                done(json!({}), Record::None)
+            }
+        }
+    }
+
+    fn oci(&mut self, call: &OciCall) -> StepOutcome {
+        let name = |repo: &str, tag: &str| format!("{repo}:{tag}");
+        match call {
+            OciCall::Pull(_) => done(json!({ "size": 1 }), Record::None),
+            OciCall::Look(OciLook { digest, repo, tag, .. }) => {
+                let before = self.registry.get(&name(repo, tag)).cloned();
+                let (repo, tag, digest) = (repo.clone(), tag.clone(), digest.clone());
+                moved(&TagMove { repo, tag, digest, before }, OciRecord::Looked)
+            }
+            OciCall::Push(OciPush { wanted, digest, before, .. }) => {
+                let (repo, tag) = (wanted.repo.clone(), wanted.tag.clone());
+                let at = self.registry.get(&name(&repo, &tag)).cloned();
+                if at.as_ref() != Some(digest) {
+                    if at != *before {
+                        return failed(format!("tag {tag} is at {at:?} now"), false);
+                    }
+                    self.count(format!("tag {tag}"));
+                    self.registry.insert(name(&repo, &tag), digest.clone());
+                }
+                let (digest, before) = (digest.clone(), before.clone());
+                moved(&TagMove { repo, tag, digest, before }, OciRecord::Pushed)
+            }
+            OciCall::PutBack(OciPutBack { repo, tag, before, .. }) => {
+                match before {
+                    Some(before) => {
+                        self.registry.insert(name(repo, tag), before.clone());
+                    }
+                    None if self.nothing_removed => {
+                        let what = format!("tag {tag} of {repo} stays");
+                        return done(json!({}), Record::Oci(OciRecord::Left { what }));
+                    }
+                    None => {
+                        self.registry.remove(&name(repo, tag));
+                    }
+                }
+                done(json!({}), Record::None)
+            }
+            OciCall::Attach(OciAttach { repo, subject, mark, .. }) => {
+                if self.attached.insert(mark.clone()) {
+                    self.count(format!("attach {mark}"));
+                }
+                let (repo, subject, digest) = (repo.clone(), subject.clone(), mark.clone());
+                let attached = OciDetach { repo, subject, digest };
+                done(json!({}), Record::Oci(OciRecord::Attached(attached)))
+            }
+            OciCall::Detach(OciDetach { digest, .. }) => {
+                self.attached.remove(digest);
                 done(json!({}), Record::None)
             }
         }
@@ -464,6 +527,11 @@ impl Outside {
         *self.effects.entry(effect).or_default() += 1;
     }
 
+    fn tag_moved(&self, base: &TagMove) -> Option<String> {
+        let now = self.registry.get(&format!("{}:{}", base.repo, base.tag));
+        (now != base.before.as_ref()).then(|| format!("tag {} moved", base.tag))
+    }
+
     pub(crate) fn probe(&self, bases: &[Base]) -> Vec<String> {
         let moved = bases.iter().filter_map(|base| match base {
             Base::Branch { repo, branch, commit } => {
@@ -471,6 +539,7 @@ impl Outside {
                 (tip != *commit)
                     .then(|| format!("branch {branch} of {repo} moved from {commit} to {tip}"))
             }
+            Base::Tag(base) => self.tag_moved(base),
             Base::State(plan) => {
                 let serial = self.states.get(&plan.call.state).map_or(0, |state| state.serial);
                 let planned = plan.state.as_ref().map_or(0, |(_, serial)| *serial);
@@ -513,6 +582,13 @@ fn url_of(resources: &Tree) -> Option<String> {
 fn done(outputs: Value, record: Record) -> StepOutcome {
     let Value::Object(outputs) = outputs else { panic!("outputs are an object") };
     StepOutcome::Done { outputs, record }
+}
+
+fn moved(moved: &TagMove, record: impl Fn(TagMove) -> OciRecord) -> StepOutcome {
+    let TagMove { repo, tag, digest, .. } = moved;
+    let outputs = json!({ "digest": digest, "pinned": format!("{repo}@{digest}"),
+        "ref": format!("{repo}:{tag}"), "repo": repo, "tag": tag });
+    done(outputs, Record::Oci(record(moved.clone())))
 }
 
 fn pushed(call: &PushCall, commit: Option<&String>) -> StepOutcome {

@@ -106,6 +106,10 @@ pub(crate) fn line_of(world: &mut World, line: &str) -> Result<(), Crash> {
                 rest.iter().filter_map(|v| v.split_once('=')).map(pair).collect();
             world.outside.push(repo, &values);
         }
+        ["image", name, digest] => {
+            world.outside.registry.insert((*name).to_owned(), (*digest).to_owned());
+        }
+        ["keep", "images"] => world.outside.nothing_removed = true,
         ["state", name, rest @ ..] => {
             let state = world.outside.states.entry((*name).to_owned()).or_default();
             state.serial += 1;

@@ -2,6 +2,7 @@
 
 mod gates;
 mod people;
+mod registry;
 mod together;
 mod undo;
 mod verification;
