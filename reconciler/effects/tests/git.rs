@@ -16,5 +16,7 @@ mod landing;
 mod reading;
 #[path = "git/tagging.rs"]
 mod tagging;
+#[path = "git/together.rs"]
+mod together;
 #[path = "git/undoing.rs"]
 mod undoing;

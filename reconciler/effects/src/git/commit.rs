@@ -163,17 +163,22 @@ impl Trailer {
         Self::new(UNDO, value)
     }
 
-    /// Whether the last paragraph of the commit's message has this line.
+    /// Whether the commit carries it.
     pub(super) fn is_on(&self, commit: &git2::Commit<'_>) -> bool {
-        let message = String::from_utf8_lossy(commit.message_bytes());
-        let wanted = self.line();
-        let mut lines = message.trim_end().lines().rev();
-        lines.by_ref().take_while(|line| !line.trim().is_empty()).any(|line| line == wanted)
+        trailer_lines(commit).contains(&self.line())
     }
 
-    fn line(&self) -> String {
+    /// The line of the message.
+    pub(super) fn line(&self) -> String {
         format!("{}: {}", self.key, self.value)
     }
+}
+
+/// The lines of the last paragraph of the commit's message.
+pub(super) fn trailer_lines(commit: &git2::Commit<'_>) -> Vec<String> {
+    let message = String::from_utf8_lossy(commit.message_bytes());
+    let lines = message.trim_end().lines().rev();
+    lines.take_while(|line| !line.trim().is_empty()).map(str::to_owned).collect()
 }
 
 /// The message with its trailers; checked.

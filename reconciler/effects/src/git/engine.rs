@@ -20,6 +20,7 @@ use super::ls_refs;
 use super::mirror::{Job, Locks, Mirrors, tracking_ref};
 use super::transport::{self, Link, OpenSession, SshLink};
 use super::url::{Location, RepoUrl};
+use super::writer::Writers;
 use crate::http::EgressPolicy;
 
 /// Shared by all clones of a [`Git`](super::Git).
@@ -32,8 +33,7 @@ pub(super) struct Engine {
     mirrors: Mirrors,
     /// One fetch per mirror.
     fetching: Locks,
-    /// One writer per repository and branch.
-    pub(super) writing: Locks,
+    pub(super) writers: Writers,
     /// Keys of repositories whose server has spoken protocol version 2.
     version2: Mutex<HashSet<String>>,
 }
@@ -79,7 +79,7 @@ impl Engine {
             pool: Arc::new(Semaphore::new(config.workers.max(1))),
             mirrors: Mirrors::new(&config.mirrors)?,
             fetching: Locks::default(),
-            writing: Locks::default(),
+            writers: Writers::default(),
             version2: Mutex::default(),
             config,
         })

@@ -1,6 +1,7 @@
 //! What can go wrong, and whether asking again can help.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::id::CommitId;
@@ -301,6 +302,9 @@ pub enum GitError {
         /// The repository.
         repo: RepoUrl,
     },
+    /// What several callers were told together.
+    #[error(transparent)]
+    Shared(Arc<GitError>),
     /// libgit2 refused something that our checks let through.
     #[error("{repo}: {what}: {message}")]
     Internal {
@@ -318,6 +322,7 @@ impl GitError {
     #[must_use]
     pub fn class(&self) -> Class {
         match self {
+            Self::Shared(error) => error.class(),
             Self::Unreachable { .. }
             | Self::Timeout { .. }
             | Self::Server { .. }
@@ -356,7 +361,11 @@ impl GitError {
     /// The pause that the server asked for.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
-        if let Self::Server { retry_after, .. } = self { *retry_after } else { None }
+        match self {
+            Self::Server { retry_after, .. } => *retry_after,
+            Self::Shared(error) => error.retry_after(),
+            _ => None,
+        }
     }
 
     /// An error of libgit2 while working on the mirror of `repo`.

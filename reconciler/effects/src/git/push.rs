@@ -8,13 +8,14 @@ use super::engine::Remote;
 use super::error::GitError;
 use super::history;
 use super::id::{CommitId, Revision};
+use super::landed::Chain;
 use super::merge::{self, Merged};
 use super::mirror::Job;
-use super::publish::{Published, Step, Target, publish};
 use super::url::RepoUrl;
+use super::writer::{Published, Step, Target, publish};
 
 /// Commits that are searched for a trailer.
-pub(super) const SEARCH: usize = 20_000;
+const SEARCH: usize = 20_000;
 /// Commits that one push may re-apply.
 const CHAIN: usize = 256;
 
@@ -66,14 +67,12 @@ pub struct Mark {
 }
 
 pub(super) async fn push(remote: &Remote, request: PushRequest) -> Result<PushOutcome, GitError> {
-    let wanted = request.commit.clone();
-    remote.run(move |job| job.commit(&wanted).map(|_| ())).await?;
     let target = Target {
         branch: request.branch.clone(),
         create: request.create,
         max_attempts: request.max_attempts,
     };
-    let built = publish(remote, &target, move |job, tip| plan(job, tip, &request)).await?;
+    let built = publish(remote, &target, move |chain| plan(chain, &request)).await?;
     Ok(match built {
         Published::Done(commit) => PushOutcome::AlreadyThere { commit },
         Published::Sent { commit, previous_tip, attempts } => {
@@ -87,6 +86,8 @@ pub(super) async fn observe(
     branch: &str,
     mark: &Mark,
 ) -> Result<Option<CommitId>, GitError> {
+    // What is on its way from here arrives first.
+    let _rest = remote.engine.writers.at_rest(remote, branch).await;
     let tip = match remote.fetch(&Revision::Branch(branch.to_owned())).await {
         Ok(tip) => tip,
         Err(GitError::BranchNotFound { .. }) => return Ok(None),
@@ -109,40 +110,51 @@ pub(super) async fn observe(
 }
 
 /// `Done` with the commit that is there already, or the commit to send.
-fn plan(
-    job: &Job,
-    tip: Option<&CommitId>,
-    request: &PushRequest,
-) -> Result<Step<CommitId>, GitError> {
+fn plan(chain: &mut Chain<'_>, request: &PushRequest) -> Result<Step<CommitId>, GitError> {
+    let job = chain.job();
     let ours = request.commit.oid();
-    let Some(tip) = tip else { return Ok(Step::Send(ours)) };
-    if job.is_ancestor(ours, tip.oid())? {
-        return Ok(Step::Done(request.commit.clone()));
-    }
-    let landed = |commit: &git2::Commit<'_>| request.trailer.is_on(commit);
-    if let Some(found) = history::find(job, tip.oid(), Some(ours), SEARCH, landed)? {
-        return Ok(Step::Done(found));
-    }
-    if job.is_ancestor(tip.oid(), ours)? {
+    let base = job.commit(&request.commit)?.parent_ids().next();
+    let Some(tip) = chain.tip().cloned() else { return Ok(Step::Send(ours)) };
+    // Nothing came after what it was made on.
+    if base == Some(tip.oid()) {
         return Ok(Step::Send(ours));
     }
-    reapply(job, ours, tip, &request.branch).map(Step::Send)
+    if chain.has(ours, base)? {
+        return Ok(Step::Done(request.commit.clone()));
+    }
+    if let Some(found) = chain.carrying(&request.trailer, base)? {
+        return Ok(Step::Done(found));
+    }
+    match chain.line(ours, CHAIN)? {
+        Some((from, _)) if from == tip.oid() => return Ok(Step::Send(ours)),
+        Some((_, line)) => return reapply(job, line, &tip, &request.branch).map(Step::Send),
+        None if job.is_ancestor(tip.oid(), ours)? => return Ok(Step::Send(ours)),
+        None => {}
+    }
+    let line = lacking(job, ours, &tip)?;
+    reapply(job, line, &tip, &request.branch).map(Step::Send)
 }
 
-/// Puts our commits, oldest first, on top of `tip`. A commit whose change is there already stays,
-/// empty: it marks the effect, and undoing it undoes nothing of other people's.
-fn reapply(job: &Job, ours: Oid, tip: &CommitId, branch: &str) -> Result<Oid, GitError> {
+/// The commits up to `ours` that `tip` does not have, oldest first.
+fn lacking(job: &Job, ours: Oid, tip: &CommitId) -> Result<Vec<Oid>, GitError> {
     let fail = job.fail("re-applying commits");
     let mut walk = job.repository.revwalk().map_err(&fail)?;
     walk.set_sorting(Sort::TOPOLOGICAL | Sort::REVERSE).map_err(&fail)?;
     walk.push(ours).map_err(&fail)?;
     walk.hide(tip.oid()).map_err(&fail)?;
-    let chain = walk.take(CHAIN + 1).collect::<Result<Vec<Oid>, _>>().map_err(&fail)?;
-    if chain.len() > CHAIN {
+    let line = walk.take(CHAIN + 1).collect::<Result<Vec<Oid>, _>>().map_err(&fail)?;
+    if line.len() > CHAIN {
         return Err(job.too_large("the number of commits to re-apply", CHAIN as u64));
     }
+    Ok(line)
+}
+
+/// Puts our commits, oldest first, on top of `tip`. A commit whose change is there already stays,
+/// empty: it marks the effect, and undoing it undoes nothing of other people's.
+fn reapply(job: &Job, line: Vec<Oid>, tip: &CommitId, branch: &str) -> Result<Oid, GitError> {
+    let fail = job.fail("re-applying commits");
     let mut onto = job.commit(tip)?;
-    for id in chain {
+    for id in line {
         let commit = job.repository.find_commit(id).map_err(&fail)?;
         if commit.parent_count() > 1 {
             return Err(GitError::MergeCommit { repo: job.repo.clone(), commit: id.into() });

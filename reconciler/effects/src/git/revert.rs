@@ -9,13 +9,11 @@ use serde::{Deserialize, Serialize};
 use super::commit::{self, Signature, Trailer};
 use super::engine::Remote;
 use super::error::GitError;
-use super::history;
 use super::id::CommitId;
+use super::landed::Chain;
 use super::merge::{self, Merged, Overlap};
-use super::mirror::Job;
-use super::publish::{Published, Step, Target, publish};
-use super::push::SEARCH;
 use super::url::RepoUrl;
+use super::writer::{Published, Step, Target, publish};
 
 /// A commit to be undone.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,7 +91,7 @@ pub(super) async fn revert(
         create: false,
         max_attempts: request.max_attempts,
     };
-    let built = publish(remote, &target, move |job, tip| plan(job, tip, &request)).await?;
+    let built = publish(remote, &target, move |chain| plan(chain, &request)).await?;
     Ok(match built {
         Published::Done(outcome) => outcome,
         Published::Sent { commit, previous_tip, attempts } => RevertOutcome::Reverted {
@@ -104,35 +102,32 @@ pub(super) async fn revert(
     })
 }
 
-fn plan(
-    job: &Job,
-    tip: Option<&CommitId>,
-    request: &RevertRequest,
-) -> Result<Step<RevertOutcome>, GitError> {
-    let tip = tip.expect("a missing branch is not made for an undo");
+fn plan(chain: &mut Chain<'_>, request: &RevertRequest) -> Result<Step<RevertOutcome>, GitError> {
+    let job = chain.job();
+    let tip = chain.tip().expect("a missing branch is not made for an undo").clone();
     let (id, repo, branch) = (&request.commit, job.repo.clone(), request.branch.clone());
-    let there = job.contains(id);
-    let since = Some(id.oid()).filter(|_| there);
-    let undone = |commit: &git2::Commit<'_>| request.trailer.is_on(commit);
-    if let Some(commit) = history::find(job, tip.oid(), since, SEARCH, undone)? {
+    // What is not here is nobody's ancestor; the undo may be there all the same.
+    let ours = job.contains(id).then(|| job.commit(id)).transpose()?;
+    let base = ours.as_ref().and_then(|commit| commit.parent_ids().next());
+    if let Some(commit) = chain.carrying(&request.trailer, base)? {
         return Ok(Step::Done(RevertOutcome::AlreadyReverted { commit }));
     }
-    if !there || !job.is_ancestor(id.oid(), tip.oid())? {
-        let (commit, tip) = (id.clone(), tip.clone());
+    let (Some(ours), true) = (ours, chain.has(id.oid(), base)?) else {
+        let commit = id.clone();
         return Err(GitError::NotOnBranch { repo, branch, commit, tip });
-    }
+    };
     let fail = job.fail("undoing a commit");
-    let (ours, onto) = (job.commit(id)?, job.commit(tip)?);
+    let onto = job.commit(&tip)?;
     let (before, after) = (job.parent_tree(&ours)?, ours.tree().map_err(&fail)?);
     let present = onto.tree().map_err(&fail)?;
     let tree = match merge::three_way(job, &after, &present, &before)? {
         Merged::Tree(tree) if tree == present.id() => {
-            return Ok(Step::Done(RevertOutcome::NothingToRevert { tip: tip.clone() }));
+            return Ok(Step::Done(RevertOutcome::NothingToRevert { tip }));
         }
         Merged::Tree(tree) => job.repository.find_tree(tree).map_err(&fail)?,
         Merged::Conflicts(overlaps) => {
             let files = overlaps.into_iter().map(explain).collect();
-            return Ok(Step::Done(RevertOutcome::Conflict { tip: tip.clone(), files }));
+            return Ok(Step::Done(RevertOutcome::Conflict { tip, files }));
         }
     };
     let people = (&request.author, &request.committer);

@@ -13,7 +13,8 @@ pub(super) const FILE: i32 = 0o100_644;
 pub(super) const EXECUTABLE: i32 = 0o100_755;
 /// Mode of a symbolic link.
 pub(super) const LINK: i32 = 0o120_000;
-const FOLDER: i32 = 0o040_000;
+/// Mode of a folder.
+pub(super) const FOLDER: i32 = 0o040_000;
 
 /// Folders inside folders that are followed; git itself has no limit, stacks have.
 pub(super) const MAX_DEPTH: usize = 256;

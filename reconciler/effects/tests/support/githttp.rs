@@ -4,6 +4,7 @@
 //! Basic authentication. Listens on loopback only. Keeps a log of the requests and can be told to
 //! misbehave in the ways that servers and networks do.
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -61,8 +62,8 @@ struct Server {
     root: PathBuf,
     access: Access,
     hits: Mutex<Vec<Hit>>,
-    /// Runs once, when the next push begins: what another writer does in between.
-    before_push: Mutex<Option<Interlude>>,
+    /// What another writer does before the next request of a push, and before those after it.
+    before_push: Mutex<VecDeque<Interlude>>,
     /// The next push is carried out, but its reply is lost.
     lose_reply: AtomicBool,
     /// Protocol version 2 is not spoken.
@@ -106,9 +107,10 @@ impl GitHttp {
         std::mem::take(&mut lock(&self.server.hits))
     }
 
-    /// Runs `interlude` when the next push begins, before the server looks at the branch.
+    /// Runs `interlude` when the next push begins, before the server looks at the branch. Called
+    /// again, it is for the request after that: a push has two.
     pub(crate) fn before_next_push(&self, interlude: impl FnOnce() + Send + 'static) {
-        *lock(&self.server.before_push) = Some(Box::new(interlude));
+        lock(&self.server.before_push).push_back(Box::new(interlude));
     }
 
     /// Carries the next push out and answers 502.
@@ -135,7 +137,7 @@ async fn answer(State(server): State<Arc<Server>>, request: Request) -> Response
         return axum::response::IntoResponse::into_response((StatusCode::UNAUTHORIZED, challenge));
     }
     let pushes = name.contains("git-receive-pack");
-    let interlude = if pushes { lock(&server.before_push).take() } else { None };
+    let interlude = if pushes { lock(&server.before_push).pop_front() } else { None };
     if let Some(interlude) = interlude {
         interlude();
     }
