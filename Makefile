@@ -12,9 +12,9 @@ HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 COVERAGE := --cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
 	-Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
 	-Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1
-BENCHES := append handshake plan
+BENCHES := append handshake land plan
 SEEDS ?= 1000
-PROVIDER := $(CARGO_TARGET_DIR)/release/terraform-provider-lockstep
+PROVIDER := $(CARGO_TARGET_DIR)/slim/terraform-provider-lockstep
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 
 .DEFAULT_GOAL := help
@@ -44,14 +44,18 @@ bench-append:
 	$(CARGO) bench --quiet -p reconciler-store --bench append
 
 bench-handshake:
-	$(CARGO) build --quiet --release -p provider-resources
-	$(CARGO) bench --quiet -p provider-protocol --bench handshake -- \
-		$(abspath $(CARGO_TARGET_DIR))/release/terraform-provider-lockstep
+	$(CARGO) build --quiet --profile slim -p provider-resources
+	$(CARGO) bench --quiet -p provider-protocol --bench handshake -- $(abspath $(PROVIDER))
+
+bench-land:
+	$(CARGO) bench --quiet -p reconciler-effects --bench land
 
 bench-plan:
-	$(CARGO) build --quiet --release --bin lockstepd --bin terraform-provider-lockstep
+	$(CARGO) build --quiet --release --bin lockstepd
+	$(CARGO) build --quiet --profile slim --bin terraform-provider-lockstep --bin terraform-provider-notes
 	$(CARGO) build --quiet --bin bench_plan
-	@LOCKSTEP_BIN_DIR=$(abspath $(CARGO_TARGET_DIR))/release $(CARGO_TARGET_DIR)/debug/bench_plan $(ROUNDS)
+	@ln -f $(CARGO_TARGET_DIR)/release/lockstepd $(CARGO_TARGET_DIR)/slim/lockstepd
+	@LOCKSTEP_BIN_DIR=$(abspath $(CARGO_TARGET_DIR))/slim $(CARGO_TARGET_DIR)/debug/bench_plan $(ROUNDS)
 
 bench-%:
 	@echo "no benchmark is named $*; there are: $(BENCHES)" >&2; exit 2
@@ -84,11 +88,11 @@ install: install-provider ## Install the daemon and the command line below PREFI
 	$(CARGO) install --locked --root $(PREFIX) --path reconciler/cli
 
 install-provider:
-	$(CARGO) build --release --locked -p provider-resources
+	$(CARGO) build --profile slim --locked -p provider-resources
 	provider/package install $(PROVIDER) $(VERSION)
 
 release: ## Build the provider's archive for the registries, with checksums, into DIST (default: target/dist)
-	$(CARGO) build --release --locked -p provider-resources
+	$(CARGO) build --profile slim --locked -p provider-resources
 	provider/package archive $(PROVIDER) $(VERSION) $(DIST)
 
 lint: ## Check formatting and lints

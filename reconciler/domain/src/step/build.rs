@@ -290,7 +290,8 @@ fn clone(arguments: &Arguments<'_>) -> Result<CloneCall, CallError> {
             Some(commit) => CheckoutAt::Commit(commit),
             None => CheckoutAt::Branch(checkout.text("branch")?),
         };
-        checkouts.push(Checkout { dir: dir.clone(), at });
+        let paths = checkout.texts("paths")?;
+        checkouts.push(Checkout { dir: dir.clone(), at, paths });
     }
     Ok(CloneCall { repo: arguments.text("repo")?, checkouts })
 }
@@ -313,6 +314,7 @@ fn commit(
     Ok(CommitCall {
         repo: clone.repo.clone(),
         base: base.clone(),
+        paths: clone.paths.get(&dir).cloned().unwrap_or_default(),
         message: arguments.text("message")?,
         author_name: arguments.author_name()?,
         author_email: arguments.author_email()?,

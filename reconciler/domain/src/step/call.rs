@@ -118,6 +118,9 @@ pub struct Checkout {
     pub dir: String,
     /// Which tree.
     pub at: CheckoutAt,
+    /// Files and folders of the repository to put there; all, if there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub paths: Vec<String>,
 }
 
 /// Which tree of a repository.
@@ -155,6 +158,9 @@ pub struct CommitCall {
     pub repo: String,
     /// The commit it was checked out from.
     pub base: String,
+    /// What was checked out of it; all, if there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub paths: Vec<String>,
     /// The message, without trailers.
     pub message: String,
     /// Name of author and committer.

@@ -139,6 +139,13 @@ const CHECKOUT: &[Field] = &[
         FieldType::Text,
         "The branch whose tip is checked out; also where `git_push` pushes to.",
     ),
+    optional(
+        "paths",
+        FieldType::List(&FieldType::Text),
+        "Files and folders to check out, below the repository's root, for repositories that are \
+         large. Nothing else is there then, and nothing else is taken for deleted by `git_commit`; \
+         new files may stand anywhere. Default: all.",
+    ),
 ];
 
 const GIT_CLONE: &[Field] = &[

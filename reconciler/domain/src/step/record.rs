@@ -41,6 +41,9 @@ pub struct CloneRecord {
     pub commits: IndexMap<String, String>,
     /// Branch by directory, for those checked out from a branch.
     pub branches: IndexMap<String, String>,
+    /// Files and folders by directory, for those of which not all was checked out.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub paths: BTreeMap<String, Vec<String>>,
 }
 
 /// A commit that was made.

@@ -13,40 +13,24 @@ use super::error::GitError;
 use super::folder::Folder;
 use super::id::CommitId;
 use super::mirror::Job;
+use super::sparse::{self, Only};
 use super::tree::{self, EXECUTABLE, LINK, MAX_DEPTH};
 
-/// Makes `dest` exactly the tree of `commit`, or of its folder `subpath`.
+/// Makes `dest` exactly the tree of `commit`, or what it has at `paths`.
 pub(super) fn checkout(
     job: &Job,
     commit: &CommitId,
-    subpath: Option<&str>,
+    paths: &[String],
     dest: &Path,
 ) -> Result<(), GitError> {
-    let tree = subtree(job, commit, subpath)?;
+    let only = Only::of(paths)?;
+    let tree = job.commit(commit)?.tree().map_err(job.fail("reading a tree"))?;
+    sparse::check(job, commit, &tree, paths)?;
     let at = |source| GitError::Io { path: dest.to_owned(), source };
     empty(dest).map_err(at)?;
     let folder = Folder::open(dest).map_err(at)?;
     let mut writer = Writer { job, dest, path: Vec::new(), files: 0, bytes: 0 };
-    writer.folder(&tree, &folder, 0)
-}
-
-/// The commit's tree, or that of one of its folders.
-pub(super) fn subtree<'job>(
-    job: &'job Job,
-    commit: &CommitId,
-    subpath: Option<&str>,
-) -> Result<Tree<'job>, GitError> {
-    let fail = job.fail("reading a tree");
-    let mut tree = job.commit(commit)?.tree().map_err(&fail)?;
-    let Some(subpath) = subpath else { return Ok(tree) };
-    for name in tree::components(subpath)? {
-        let Some(id) = tree::folder(&tree, &name) else {
-            let (repo, path) = (job.repo.clone(), subpath.to_owned());
-            return Err(GitError::FolderNotFound { repo, commit: commit.clone(), path });
-        };
-        tree = job.repository.find_tree(id).map_err(&fail)?;
-    }
-    Ok(tree)
+    writer.folder(&tree, &folder, &only, 0)
 }
 
 /// The content of the file at `path`, which is made of checked components.
@@ -94,18 +78,28 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    fn folder(&mut self, tree: &Tree<'_>, into: &Folder, depth: usize) -> Result<(), GitError> {
+    fn folder(
+        &mut self,
+        tree: &Tree<'_>,
+        into: &Folder,
+        only: &Only,
+        depth: usize,
+    ) -> Result<(), GitError> {
         if depth > MAX_DEPTH {
             return Err(tree::refuse(&self.path, "it has too many folders"));
         }
         self.job.check()?;
         for entry in tree {
+            let only = only.below(entry.name_bytes());
+            if *only == Only::Nothing {
+                continue;
+            }
             let length = self.path.len();
             if length > 0 {
                 self.path.push(b'/');
             }
             self.path.extend_from_slice(entry.name_bytes());
-            self.entry(&entry, into, depth)?;
+            self.entry(&entry, into, only, depth)?;
             self.path.truncate(length);
         }
         Ok(())
@@ -115,6 +109,7 @@ impl Writer<'_> {
         &mut self,
         entry: &git2::TreeEntry<'_>,
         into: &Folder,
+        only: &Only,
         depth: usize,
     ) -> Result<(), GitError> {
         let name = entry.name_bytes();
@@ -124,7 +119,7 @@ impl Writer<'_> {
                 let fail = self.job.fail("reading a tree");
                 let tree = self.job.repository.find_tree(entry.id()).map_err(fail)?;
                 let below = into.make(name).map_err(|source| self.io(source))?;
-                self.folder(&tree, &below, depth + 1)
+                self.folder(&tree, &below, only, depth + 1)
             }
             Some(ObjectType::Blob) => self.file(entry, into, depth),
             // A submodule: git leaves an empty folder, we leave nothing.

@@ -6,12 +6,12 @@ use git2::{Oid, Time, Tree};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::checkout::subtree;
 use super::diff::{self, FileChange};
 use super::error::GitError;
 use super::id::CommitId;
 use super::mirror::Job;
 use super::scan;
+use super::sparse::Only;
 use super::tree::{self, EXECUTABLE, Edit, Edits, FILE};
 use super::url::RepoUrl;
 
@@ -67,8 +67,8 @@ pub enum Source {
     WorkingTree {
         /// The directory.
         dir: PathBuf,
-        /// The folder of the repository that `dir` stands for; the whole if `None`.
-        subpath: Option<String>,
+        /// What was checked out; all, if there are none. What is missing elsewhere is not gone.
+        paths: Vec<String>,
     },
     /// Single files, without a checkout; a file that is executable stays so.
     Edits(Vec<FileEdit>),
@@ -203,17 +203,8 @@ pub(super) fn commit(job: &Job, request: &CommitRequest) -> Result<CommitOutcome
     let base = parent.tree().map_err(&fail)?;
     let mut edits = Edits::default();
     match &request.source {
-        Source::WorkingTree { dir, subpath } => {
-            let prefix = match subpath {
-                Some(path) => tree::components(path)?,
-                None => Vec::new(),
-            };
-            let below = match subtree(job, &request.base, subpath.as_deref()) {
-                // The folder is new.
-                Err(GitError::FolderNotFound { .. }) => job.empty_tree()?,
-                other => other?,
-            };
-            scan::compare(job, &below, dir, &prefix, &mut edits)?;
+        Source::WorkingTree { dir, paths } => {
+            scan::compare(job, &base, dir, &Only::of(paths)?, &mut edits)?;
         }
         Source::Edits(files) => single_edits(job, &base, files, &mut edits)?,
     }

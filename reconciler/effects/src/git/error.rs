@@ -158,14 +158,14 @@ pub enum GitError {
         /// The commit.
         commit: CommitId,
     },
-    /// The commit has no such folder.
-    #[error("{repo}: commit {commit} has no folder {path:?}")]
-    FolderNotFound {
+    /// The commit has nothing there.
+    #[error("{repo}: commit {commit} has no file or folder {path:?}; correct the path")]
+    PathNotFound {
         /// The repository.
         repo: RepoUrl,
         /// The commit.
         commit: CommitId,
-        /// The folder.
+        /// The path.
         path: String,
     },
     /// The commit to be undone is not part of the branch any more.
@@ -304,7 +304,7 @@ pub enum GitError {
     },
     /// What several callers were told together.
     #[error(transparent)]
-    Shared(Arc<GitError>),
+    Shared(Arc<Self>),
     /// libgit2 refused something that our checks let through.
     #[error("{repo}: {what}: {message}")]
     Internal {
@@ -344,7 +344,7 @@ impl GitError {
             | Self::BranchNotFound { .. }
             | Self::TagNotFound { .. }
             | Self::CommitNotFound { .. }
-            | Self::FolderNotFound { .. }
+            | Self::PathNotFound { .. }
             | Self::NotOnBranch { .. }
             | Self::Conflict { .. }
             | Self::Rejected { .. }

@@ -5,7 +5,7 @@
 //!               ├─ transport ─────────┴─ http (reqwest), ssh (a program)
 //!               └─ mirror: one bare repository per remote, worked on with libgit2
 //!                    ├─ history, diff            what happened
-//!                    ├─ checkout, scan, tree     files in and out
+//!                    ├─ checkout, sparse, scan, tree   files in and out
 //!                    ├─ commit, merge            new commits
 //!                    ├─ publish: push, revert    onto a branch, exactly once
 //!                    └─ tag                       names, made and taken away
@@ -38,6 +38,7 @@ mod pktline;
 mod push;
 mod revert;
 mod scan;
+mod sparse;
 mod tag;
 mod transport;
 mod tree;
@@ -141,23 +142,25 @@ impl Git {
         remote.run(move |job| history::walk(job, &tip, &filter, limit)).await
     }
 
-    /// Makes the directory `dest` exactly the tree of `revision`, or of its folder `subpath`;
-    /// what was in `dest` before is removed. Its parent must exist.
+    /// Makes the directory `dest` exactly the tree of `revision`, or the files and folders of it
+    /// that `paths` names, if it names any; what was in `dest` before is removed. Its parent must
+    /// exist.
     ///
     /// # Errors
+    /// [`GitError::PathNotFound`] if the revision has nothing at one of `paths`;
     /// [`GitError::UnsafePath`] if a name or link could lead out of `dest`, which then holds a
     /// part of the files; and those of [`Git::fetch`].
     pub async fn checkout(
         &self,
         repo: &RepoUrl,
         revision: &Revision,
-        subpath: Option<&str>,
+        paths: &[String],
         dest: &Path,
     ) -> Result<CommitId, GitError> {
         let remote = self.remote(repo).await?;
         let commit = remote.fetch(revision).await?;
-        let (id, subpath, dest) = (commit.clone(), subpath.map(str::to_owned), dest.to_owned());
-        remote.run(move |job| checkout::checkout(job, &id, subpath.as_deref(), &dest)).await?;
+        let (id, paths, dest) = (commit.clone(), paths.to_vec(), dest.to_owned());
+        remote.run(move |job| checkout::checkout(job, &id, &paths, &dest)).await?;
         Ok(commit)
     }
 

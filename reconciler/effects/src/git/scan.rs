@@ -12,15 +12,16 @@ use git2::{ObjectType, Oid, Repository, Tree};
 use super::error::GitError;
 use super::folder::{Folder, Kind};
 use super::mirror::Job;
+use super::sparse::Only;
 use super::tree::{self, EXECUTABLE, Edit, Edits, FILE, LINK, MAX_DEPTH};
 
-/// Adds to `edits` what turns `base` into the content of `dir`. Paths get `prefix` in front.
-/// Contents that are new are written into the mirror.
+/// Adds to `edits` what turns `base` into the content of `dir`, where what is not in `only` was not
+/// checked out. Contents that are new are written into the mirror.
 pub(super) fn compare(
     job: &Job,
     base: &Tree<'_>,
     dir: &Path,
-    prefix: &[Vec<u8>],
+    only: &Only,
     edits: &mut Edits,
 ) -> Result<(), GitError> {
     let at = |source| GitError::Io { path: dir.to_owned(), source };
@@ -29,9 +30,8 @@ pub(super) fn compare(
     let fail = job.fail("reading .gitignore");
     let ignores = Repository::open_bare(job.repository.path()).map_err(&fail)?;
     ignores.set_workdir(dir, false).map_err(&fail)?;
-    let mut scan =
-        Scan { job, dir, ignores, edits, path: prefix.to_vec(), prefix: prefix.len(), files: 0 };
-    scan.folder(&folder, Some(base))
+    let mut scan = Scan { job, dir, ignores, edits, path: Vec::new(), files: 0 };
+    scan.folder(&folder, Some(base), only)
 }
 
 struct Scan<'a> {
@@ -41,8 +41,6 @@ struct Scan<'a> {
     edits: &'a mut Edits,
     /// Where we are, in the repository.
     path: Vec<Vec<u8>>,
-    /// Leading parts of `path` that lie above the directory.
-    prefix: usize,
     files: u64,
 }
 
@@ -55,7 +53,12 @@ struct Known {
 }
 
 impl Scan<'_> {
-    fn folder(&mut self, folder: &Folder, base: Option<&Tree<'_>>) -> Result<(), GitError> {
+    fn folder(
+        &mut self,
+        folder: &Folder,
+        base: Option<&Tree<'_>>,
+        only: &Only,
+    ) -> Result<(), GitError> {
         self.job.check()?;
         if self.path.len() > MAX_DEPTH {
             return Err(self.refuse("it has too many folders"));
@@ -71,19 +74,28 @@ impl Scan<'_> {
                 kind: entry.kind(),
             });
             self.path.push(name.clone());
-            self.entry(folder, &name, known)?;
+            self.entry(folder, &name, known, only.below(&name))?;
             self.path.pop();
             seen.insert(name);
         }
         for entry in base.into_iter().flatten() {
             let submodule = entry.kind() == Some(ObjectType::Commit);
             if !submodule && !seen.contains(entry.name_bytes()) {
-                self.path.push(entry.name_bytes().to_vec());
-                self.edits.insert(&self.path, Edit::Remove);
-                self.path.pop();
+                self.gone(entry.name_bytes(), only.below(entry.name_bytes()));
             }
         }
         Ok(())
+    }
+
+    /// Notes that what was checked out there is not there any more.
+    fn gone(&mut self, name: &[u8], only: &Only) {
+        self.path.push(name.to_vec());
+        match only {
+            Only::All => self.edits.insert(&self.path, Edit::Remove),
+            Only::Some(names) => names.iter().for_each(|(name, only)| self.gone(name, only)),
+            Only::Nothing => {}
+        }
+        self.path.pop();
     }
 
     fn entry(
@@ -91,6 +103,7 @@ impl Scan<'_> {
         folder: &Folder,
         name: &[u8],
         known: Option<Known>,
+        only: &Only,
     ) -> Result<(), GitError> {
         if known.is_some_and(|known| known.kind == Some(ObjectType::Commit)) {
             return Ok(());
@@ -98,15 +111,20 @@ impl Scan<'_> {
         if known.is_none() && self.ignored()? {
             return Ok(());
         }
-        match folder.kind(name).map_err(|source| self.io(source))? {
-            Kind::Folder => self.below(folder, name, known),
+        let kind = folder.kind(name).map_err(|source| self.io(source))?;
+        let was_folder = known.map(|known| known.kind == Some(ObjectType::Tree));
+        if *only != Only::All && was_folder.is_some_and(|was| was != (kind == Kind::Folder)) {
+            return Err(self.refuse("what it would replace was not checked out"));
+        }
+        match kind {
+            Kind::Folder => self.below(folder, name, known, only),
             Kind::File { executable, size } => {
                 let mode = if executable { EXECUTABLE } else { FILE };
                 self.file(folder, name, known, mode, size)
             }
             Kind::Link => {
                 let target = folder.read_link(name).map_err(|source| self.io(source))?;
-                let depth = self.path.len() - 1 - self.prefix;
+                let depth = self.path.len() - 1;
                 tree::check_link(&target, depth).map_err(|why| self.refuse(why))?;
                 self.put(&target, known, LINK)
             }
@@ -119,6 +137,7 @@ impl Scan<'_> {
         folder: &Folder,
         name: &[u8],
         known: Option<Known>,
+        only: &Only,
     ) -> Result<(), GitError> {
         let inner = folder.enter(name).map_err(|source| self.io(source))?;
         let job = self.job;
@@ -133,7 +152,7 @@ impl Scan<'_> {
             }
             None => None,
         };
-        self.folder(&inner, base.as_ref())
+        self.folder(&inner, base.as_ref(), only)
     }
 
     fn file(
@@ -172,7 +191,7 @@ impl Scan<'_> {
     }
 
     fn ignored(&self) -> Result<bool, GitError> {
-        let path = self.path[self.prefix..].join(&b'/');
+        let path = self.path.join(&b'/');
         let path = Path::new(std::ffi::OsStr::new(std::str::from_utf8(&path).unwrap_or_default()));
         if path.as_os_str().is_empty() {
             return Err(self.refuse("a new file's name must be UTF-8"));
@@ -189,8 +208,7 @@ impl Scan<'_> {
     }
 
     fn io(&self, source: io::Error) -> GitError {
-        let inside = self.path[self.prefix..].join(&b'/');
-        let path = self.dir.join(String::from_utf8_lossy(&inside).as_ref());
+        let path = self.dir.join(self.shown());
         GitError::Io { path, source }
     }
 }

@@ -37,7 +37,7 @@ pub(super) async fn commit(
     let request = CommitRequest {
         repo: repo.clone(),
         base: base.clone(),
-        source: Source::WorkingTree { dir: tree, subpath: None },
+        source: Source::WorkingTree { dir: tree, paths: call.paths.clone() },
         committer: author.clone(),
         author,
         message: call.message.clone(),

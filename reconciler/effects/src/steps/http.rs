@@ -29,7 +29,8 @@ struct Conditions<'a> {
 
 /// What a request came to.
 enum Answer {
-    Good(Done),
+    /// Good, with these outputs.
+    Good(Map<String, Value>),
     /// Neither good nor bad, or there is none; in words.
     NotGood {
         message: String,
@@ -43,7 +44,7 @@ pub(super) async fn send(effects: &Scoped, cx: &RunContext, call: &HttpCall) -> 
     let conditions = Conditions::of(call)?;
     let Some(poll) = call.poll else {
         return match ask(effects, cx, call, &conditions).await? {
-            Answer::Good(done) => Ok(done),
+            Answer::Good(outputs) => Ok(Done { outputs, record: Record::None }),
             Answer::NotGood { message, may_pass: true, retry_after } if !call.at_most_once => {
                 Err(Halt::later_after(message, retry_after))
             }
@@ -53,7 +54,7 @@ pub(super) async fn send(effects: &Scoped, cx: &RunContext, call: &HttpCall) -> 
     let end = Instant::now() + poll.timeout;
     loop {
         let (last, pause) = match ask(effects, cx, call, &conditions).await {
-            Ok(Answer::Good(done)) => return Ok(done),
+            Ok(Answer::Good(outputs)) => return Ok(Done { outputs, record: Record::None }),
             Ok(Answer::NotGood { message, retry_after, .. }) => (message, retry_after),
             Err(Halt::Failed { message, retry: true, retry_after, .. }) => (message, retry_after),
             Err(halt) => return Err(halt),
@@ -135,7 +136,7 @@ impl<'a> Conditions<'a> {
             })?;
             values.insert((*name).clone(), value);
         }
-        Ok(Answer::Good(Done { outputs: values, record: Record::None }))
+        Ok(Answer::Good(values))
     }
 }
 

@@ -5,6 +5,7 @@
 //! comes back after its last, so whatever a crash left half done has none. A call that finds
 //! another list than the one it needs removes the directory and carries the needed calls out again.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use indexmap::IndexMap;
@@ -153,18 +154,22 @@ impl<'a> Workspace<'a> {
         for checkout in by_depth {
             let revision = revision(&repo, &checkout.at)?;
             let place = place(dir, &checkout.dir)?;
-            let commit = git.checkout(&repo, &revision, None, &place).await;
+            let commit = git.checkout(&repo, &revision, &checkout.paths, &place).await;
             found.insert(&checkout.dir, commit.map_err(|error| git::halt(&error))?);
         }
         let mut record = CloneRecord {
             repo: call.repo.clone(),
             commits: IndexMap::new(),
             branches: IndexMap::new(),
+            paths: BTreeMap::new(),
         };
         for checkout in &call.checkouts {
             record.commits.insert(checkout.dir.clone(), found[checkout.dir.as_str()].to_string());
             if let CheckoutAt::Branch(branch) | CheckoutAt::Pinned { branch, .. } = &checkout.at {
                 record.branches.insert(checkout.dir.clone(), branch.clone());
+            }
+            if !checkout.paths.is_empty() {
+                record.paths.insert(checkout.dir.clone(), checkout.paths.clone());
             }
         }
         let commits =

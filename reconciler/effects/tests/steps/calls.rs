@@ -68,6 +68,24 @@ async fn a_commit_shows_its_files_and_nothing_to_commit_is_nothing_to_push() {
 }
 
 #[tokio::test]
+async fn what_was_not_checked_out_is_not_taken_for_deleted() {
+    let mut world = World::new().await;
+    let Call::GitClone(mut clone) = world.clone_call() else { panic!() };
+    clone.checkouts[0].paths = vec!["values.yaml".to_owned()];
+    let Record::Clone(record) = world.prepare("clone", Call::GitClone(clone)).await else {
+        panic!()
+    };
+    assert_eq!(record.paths["src"], ["values.yaml"]);
+    world.prepare("edit", update_call("2.0.0")).await;
+    let Call::GitCommit(mut commit) = world.commit_call(&record.commits["src"]) else { panic!() };
+    commit.paths.clone_from(&record.paths["src"]);
+    let commit = Call::GitCommit(commit);
+    let Record::Commit(made) = world.prepare("commit", commit).await else { panic!() };
+    let files: Vec<&str> = made.files.iter().map(|file| file.path.as_str()).collect();
+    assert_eq!(files, ["values.yaml"]);
+}
+
+#[tokio::test]
 async fn infra_files_never_get_into_a_commit() {
     let mut world = World::new().await;
     let base = world.checkout().await;

@@ -240,12 +240,13 @@ impl Inbox {
 impl World {
     pub(crate) fn clone_call(&self) -> Call {
         let at = CheckoutAt::Branch("main".to_owned());
-        let checkouts = vec![Checkout { dir: "src".to_owned(), at }];
+        let checkouts = vec![Checkout { dir: "src".to_owned(), at, paths: Vec::new() }];
         Call::GitClone(CloneCall { repo: self.server.url(REPO), checkouts })
     }
 
     pub(crate) fn commit_call(&self, base: &str) -> Call {
         Call::GitCommit(CommitCall {
+            paths: Vec::new(),
             dir: "src".to_owned(),
             repo: self.server.url(REPO),
             base: base.to_owned(),

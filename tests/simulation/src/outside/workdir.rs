@@ -43,7 +43,7 @@ impl Outside {
             }
             commits.insert(checkout.dir.clone(), commit);
         }
-        Ok(CloneRecord { repo: call.repo.clone(), commits, branches })
+        Ok(CloneRecord { repo: call.repo.clone(), commits, branches, paths: BTreeMap::new() })
     }
 
     /// The working directory that these calls lead to.

@@ -198,7 +198,15 @@ impl Outside {
             commits.insert(checkout.dir.clone(), commit);
         }
         let outputs = json!({ "commits": commits });
-        done(outputs, Record::Clone(CloneRecord { repo: call.repo.clone(), commits, branches }))
+        done(
+            outputs,
+            Record::Clone(CloneRecord {
+                repo: call.repo.clone(),
+                commits,
+                branches,
+                paths: BTreeMap::new(),
+            }),
+        )
     }
 
     /// The working directory that these calls lead to.
