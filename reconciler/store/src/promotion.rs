@@ -295,6 +295,7 @@ fn supersede(
         ending: Ending::Superseded,
         message: format!("freight {} took its place with {}", by.freight.short(), by.id),
         remaining: Vec::new(),
+        as_before: false,
     });
     let addition = Addition { actor: by.requester.clone(), event, now: by.created_at, own: false };
     match append::add(write, project, folded, addition) {

@@ -149,14 +149,14 @@ fn broken_off(snapshot: &PromotionSnapshot, node: &Node, run: &NodeRun) -> Move 
         return stuck(snapshot, format!("{}; {UNKNOWN}", abort_message(snapshot, node)));
     }
     let (message, remaining) = (abort_message(snapshot, node), effects_done(snapshot));
-    Move::append(Event::Finished(Finish { ending: Ending::Aborted, message, remaining }))
+    Move::append(Event::Finished(Finish::new(Ending::Aborted, message, remaining)))
 }
 
 /// The end of a promotion whose running step came to an end of its own after the abort.
 fn aborted(snapshot: &PromotionSnapshot, node: &Node, end: &str) -> Move {
     let message = format!("{}; it ended so: {end}", abort_message(snapshot, node));
     let remaining = effects_done(snapshot);
-    Move::append(Event::Finished(Finish { ending: Ending::Aborted, message, remaining }))
+    Move::append(Event::Finished(Finish::new(Ending::Aborted, message, remaining)))
 }
 
 fn abort_message(snapshot: &PromotionSnapshot, node: &Node) -> String {
@@ -271,6 +271,7 @@ fn start(snapshot: &PromotionSnapshot, frozen: &Frozen, step: &Step, now: Timest
             ending: Ending::Aborted,
             message: format!("aborted by {by} before step {}: {reason}", step.name),
             remaining: effects_done(snapshot),
+            as_before: false,
         }));
     }
     let scope = scope(&snapshot.promotion, frozen, &snapshot.state);
@@ -386,6 +387,7 @@ pub(super) fn failed(snapshot: &PromotionSnapshot, trigger: RollbackOn, cause: S
         ending: Ending::Failed,
         message: cause,
         remaining: effects_done(snapshot),
+        as_before: false,
     }))
 }
 
@@ -467,7 +469,7 @@ fn remains_in_registry(record: &OciRecord) -> Option<String> {
 
 pub(super) fn stuck(snapshot: &PromotionSnapshot, message: String) -> Move {
     let remaining = effects_done(snapshot);
-    Move::append(Event::Finished(Finish { ending: Ending::Stuck, message, remaining }))
+    Move::append(Event::Finished(Finish::new(Ending::Stuck, message, remaining)))
 }
 
 pub(super) fn describe(node: &Node) -> String {

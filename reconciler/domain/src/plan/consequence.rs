@@ -29,9 +29,16 @@ pub fn consequences(promotion: &Promotion, before: &State, event: &Event) -> Con
     match event {
         Event::Committed | Event::Reverifying { .. } => after.slot = Some(true),
         Event::Verifying { .. } => after.enter = Some(collection(before)),
-        // What failed anew is not vouched for from the moment that it is known.
+        // What failed anew is not vouched for from the moment that it is known. What stays when it
+        // is undone was there before, and keeps what was said of it.
         Event::Unwinding { .. } if before.reverifying.is_some() => {
+            let stays = replaced(before);
             after.withdraw = collection(before);
+            after.withdraw.retain(|freight| !stays.contains(freight));
+        }
+        Event::Finished(finish) if finish.as_before => {
+            after.over = Some(finish.ending);
+            after.slot = Some(false);
         }
         Event::Finished(finish) => {
             if before.reverifying.is_some() && finish.ending == Ending::Failed {

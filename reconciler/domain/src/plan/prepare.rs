@@ -127,6 +127,7 @@ pub(super) fn start(snapshot: &PromotionSnapshot) -> Move {
             ending: Ending::Failed,
             message: format!("failed before anything was changed: {error}"),
             remaining: Vec::new(),
+            as_before: false,
         })),
     }
 }
@@ -210,6 +211,7 @@ fn after_failure(snapshot: &PromotionSnapshot, failure: &PrepareFailure, now: Ti
                         failure.message
                     ),
                     remaining: Vec::new(),
+                    as_before: false,
                 })),
             }
         }

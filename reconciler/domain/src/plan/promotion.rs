@@ -125,7 +125,7 @@ pub fn promotion(snapshot: &PromotionSnapshot, now: Timestamp) -> Move {
 /// Before the commit an abort, or the loss of the stage, simply ends it. So does the arrival of its
 /// freight with another promotion; only a person may bring freight again that was there before.
 fn stopped_early(snapshot: &PromotionSnapshot) -> Option<Finish> {
-    let finish = |ending, message| Some(Finish { ending, message, remaining: Vec::new() });
+    let finish = |ending, message| Some(Finish::new(ending, message, Vec::new()));
     let promotion = &snapshot.promotion;
     if let Some((by, reason)) = &snapshot.state.abort {
         return finish(Ending::Aborted, format!("aborted by {by}: {reason}"));

@@ -219,7 +219,7 @@ fn finish(snapshot: &PromotionSnapshot, frozen: &Frozen) -> Move {
         (Ending::Stuck, format!("undone only in part: {cause}"))
     };
     remaining.splice(0..0, kept);
-    Move::append(Event::Finished(Finish { ending, message, remaining }))
+    Move::append(Event::Finished(Finish::new(ending, message, remaining)))
 }
 
 /// What a step changed outside, whether it ended well or not.

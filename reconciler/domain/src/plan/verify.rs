@@ -21,17 +21,13 @@ use crate::verification::{
 
 /// The first move once every step is done.
 pub(super) fn begin(snapshot: &PromotionSnapshot, frozen: &Frozen) -> Move {
-    match freeze_checks(snapshot, frozen, &frozen.stage, &frozen.templates) {
-        Ok(checks) => {
-            let replaced = Some(snapshot.there.values().cloned().collect());
-            Move::append(Event::Verifying { checks, replaced })
-        }
-        Err(message) => Move::append(Event::Finished(Finish {
-            ending: Ending::Inconclusive,
-            message: format!("verification could not begin: {message}"),
-            remaining: Vec::new(),
-        })),
-    }
+    let frozen = freeze_checks(snapshot, frozen, &frozen.stage, &frozen.templates);
+    let (checks, unusable) = match frozen {
+        Ok(checks) => (checks, None),
+        Err(message) => (Vec::new(), Some(message)),
+    };
+    let replaced = Some(snapshot.there.values().cloned().collect());
+    Move::append(Event::Verifying { checks, replaced, unusable })
 }
 
 /// Why what is in a stage cannot be verified anew.
@@ -229,15 +225,16 @@ fn render_check(
 pub(super) fn next(snapshot: &PromotionSnapshot, now: Timestamp) -> Move {
     let state = &snapshot.state;
     let Some((started_at, checks)) = &state.verifying else { return Move::default() };
-    if let (Some((by, reason)), Some(before)) = (&state.abort, state.reverifying) {
+    if let (Some((by, reason)), Some(before)) = (&state.abort, &state.reverifying) {
         return as_before(before, &format!("stopped by {by}: {reason}"));
     }
     if let Some((by, reason)) = &state.abort {
-        return Move::append(Event::Finished(Finish {
-            ending: Ending::Aborted,
-            message: format!("aborted by {by} during verification: {reason}"),
-            remaining: effects_done(snapshot),
-        }));
+        let message = format!("aborted by {by} during verification: {reason}");
+        return finished(Ending::Aborted, message, effects_done(snapshot));
+    }
+    if let Some(why) = &state.unusable {
+        let message = format!("verification could not begin: {why}");
+        return finished(Ending::Inconclusive, message, Vec::new());
     }
     let mut due: Option<(Timestamp, &FrozenCheck)> = None;
     let mut undecided = None;
@@ -264,22 +261,27 @@ pub(super) fn next(snapshot: &PromotionSnapshot, now: Timestamp) -> Move {
     if let Some((at, check)) = due {
         return measure(snapshot, check, at, now);
     }
-    if let (Some(message), Some(before)) = (&undecided, state.reverifying) {
+    if let (Some(message), Some(before)) = (&undecided, &state.reverifying) {
         return as_before(before, message);
     }
     let (ending, message) = match undecided {
         Some(message) => (Ending::Inconclusive, message),
         None => (Ending::Succeeded, "every step is done and every check passed".to_owned()),
     };
-    Move::append(Event::Finished(Finish { ending, message, remaining: Vec::new() }))
+    finished(ending, message, Vec::new())
+}
+
+fn finished(ending: Ending, message: String, remaining: Vec<String>) -> Move {
+    Move::append(Event::Finished(Finish::new(ending, message, remaining)))
 }
 
 /// A verification anew that decided nothing leaves the promotion as it had ended.
-fn as_before(before: Ending, why: &str) -> Move {
+fn as_before(before: &Finish, why: &str) -> Move {
     Move::append(Event::Finished(Finish {
-        ending: before,
+        ending: before.ending,
         message: format!("verified anew, {why}; what was decided before stands"),
-        remaining: Vec::new(),
+        remaining: before.remaining.clone(),
+        as_before: true,
     }))
 }
 

@@ -138,6 +138,9 @@ pub enum Event {
         /// logs from before it was written down.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         replaced: Option<Vec<FreightId>>,
+        /// Why there is nothing to measure by, although there should be.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        unusable: Option<String>,
     },
     /// A person asked to verify anew what is in the stage: a promotion that was over goes on.
     Reverifying {
@@ -249,6 +252,17 @@ pub struct Finish {
     pub message: String,
     /// What is left undone, if anything.
     pub remaining: Vec<String>,
+    /// Whether this only says again how it had ended: a verification anew that decided nothing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub as_before: bool,
+}
+
+impl Finish {
+    /// An end that is decided now.
+    #[must_use]
+    pub fn new(ending: Ending, message: String, remaining: Vec<String>) -> Self {
+        Self { ending, message, remaining, as_before: false }
+    }
 }
 
 /// The ways in which a promotion ends.

@@ -62,8 +62,10 @@ pub struct State {
     pub verifying: Option<(Timestamp, Vec<FrozenCheck>)>,
     /// The freight that was in the stage until verification began.
     pub replaced: Option<Vec<FreightId>>,
+    /// Why there is nothing to verify by.
+    pub unusable: Option<String>,
     /// How it had ended before it was verified anew, while it is.
-    pub reverifying: Option<Ending>,
+    pub reverifying: Option<Finish>,
     /// Measurements of the present verification, oldest first.
     pub measurements: Vec<Measurement>,
     /// Why it is being undone.
@@ -205,9 +207,10 @@ impl State {
                     run.outcome = Some((at, *outcome));
                 }
             }
-            Event::Verifying { checks, replaced } => {
+            Event::Verifying { checks, replaced, unusable } => {
                 self.verifying = Some((at, checks));
                 self.replaced = replaced;
+                self.unusable = unusable;
             }
             Event::Reverifying { checks, .. } => self.verify_anew(at, checks),
             Event::Measured(measurement) => self.measurements.push(measurement),
@@ -257,7 +260,9 @@ impl State {
     pub fn stands(&self) -> bool {
         match self.phase() {
             Phase::Ended(ending) => ending == Ending::Succeeded,
-            Phase::Verifying => self.reverifying == Some(Ending::Succeeded),
+            Phase::Verifying => {
+                self.reverifying.as_ref().is_some_and(|before| before.ending == Ending::Succeeded)
+            }
             Phase::Preparing | Phase::Waiting | Phase::Committing | Phase::Unwinding => false,
         }
     }
@@ -281,8 +286,9 @@ impl State {
     }
 
     fn verify_anew(&mut self, at: Timestamp, checks: Vec<FrozenCheck>) {
-        self.reverifying = self.finish.take().map(|(_, finish)| finish.ending);
+        self.reverifying = self.finish.take().map(|(_, finish)| finish);
         self.verifying = Some((at, checks));
+        self.unusable = None;
         self.measurements.clear();
         self.abort = None;
         self.aborted_at = None;

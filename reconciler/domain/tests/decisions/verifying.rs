@@ -417,3 +417,118 @@ fn a_template_that_is_gone_or_empty_is_inconclusive() {
     crate::kit::play(&mut world, gone).expect("nothing crashes");
     assert_snapshot!(world.story.last().cloned().unwrap_or_default(), @"dev.1 inconclusive: verification could not begin: verification errors has no checks");
 }
+
+#[test]
+fn what_could_not_be_verified_is_undone_to_what_was_there() {
+    let mut world = crate::kit::World::new();
+    let lines = "
+        push gitops dev.yaml#tag=0
+        warehouse shop api
+        verification errors count=1
+        stage dev shop: app verify=errors
+        policy undo dev gated rollback
+        found shop api 1.0.0
+    ";
+    crate::kit::play(&mut world, lines).expect("nothing crashes");
+    let errors = world.definitions.verifications.remove("errors").expect("it is there");
+    crate::kit::play(&mut world, "found shop api 1.1.0").expect("nothing crashes");
+    world.definitions.verifications.insert("errors".parse().expect("a name"), errors);
+    let before = world.story.len();
+    let lines = "
+        measure errors/rate fail
+        reverify dev.2 by ann
+        outside
+        reverify dev.1 by ann
+    ";
+    crate::kit::play(&mut world, lines).expect("nothing crashes");
+    assert_snapshot!(world.story[before - 1..].join("\n"), @r"
+    dev.2 inconclusive: verification could not begin: there is no verification errors
+    dev.2 verifies anew, says ann
+    dev.2 measures errors/rate: fail
+    dev.2 unwinds: verification errors/rate failed: too many errors
+    dev.2 undoes push
+    dev.2 rolled_back: undone: verification errors/rate failed: too many errors
+      | https://git.example/gitops: dev.yaml#tag=1.0.0
+    dev.1 verifies anew, says ann
+    dev.1 measures errors/rate: pass
+    dev.1 succeeded: every step is done and every check passed
+    ");
+}
+
+#[test]
+fn a_failure_that_is_verified_anew_in_vain_stays_what_it_was() {
+    assert_snapshot!(with("
+        measure errors/rate fail fail
+        found shop api 1.0.0
+        +1m
+        open prod f1
+        measure errors/rate unknown unknown unknown unknown unknown unknown unknown unknown
+        reverify dev.1 by ann
+        abort dev.1 by bob
+    "), @r"
+    f1 is made: api 1.0.0
+    dev.1 starts: f1, by automation
+    dev.1 is prepared
+    dev.1 commits
+    dev.1 runs push
+    dev.1 verifies
+    dev.1 measures errors/rate: fail
+    -- +1m
+    dev.1 measures errors/rate: fail
+    dev.1 failed: verification errors/rate failed: too many errors
+    dev.1   remains: step push: commit c2 is on branch main of https://git.example/gitops
+    prod.1 starts: f1, by automation
+    prod.1 is prepared
+    prod.1 commits
+    prod.1 runs push
+    prod.1 succeeded: every step is done and every check passed
+    dev.1 verifies anew, says ann
+    dev.1 measures errors/rate: unknown
+    dev.1 is to stop, says bob
+    dev.1 failed: verified anew, stopped by bob: not now; what was decided before stands
+    dev.1   remains: step push: commit c2 is on branch main of https://git.example/gitops
+    ");
+}
+
+#[test]
+fn what_stays_when_another_is_undone_keeps_what_was_said_of_it() {
+    assert_snapshot!(run("
+        push gitops dev.yaml#tag=0
+        warehouse shop api
+        warehouse data db
+        verification errors count=1
+        stage dev shop data: pair verify=errors
+        policy undo dev gated rollback
+        found shop api 1.0.0
+        found data db 5.0.0
+        found shop api 1.1.0
+        measure errors/rate fail
+        reverify dev.3 by ann
+    "), @r"
+    f1 is made: api 1.0.0
+    dev.1 starts: f1, by automation
+    f2 is made: db 5.0.0
+    dev.2 starts: f2, by automation
+    dev.1 is prepared
+    dev.1 commits
+    dev.1 runs push
+    dev.1 verifies
+    dev.1 measures errors/rate: pass
+    dev.1 succeeded: every step is done and every check passed
+    dev.2 superseded: its freight is in the stage already: promotion dev.1 brought it
+    f3 is made: api 1.1.0
+    dev.3 starts: f3, by automation
+    dev.3 is prepared
+    dev.3 commits
+    dev.3 runs push
+    dev.3 verifies
+    dev.3 measures errors/rate: pass
+    dev.3 succeeded: every step is done and every check passed
+    dev.3 verifies anew, says ann
+    dev.3 measures errors/rate: fail
+    dev.3 unwinds: verification errors/rate failed: too many errors
+    dev vouches for f3 no longer
+    dev.3 undoes push
+    dev.3 rolled_back: undone: verification errors/rate failed: too many errors
+    ");
+}

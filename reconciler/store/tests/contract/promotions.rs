@@ -114,7 +114,7 @@ async fn events_follow_in_order_only() {
     let world = World::new().await;
     let freight = world.freight("1.0.0", 1).await;
     let id = world.promote(&dev(), &freight, 2).await;
-    let early = Event::Verifying { checks: Vec::new(), replaced: None };
+    let early = Event::Verifying { checks: Vec::new(), replaced: None, unusable: None };
     let error = world.append(&id, early, 3).await.unwrap_err();
     assert_eq!(
         error.to_string(),
@@ -194,7 +194,10 @@ async fn what_an_event_means_is_written_with_it() {
     world.prepare(&id, &new, 20).await;
     world.commit(&id, 20).await.unwrap();
     world.quiet(20).await;
-    world.append(&id, Event::Verifying { checks: Vec::new(), replaced: None }, 21).await.unwrap();
+    world
+        .append(&id, Event::Verifying { checks: Vec::new(), replaced: None, unusable: None }, 21)
+        .await
+        .unwrap();
     assert_eq!(world.due(21).await, ["promotion/shop/dev.2", "stage/shop/dev", "stage/shop/prod"]);
     let facts = store.freight(&shop(), &old.id).await.unwrap().unwrap();
     assert_eq!(facts.stays[&dev()][0].left_at, Some(at(21)));

@@ -79,7 +79,9 @@ fn event(happening: Happening, freight: &Freight) -> Event {
             comment: None,
         }),
         Happening::Probed => Event::Probed { moved: Vec::new() },
-        Happening::Verifying => Event::Verifying { checks: Vec::new(), replaced: None },
+        Happening::Verifying => {
+            Event::Verifying { checks: Vec::new(), replaced: None, unusable: None }
+        }
         Happening::Unwinding => Event::Unwinding { cause: "no".to_owned() },
         Happening::Abort => Event::AbortRequested { by: alice(), reason: "no".to_owned() },
         Happening::Finished(ending) => finished(ending),

@@ -166,7 +166,11 @@ async fn an_undo_goes_back_to_what_is_really_there() {
     world.prepare(&given_up, &new, 3).await;
     world.commit(&given_up, 3).await.unwrap();
     world
-        .append(&given_up, Event::Verifying { checks: Vec::new(), replaced: None }, 4)
+        .append(
+            &given_up,
+            Event::Verifying { checks: Vec::new(), replaced: None, unusable: None },
+            4,
+        )
         .await
         .unwrap();
     world.append(&given_up, finished(Ending::Failed), 5).await.unwrap();

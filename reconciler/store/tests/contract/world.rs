@@ -287,9 +287,13 @@ impl World {
         let id = self.promote(stage, freight, second).await;
         self.prepare(&id, freight, second).await;
         self.commit(&id, second).await.unwrap();
-        self.append(&id, Event::Verifying { checks: Vec::new(), replaced: None }, second)
-            .await
-            .unwrap();
+        self.append(
+            &id,
+            Event::Verifying { checks: Vec::new(), replaced: None, unusable: None },
+            second,
+        )
+        .await
+        .unwrap();
         self.append(&id, finished(Ending::Succeeded), second).await.unwrap();
         id
     }
@@ -340,5 +344,5 @@ pub(crate) fn prepared(freight: &Freight) -> Event {
 }
 
 pub(crate) fn finished(ending: Ending) -> Event {
-    Event::Finished(Finish { ending, message: "done".to_owned(), remaining: Vec::new() })
+    Event::Finished(Finish::new(ending, "done".to_owned(), Vec::new()))
 }

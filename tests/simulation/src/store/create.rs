@@ -63,6 +63,7 @@ impl Store {
             ending: Ending::Superseded,
             message: format!("freight {} took its place with {}", by.freight.short(), by.id),
             remaining: Vec::new(),
+            as_before: false,
         });
         let appended = self.add(project, id, event, false, by.created_at);
         let over = appended.expect("checked to be before its commit").over;

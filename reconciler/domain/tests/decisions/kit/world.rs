@@ -373,7 +373,7 @@ impl World {
         self.tell(format!("{id} starts: {freight}, by {requester}"));
         for superseded in supersedes {
             let message = format!("promotion {id} takes its place");
-            let finish = Finish { ending: Ending::Superseded, message, remaining: Vec::new() };
+            let finish = Finish::new(Ending::Superseded, message, Vec::new());
             self.append(superseded, Event::Finished(finish));
         }
         let warehouse = self.facts_mut(freight).freight.warehouse.clone();
