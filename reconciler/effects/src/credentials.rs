@@ -164,6 +164,17 @@ impl Login {
         }
     }
 
+    /// The `Authorization` header for a forge: where git takes a token as the password of anybody, the
+    /// forge's interface takes it alone.
+    pub(crate) fn for_forge(&self) -> Option<String> {
+        match self {
+            Self::Basic { password: token, .. } | Self::Bearer(token) => {
+                Some(format!("Bearer {}", token.expose()))
+            }
+            Self::SshKey(_) => None,
+        }
+    }
+
     /// The `Authorization` header for a web server.
     pub(crate) fn for_web(&self) -> Option<String> {
         use base64::Engine as _;

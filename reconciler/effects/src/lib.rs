@@ -7,7 +7,7 @@
 //!   calls of a    git, image     http,       what ended
 //!   promotion     versions       prometheus
 //!        └───────────┴──────┬──────┴───────────┘
-//!   git   infra   oci   http   metrics   edit    one room each, usable alone
+//!   git   forge   infra   oci   http   metrics   edit    one room each
 //!        process   workdir                       children; files below one directory
 //! ```
 //!
@@ -33,6 +33,7 @@ mod clean;
 mod config;
 mod credentials;
 mod effects;
+mod forge;
 mod layout;
 mod redact;
 mod scoped;

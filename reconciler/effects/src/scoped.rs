@@ -97,6 +97,27 @@ impl Scoped {
         Ok(login.and_then(|login| login.for_web()))
     }
 
+    /// The `Authorization` header for what a forge is asked about a repository: with the token that git
+    /// uses there, or, of a repository that git reaches by ssh, would use on the web; else with that of
+    /// the project for web addresses. Git's is sent to the forge of the repository only, which `api` is of.
+    ///
+    /// # Errors
+    /// There is one that cannot be used.
+    pub(crate) fn forge_authorization(
+        &self,
+        repo: &RepoUrl,
+        api: &url::Url,
+    ) -> Result<Option<String>, String> {
+        let web = repo.web().map(String::from);
+        for target in std::iter::once(git_target(repo)).chain(web.as_deref()) {
+            let login = self.wallet.find(CredentialKind::Git, target)?;
+            if let Some(header) = login.and_then(|login| login.for_forge()) {
+                return Ok(Some(header));
+            }
+        }
+        self.own_authorization(api)
+    }
+
     /// The `Authorization` header for Prometheus.
     ///
     /// # Errors

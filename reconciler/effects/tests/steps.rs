@@ -8,6 +8,8 @@ mod calls;
 mod checks;
 #[path = "steps/credentials.rs"]
 mod credentials;
+#[path = "support/forge.rs"]
+mod forge;
 #[path = "support/githttp.rs"]
 #[expect(dead_code, reason = "other tests use the rest")]
 mod githttp;
@@ -15,6 +17,8 @@ mod githttp;
 mod harness;
 #[path = "steps/images.rs"]
 mod images;
+#[path = "steps/pull_requests.rs"]
+mod pull_requests;
 #[path = "steps/registries.rs"]
 mod registries;
 #[path = "steps/sources.rs"]

@@ -62,12 +62,16 @@ impl Worker {
             let next = plan::promotion(&snapshot, self.clock.now());
             let Some(act) = next.act else { return Ok(next.wake_at) };
             let at = At { lease, project, snapshot: &snapshot, seq, revision: found.revision };
-            self.act(&at, act).await?;
+            if let Some(again) = self.act(&at, act).await? {
+                return Ok(Some(again));
+            }
         }
     }
 
-    async fn act(&self, at: &At<'_>, act: Act) -> Result<(), WorkError> {
-        match act {
+    /// Makes one move; gives the time at which the same one is to be made again, where it came to nothing
+    /// yet.
+    async fn act(&self, at: &At<'_>, act: Act) -> Result<Option<Timestamp>, WorkError> {
+        let made = match act {
             Act::Append(event) => self.append(at, at.seq, *event).await.map(drop),
             Act::Prepare { step, call, rebuild, deadline } => {
                 self.prepare(at, step, *call, &rebuild, deadline).await
@@ -75,13 +79,15 @@ impl Worker {
             Act::Probe { bases } => self.probe(at, &bases).await,
             Act::Commit => self.commit(at).await,
             Act::Run { node, call, rebuild, resumed, deadline } => {
-                self.run_node(at, &node, Run { call, rebuild, resumed, deadline }).await
+                let run = Run { call, rebuild, resumed, deadline };
+                return self.run_node(at, &node, run).await;
             }
             Act::Measure(check) => {
                 let taken = self.effects.measure(at.project, &check, self.clock.now()).await;
                 self.append(at, at.seq, Event::Measured(taken)).await.map(drop)
             }
-        }
+        };
+        made.map(|()| None)
     }
 
     async fn prepare(
@@ -96,7 +102,14 @@ impl Worker {
         let broken = self.broken_off(at, at.seq, None, deadline);
         let interrupt = CancellationToken::new();
         let run = self.effects.run(&context, &step, &call, rebuild, &interrupt);
-        let outcome = interruptible(run, broken, &interrupt).await?;
+        let outcome = match interruptible(run, broken, &interrupt).await? {
+            Ran::Ended(outcome) => outcome,
+            Ran::NotYet { message, .. } => {
+                return Err(WorkError::Unusable(format!(
+                    "step {step} waits before the commit: {message}"
+                )));
+            }
+        };
         match plan::prepared(step, call, outcome) {
             Some(event) => self.append(at, at.seq, event).await.map(drop),
             None => Ok(()),
@@ -130,12 +143,19 @@ impl Worker {
         }
     }
 
-    async fn run_node(&self, at: &At<'_>, node: &Node, run: Run) -> Result<(), WorkError> {
+    /// Runs a node in its bracket. What is not so yet leaves the bracket open, as a crash would: whoever
+    /// comes next runs the same call again, and the log does not grow by looks.
+    async fn run_node(
+        &self,
+        at: &At<'_>,
+        node: &Node,
+        run: Run,
+    ) -> Result<Option<Timestamp>, WorkError> {
         let mut seq = at.seq;
         if !run.resumed {
             self.crash.pass(Boundary::BeforeIntent, node);
             let intent = Event::Intent { node: node.clone(), call: run.call.clone() };
-            let Some(appended) = self.append(at, seq, intent).await? else { return Ok(()) };
+            let Some(appended) = self.append(at, seq, intent).await? else { return Ok(None) };
             seq = appended;
         }
         self.crash.pass(Boundary::AfterIntent, node);
@@ -147,12 +167,19 @@ impl Worker {
         let broken = self.broken_off(at, seq, Some(node), run.deadline);
         let interrupt = CancellationToken::new();
         let ran = self.effects.run(&context, node.step(), &run.call, &run.rebuild, &interrupt);
-        let outcome = interruptible(ran, broken, &interrupt).await?;
+        let outcome = match interruptible(ran, broken, &interrupt).await? {
+            Ran::Ended(outcome) => outcome,
+            Ran::NotYet { message, again } => {
+                tracing::debug!(promotion = %context.promotion, ?node, message, "not yet");
+                let due = self.clock.now().checked_add(again).unwrap_or(Timestamp::MAX);
+                return Ok(Some(run.deadline.map_or(due, |deadline| due.min(deadline))));
+            }
+        };
         self.crash.pass(Boundary::AfterEffect, node);
         let outcome = Event::Outcome { node: node.clone(), outcome: Box::new(outcome) };
         self.append(at, seq, outcome).await?;
         self.crash.pass(Boundary::AfterOutcome, node);
-        Ok(())
+        Ok(None)
     }
 
     /// Ends when what runs is to be broken off, and says by what.
@@ -235,12 +262,22 @@ impl Worker {
     }
 }
 
+/// What running a call came to.
+enum Ran {
+    Ended(StepOutcome),
+    /// It is to be run again after a while.
+    NotYet {
+        message: String,
+        again: Duration,
+    },
+}
+
 /// Waits for a call, and breaks it off when `broken` ends first.
 async fn interruptible(
     run: impl Future<Output = Result<StepOutcome, Halted>>,
     broken: impl Future<Output = Interruption>,
     interrupt: &CancellationToken,
-) -> Result<StepOutcome, WorkError> {
+) -> Result<Ran, WorkError> {
     tokio::pin!(run);
     let (ran, by) = tokio::select! {
         biased;
@@ -251,8 +288,9 @@ async fn interruptible(
         }
     };
     match ran {
-        Ok(outcome) => Ok(outcome),
-        Err(Halted::Interrupted) => Ok(StepOutcome::Interrupted { by }),
+        Ok(outcome) => Ok(Ran::Ended(outcome)),
+        Err(Halted::Interrupted) => Ok(Ran::Ended(StepOutcome::Interrupted { by })),
+        Err(Halted::NotYet { message, again }) => Ok(Ran::NotYet { message, again }),
         Err(Halted::Stopping) => Err(WorkError::LeaseLost),
     }
 }

@@ -124,6 +124,11 @@ impl<'a> Made<'a> {
             | StepKind::ComposeOutput
             | StepKind::Fail
             | StepKind::Wait
+            | StepKind::GitOpenPr
+            | StepKind::GitWaitForPr
+            | StepKind::GitMergePr
+            | StepKind::GitClosePr
+            | StepKind::GitCommentPr
             | StepKind::Task => {}
             StepKind::YamlUpdate
             | StepKind::TfPlan
@@ -257,6 +262,11 @@ impl<'a> Made<'a> {
             | StepKind::ComposeOutput
             | StepKind::Fail
             | StepKind::Wait
+            | StepKind::GitOpenPr
+            | StepKind::GitWaitForPr
+            | StepKind::GitMergePr
+            | StepKind::GitClosePr
+            | StepKind::GitCommentPr
             | StepKind::Task => {}
         }
     }

@@ -253,6 +253,11 @@ fn condition_names(kind: StepKind) -> Names {
         | StepKind::ComposeOutput
         | StepKind::Fail
         | StepKind::Wait
+        | StepKind::GitOpenPr
+        | StepKind::GitWaitForPr
+        | StepKind::GitMergePr
+        | StepKind::GitClosePr
+        | StepKind::GitCommentPr
         | StepKind::Task => response_names(),
     }
 }

@@ -73,13 +73,14 @@ pub(super) fn advance(
 ) -> Advance {
     let again = |resumed, since| {
         let step = step_of(snapshot, node);
-        Advance::Move(Box::new(Move::act(Act::Run {
+        let next = Move::act(Act::Run {
             node: node.clone(),
             call: Box::new(run.call.clone()),
             rebuild: rebuild_for(snapshot, node),
             resumed,
             deadline: step.and_then(|step| deadline(step, since)),
-        })))
+        });
+        Advance::Move(Box::new(Move { waiting: waits_outside(snapshot, node, &run.call), ..next }))
     };
     let Some((at, outcome)) = &run.outcome else {
         if let Call::Wait(wait) = &run.call {
@@ -221,6 +222,18 @@ fn waiting(
     Move::append(Event::Outcome { node: node.clone(), outcome: Box::new(outcome) })
 }
 
+/// What a call waits for that looks again and again, for those who look on.
+fn waits_outside(snapshot: &PromotionSnapshot, node: &Node, call: &Call) -> Vec<Waiting> {
+    let Call::PullRequest(call) = call else { return Vec::new() };
+    let waiting = call.waits_for().map(|(what, until)| Waiting {
+        subject: format!("promotion {}", snapshot.promotion.id),
+        reason: "Waiting",
+        message: format!("{} waits for {what}, until {until}", describe(node)),
+        until: Some(until),
+    });
+    waiting.into_iter().collect()
+}
+
 /// A call that must not be repeated when it is not known whether it was carried out.
 fn unrepeatable(call: &Call) -> Option<String> {
     match call {
@@ -244,6 +257,7 @@ fn unrepeatable(call: &Call) -> Option<String> {
         | Call::Download(_)
         | Call::Oci(_)
         | Call::Parse(_)
+        | Call::PullRequest(_)
         | Call::Compose { .. }
         | Call::Fail { .. }
         | Call::Wait(_) => None,
@@ -283,7 +297,7 @@ fn start(snapshot: &PromotionSnapshot, frozen: &Frozen, step: &Step, now: Timest
             return failed(snapshot, RollbackOn::PromotionFailed, cause);
         }
     }
-    let call = layered(&scope, &step.within).and_then(|scope| call_of(snapshot, step, &scope));
+    let call = layered(&scope, &step.within).and_then(|scope| call_of(snapshot, step, &scope, now));
     let call = call.and_then(|call| {
         let refused = call.as_apply().and_then(|apply| refuse(snapshot, step, apply));
         refused.map_or(Ok(call), Err)
@@ -308,7 +322,12 @@ fn start(snapshot: &PromotionSnapshot, frozen: &Frozen, step: &Step, now: Timest
 }
 
 /// The call of a step after the commit, inside what was approved.
-fn call_of(snapshot: &PromotionSnapshot, step: &Step, scope: &Scope) -> Result<Call, String> {
+fn call_of(
+    snapshot: &PromotionSnapshot,
+    step: &Step,
+    scope: &Scope,
+    now: Timestamp,
+) -> Result<Call, String> {
     let state = &snapshot.state;
     let config = render_json(&step.config, scope).map_err(|error| error.to_string())?;
     let approved = state.change_set.iter().flat_map(|set| &set.steps).find(|s| s.name == step.name);
@@ -323,6 +342,7 @@ fn call_of(snapshot: &PromotionSnapshot, step: &Step, scope: &Scope) -> Result<C
         promotion: &snapshot.promotion.id,
         step: &step.name,
         started_at: snapshot.promotion.created_at,
+        begins_at: now,
         records: &records,
         prepared: state.prepared.get(&step.name).map(|prepared| &prepared.record),
     };
@@ -407,6 +427,7 @@ pub(super) fn effects_done(snapshot: &PromotionSnapshot) -> Vec<String> {
             let what = match run.outcome.as_ref().map(|(_, outcome)| outcome) {
                 Some(StepOutcome::Done { record, .. }) => match &run.call {
                     Call::Http(http) => Some(format!("{} {} was sent", http.method, http.url)),
+                    Call::PullRequest(call) => call.stays().or_else(|| remains(record)),
                     Call::GitClone(_)
                     | Call::YamlUpdate(_)
                     | Call::GitCommit(_)
@@ -445,6 +466,7 @@ fn remains(record: &Record) -> Option<String> {
             .as_ref()
             .map(|commit| format!("commit {commit} is on branch {} of {}", push.branch, push.repo)),
         Record::Tag(tag) => tag.made.then(|| format!("tag {} was made in {}", tag.tag, tag.repo)),
+        Record::PullRequest(record) => record.remains(),
         Record::Applied(applied) if applied.created.is_empty() => {
             Some("its plan is applied, as far as it got".to_owned())
         }

@@ -292,6 +292,7 @@ fn bases(state: &State) -> Vec<Base> {
                 | OciRecord::Attached(_)
                 | OciRecord::Left { .. },
             )
+            | Record::PullRequest(_)
             | Record::Applied(_) => {}
         }
     }

@@ -1,10 +1,10 @@
 //! Undoing: the effects of a failed promotion in reverse, each as crash-safe as the effect itself.
 //!
-//! A push is undone by a revert, an apply by planning and applying the module of the last succeeded
+//! A push is undone by a revert, a pull request by closing it or, once it is merged, by a revert, an apply by planning and applying the module of the last succeeded
 //! promotion against the same state, under the same infra rules; the first promotion's by
 //! destroying only what it created. What cannot be undone leaves the promotion *stuck*, with what
-//! remains; it is never called rolled back. Only requests that were sent have no undo by nature: they
-//! are told, and leave nothing stuck.
+//! remains; it is never called rolled back. Only what was said (requests, comments, a pull request that was
+//! closed) has no undo by nature: it is told, and leaves nothing stuck.
 
 use std::collections::BTreeSet;
 
@@ -20,8 +20,9 @@ use crate::policy::Joined;
 use crate::promotion::{Ending, Event, Finish, Frozen, Node, Previous, State, UndoPlan};
 use crate::snapshot::PromotionSnapshot;
 use crate::step::{
-    ApplyCall, Call, Nature, OciCall, OciPutBack, OciRecord, PlanCall, PlanRecord, PushRecord,
-    Record, RevertCall, Step, StepKind, StepOutcome, TagMove, TagRecord, UntagCall, mark,
+    ApplyCall, Call, CloseCall, MergedRecord, Nature, OciCall, OciPutBack, OciRecord, OpenedRecord,
+    PlanCall, PlanRecord, PullRequestAt, PullRequestCall, PullRequestRecord, PushRecord, Record,
+    RevertCall, Step, StepKind, StepOutcome, TagMove, TagRecord, UntagCall, mark,
 };
 use crate::window::Action as WindowAction;
 
@@ -36,9 +37,7 @@ pub(super) fn describe(frozen: &Frozen, state: &State) -> Vec<UndoPlan> {
     effects
         .map(|step| {
             let (possible, description) = match step.uses {
-                StepKind::GitPush => {
-                    (true, "reverts the commit; stuck if others changed the same lines".to_owned())
-                }
+                StepKind::GitPush => describe_git_push(&step.config),
                 StepKind::GitTag => describe_tag(&step.config),
                 StepKind::OciPush => describe_push(state, &step.name),
                 StepKind::OciAttach => (
@@ -47,6 +46,18 @@ pub(super) fn describe(frozen: &Frozen, state: &State) -> Vec<UndoPlan> {
                         .to_owned(),
                 ),
                 StepKind::TfApply => describe_infra(frozen, state, &step.config),
+                StepKind::GitOpenPr => {
+                    (true, "closes it, if it is open and of this promotion".to_owned())
+                }
+                StepKind::GitWaitForPr | StepKind::GitMergePr => {
+                    (true, "reverts what was merged, if that is one commit; else stuck".to_owned())
+                }
+                StepKind::GitClosePr => {
+                    (false, "has no undo: what was closed stays closed".to_owned())
+                }
+                StepKind::GitCommentPr => {
+                    (false, "has no undo: what was said stays said".to_owned())
+                }
                 StepKind::Http => (false, "has no undo: what was sent stays sent".to_owned()),
                 StepKind::GitClone
                 | StepKind::YamlUpdate
@@ -79,6 +90,17 @@ pub(super) fn describe(frozen: &Frozen, state: &State) -> Vec<UndoPlan> {
             UndoPlan { step: step.name.clone(), description, possible }
         })
         .collect()
+}
+
+/// A branch that is named may be one that the push makes.
+fn describe_git_push(config: &serde_json::Value) -> (bool, String) {
+    let what = if config.get("branch").is_none_or(serde_json::Value::is_null) {
+        "reverts the commit; stuck if others changed the same lines"
+    } else {
+        "deletes the branch if the push made it and nobody pushed since, else reverts the commit; stuck if \
+         others changed the same lines"
+    };
+    (true, what.to_owned())
 }
 
 /// Without an annotation nobody can say whose a tag is that was there.
@@ -176,6 +198,12 @@ pub(super) fn next(snapshot: &PromotionSnapshot, now: Timestamp) -> Move {
             Record::Push(push) => undo_push(snapshot, frozen, &step.name, push, now),
             Record::Tag(tag) => undo_tag(snapshot, &step.name, tag, now),
             Record::Oci(oci) => undo_in_registry(snapshot, &step.name, oci, now),
+            Record::PullRequest(PullRequestRecord::Opened(opened)) => {
+                undo_open(snapshot, &step.name, opened, now)
+            }
+            Record::PullRequest(PullRequestRecord::Merged(merged)) => {
+                undo_merge(snapshot, frozen, &step.name, merged, now)
+            }
             Record::Applied(applied) => {
                 undo_apply(snapshot, frozen, &step.name, &applied.created, now)
             }
@@ -199,6 +227,15 @@ fn finish(snapshot: &PromotionSnapshot, frozen: &Frozen) -> Move {
         remaining.extend(
             sent.then(|| format!("step {}: its request was sent and has no undo", step.name)),
         );
+        let done = state.nodes.get(&Node::Step(step.name.clone()));
+        let done = done.filter(|_| was_done(state, &step.name));
+        let stays =
+            done.and_then(|run| run.call.as_pull_request()).and_then(PullRequestCall::stays);
+        remaining.extend(stays.map(|what| format!("step {}: {what}", step.name)));
+        if let Some(merged) = merged_by(state, &step.name).filter(|merged| !can_revert(merged)) {
+            let what = format!("{}, not as one commit: take it back by hand", merged.describe());
+            kept.push(format!("step {}: {what}", step.name));
+        }
         if let Some(Record::Tag(TagRecord { repo, tag, made: false, .. })) =
             changed(state, &step.name)
         {
@@ -280,21 +317,77 @@ fn undo_push(
     push: &PushRecord,
     now: Timestamp,
 ) -> Option<Move> {
-    let commit = push.commit.clone()?;
-    let author = author_of(&snapshot.state, frozen);
-    let call = || {
-        let (author_name, author_email) = author;
-        Call::GitRevert(RevertCall {
-            repo: push.repo.clone(),
-            branch: push.branch.clone(),
-            commit,
-            author_name,
-            author_email,
-            date: snapshot.promotion.created_at,
-            mark: mark(&snapshot.promotion.id, step),
-        })
+    let commit = push.commit.as_ref()?;
+    let call = || RevertCall {
+        created: push.created,
+        ..revert(snapshot, frozen, step, (&push.repo, &push.branch, commit))
     };
+    node(snapshot, Node::Undo(step.clone()), || Call::GitRevert(call()), now)
+}
+
+/// The revert of a commit of a branch of a repository.
+fn revert(
+    snapshot: &PromotionSnapshot,
+    frozen: &Frozen,
+    step: &StepName,
+    (repo, branch, commit): (&str, &str, &str),
+) -> RevertCall {
+    let (author_name, author_email) = author_of(&snapshot.state, frozen);
+    RevertCall {
+        repo: repo.to_owned(),
+        branch: branch.to_owned(),
+        commit: commit.to_owned(),
+        author_name,
+        author_email,
+        date: snapshot.promotion.created_at,
+        mark: mark(&snapshot.promotion.id, step),
+        created: false,
+    }
+}
+
+/// One that was opened here is closed, unless it is known to have been merged: then a revert takes it
+/// back, or nobody can.
+fn undo_open(
+    snapshot: &PromotionSnapshot,
+    step: &StepName,
+    opened: &OpenedRecord,
+    now: Timestamp,
+) -> Option<Move> {
+    let is_it =
+        |merged: &MergedRecord| merged.repo == opened.repo && merged.number == opened.number;
+    let mut steps = snapshot.state.nodes.keys().map(Node::step);
+    let is_merged = steps.any(|step| merged_by(&snapshot.state, step).is_some_and(is_it));
+    if !opened.made || is_merged {
+        return None;
+    }
+    let OpenedRecord { forge, repo, number, mark, .. } = opened.clone();
+    let at = PullRequestAt { forge, repo, number: Some(number) };
+    let call = || Call::PullRequest(PullRequestCall::Close(CloseCall { at, mark: Some(mark) }));
     node(snapshot, Node::Undo(step.clone()), call, now)
+}
+
+fn undo_merge(
+    snapshot: &PromotionSnapshot,
+    frozen: &Frozen,
+    step: &StepName,
+    merged: &MergedRecord,
+    now: Timestamp,
+) -> Option<Move> {
+    if !can_revert(merged) {
+        return None;
+    }
+    let commit = merged.commit.as_ref()?;
+    let call = || revert(snapshot, frozen, step, (&merged.repo, &merged.target, commit));
+    node(snapshot, Node::Undo(step.clone()), || Call::GitRevert(call()), now)
+}
+
+fn can_revert(merged: &MergedRecord) -> bool {
+    merged.whole && merged.commit.is_some()
+}
+
+/// The pull request that a step merged, or saw merged.
+fn merged_by<'a>(state: &'a State, step: &StepName) -> Option<&'a MergedRecord> {
+    changed(state, step)?.as_pull_request()?.as_merged()
 }
 
 fn undo_tag(

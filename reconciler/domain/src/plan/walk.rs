@@ -138,6 +138,7 @@ impl<'a> Walk<'a> {
             promotion: &self.snapshot.promotion.id,
             step: &step.name,
             started_at: self.snapshot.promotion.created_at,
+            begins_at: self.snapshot.promotion.created_at,
             records: &records,
             prepared: None,
         };
@@ -386,6 +387,7 @@ impl<'a> Walk<'a> {
                 | Record::Push(_)
                 | Record::Tag(_)
                 | Record::Oci(_)
+                | Record::PullRequest(_)
                 | Record::Applied(_) => {}
             }
         }

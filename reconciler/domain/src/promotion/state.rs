@@ -437,6 +437,7 @@ impl State {
                         | OciCall::Detach(_),
                     )
                     | Call::Parse(_)
+                    | Call::PullRequest(_)
                     | Call::Compose { .. }
                     | Call::Fail { .. }
                     | Call::Wait(_),

@@ -4,6 +4,7 @@
 //! again, because a template may give anything.
 
 mod oci;
+mod pull_request;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,8 +15,9 @@ use serde_json::{Map, Value};
 
 use super::{
     ApplyCall, Call, Checkout, CheckoutAt, CloneCall, CloneRecord, CommitCall, DownloadCall,
-    FieldType, FileCall, HttpCall, ImageCall, Language, OciCall, OutputCall, ParseCall, PlanCall,
-    PlanRecord, Poll, PushCall, Record, StepKind, TagCall, TagNote, UpdateCall, WaitCall, fields,
+    FieldType, FileCall, ForgeKind, HttpCall, ImageCall, Language, OciCall, OutputCall, ParseCall,
+    PlanCall, PlanRecord, Poll, PushCall, Record, StepKind, TagCall, TagNote, UpdateCall, WaitCall,
+    fields,
 };
 use crate::duration;
 use crate::id::{ProjectName, PromotionId, StepName};
@@ -31,10 +33,20 @@ pub struct WorkdirContext<'a> {
     pub step: &'a StepName,
     /// The promotion's start.
     pub started_at: Timestamp,
+    /// When the step begins. One that works in the working directory only may be repeated at will,
+    /// and has the promotion's start.
+    pub begins_at: Timestamp,
     /// Records of the steps before, in order.
     pub records: &'a IndexMap<StepName, Record>,
     /// What the preparation of the step itself left behind.
     pub prepared: Option<&'a Record>,
+}
+
+impl WorkdirContext<'_> {
+    /// So long after the step's beginning.
+    fn after(&self, time: Duration) -> Timestamp {
+        self.begins_at.checked_add(time).unwrap_or(Timestamp::MAX)
+    }
 }
 
 /// Why a rendered step is not a call.
@@ -114,6 +126,24 @@ pub enum CallError {
     NotExpanded {
         /// The task.
         task: String,
+    },
+    /// Nobody knows what speaks about the pull requests of a repository.
+    #[error(
+        "forge: the repository's host is not one that everybody knows: say what it is, {}",
+        ForgeKind::WORDS.join(", ")
+    )]
+    NoForge,
+    /// GitLab does not let a request say so.
+    #[error("method: GitLab rebases as its project's settings say; give \"merge\" or \"squash\"")]
+    NoSuchMethod,
+    /// Nobody knows what may be merged.
+    #[error(
+        "commit: no git_open_pr step of this promotion opened pull request {number}, so the commit that \
+         may be merged must be given"
+    )]
+    NoHead {
+        /// The pull request.
+        number: u64,
     },
     /// The module was not planned.
     #[error("dir: no tf_plan step before this one plans {dir:?}")]
@@ -199,6 +229,15 @@ impl Call {
             }
             StepKind::Wait => wait(&arguments).map(Self::Wait),
             StepKind::Task => Err(CallError::NotExpanded { task: arguments.text("task")? }),
+            StepKind::GitOpenPr => pull_request::open(&arguments, context).map(Self::PullRequest),
+            StepKind::GitWaitForPr => {
+                pull_request::wait(&arguments, context).map(Self::PullRequest)
+            }
+            StepKind::GitMergePr => pull_request::merge(&arguments, context).map(Self::PullRequest),
+            StepKind::GitClosePr => pull_request::close(&arguments).map(Self::PullRequest),
+            StepKind::GitCommentPr => {
+                pull_request::comment(&arguments, context).map(Self::PullRequest)
+            }
         }
     }
 }

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{FileCall, OciCall, ParseCall, PlanRecord};
+use super::{FileCall, OciCall, ParseCall, PlanRecord, PullRequestCall};
 
 /// What a step does, with nothing left to decide.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -58,6 +58,8 @@ pub enum Call {
         /// Why.
         message: String,
     },
+    /// About a pull request.
+    PullRequest(PullRequestCall),
     /// `wait`. It is not carried out: the log says when it began, and when it is over.
     Wait(WaitCall),
 }
@@ -100,6 +102,9 @@ pub struct RevertCall {
     pub date: Timestamp,
     /// Value of the `Lockstep-Undo` trailer: promotion and step.
     pub mark: String,
+    /// Whether the push made the branch: it is deleted if it is still as it was made.
+    #[serde(default)]
+    pub created: bool,
 }
 
 /// Trees to put into the working directory.
@@ -339,6 +344,7 @@ impl Call {
             Self::Oci(OciCall::Pull(_) | OciCall::Look(_)) => Unseen::Nothing,
             Self::Http(http) if http.at_most_once => Unseen::Unknown,
             Self::Http(_) => Unseen::Tolerable,
+            Self::PullRequest(call) => call.unseen(),
             // An apply that began is waited for, whoever breaks it off, and has an end of its own.
             Self::TfApply(_)
             | Self::GitClone(_)
@@ -365,6 +371,12 @@ impl Call {
     #[must_use]
     pub fn as_plan(&self) -> Option<&PlanCall> {
         if let Self::TfPlan(plan) = self { Some(plan) } else { None }
+    }
+
+    /// What it does about a pull request, if it is about one.
+    #[must_use]
+    pub fn as_pull_request(&self) -> Option<&PullRequestCall> {
+        if let Self::PullRequest(call) = self { Some(call) } else { None }
     }
 
     /// The plan to apply, if it applies one.

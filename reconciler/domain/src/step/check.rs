@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::StepKind;
 use super::control::{Control, split_control};
 use super::fields::{Field, FieldType, fields, places};
 use super::oci;
+use super::{ForgeKind, StepKind};
 use crate::check::ProblemKind;
 use crate::duration;
 use crate::expression::Expression;
@@ -66,6 +66,9 @@ pub fn check_config(kind: StepKind, config: &Value) -> Vec<StepProblem> {
         if kind == StepKind::OciAttach {
             reference(config, "image", |text| oci::with_digest(text).map(drop), &mut problems);
         }
+        if fields(kind).iter().any(|field| field.name == "forge") {
+            forge(config, &mut problems);
+        }
         if kind == StepKind::Wait {
             one_of(config, "", ["duration", "until"], &mut problems);
         }
@@ -121,6 +124,27 @@ fn poll(config: &Value, problems: &mut Vec<StepProblem>) {
     let interval = poll["interval"].as_str().and_then(|text| duration::parse(text).ok());
     if interval.is_some_and(|interval| interval < Duration::from_secs(1)) {
         problem("poll.interval", ProblemKind::Invalid, "expected at least 1s".to_owned());
+    }
+}
+
+/// A repository whose host is not known for anything needs to be told about, and GitLab has no rebase.
+fn forge(config: &Value, problems: &mut Vec<StepProblem>) {
+    let given = |name: &str| config[name].as_str().filter(|text| !text.contains("{{"));
+    let is_open = |name: &str| config[name].as_str().is_some_and(|text| text.contains("{{"));
+    let mut problem = |path: &str, kind, message: String| {
+        problems.push(StepProblem { path: path.to_owned(), kind, message });
+    };
+    let named = given("forge").and_then(ForgeKind::from_word);
+    let forge = named.or_else(|| ForgeKind::of_repo(given("repo")?));
+    if forge.is_none() && !is_open("repo") && !is_open("forge") {
+        let words = ForgeKind::WORDS.join(", ");
+        let message =
+            format!("the repository's host is not one that everybody knows: one of {words}");
+        problem("forge", ProblemKind::Missing, message);
+    }
+    if forge == Some(ForgeKind::GitLab) && given("method") == Some("rebase") {
+        let message = "GitLab rebases as its project's settings say: give merge or squash";
+        problem("method", ProblemKind::Conflict, message.to_owned());
     }
 }
 

@@ -1,6 +1,7 @@
 //! One table per step kind: the names, types and meaning of its arguments.
 
 mod oci;
+mod pull_request;
 
 use serde_json::Value;
 
@@ -618,5 +619,10 @@ pub fn fields(kind: StepKind) -> &'static [Field] {
         StepKind::Fail => FAIL,
         StepKind::Wait => WAIT,
         StepKind::Task => TASK,
+        StepKind::GitOpenPr => pull_request::OPEN,
+        StepKind::GitWaitForPr => pull_request::AWAIT,
+        StepKind::GitMergePr => pull_request::MERGE,
+        StepKind::GitClosePr => pull_request::CLOSE,
+        StepKind::GitCommentPr => pull_request::COMMENT,
     }
 }

@@ -16,6 +16,7 @@ mod fields;
 mod file;
 mod oci;
 mod outputs;
+mod pull_request;
 mod record;
 
 use serde::{Deserialize, Serialize};
@@ -38,6 +39,10 @@ pub use oci::{
     OciPutBack, OciRecord, TagMove,
 };
 pub use outputs::{Output, OutputType};
+pub use pull_request::{
+    AwaitCall, CloseCall, CommentCall, ForgeKind, MergeCall, MergeMethod, MergedRecord, OpenCall,
+    OpenedRecord, PullRequestAt, PullRequestCall, PullRequestRecord,
+};
 pub use record::{
     Applied, CloneRecord, CommitRecord, FileChange, Interruption, OUTPUTS_MAX, PlanRecord,
     PlannedOutput, PushRecord, Record, StepOutcome, TagRecord,
@@ -140,6 +145,16 @@ pub enum StepKind {
     Wait,
     /// Stands for the steps of a task.
     Task,
+    /// Opens a pull request.
+    GitOpenPr,
+    /// Waits until a pull request is merged.
+    GitWaitForPr,
+    /// Merges a pull request.
+    GitMergePr,
+    /// Closes a pull request.
+    GitClosePr,
+    /// Says something at a pull request.
+    GitCommentPr,
 }
 
 /// Whether running a step changes anything outside the working directory.
@@ -155,7 +170,7 @@ pub enum Nature {
 
 impl StepKind {
     /// Every kind, in the order of the documentation.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 38] = [
         Self::GitClone,
         Self::YamlUpdate,
         Self::GitCommit,
@@ -189,6 +204,11 @@ impl StepKind {
         Self::Fail,
         Self::Wait,
         Self::Task,
+        Self::GitOpenPr,
+        Self::GitWaitForPr,
+        Self::GitMergePr,
+        Self::GitClosePr,
+        Self::GitCommentPr,
     ];
 
     /// The word in `uses`, and the name of the provider function.
@@ -228,6 +248,11 @@ impl StepKind {
             Self::Fail => "fail",
             Self::Wait => "wait",
             Self::Task => "task",
+            Self::GitOpenPr => "git_open_pr",
+            Self::GitWaitForPr => "git_wait_for_pr",
+            Self::GitMergePr => "git_merge_pr",
+            Self::GitClosePr => "git_close_pr",
+            Self::GitCommentPr => "git_comment_pr",
         }
     }
 
@@ -271,6 +296,11 @@ impl StepKind {
             | Self::OciPush
             | Self::OciAttach
             | Self::Wait => Nature::Effect,
+            Self::GitOpenPr
+            | Self::GitWaitForPr
+            | Self::GitMergePr
+            | Self::GitClosePr
+            | Self::GitCommentPr => Nature::Effect,
             Self::Task => Nature::Expanded,
         }
     }
@@ -356,6 +386,17 @@ impl StepKind {
             }
             Self::Wait => "Waits after the commit, for a time or until an instant.",
             Self::Task => "Stands for the steps of a task, which several stages share.",
+            Self::GitOpenPr => {
+                "Opens a pull request, exactly once; undone by closing it while it is open."
+            }
+            Self::GitWaitForPr => {
+                "Waits until a pull request is merged; fails for good if it is closed. What was merged is undone by a revert."
+            }
+            Self::GitMergePr => {
+                "Merges a pull request, and nothing but the commit that was approved; undone by a revert."
+            }
+            Self::GitClosePr => "Closes a pull request that is not merged; has no undo.",
+            Self::GitCommentPr => "Says something at a pull request, exactly once; has no undo.",
         }
     }
 }

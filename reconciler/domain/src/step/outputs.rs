@@ -107,6 +107,31 @@ const OCI_ATTACH: &[Output] =
 
 const DOWNLOAD: &[Output] = &[output("size", OutputType::Integer, "Bytes of the file.")];
 
+const GIT_OPEN_PR: &[Output] = &[
+    output("number", OutputType::Integer, "Its number; null if there was nothing to merge."),
+    output("url", OutputType::Text, "Where people find it; null if there was nothing to merge."),
+    output(
+        "state",
+        OutputType::Text,
+        "`open`, `merged` or `closed`; `none` if there was nothing to merge.",
+    ),
+];
+
+const MERGED: &[Output] = &[
+    output(
+        "commit",
+        OutputType::Text,
+        "The commit by which it was merged; null where the forge does not say, or nothing was merged.",
+    ),
+    output("merged", OutputType::Bool, "Whether there was something to merge."),
+];
+
+const GIT_COMMENT_PR: &[Output] = &[output(
+    "url",
+    OutputType::Text,
+    "Where people find the comment; null if there was no pull request.",
+)];
+
 impl StepKind {
     /// The outputs that later steps can read; `None`: any name, known only at run time.
     #[must_use]
@@ -134,6 +159,10 @@ impl StepKind {
             Self::GitPush => Some(GIT_PUSH),
             Self::TfPlan => Some(TF_PLAN),
             Self::TfApply => Some(TF_APPLY),
+            Self::GitOpenPr => Some(GIT_OPEN_PR),
+            Self::GitWaitForPr | Self::GitMergePr => Some(MERGED),
+            Self::GitClosePr => Some(&[]),
+            Self::GitCommentPr => Some(GIT_COMMENT_PR),
             Self::TfOutput
             | Self::Http
             | Self::YamlParse

@@ -7,7 +7,7 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{OciRecord, PlanCall};
+use super::{OciRecord, PlanCall, PullRequestRecord};
 use crate::infra::{PlanDigest, PlanSummary};
 
 /// What a step left behind that later steps or the undo need.
@@ -26,6 +26,8 @@ pub enum Record {
     Tag(TagRecord),
     /// What a call on a registry left behind.
     Oci(OciRecord),
+    /// A pull request.
+    PullRequest(PullRequestRecord),
     /// A stored plan.
     Plan(Box<PlanRecord>),
     /// An apply.
@@ -83,6 +85,9 @@ pub struct PushRecord {
     pub branch: String,
     /// The commit as it is there; differs from the prepared one where others had pushed before.
     pub commit: Option<String>,
+    /// Whether this promotion made the branch for certain.
+    #[serde(default)]
+    pub created: bool,
 }
 
 /// A tag that leads to its commit.
@@ -217,6 +222,7 @@ impl Record {
             | Self::Push(_)
             | Self::Tag(_)
             | Self::Oci(_)
+            | Self::PullRequest(_)
             | Self::Plan(_)
             | Self::Applied(_) => None,
         }
@@ -229,6 +235,39 @@ impl Record {
             Self::Commit(commit) => Some(commit),
             Self::None
             | Self::Clone(_)
+            | Self::Push(_)
+            | Self::Tag(_)
+            | Self::Oci(_)
+            | Self::PullRequest(_)
+            | Self::Plan(_)
+            | Self::Applied(_) => None,
+        }
+    }
+
+    /// The push, if that is what was left behind.
+    #[must_use]
+    pub fn as_push(&self) -> Option<&PushRecord> {
+        match self {
+            Self::Push(push) => Some(push),
+            Self::None
+            | Self::Clone(_)
+            | Self::Commit(_)
+            | Self::Tag(_)
+            | Self::Oci(_)
+            | Self::PullRequest(_)
+            | Self::Plan(_)
+            | Self::Applied(_) => None,
+        }
+    }
+
+    /// What a call about a pull request left behind, if it was one.
+    #[must_use]
+    pub fn as_pull_request(&self) -> Option<&PullRequestRecord> {
+        match self {
+            Self::PullRequest(record) => Some(record),
+            Self::None
+            | Self::Clone(_)
+            | Self::Commit(_)
             | Self::Push(_)
             | Self::Tag(_)
             | Self::Oci(_)
@@ -247,6 +286,7 @@ impl Record {
             | Self::Commit(_)
             | Self::Push(_)
             | Self::Tag(_)
+            | Self::PullRequest(_)
             | Self::Plan(_)
             | Self::Applied(_) => None,
         }
@@ -263,6 +303,7 @@ impl Record {
             | Self::Push(_)
             | Self::Tag(_)
             | Self::Oci(_)
+            | Self::PullRequest(_)
             | Self::Applied(_) => None,
         }
     }

@@ -13,6 +13,7 @@ mod log;
 mod preparing;
 mod previewing;
 mod properties;
+mod pull_requests;
 mod registry;
 mod replaying;
 mod tasks;

@@ -8,7 +8,8 @@
 //!                    ├─ checkout, sparse, scan, tree   files in and out
 //!                    ├─ commit, merge            new commits
 //!                    ├─ publish: push, revert    onto a branch, exactly once
-//!                    └─ tag                       names, made and taken away
+//!                    ├─ tag                       names, made and taken away
+//!                    └─ branch                    what a branch has; one that is taken away
 //! ```
 //!
 //! Everything blocking runs on a bounded set of threads. Dropping a future cancels its work.
@@ -18,6 +19,7 @@
 //! Does not run the `git` program, hooks or filters, does not read git configuration outside its
 //! mirrors, and retries nothing except a push whose branch moved.
 
+mod branch;
 mod checkout;
 mod commit;
 mod config;
@@ -51,6 +53,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
+pub use branch::Retracted;
 pub use commit::{CommitOutcome, CommitRequest, FileEdit, NewCommit, Signature, Source, Trailer};
 pub use config::{Caps, GitConfig, HostKeys, SshConfig, Timeouts};
 pub use credentials::{Anonymous, CredentialSource, Credentials, Secret};
@@ -227,6 +230,48 @@ impl Git {
     pub async fn untag(&self, request: UntagRequest) -> Result<UntagOutcome, GitError> {
         let remote = self.remote(&request.repo).await?;
         tag::untag(&remote, request).await
+    }
+
+    /// Whether a commit is on the branch as the server has it now.
+    ///
+    /// # Errors
+    /// [`GitError::BranchNotFound`], and the network's.
+    pub async fn contains(
+        &self,
+        repo: &RepoUrl,
+        branch: &str,
+        commit: &CommitId,
+    ) -> Result<bool, GitError> {
+        branch::contains(&self.remote(repo).await?, branch, commit).await
+    }
+
+    /// Whether a commit of the branch brought all that led to `head`, and nothing else, so that its
+    /// revert takes all of that back: a merge commit, or one commit made of several. What cannot be seen
+    /// is not so.
+    ///
+    /// # Errors
+    /// [`GitError::BranchNotFound`], and the network's.
+    pub async fn is_whole(
+        &self,
+        repo: &RepoUrl,
+        branch: &str,
+        commit: &CommitId,
+        head: Option<&CommitId>,
+    ) -> Result<bool, GitError> {
+        branch::is_whole(&self.remote(repo).await?, branch, commit, head).await
+    }
+
+    /// Deletes a branch if it is at this commit.
+    ///
+    /// # Errors
+    /// [`GitError::Rejected`], and the network's. After any error it may be gone: call again.
+    pub async fn retract(
+        &self,
+        repo: &RepoUrl,
+        branch: &str,
+        commit: &CommitId,
+    ) -> Result<Retracted, GitError> {
+        branch::retract(&self.remote(repo).await?, branch, commit).await
     }
 
     /// The content of a file; `None` if the commit has no file at `path`.

@@ -83,6 +83,27 @@ impl RepoUrl {
         }
     }
 
+    /// Where people find the repository, as far as its address says: `https://HOST/PATH` without `.git`,
+    /// or `http://` where the repository is fetched so; `None` for one on this machine.
+    #[must_use]
+    pub fn web(&self) -> Option<Url> {
+        let path = |path: &str| {
+            let path = path.trim_matches('/');
+            path.strip_suffix(".git").unwrap_or(path).to_owned()
+        };
+        match &self.0.location {
+            Location::Http(url) => {
+                let mut web = url.clone();
+                web.set_path(&path(url.path()));
+                Some(web)
+            }
+            Location::Ssh(ssh) => {
+                Url::parse(&format!("https://{}/{}", ssh.host, path(&ssh.path))).ok()
+            }
+            Location::Local(_) => None,
+        }
+    }
+
     pub(super) fn location(&self) -> &Location {
         &self.0.location
     }
@@ -238,6 +259,19 @@ mod tests {
         check("ssh://git@example.com:2222/app", Ok("ssh://git@example.com:2222//app"));
         check("/srv/git/app.git", Ok("file:///srv/git/app"));
         check("file:///srv/git/app.git/", Ok("file:///srv/git/app"));
+    }
+
+    #[test]
+    fn people_find_it_on_the_web() {
+        let check = |text: &str, web: Option<&str>| {
+            let url: RepoUrl = text.parse().expect(text);
+            assert_eq!(url.web().as_ref().map(Url::as_str), web, "{text}");
+        };
+        check("https://example.com:8443/Team/App.git/", Some("https://example.com:8443/Team/App"));
+        check("http://127.0.0.1:80/a/b", Some("http://127.0.0.1/a/b"));
+        check("git@example.com:team/app.git", Some("https://example.com/team/app"));
+        check("ssh://git@example.com:2222/team/app", Some("https://example.com/team/app"));
+        check("/srv/git/app.git", None);
     }
 
     #[test]

@@ -13,8 +13,8 @@ use super::workspace::{Workspace, rel_path};
 use super::{Done, Halt, RunContext};
 use crate::git::{
     Annotation, Class, CommitId, CommitOutcome, CommitRequest, FileDiff, Git, GitError, NewCommit,
-    PushOutcome, PushRequest, RepoUrl, RepoUrlError, RevertConflict, RevertOutcome, RevertRequest,
-    Signature, Source, TagOutcome, TagRequest, Trailer, UntagOutcome, UntagRequest,
+    PushOutcome, PushRequest, RepoUrl, RepoUrlError, Retracted, RevertConflict, RevertOutcome,
+    RevertRequest, Signature, Source, TagOutcome, TagRequest, Trailer, UntagOutcome, UntagRequest,
 };
 use crate::scoped::Scoped;
 use crate::workdir::WorkDir;
@@ -90,7 +90,7 @@ pub(super) async fn push(
     workspace: &Workspace<'_>,
     call: &PushCall,
 ) -> Result<Done, Halt> {
-    let Some(commit) = &call.commit else { return Ok(pushed(call, None)) };
+    let Some(commit) = &call.commit else { return Ok(pushed(call, None, false)) };
     let repo = repo(&call.repo)?;
     let request = PushRequest {
         branch: call.branch.clone(),
@@ -109,20 +109,21 @@ pub(super) async fn push(
         outcome => outcome,
     };
     match outcome.map_err(|error| halt(&error))? {
-        PushOutcome::Pushed { commit, .. } | PushOutcome::AlreadyThere { commit } => {
-            Ok(pushed(call, Some(&commit)))
+        PushOutcome::Pushed { commit, previous_tip, .. } => {
+            Ok(pushed(call, Some(&commit), previous_tip.is_none()))
         }
+        PushOutcome::AlreadyThere { commit } => Ok(pushed(call, Some(&commit), false)),
     }
 }
 
-fn pushed(call: &PushCall, commit: Option<&CommitId>) -> Done {
+fn pushed(call: &PushCall, commit: Option<&CommitId>, created: bool) -> Done {
     let commit = commit.map(ToString::to_string);
     let outputs = [
         ("commit", Value::from(commit_text(commit.as_ref()))),
         ("branch", Value::from(call.branch.as_str())),
     ];
     let (repo, branch) = (call.repo.clone(), call.branch.clone());
-    Done::new(outputs, Record::Push(PushRecord { repo, branch, commit }))
+    Done::new(outputs, Record::Push(PushRecord { repo, branch, commit, created }))
 }
 
 pub(super) async fn revert(
@@ -133,6 +134,13 @@ pub(super) async fn revert(
     let repo = repo(&call.repo)?;
     let author = signature(&call.author_name, &call.author_email, call.date);
     let commit = commit_id(&repo, &call.commit)?;
+    if call.created {
+        // With what others pushed since it stays, and only ours goes.
+        let gone = effects.git().retract(&repo, &call.branch, &commit).await;
+        if gone.map_err(|error| halt(&error))? == Retracted::Gone {
+            return Ok(Done { outputs: Map::new(), record: Record::None });
+        }
+    }
     let request = RevertRequest {
         branch: call.branch.clone(),
         message: format!("Undo {} of promotion {}\n", &call.commit[..10], cx.promotion),
@@ -150,6 +158,7 @@ pub(super) async fn revert(
                 repo: call.repo.clone(),
                 branch: call.branch.clone(),
                 commit: Some(commit.to_string()),
+                created: false,
             };
             let commit = Value::from(commit.as_str());
             Ok(Done::new([("commit", commit)], Record::Push(record)))
@@ -228,7 +237,7 @@ fn commit_text(commit: Option<&String>) -> &str {
 }
 
 /// The mark as it stands outside, where other projects may have promotions of the same name.
-fn mark(cx: &RunContext, mark: &str) -> String {
+pub(super) fn mark(cx: &RunContext, mark: &str) -> String {
     format!("{}/{mark}", cx.project)
 }
 

@@ -10,7 +10,8 @@
 //!      ├─ oci            layers, copies, tags and attachments of registries
 //!      ├─ infra ─┬─ vault     stored plans and embedded states
 //!      │         └─ apply     the one run of a plan, found again after a crash
-//!      └─ http           a request and what its answer means
+//!      ├─ http           a request and what its answer means
+//!      └─ pull_request   opened, waited for, merged, closed, commented on
 //! probe                  what moved since a change set was made
 //! ```
 //!
@@ -27,6 +28,7 @@ mod http;
 mod infra;
 mod oci;
 mod probe;
+mod pull_request;
 mod vault;
 mod workspace;
 mod yaml;
@@ -34,8 +36,9 @@ mod yaml;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use reconciler_domain::duration;
 use reconciler_domain::id::{ProjectName, PromotionId, StageName, StepName};
-use reconciler_domain::step::{Call, OciCall, Record, StepOutcome};
+use reconciler_domain::step::{Call, OciCall, Record, StepOutcome, Unseen};
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
@@ -74,7 +77,7 @@ pub enum WorkdirKind {
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Why nothing is known about a call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Halted {
     /// The process is stopping: nothing may be recorded. The next process finds the intent without
     /// an outcome and calls again.
@@ -83,6 +86,15 @@ pub enum Halted {
     /// It was broken off as it was asked for.
     #[error("the call was broken off")]
     Interrupted,
+    /// What it waits for is not so yet, and nothing was changed. The same call looks again: nothing is to
+    /// be recorded until then, as after a crash.
+    #[error("{message}; it is looked at again in {}", duration::print(*again))]
+    NotYet {
+        /// What is so instead.
+        message: String,
+        /// When to call again.
+        again: Duration,
+    },
 }
 
 impl WorkdirKind {
@@ -116,6 +128,9 @@ pub(crate) async fn run(
         ended = &mut work => Some(ended),
         () = interrupt.cancelled() => None,
     };
+    if ended.is_none() && ends_itself(call) && !matches!(call, Call::TfApply(_)) {
+        ended = tokio::time::timeout(PATIENCE, &mut work).await.ok();
+    }
     if ended.is_none() {
         cancel.cancel();
         ended = if matches!(call, Call::TfApply(_)) {
@@ -131,16 +146,44 @@ pub(crate) async fn run(
         Some(Err(_)) | None if stopped() => return Err(Halted::Stopping),
         None | Some(Err(Halt::Interrupted)) => return Err(Halted::Interrupted),
         Some(Err(Halt::Uncertain { message })) => StepOutcome::Uncertain { message },
-        Some(Err(Halt::Failed { .. }))
-            if interrupt.is_cancelled() && !matches!(call, Call::TfApply(_)) =>
+        Some(Err(Halt::Failed { .. } | Halt::NotYet { .. }))
+            if interrupt.is_cancelled() && !ends_itself(call) =>
         {
             return Err(Halted::Interrupted);
+        }
+        Some(Err(Halt::NotYet { message, again })) => {
+            return Err(Halted::NotYet { message: effects.clean(&message), again });
         }
         Some(Err(Halt::Failed { message, retry, retry_after, record })) => {
             StepOutcome::Failed { message, retry, retry_after, record: *record }
         }
     };
     Ok(effects.clean_outcome(outcome).within_limits())
+}
+
+/// Whether the call's own end counts after it was broken off: it says more than that.
+fn ends_itself(call: &Call) -> bool {
+    match call {
+        Call::TfApply(_) => true,
+        Call::PullRequest(call) => call.unseen() != Unseen::Nothing,
+        Call::GitClone(_)
+        | Call::YamlUpdate(_)
+        | Call::GitCommit(_)
+        | Call::GitPush(_)
+        | Call::GitRevert(_)
+        | Call::GitTag(_)
+        | Call::GitUntag(_)
+        | Call::Oci(_)
+        | Call::TfPlan(_)
+        | Call::TfOutput(_)
+        | Call::Http(_)
+        | Call::File(_)
+        | Call::Download(_)
+        | Call::Parse(_)
+        | Call::Compose { .. }
+        | Call::Fail { .. }
+        | Call::Wait(_) => false,
+    }
 }
 
 async fn carry_out(
@@ -173,6 +216,7 @@ async fn carry_out(
         Call::Oci(OciCall::Attach(attach)) => oci::attach(effects, cx, &workspace, attach).await,
         Call::Oci(OciCall::Detach(detach)) => oci::detach(effects, detach).await,
         Call::Parse(parse) => files::parse(&workspace.fill().await?, parse).await,
+        Call::PullRequest(call) => pull_request::carry_out(effects, cx, call, interrupt).await,
         Call::Compose { outputs } => Ok(Done { outputs: outputs.clone(), record: Record::None }),
         Call::Fail { message } => Err(Halt::never(message)),
         // Its time is the log's to tell.
@@ -195,6 +239,8 @@ enum Halt {
     Uncertain { message: String },
     /// It was broken off before anything happened.
     Interrupted,
+    /// What it waits for is not so yet, and nothing was changed.
+    NotYet { message: String, again: Duration },
 }
 
 impl Done {
@@ -218,6 +264,10 @@ impl Halt {
     /// The same call may succeed later, and the other side says when at the earliest.
     fn later_after(message: String, retry_after: Option<Duration>) -> Self {
         Self::Failed { message, retry: true, retry_after, record: Box::new(Record::None) }
+    }
+
+    fn not_yet(message: String, again: Duration) -> Self {
+        Self::NotYet { message, again }
     }
 
     fn of(error: &(dyn std::error::Error + 'static), retry: bool) -> Self {

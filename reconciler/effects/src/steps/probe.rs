@@ -31,7 +31,9 @@ pub(crate) async fn probe(
             Err(Halt::Failed { message, .. } | Halt::Uncertain { message }) => {
                 return Err(effects.clean(&message));
             }
-            Err(Halt::Interrupted) => return Err("it was broken off".to_owned()),
+            Err(Halt::Interrupted | Halt::NotYet { .. }) => {
+                return Err("it was broken off".to_owned());
+            }
         }
     }
     Ok(moved)

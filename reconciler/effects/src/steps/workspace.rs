@@ -247,6 +247,7 @@ impl<'a> Change<'a> {
             | Call::GitPush(_)
             | Call::GitRevert(_)
             | Call::GitTag(_)
+            | Call::PullRequest(_)
             | Call::GitUntag(_)
             | Call::TfPlan(_)
             | Call::TfApply(_)

@@ -12,7 +12,7 @@ use reconciler_domain::infra::Action;
 use reconciler_domain::plan::Base;
 use reconciler_domain::step::{
     Applied, ApplyCall, Call, DownloadCall, FileCall, HttpCall, OutputCall, PlanCall, PlanRecord,
-    PlannedOutput, Poll, PushCall, Record, RevertCall, StepOutcome, UpdateCall,
+    PlannedOutput, Poll, PushCall, Record, StepOutcome, UpdateCall,
 };
 use reconciler_effects::{Halted, RunContext, WorkdirKind};
 use serde_json::json;
@@ -20,7 +20,7 @@ use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 
 use crate::support::scripted;
-use crate::world::{REPO, Task, World, cx, done, git, name, now, update_call};
+use crate::world::{REPO, Task, World, cx, done, git, name, now, revert_call, update_call};
 
 fn failed(outcome: StepOutcome) -> (String, bool, Record) {
     match outcome {
@@ -134,15 +134,7 @@ async fn an_undo_never_overwrites_what_others_wrote() {
     world.write("values.yaml", "image:\n  tag: 3.0.0\n");
     world.publish("by hand");
     let before = world.tip();
-    let call = Call::GitRevert(RevertCall {
-        repo: world.server.url(REPO),
-        branch: "main".to_owned(),
-        commit: commit.clone(),
-        author_name: "Lockstep".to_owned(),
-        author_email: "lockstep@example.com".to_owned(),
-        date: now(),
-        mark: "prod.1/push".to_owned(),
-    });
+    let call = revert_call(&world, "main", &commit, false);
     let task = Task { workdir: WorkdirKind::Undo, ..world.task("push", call) };
     let (message, retry, _) = failed(world.run(&task).await);
     let blob = |at: &str| git(&world.path("people"), &["rev-parse", &format!("{at}:values.yaml")]);

@@ -22,7 +22,9 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+use crate::forge::Dialect;
 use crate::githttp::{Access, GitHttp};
+use crate::pull_requests::comment_call;
 use crate::support::scripted;
 use crate::world::{REPO, World, cx, name, shop};
 
@@ -224,4 +226,47 @@ async fn a_redirect_to_another_server_goes_without() {
         panic!("it should be answered")
     };
     assert_eq!(outputs["said"], "sent nothing");
+}
+
+#[tokio::test]
+async fn a_forge_gets_the_token_of_its_repository_and_nobody_repeats_it() {
+    let world = World::at(Dialect::GitHub, Some(PASSWORD)).await;
+    world.propose("change", "change.txt", "x\n");
+    let number = world.forge.open("change", "main", "").unwrap();
+    let wallets = Wallets::default();
+    let effects = wallets.open(&world, Vec::new());
+    let say = async |text: &str| {
+        let call = Call::PullRequest(comment_call(&world, number, text));
+        let (cx, order) = (cx(WorkdirKind::Main), CancellationToken::new());
+        effects.run(&cx, &name("said"), &call, &[], &order).await.unwrap()
+    };
+    let failed = async || match say("x").await {
+        StepOutcome::Failed { message, retry: false, .. } => message,
+        other => panic!("{other:?}"),
+    };
+    assert!(failed().await.contains("wants a token (401"));
+    // That of another server is not sent, be it the only one.
+    wallets.give("shop", held(CredentialKind::Git, "https://git.example.com", PASSWORD));
+    assert!(failed().await.contains("wants a token (401"));
+    let other = "another token that expired";
+    wallets.give("shop", held(CredentialKind::Git, &world.server.url("shop"), other));
+    assert!(failed().await.contains("does not take the token (401"));
+    // A forge that repeats it is not repeated.
+    let repeats = json!({ "message": format!("token {other} has expired") });
+    world.forge.answer_next(StatusCode::UNAUTHORIZED, &[], repeats);
+    let message = failed().await;
+    assert!(message.contains("[secret mine/password]") && !message.contains(other), "{message}");
+    wallets.take("shop");
+    wallets.give("shop", held(CredentialKind::Git, &world.server.url("shop"), PASSWORD));
+    assert!(matches!(say("x").await, StepOutcome::Done { .. }));
+    // One of the project for the web serves, where git has none.
+    wallets.take("shop");
+    let bearer = Held {
+        username: None,
+        secrets: [("token".to_owned(), Ok(Secret::new(PASSWORD)))].into(),
+        ..held(CredentialKind::Http, &world.server.url("api"), "")
+    };
+    wallets.give("shop", bearer);
+    assert!(matches!(say("x").await, StepOutcome::Done { .. }));
+    assert_eq!(world.forge.pulls()[0].comments.len(), 1);
 }

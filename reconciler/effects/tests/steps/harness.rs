@@ -8,9 +8,10 @@ use std::process::Child;
 use std::time::Duration;
 
 use reconciler_domain::step::{
-    ApplyCall, Call, DownloadCall, FileCall, HttpCall, ImageCall, Language, Nature, OciCall,
-    OciRecord, OutputCall, ParseCall, PlanCall, PlanRecord, Record, RevertCall, StepKind,
-    StepOutcome, TagCall, TagNote, TagRecord, UntagCall, WaitCall,
+    ApplyCall, AwaitCall, Call, CloseCall, DownloadCall, FileCall, HttpCall, ImageCall, Language,
+    Nature, OciCall, OciRecord, OutputCall, ParseCall, PlanCall, PlanRecord, PullRequestCall,
+    PushCall, PushRecord, Record, StepKind, StepOutcome, TagCall, TagNote, TagRecord, UntagCall,
+    WaitCall,
 };
 use reconciler_effects::{Halted, WorkdirKind};
 use serde_json::{Map, Value, json};
@@ -18,8 +19,10 @@ use sha2::{Digest as _, Sha256};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::forge::How;
 use crate::images::TARGET;
-use crate::world::{REPO, Task, World, done, now, update_call};
+use crate::pull_requests::{at, comment_call, merge_call, open_call};
+use crate::world::{REPO, Task, World, done, now, revert_call, update_call};
 
 /// Time for an exchange beside everything else that is tried at once.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -39,6 +42,8 @@ enum Subject {
     PutBack,
     /// The undo of an attachment.
     Detach,
+    /// The undo of a push that made its branch.
+    Retract,
     /// The plan of the undo of a first apply.
     DestroyPlan,
     /// The undo of a first apply.
@@ -62,6 +67,7 @@ async fn every_call_has_its_effect_once() {
         Subject::Look,
         Subject::PutBack,
         Subject::Detach,
+        Subject::Retract,
         Subject::DestroyPlan,
         Subject::Destroy,
     ];
@@ -114,12 +120,18 @@ fn is_on_files(subject: Subject) -> bool {
                 | StepKind::OciPull
                 | StepKind::OciPush
                 | StepKind::OciAttach
+                | StepKind::GitOpenPr
+                | StepKind::GitWaitForPr
+                | StepKind::GitMergePr
+                | StepKind::GitClosePr
+                | StepKind::GitCommentPr
         ),
         Subject::Revert
         | Subject::Untag
         | Subject::Look
         | Subject::PutBack
         | Subject::Detach
+        | Subject::Retract
         | Subject::DestroyPlan
         | Subject::Destroy => false,
     }
@@ -170,6 +182,8 @@ async fn break_off(subject: Subject, pause: Duration) {
     match (&task.call, &broken) {
         (_, Ok(StepOutcome::Done { .. }) | Err(Halted::Interrupted)) => {}
         (Call::TfApply(_), Ok(StepOutcome::Failed { .. })) => return,
+        // It says that it did nothing.
+        (Call::PullRequest(_), Ok(StepOutcome::Failed { .. })) => {}
         (_, other) => panic!("{subject:?} broken off after {pause:?}: {other:?}"),
     }
     world.go();
@@ -191,15 +205,15 @@ async fn wait_for(world: &World, child: &mut Child, before: isize, kill: Kill) {
 /// How many things one run makes happen outside.
 fn effects_of(subject: Subject) -> isize {
     match subject {
-        // Time passes for everybody.
-        Subject::Step(StepKind::Wait) => 0,
+        // Time passes for everybody, and others merge.
+        Subject::Step(StepKind::Wait | StepKind::GitWaitForPr) => 0,
         Subject::Step(kind) => match kind.nature() {
             Nature::Local | Nature::Expanded => 0,
             Nature::Effect => 1,
         },
         Subject::Look | Subject::DestroyPlan => 0,
-        // There is one tag less, or one thing attached.
-        Subject::Untag | Subject::PutBack | Subject::Detach => -1,
+        // There is one tag less, or one thing attached, or one branch.
+        Subject::Untag | Subject::PutBack | Subject::Detach | Subject::Retract => -1,
         Subject::Revert | Subject::Destroy => 1,
     }
 }
@@ -230,6 +244,7 @@ async fn prepared(subject: Subject) -> (World, Task) {
         }
         Subject::PutBack => put_back(&mut world).await,
         Subject::Detach => detach(&mut world).await,
+        Subject::Retract => retract(&mut world).await,
         Subject::DestroyPlan => destroy_plan(&mut world).await,
         Subject::Destroy => destroy(&mut world).await,
     };
@@ -312,6 +327,30 @@ async fn task(world: &mut World, kind: StepKind) -> Task {
         }
         StepKind::Fail => world.task("fail", Call::Fail { message: "no".to_owned() }),
         StepKind::Wait => world.task("wait", Call::Wait(WaitCall::Duration(Duration::ZERO))),
+        StepKind::GitOpenPr => {
+            world.propose("change", "change.txt", "x\n");
+            world.task("pr", Call::PullRequest(open_call(world, "change")))
+        }
+        StepKind::GitWaitForPr => {
+            let (number, _) = proposed(world);
+            world.forge.merge(number, How::Merge).unwrap();
+            let until = now() + Duration::from_secs(60);
+            let (at, interval) = (at(world, number), Duration::from_secs(1));
+            let call = AwaitCall { at, interval, until };
+            world.task("merged", Call::PullRequest(PullRequestCall::Await(call)))
+        }
+        StepKind::GitMergePr => {
+            let (number, head) = proposed(world);
+            world.task("merge", Call::PullRequest(merge_call(world, number, &head)))
+        }
+        StepKind::GitClosePr => {
+            let call = CloseCall { at: at(world, proposed(world).0), mark: None };
+            world.task("close", Call::PullRequest(PullRequestCall::Close(call)))
+        }
+        StepKind::GitCommentPr => {
+            let call = comment_call(world, proposed(world).0, "on its way");
+            world.task("said", Call::PullRequest(call))
+        }
         StepKind::Task => panic!("its steps are carried out in its place"),
     }
 }
@@ -471,20 +510,32 @@ async fn detach(world: &mut World) -> Task {
     }
 }
 
+/// A pull request of somebody, and the commit that it is at.
+fn proposed(world: &World) -> (usize, String) {
+    let head = world.propose("change", "change.txt", "x\n");
+    (world.forge.open("change", "main", "").unwrap(), head)
+}
+
+async fn retract(world: &mut World) -> Task {
+    let commit = world.commit().await;
+    let branch = "lockstep/prod.1".to_owned();
+    let call = Call::GitPush(PushCall {
+        repo: world.server.url(REPO),
+        branch: branch.clone(),
+        commit: Some(commit.clone()),
+        mark: "prod.1/commit".to_owned(),
+    });
+    let record = world.prepare("push", call).await;
+    let Record::Push(PushRecord { created: true, .. }) = record else { panic!("{record:?}") };
+    let call = revert_call(world, &branch, &commit, true);
+    Task { workdir: WorkdirKind::Undo, ..world.task("push", call) }
+}
+
 async fn revert(world: &mut World) -> Task {
     let commit = world.commit().await;
     let call = world.push_call(Some(&commit));
     world.prepare("push", call).await;
-    let (repo, branch) = (world.server.url(crate::world::REPO), "main".to_owned());
-    let call = Call::GitRevert(RevertCall {
-        repo,
-        branch,
-        commit,
-        author_name: "Lockstep".to_owned(),
-        author_email: "lockstep@example.com".to_owned(),
-        date: now(),
-        mark: "prod.1/push".to_owned(),
-    });
+    let call = revert_call(world, "main", &commit, false);
     Task { workdir: WorkdirKind::Undo, ..world.task("push", call) }
 }
 

@@ -12,8 +12,8 @@ use axum::http::HeaderMap;
 use indexmap::IndexMap;
 use jiff::Timestamp;
 use reconciler_domain::step::{
-    Call, Checkout, CheckoutAt, CloneCall, CommitCall, PlanCall, PushCall, Record, StepOutcome,
-    UpdateCall,
+    Call, Checkout, CheckoutAt, CloneCall, CommitCall, PlanCall, PushCall, Record, RevertCall,
+    StepOutcome, UpdateCall,
 };
 use reconciler_effects::http::EgressPolicy;
 use reconciler_effects::infra::shim::Shim;
@@ -21,6 +21,7 @@ use reconciler_effects::{Effects, EffectsConfig, Halted, RunContext, WorkdirKind
 use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 
+use crate::forge::{Dialect, Forge, REPOSITORY};
 use crate::githttp::{Access, GitHttp, init_bare};
 use crate::images::Images;
 
@@ -60,6 +61,8 @@ pub(crate) struct World {
     pub(crate) server: GitHttp,
     pub(crate) inbox: Inbox,
     images: Option<Images>,
+    /// Speaks about the pull requests of the repository, which it has under another name.
+    pub(crate) forge: Forge,
     history: Vec<(String, Call)>,
 }
 
@@ -72,12 +75,22 @@ pub(crate) struct Inbox {
 
 impl World {
     pub(crate) async fn new() -> Self {
+        Self::at(Dialect::Gitea, None).await
+    }
+
+    /// A world with a forge that speaks so, and wants this token.
+    pub(crate) async fn at(dialect: Dialect, token: Option<&str>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let served = folder.path().join("served");
         init_bare(&served.join(REPO)).unwrap();
-        let server = GitHttp::start(&served, Access::Open).await.unwrap();
+        std::fs::create_dir(served.join("shop")).unwrap();
+        std::os::unix::fs::symlink("../app.git", served.join(format!("{REPOSITORY}.git"))).unwrap();
+        let forge = Forge::new(dialect, &served.join(REPO), token);
+        let address = ([127, 0, 0, 1], 0).into();
+        let server = GitHttp::start_beside(address, &served, Access::Open, forge.router());
+        let server = server.await.unwrap();
         let inbox = Inbox::start().await;
-        let world = Self { folder, server, inbox, images: None, history: Vec::new() };
+        let world = Self { folder, server, inbox, images: None, forge, history: Vec::new() };
         let people = world.path("people");
         git(world.folder.path(), &["clone", "--quiet", "served/app.git", "people"]);
         world.write("values.yaml", VALUES);
@@ -122,24 +135,49 @@ impl World {
         git(&people, &["push", "--quiet", "origin", "HEAD:main"]);
     }
 
+    /// What other people push to a branch of its own; gives its commit.
+    pub(crate) fn propose(&self, branch: &str, path: &str, text: &str) -> String {
+        let people = self.path("people");
+        git(&people, &["checkout", "--quiet", "-B", branch]);
+        self.write(path, text);
+        git(&people, &["add", "--all"]);
+        git(&people, &["commit", "--quiet", "-m", &format!("change {path}")]);
+        git(&people, &["push", "--quiet", "origin", &format!("HEAD:{branch}")]);
+        git(&people, &["checkout", "--quiet", "-"]);
+        self.tip_of(branch)
+    }
+
+    /// The repository as the forge has it.
+    pub(crate) fn forge_repo(&self) -> String {
+        self.server.url(&format!("{REPOSITORY}.git"))
+    }
+
     /// A file as it is on the branch.
     pub(crate) fn published(&self, path: &str) -> String {
         git(&self.path("served/app.git"), &["show", &format!("main:{path}")])
     }
 
     pub(crate) fn tip(&self) -> String {
-        git(&self.path("served/app.git"), &["rev-parse", "main"]).trim().to_owned()
+        self.tip_of("main")
     }
 
-    /// How many things there are outside: commits, tags, infra provisioners, distinct requests, and what
-    /// happened in the registry.
+    pub(crate) fn tip_of(&self, branch: &str) -> String {
+        git(&self.path("served/app.git"), &["rev-parse", branch]).trim().to_owned()
+    }
+
+    /// How many things there are outside: commits, branches, tags, infra provisioners, distinct
+    /// requests, what happened in the registry, and what was done to pull requests. One that was merged
+    /// is a commit.
     pub(crate) fn happened(&self) -> isize {
         let commits = git(&self.path("served/app.git"), &["rev-list", "--count", "main"]);
         let infra = std::fs::read_to_string(self.path("effects")).unwrap_or_default();
         let tags = git(&self.path("served/app.git"), &["tag", "--list"]).lines().count();
         let commits: usize = commits.trim().parse().unwrap();
         let images = self.images.as_ref().map_or(0, Images::happened);
-        let all = commits + tags + infra.lines().count() + self.inbox.distinct() + images;
+        let branches = git(&self.path("served/app.git"), &["branch", "--list"]).lines().count();
+        let forge = self.forge.happened() - self.forge.merged();
+        let git = commits + branches + tags;
+        let all = git + infra.lines().count() + self.inbox.distinct() + images + forge;
         isize::try_from(all).unwrap()
     }
 
@@ -317,6 +355,20 @@ impl World {
 pub(crate) fn update_call(tag: &str) -> Call {
     let updates = IndexMap::from([("image.tag".to_owned(), json!(tag))]);
     Call::YamlUpdate(UpdateCall { path: "src/values.yaml".to_owned(), updates })
+}
+
+/// The undo of a push to a branch, which that push may have made.
+pub(crate) fn revert_call(world: &World, branch: &str, commit: &str, created: bool) -> Call {
+    Call::GitRevert(RevertCall {
+        repo: world.server.url(REPO),
+        branch: branch.to_owned(),
+        commit: commit.to_owned(),
+        author_name: "Lockstep".to_owned(),
+        author_email: "lockstep@example.com".to_owned(),
+        date: now(),
+        mark: "prod.1/push".to_owned(),
+        created,
+    })
 }
 
 pub(crate) fn shop() -> reconciler_domain::id::ProjectName {

@@ -82,6 +82,16 @@ impl GitHttp {
         root: impl Into<PathBuf>,
         access: Access,
     ) -> io::Result<Self> {
+        Self::start_beside(address, root, access, Router::new()).await
+    }
+
+    /// The same, beside what else the host has an answer for.
+    pub(crate) async fn start_beside(
+        address: SocketAddr,
+        root: impl Into<PathBuf>,
+        access: Access,
+        beside: Router,
+    ) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
         let server = Arc::new(Server {
@@ -92,7 +102,8 @@ impl GitHttp {
             lose_reply: AtomicBool::new(false),
             old_protocol: AtomicBool::new(false),
         });
-        let router = Router::new().fallback(answer).with_state(Arc::clone(&server));
+        let git = Router::new().fallback(answer).with_state(Arc::clone(&server));
+        let router = git.merge(beside);
         let task = tokio::spawn(axum::serve(listener, router).into_future());
         Ok(Self { address, server, task })
     }

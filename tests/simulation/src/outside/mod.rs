@@ -182,6 +182,7 @@ impl Outside {
             Call::Http(http) => return self.receive(asked, http, trouble),
             Call::GitTag(_)
             | Call::GitUntag(_)
+            | Call::PullRequest(_)
             | Call::File(_)
             | Call::Download(_)
             | Call::Oci(_)
@@ -364,6 +365,7 @@ fn pushed(call: &PushCall, commit: Option<&String>) -> StepOutcome {
         repo: call.repo.clone(),
         branch: call.branch.clone(),
         commit: commit.cloned(),
+        created: false,
     };
     done(json!({ "branch": call.branch, "commit": commit }), Record::Push(record))
 }

@@ -77,6 +77,7 @@ impl Outside {
                 | Call::GitRevert(_)
                 | Call::GitTag(_)
                 | Call::GitUntag(_)
+                | Call::PullRequest(_)
                 | Call::TfPlan(_)
                 | Call::TfApply(_)
                 | Call::TfOutput(_)

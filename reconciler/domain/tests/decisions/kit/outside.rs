@@ -1,6 +1,8 @@
 //! The outside: repositories, infra states and receivers of requests, and a fake executor that looks
 //! before it acts. It counts how often each effect really happened.
 
+mod pulls;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use indexmap::IndexMap;
@@ -42,6 +44,7 @@ pub(crate) struct Outside {
     pub(crate) nothing_removed: bool,
     /// How often each effect really happened.
     pub(crate) effects: BTreeMap<String, u32>,
+    pulls: Vec<pulls::Pull>,
     /// Nodes whose next runs fail: by name, how often, and whether that may pass.
     pub(crate) failures: BTreeMap<String, (u32, bool)>,
     /// Nodes whose next runs hang: by name, how often, and who aborts the promotion meanwhile.
@@ -116,6 +119,7 @@ impl Outside {
         lines.extend(self.tags.iter().map(|(name, object)| format!("tag {name}: {object}")));
         lines.extend(self.registry.iter().map(|(name, digest)| format!("image {name}: {digest}")));
         lines.extend(self.attached.iter().map(|name| format!("attached {name}")));
+        lines.extend(self.describe_pulls());
         lines.extend(self.requests.iter().map(|key| format!("request {key}")));
         lines
     }
@@ -155,6 +159,7 @@ impl Outside {
                     parse.outputs.keys().map(|name| (name.clone(), json!("read"))).collect();
                 done(Value::Object(outputs), Record::None)
             }
+            Call::PullRequest(call) => self.pull_request(call),
             Call::Compose { outputs } => done(json!(outputs), Record::None),
             Call::Fail { message } => failed(message.clone(), false),
             Call::Wait(_) => panic!("nobody carries a wait out"),
@@ -237,6 +242,7 @@ impl Outside {
                 | Call::GitRevert(_)
                 | Call::GitTag(_)
                 | Call::GitUntag(_)
+                | Call::PullRequest(_)
                 | Call::TfPlan(_)
                 | Call::TfApply(_)
                 | Call::TfOutput(_)
@@ -604,6 +610,7 @@ fn pushed(call: &PushCall, commit: Option<&String>) -> StepOutcome {
         repo: call.repo.clone(),
         branch: call.branch.clone(),
         commit: commit.cloned(),
+        created: false,
     };
     done(json!({ "branch": call.branch, "commit": commit }), Record::Push(record))
 }
