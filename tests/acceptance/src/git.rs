@@ -1,12 +1,15 @@
 //! Git: git's own HTTP backend, bare repositories, and commits made by git itself.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use axum::Router;
 use tempfile::TempDir;
 
+use crate::forge::Forge;
 use crate::hosting;
 use crate::process::{self, Run};
 use crate::{At as _, Failure, Outcome};
@@ -57,11 +60,28 @@ impl GitServer {
         Self::start_as(Access::Basic { username, password }).await
     }
 
-    async fn start_as(access: Access) -> Outcome<Self> {
-        process::program("git")?;
+    /// Starts a server that wants this user name and token, and beside it a forge that wants the token:
+    /// of the repository that is made under [`REPOSITORY`](crate::forge::REPOSITORY).
+    ///
+    /// # Errors
+    /// There is no git, or no port.
+    pub async fn start_with_forge(username: &str, token: &str) -> Outcome<(Self, Forge)> {
         let root = process::folder("git")?;
-        let path = root.path().to_owned();
-        let http = hosting::run(GitHttp::start(path, access)).await?.at("the git server")?;
+        let forge = Forge::beside(root.path(), token);
+        let (username, password) = (username.to_owned(), token.to_owned());
+        let server = Self::start_in(root, Access::Basic { username, password }, forge.router());
+        Ok((server.await?, forge))
+    }
+
+    async fn start_as(access: Access) -> Outcome<Self> {
+        Self::start_in(process::folder("git")?, access, Router::new()).await
+    }
+
+    async fn start_in(root: TempDir, access: Access, beside: Router) -> Outcome<Self> {
+        process::program("git")?;
+        let (address, path) = (SocketAddr::from(([127, 0, 0, 1], 0)), root.path().to_owned());
+        let started = GitHttp::start_beside(address, path, access, beside);
+        let http = hosting::run(started).await?.at("the git server")?;
         Ok(Self { http, root })
     }
 

@@ -6,6 +6,8 @@
 //! remains; it is never called rolled back. Only what was said (requests, comments, a pull request that was
 //! closed) has no undo by nature: it is told, and leaves nothing stuck.
 
+mod pull_request;
+
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
@@ -20,9 +22,9 @@ use crate::policy::Joined;
 use crate::promotion::{Ending, Event, Finish, Frozen, Node, Previous, State, UndoPlan};
 use crate::snapshot::PromotionSnapshot;
 use crate::step::{
-    ApplyCall, Call, CloseCall, MergedRecord, Nature, OciCall, OciPutBack, OciRecord, OpenedRecord,
-    PlanCall, PlanRecord, PullRequestAt, PullRequestCall, PullRequestRecord, PushRecord, Record,
-    RevertCall, Step, StepKind, StepOutcome, TagMove, TagRecord, UntagCall, mark,
+    ApplyCall, Call, Nature, OciCall, OciPutBack, OciRecord, PlanCall, PlanRecord, PullRequestCall,
+    PullRequestRecord, PushRecord, Record, RevertCall, Step, StepKind, StepOutcome, TagMove,
+    TagRecord, UntagCall, mark,
 };
 use crate::window::Action as WindowAction;
 
@@ -199,10 +201,10 @@ pub(super) fn next(snapshot: &PromotionSnapshot, now: Timestamp) -> Move {
             Record::Tag(tag) => undo_tag(snapshot, &step.name, tag, now),
             Record::Oci(oci) => undo_in_registry(snapshot, &step.name, oci, now),
             Record::PullRequest(PullRequestRecord::Opened(opened)) => {
-                undo_open(snapshot, &step.name, opened, now)
+                pull_request::undo_open(snapshot, &step.name, opened, now)
             }
             Record::PullRequest(PullRequestRecord::Merged(merged)) => {
-                undo_merge(snapshot, frozen, &step.name, merged, now)
+                pull_request::undo_merge(snapshot, frozen, &step.name, merged, now)
             }
             Record::Applied(applied) => {
                 undo_apply(snapshot, frozen, &step.name, &applied.created, now)
@@ -232,7 +234,9 @@ fn finish(snapshot: &PromotionSnapshot, frozen: &Frozen) -> Move {
         let stays =
             done.and_then(|run| run.call.as_pull_request()).and_then(PullRequestCall::stays);
         remaining.extend(stays.map(|what| format!("step {}: {what}", step.name)));
-        if let Some(merged) = merged_by(state, &step.name).filter(|merged| !can_revert(merged)) {
+        if let Some(merged) = pull_request::merged_by(state, &step.name)
+            .filter(|merged| !pull_request::can_revert(merged))
+        {
             let what = format!("{}, not as one commit: take it back by hand", merged.describe());
             kept.push(format!("step {}: {what}", step.name));
         }
@@ -343,51 +347,6 @@ fn revert(
         mark: mark(&snapshot.promotion.id, step),
         created: false,
     }
-}
-
-/// One that was opened here is closed, unless it is known to have been merged: then a revert takes it
-/// back, or nobody can.
-fn undo_open(
-    snapshot: &PromotionSnapshot,
-    step: &StepName,
-    opened: &OpenedRecord,
-    now: Timestamp,
-) -> Option<Move> {
-    let is_it =
-        |merged: &MergedRecord| merged.repo == opened.repo && merged.number == opened.number;
-    let mut steps = snapshot.state.nodes.keys().map(Node::step);
-    let is_merged = steps.any(|step| merged_by(&snapshot.state, step).is_some_and(is_it));
-    if !opened.made || is_merged {
-        return None;
-    }
-    let OpenedRecord { forge, repo, number, mark, .. } = opened.clone();
-    let at = PullRequestAt { forge, repo, number: Some(number) };
-    let call = || Call::PullRequest(PullRequestCall::Close(CloseCall { at, mark: Some(mark) }));
-    node(snapshot, Node::Undo(step.clone()), call, now)
-}
-
-fn undo_merge(
-    snapshot: &PromotionSnapshot,
-    frozen: &Frozen,
-    step: &StepName,
-    merged: &MergedRecord,
-    now: Timestamp,
-) -> Option<Move> {
-    if !can_revert(merged) {
-        return None;
-    }
-    let commit = merged.commit.as_ref()?;
-    let call = || revert(snapshot, frozen, step, (&merged.repo, &merged.target, commit));
-    node(snapshot, Node::Undo(step.clone()), || Call::GitRevert(call()), now)
-}
-
-fn can_revert(merged: &MergedRecord) -> bool {
-    merged.whole && merged.commit.is_some()
-}
-
-/// The pull request that a step merged, or saw merged.
-fn merged_by<'a>(state: &'a State, step: &StepName) -> Option<&'a MergedRecord> {
-    changed(state, step)?.as_pull_request()?.as_merged()
 }
 
 fn undo_tag(

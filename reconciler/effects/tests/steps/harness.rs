@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::process::Child;
+use std::sync::Arc;
 use std::time::Duration;
 
 use reconciler_domain::step::{
@@ -16,6 +17,7 @@ use reconciler_domain::step::{
 use reconciler_effects::{Halted, WorkdirKind};
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -26,6 +28,8 @@ use crate::world::{REPO, Task, World, done, now, revert_call, update_call};
 
 /// Time for an exchange beside everything else that is tried at once.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// Subjects that are tried at the same time.
+const AT_ONCE: usize = 16;
 
 /// What is tried.
 #[derive(Debug, Clone, Copy)]
@@ -72,10 +76,14 @@ async fn every_call_has_its_effect_once() {
         Subject::Destroy,
     ];
     let mut running = JoinSet::new();
+    // Each has servers and processes of its own: all at once would only wait for each other.
+    let room = Arc::new(Semaphore::new(AT_ONCE));
     let is_run = |kind: &StepKind| *kind != StepKind::Fail && kind.nature() != Nature::Expanded;
     let kinds = StepKind::ALL.into_iter().filter(is_run);
     for subject in kinds.map(Subject::Step).chain(undo) {
+        let room = room.clone();
         running.spawn(async move {
+            let _place = room.acquire().await.unwrap();
             repeat(subject).await;
             // What only works on files goes the one way that others go, too.
             let after: &[u64] = if is_on_files(subject) { &[30] } else { &[0, 30, 200] };

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use http::Method;
 use reconciler_domain::step::{
@@ -101,7 +102,8 @@ impl Images {
 
     async fn send(&self, method: Method, url: Url, media_type: &str, body: &str) -> Option<String> {
         let request = Request::new(method, url).header("content-type", media_type);
-        let request = request.body(body.to_owned());
+        // Everything else is tried at the same time.
+        let request = request.body(body.to_owned()).timeout(Duration::from_secs(120));
         let answer = self.http.send(request, &CancellationToken::new()).await.unwrap();
         assert!(answer.is_success(), "{}: {}", answer.status, answer.text());
         answer.header("location").map(str::to_owned)

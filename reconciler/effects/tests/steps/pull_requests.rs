@@ -203,6 +203,7 @@ async fn nothing_to_merge_is_no_pull_request() {
         );
         assert!(!retry);
 
+        let looks = world.forge.looks();
         let none = PullRequestAt { number: None, ..at(&world, 1) };
         let call = AwaitCall { at: none.clone(), ..waiting(&world, 1) };
         let (outputs, _) = ends(&world, PullRequestCall::Await(call)).await;
@@ -210,7 +211,7 @@ async fn nothing_to_merge_is_no_pull_request() {
         let call = MergeCall { at: none, head: None, ..merging(&world, 1, "") };
         let (outputs, _) = ends(&world, PullRequestCall::Merge(call)).await;
         assert_eq!(json!(outputs), json!({ "commit": null, "merged": false }));
-        assert_eq!(world.forge.happened(), 0);
+        assert_eq!((world.forge.happened(), world.forge.looks()), (0, looks), "nobody is asked");
     }
 }
 

@@ -57,6 +57,8 @@ struct Desk {
     merged: usize,
     closed: usize,
     said: usize,
+    /// How often it was asked.
+    looks: usize,
     /// Answers to the next requests, whatever they are.
     next: VecDeque<Answer>,
     /// The next change is made, and its answer lost.
@@ -139,6 +141,11 @@ impl Forge {
     /// How many were merged.
     pub(crate) fn merged(&self) -> usize {
         self.0.desk().merged
+    }
+
+    /// How often it was asked for something.
+    pub(crate) fn looks(&self) -> usize {
+        self.0.desk().looks
     }
 
     /// Answers the next request so.
@@ -328,6 +335,7 @@ async fn answer(State(forge): State<Arc<Inner>>, request: Request) -> Response {
     let body: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
     let scripted = {
         let mut desk = forge.desk();
+        desk.looks += 1;
         desk.next.pop_front()
     };
     if let Some((status, headers, body)) = scripted {

@@ -4,6 +4,7 @@
 //! provider/    terraform or tofu, whichever are there, with our provider
 //! promotion/   freight on its way: gates, people, verification, undo
 //! crash        the daemon killed at every boundary of every effect
+//! pull_requests opened, waited for, merged, taken back
 //! bad_input    what cannot be reached, and what cannot stand
 //! cli          the command line
 //! ```
@@ -18,5 +19,6 @@ mod desk;
 mod pipeline;
 mod promotion;
 mod provider;
+mod pull_requests;
 mod site;
 mod wire;
