@@ -1,6 +1,7 @@
 //! What the effects need to know from their owner.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -25,6 +26,8 @@ pub struct EffectsConfig {
     pub allow_local_git: bool,
     /// Which infra tool runs where a call names none.
     pub tool: ToolPreference,
+    /// Where `kustomize` and `helm` are looked for: directories as in a `PATH`.
+    pub search_path: OsString,
     /// Key of the hashes that stand for sensitive values in semantic digests. Keep it: with
     /// another key the same plan has another digest, and approvals do not carry over.
     pub hash_key: [u8; 32],
@@ -52,6 +55,7 @@ impl EffectsConfig {
             insecure_registries: BTreeSet::new(),
             allow_local_git: false,
             tool: ToolPreference::default(),
+            search_path: std::env::var_os("PATH").unwrap_or_default(),
             hash_key,
             shim: Shim::current(),
             plugin_cache: None,
@@ -72,6 +76,7 @@ impl fmt::Debug for EffectsConfig {
             .field("insecure_registries", &self.insecure_registries)
             .field("allow_local_git", &self.allow_local_git)
             .field("tool", &self.tool)
+            .field("search_path", &self.search_path)
             .field("plugin_cache", &self.plugin_cache)
             .field("infra_env", &self.infra_env.keys())
             .field("credentials", &self.credentials)

@@ -1,6 +1,7 @@
 //! The door: what the daemon calls.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ffi::OsStr;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -219,6 +220,11 @@ impl Effects {
 
     pub(crate) fn plugin_cache(&self) -> Option<&PathBuf> {
         self.inner.config.plugin_cache.as_ref()
+    }
+
+    /// Where programs are looked for.
+    pub(crate) fn search_path(&self) -> &OsStr {
+        &self.inner.config.search_path
     }
 
     pub(crate) fn infra_env(&self) -> &BTreeMap<String, String> {

@@ -35,4 +35,5 @@ mod tool;
 pub use self::error::{Diagnostic, InfraError, LockHolder, Severity};
 pub use self::module::{Init, Module, OutputValue, State, StateId};
 pub use self::plan::{Plan, PlanMode, PlanOptions};
+pub(crate) use self::tool::on_path;
 pub use self::tool::{Tool, ToolError, ToolKind, ToolPreference};

@@ -21,6 +21,8 @@ mod images;
 mod pull_requests;
 #[path = "steps/registries.rs"]
 mod registries;
+#[path = "steps/rendering.rs"]
+mod rendering;
 #[path = "steps/sources.rs"]
 mod sources;
 #[path = "effects/support.rs"]

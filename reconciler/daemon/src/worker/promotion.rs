@@ -103,7 +103,7 @@ impl Worker {
         let interrupt = CancellationToken::new();
         let run = self.effects.run(&context, &step, &call, rebuild, &interrupt);
         let outcome = match interruptible(run, broken, &interrupt).await? {
-            Ran::Ended(outcome) => outcome,
+            Ran::Ended(outcome) => *outcome,
             Ran::NotYet { message, .. } => {
                 return Err(WorkError::Unusable(format!(
                     "step {step} waits before the commit: {message}"
@@ -168,7 +168,7 @@ impl Worker {
         let interrupt = CancellationToken::new();
         let ran = self.effects.run(&context, node.step(), &run.call, &run.rebuild, &interrupt);
         let outcome = match interruptible(ran, broken, &interrupt).await? {
-            Ran::Ended(outcome) => outcome,
+            Ran::Ended(outcome) => *outcome,
             Ran::NotYet { message, again } => {
                 tracing::debug!(promotion = %context.promotion, ?node, message, "not yet");
                 let due = self.clock.now().checked_add(again).unwrap_or(Timestamp::MAX);
@@ -264,7 +264,7 @@ impl Worker {
 
 /// What running a call came to.
 enum Ran {
-    Ended(StepOutcome),
+    Ended(Box<StepOutcome>),
     /// It is to be run again after a while.
     NotYet {
         message: String,
@@ -288,8 +288,8 @@ async fn interruptible(
         }
     };
     match ran {
-        Ok(outcome) => Ok(Ran::Ended(outcome)),
-        Err(Halted::Interrupted) => Ok(Ran::Ended(StepOutcome::Interrupted { by })),
+        Ok(outcome) => Ok(Ran::Ended(Box::new(outcome))),
+        Err(Halted::Interrupted) => Ok(Ran::Ended(Box::new(StepOutcome::Interrupted { by }))),
         Err(Halted::NotYet { message, again }) => Ok(Ran::NotYet { message, again }),
         Err(Halted::Stopping) => Err(WorkError::LeaseLost),
     }

@@ -148,6 +148,8 @@ impl<'a> Made<'a> {
             | StepKind::HclUpdate
             | StepKind::KustomizeSetImage
             | StepKind::OciAttach
+            | StepKind::KustomizeBuild
+            | StepKind::HelmTemplate
             | StepKind::HclParse => {
                 let needed = literal_places(step).filter(|place| place.touch.needs());
                 for place in needed.filter(|place| !self.is_made(place.path)) {
@@ -259,6 +261,8 @@ impl<'a> Made<'a> {
             | StepKind::OciPull
             | StepKind::OciPush
             | StepKind::OciAttach
+            | StepKind::KustomizeBuild
+            | StepKind::HelmTemplate
             | StepKind::ComposeOutput
             | StepKind::Fail
             | StepKind::Wait

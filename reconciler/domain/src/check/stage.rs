@@ -250,6 +250,8 @@ fn condition_names(kind: StepKind) -> Names {
         | StepKind::OciPull
         | StepKind::OciPush
         | StepKind::OciAttach
+        | StepKind::KustomizeBuild
+        | StepKind::HelmTemplate
         | StepKind::ComposeOutput
         | StepKind::Fail
         | StepKind::Wait

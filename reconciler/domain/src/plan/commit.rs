@@ -256,6 +256,7 @@ fn unrepeatable(call: &Call) -> Option<String> {
         | Call::File(_)
         | Call::Download(_)
         | Call::Oci(_)
+        | Call::Render(_)
         | Call::Parse(_)
         | Call::PullRequest(_)
         | Call::Compose { .. }
@@ -441,6 +442,7 @@ pub(super) fn effects_done(snapshot: &PromotionSnapshot) -> Vec<String> {
                     | Call::File(_)
                     | Call::Download(_)
                     | Call::Oci(_)
+                    | Call::Render(_)
                     | Call::Parse(_)
                     | Call::Compose { .. }
                     | Call::Fail { .. }

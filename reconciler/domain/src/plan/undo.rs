@@ -84,6 +84,8 @@ pub(super) fn describe(frozen: &Frozen, state: &State) -> Vec<UndoPlan> {
                 | StepKind::HclParse
                 | StepKind::KustomizeSetImage
                 | StepKind::OciPull
+                | StepKind::KustomizeBuild
+                | StepKind::HelmTemplate
                 | StepKind::ComposeOutput
                 | StepKind::Fail
                 | StepKind::Wait

@@ -19,8 +19,8 @@ use crate::promotion::{
 use crate::scope::{conditions, layered, outermost, scope};
 use crate::snapshot::PromotionSnapshot;
 use crate::step::{
-    Call, Layer, Nature, OciRecord, PlanRecord, PlannedOutput, Record, Step, StepKind, TagMove,
-    Touch, WorkdirContext, fields, places,
+    Call, Layer, Nature, OciRecord, Place, PlanRecord, PlannedOutput, Record, Step, StepKind,
+    TagMove, Touch, WorkdirContext, fields, places, top,
 };
 use crate::template::{references_json, render_json, render_partial};
 
@@ -441,7 +441,11 @@ fn fails(when: &Expression, within: &[Layer], scope: &Scope) -> Result<Option<St
 fn touched(step: &Step, scope: &Scope, wanted: impl Fn(Touch) -> bool) -> Vec<String> {
     let places = places(step.uses, &step.config).into_iter();
     let wanted = places.filter(|place| wanted(place.touch));
-    wanted.map(|place| rendered(&Value::from(place.path), scope).unwrap_or_default()).collect()
+    let path = |place: Place<'_>| {
+        let path = rendered(&Value::from(place.path), scope).unwrap_or_default();
+        if place.touch == Touch::ReadsAround { top(&path).to_owned() } else { path }
+    };
+    wanted.map(path).collect()
 }
 
 /// A rendered text argument; as written where it cannot be rendered yet.

@@ -416,7 +416,8 @@ impl State {
                     call @ (Call::YamlUpdate(_)
                     | Call::GitCommit(_)
                     | Call::File(_)
-                    | Call::Download(_)),
+                    | Call::Download(_)
+                    | Call::Render(_)),
                 ) => {
                     calls.push((step.name.clone(), call.clone()));
                 }

@@ -5,6 +5,7 @@
 
 mod oci;
 mod pull_request;
+mod render;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -219,6 +220,8 @@ impl Call {
             StepKind::OciAttach => {
                 oci::attach(&arguments, context).map(OciCall::Attach).map(Self::Oci)
             }
+            StepKind::KustomizeBuild => render::kustomize(&arguments).map(Self::Render),
+            StepKind::HelmTemplate => render::helm(&arguments).map(Self::Render),
             StepKind::ComposeOutput => {
                 arguments.values("outputs").map(|outputs| Self::Compose { outputs })
             }

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{FileCall, OciCall, ParseCall, PlanRecord, PullRequestCall};
+use super::{FileCall, OciCall, ParseCall, PlanRecord, PullRequestCall, RenderCall};
 
 /// What a step does, with nothing left to decide.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -48,6 +48,8 @@ pub enum Call {
     Parse(ParseCall),
     /// A call on a registry: `oci_pull`, `oci_push`, `oci_attach`.
     Oci(OciCall),
+    /// Manifests to render: `kustomize_build`, `helm_template`.
+    Render(RenderCall),
     /// `compose_output`.
     Compose {
         /// Values by output name.
@@ -354,6 +356,7 @@ impl Call {
             | Self::TfOutput(_)
             | Self::File(_)
             | Self::Download(_)
+            | Self::Render(_)
             | Self::Parse(_)
             | Self::Compose { .. }
             | Self::Fail { .. }

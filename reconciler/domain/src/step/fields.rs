@@ -2,6 +2,7 @@
 
 mod oci;
 mod pull_request;
+mod render;
 
 use serde_json::Value;
 
@@ -32,6 +33,8 @@ pub enum Touch {
     Names,
     /// Reads it.
     Reads,
+    /// Reads it, and perhaps anything else in the same directory right below the working directory.
+    ReadsAround,
     /// Makes it, or makes it anew.
     Writes,
     /// Changes it.
@@ -54,7 +57,7 @@ impl Touch {
     #[must_use]
     pub fn needs(self) -> bool {
         match self {
-            Self::Reads | Self::Edits => true,
+            Self::Reads | Self::ReadsAround | Self::Edits => true,
             Self::Names | Self::Writes => false,
         }
     }
@@ -64,7 +67,7 @@ impl Touch {
     pub fn changes(self) -> bool {
         match self {
             Self::Writes | Self::Edits => true,
-            Self::Names | Self::Reads => false,
+            Self::Names | Self::Reads | Self::ReadsAround => false,
         }
     }
 }
@@ -615,6 +618,8 @@ pub fn fields(kind: StepKind) -> &'static [Field] {
         StepKind::OciPull => oci::OCI_PULL,
         StepKind::OciPush => oci::OCI_PUSH,
         StepKind::OciAttach => oci::OCI_ATTACH,
+        StepKind::KustomizeBuild => render::KUSTOMIZE_BUILD,
+        StepKind::HelmTemplate => render::HELM_TEMPLATE,
         StepKind::ComposeOutput => COMPOSE_OUTPUT,
         StepKind::Fail => FAIL,
         StepKind::Wait => WAIT,

@@ -18,6 +18,7 @@ mod oci;
 mod outputs;
 mod pull_request;
 mod record;
+mod render;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -47,6 +48,8 @@ pub use record::{
     Applied, CloneRecord, CommitRecord, FileChange, Interruption, OUTPUTS_MAX, PlanRecord,
     PlannedOutput, PushRecord, Record, StepOutcome, TagRecord,
 };
+
+pub use render::{HelmTemplate, RenderCall, Renderer, top};
 
 use crate::id::StepName;
 
@@ -137,6 +140,10 @@ pub enum StepKind {
     OciPush,
     /// Attaches a file to an artifact.
     OciAttach,
+    /// Renders a kustomization.
+    KustomizeBuild,
+    /// Renders a chart.
+    HelmTemplate,
     /// Gives out values under names of its own.
     ComposeOutput,
     /// Fails.
@@ -170,7 +177,7 @@ pub enum Nature {
 
 impl StepKind {
     /// Every kind, in the order of the documentation.
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 40] = [
         Self::GitClone,
         Self::YamlUpdate,
         Self::GitCommit,
@@ -200,6 +207,8 @@ impl StepKind {
         Self::OciPull,
         Self::OciPush,
         Self::OciAttach,
+        Self::KustomizeBuild,
+        Self::HelmTemplate,
         Self::ComposeOutput,
         Self::Fail,
         Self::Wait,
@@ -244,6 +253,8 @@ impl StepKind {
             Self::OciPull => "oci_pull",
             Self::OciPush => "oci_push",
             Self::OciAttach => "oci_attach",
+            Self::KustomizeBuild => "kustomize_build",
+            Self::HelmTemplate => "helm_template",
             Self::ComposeOutput => "compose_output",
             Self::Fail => "fail",
             Self::Wait => "wait",
@@ -287,6 +298,8 @@ impl StepKind {
             | Self::HclParse
             | Self::KustomizeSetImage
             | Self::OciPull
+            | Self::KustomizeBuild
+            | Self::HelmTemplate
             | Self::ComposeOutput
             | Self::Fail => Nature::Local,
             Self::GitPush
@@ -379,6 +392,12 @@ impl StepKind {
             }
             Self::OciAttach => {
                 "Attaches a file to an image or artifact in its registry, exactly once; undone by taking it away."
+            }
+            Self::KustomizeBuild => {
+                "Renders a kustomization by `kustomize build`; nothing is fetched."
+            }
+            Self::HelmTemplate => {
+                "Renders a chart by `helm template`; nothing is fetched, and no cluster is asked. A chart that draws random values or looks at the clock gives something else each time, and cannot be carried on after a crash."
             }
             Self::ComposeOutput => "Gives out values under names of its own, for later steps.",
             Self::Fail => {

@@ -89,6 +89,9 @@ const GIT_TAG: &[Output] = &[
 const TAR: &[Output] =
     &[output("digest", OutputType::Text, "Of the archive: `sha256:` and its hash.")];
 
+const RENDERED: &[Output] =
+    &[output("changed", OutputType::Bool, "Whether a file is another than before, or new.")];
+
 const OCI_PULL: &[Output] = &[
     output("digest", OutputType::Text, "What the artifact is: `sha256:` and its hash."),
     output("size", OutputType::Integer, "Bytes of the file."),
@@ -146,6 +149,7 @@ impl StepKind {
             | Self::TomlUpdate
             | Self::HclUpdate
             | Self::KustomizeSetImage => Some(&[CHANGED]),
+            Self::KustomizeBuild | Self::HelmTemplate => Some(RENDERED),
             Self::GitTag => Some(GIT_TAG),
             Self::Tar => Some(TAR),
             Self::Download => Some(DOWNLOAD),

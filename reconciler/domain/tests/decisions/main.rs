@@ -15,6 +15,7 @@ mod previewing;
 mod properties;
 mod pull_requests;
 mod registry;
+mod rendering;
 mod replaying;
 mod tasks;
 mod timing;

@@ -147,16 +147,16 @@ impl Tool {
 }
 
 fn find(search: &std::ffi::OsStr, kinds: &[ToolKind]) -> Result<PathBuf, ToolError> {
-    let dirs: Vec<PathBuf> =
-        std::env::split_paths(search).filter(|dir| dir.is_absolute()).collect();
-    kinds
-        .iter()
-        .flat_map(|kind| dirs.iter().map(|dir| dir.join(kind.program())))
-        .find(|path| is_executable(path))
-        .ok_or_else(|| {
-            let names: Vec<_> = kinds.iter().map(|kind| format!("`{kind}`")).collect();
-            ToolError::NotFound { wanted: names.join(" or ") }
-        })
+    kinds.iter().find_map(|kind| on_path(search, kind.program())).ok_or_else(|| {
+        let names: Vec<_> = kinds.iter().map(|kind| format!("`{kind}`")).collect();
+        ToolError::NotFound { wanted: names.join(" or ") }
+    })
+}
+
+/// The first program of this name on a search path.
+pub(crate) fn on_path(search: &std::ffi::OsStr, name: &str) -> Option<PathBuf> {
+    let mut dirs = std::env::split_paths(search).filter(|dir| dir.is_absolute());
+    dirs.find_map(|dir| Some(dir.join(name)).filter(|path| is_executable(path)))
 }
 
 fn is_executable(path: &Path) -> bool {

@@ -167,17 +167,47 @@ fn read(dir: &WorkDir, path: &str) -> Result<String, Halt> {
 
 /// Writes a text and says whether that changed anything.
 fn write(dir: &WorkDir, path: &str, text: &str) -> Result<Map<String, Value>, Halt> {
-    let path = rel_path(path)?;
-    let before = match dir.read(&path, FILE_MAX_BYTES) {
+    let changed = put(dir, &rel_path(path)?, text.as_bytes())?;
+    Ok(Map::from_iter([("changed".to_owned(), Value::Bool(changed))]))
+}
+
+/// Puts what a directory holds into another, and says whether that changed anything.
+pub(super) fn put_all(dir: &WorkDir, from: &RelPath, to: &RelPath) -> Result<bool, Halt> {
+    let mut budget = Budget { files: FILES_MAX, bytes: BYTES_MAX };
+    put_dir(dir, from, to, &mut budget)
+}
+
+fn put_dir(dir: &WorkDir, from: &RelPath, to: &RelPath, budget: &mut Budget) -> Result<bool, Halt> {
+    let mut changed = false;
+    for entry in dir.list(from).map_err(|error| refused(&error))? {
+        let (inner, target) = (below(from, &entry.name)?, below(to, &entry.name)?);
+        changed |= match entry.kind {
+            EntryKind::Directory => put_dir(dir, &inner, &target, budget)?,
+            EntryKind::File => {
+                let bytes = dir.read(&inner, FILE_MAX_BYTES).map_err(|error| refused(&error))?;
+                budget.spend(&bytes)?;
+                put(dir, &target, &bytes)?
+            }
+            EntryKind::Other => {
+                return Err(Halt::never(format_args!("{inner} is no regular file")));
+            }
+        };
+    }
+    Ok(changed)
+}
+
+/// Writes a file and says whether that changed anything.
+pub(super) fn put(dir: &WorkDir, path: &RelPath, bytes: &[u8]) -> Result<bool, Halt> {
+    let before = match dir.read(path, FILE_MAX_BYTES) {
         Ok(bytes) => Some(bytes),
         Err(WorkdirError::NotFound { .. }) => None,
         Err(error) => return Err(refused(&error)),
     };
-    let changed = before.as_deref() != Some(text.as_bytes());
+    let changed = before.as_deref() != Some(bytes);
     if changed {
-        dir.write(&path, text.as_bytes()).map_err(|error| refused(&error))?;
+        dir.write(path, bytes).map_err(|error| refused(&error))?;
     }
-    Ok(Map::from_iter([("changed".to_owned(), Value::Bool(changed))]))
+    Ok(changed)
 }
 
 fn delete(dir: &WorkDir, paths: &[String], strict: bool) -> Result<(), Halt> {
@@ -224,6 +254,19 @@ struct Budget {
     bytes: u64,
 }
 
+impl Budget {
+    fn spend(&mut self, bytes: &[u8]) -> Result<(), Halt> {
+        let left = self.files.checked_sub(1).zip(self.bytes.checked_sub(bytes.len() as u64));
+        let Some((files, left)) = left else {
+            return Err(Halt::never(format_args!(
+                "more than {FILES_MAX} files, or {BYTES_MAX} bytes, are not copied"
+            )));
+        };
+        *self = Self { files, bytes: left };
+        Ok(())
+    }
+}
+
 fn copy_dir(dir: &WorkDir, from: &RelPath, to: &RelPath, budget: &mut Budget) -> Result<(), Halt> {
     dir.create_dir(to).map_err(|error| refused(&error))?;
     for entry in dir.list(from).map_err(|error| refused(&error))? {
@@ -244,13 +287,7 @@ fn copy_dir(dir: &WorkDir, from: &RelPath, to: &RelPath, budget: &mut Budget) ->
 
 fn copy_file(dir: &WorkDir, from: &RelPath, to: &RelPath, budget: &mut Budget) -> Result<(), Halt> {
     let bytes = dir.read(from, FILE_MAX_BYTES).map_err(|error| refused(&error))?;
-    let left = budget.files.checked_sub(1).zip(budget.bytes.checked_sub(bytes.len() as u64));
-    let Some((files, left)) = left else {
-        return Err(Halt::never(format_args!(
-            "more than {FILES_MAX} files, or {BYTES_MAX} bytes, are not copied"
-        )));
-    };
-    *budget = Budget { files, bytes: left };
+    budget.spend(&bytes)?;
     dir.write(to, &bytes).map_err(|error| refused(&error))?;
     let executable = dir.is_executable(from).map_err(|error| refused(&error))?;
     dir.set_executable(to, executable).map_err(|error| refused(&error))

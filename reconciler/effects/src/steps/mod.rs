@@ -8,6 +8,7 @@
 //!      ├─ archive        packed and unpacked
 //!      ├─ download       files from elsewhere, by their checksum
 //!      ├─ oci            layers, copies, tags and attachments of registries
+//!      ├─ render         manifests, by kustomize and helm
 //!      ├─ infra ─┬─ vault     stored plans and embedded states
 //!      │         └─ apply     the one run of a plan, found again after a crash
 //!      ├─ http           a request and what its answer means
@@ -29,6 +30,7 @@ mod infra;
 mod oci;
 mod probe;
 mod pull_request;
+mod render;
 mod vault;
 mod workspace;
 mod yaml;
@@ -174,6 +176,7 @@ fn ends_itself(call: &Call) -> bool {
         | Call::GitTag(_)
         | Call::GitUntag(_)
         | Call::Oci(_)
+        | Call::Render(_)
         | Call::TfPlan(_)
         | Call::TfOutput(_)
         | Call::Http(_)
@@ -215,6 +218,7 @@ async fn carry_out(
         Call::Oci(OciCall::PutBack(back)) => oci::put_back(effects, back).await,
         Call::Oci(OciCall::Attach(attach)) => oci::attach(effects, cx, &workspace, attach).await,
         Call::Oci(OciCall::Detach(detach)) => oci::detach(effects, detach).await,
+        Call::Render(render) => workspace.advance(Change::Render(render)).await,
         Call::Parse(parse) => files::parse(&workspace.fill().await?, parse).await,
         Call::PullRequest(call) => pull_request::carry_out(effects, cx, call, interrupt).await,
         Call::Compose { outputs } => Ok(Done { outputs: outputs.clone(), record: Record::None }),

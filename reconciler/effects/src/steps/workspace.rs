@@ -12,13 +12,13 @@ use indexmap::IndexMap;
 use reconciler_domain::id::StepName;
 use reconciler_domain::step::{
     Call, Checkout, CheckoutAt, CloneCall, CloneRecord, CommitCall, DownloadCall, FileCall,
-    OciCall, OciPull, Record, UpdateCall,
+    OciCall, OciPull, Record, RenderCall, UpdateCall,
 };
 use rustix::fs::Mode;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Done, Halt, RunContext, blocking, download, files, git, oci, yaml};
+use super::{Done, Halt, RunContext, blocking, download, files, git, oci, render, yaml};
 use crate::git::{CommitId, RepoUrl, Revision};
 use crate::scoped::Scoped;
 use crate::workdir::{RelPath, WorkDir, WorkKey, WorkRoot, WorkdirError, write_atomic};
@@ -50,6 +50,7 @@ pub(super) enum Change<'a> {
     File(&'a FileCall),
     Download(&'a DownloadCall),
     Pull(&'a OciPull),
+    Render(&'a RenderCall),
 }
 
 impl<'a> Workspace<'a> {
@@ -141,6 +142,9 @@ impl<'a> Workspace<'a> {
             Change::File(file) => files::change(dir, file).await,
             Change::Download(download) => download::fetch(self.effects, dir, download).await,
             Change::Pull(pull) => oci::pull(self.effects, dir, pull).await,
+            Change::Render(call) => {
+                render::render(self.effects, dir, &self.scratch("render"), call).await
+            }
         }
     }
 
@@ -243,6 +247,7 @@ impl<'a> Change<'a> {
             Call::File(file) => Some(Self::File(file)),
             Call::Download(download) => Some(Self::Download(download)),
             Call::Oci(OciCall::Pull(pull)) => Some(Self::Pull(pull)),
+            Call::Render(render) => Some(Self::Render(render)),
             Call::GitCommit(_)
             | Call::GitPush(_)
             | Call::GitRevert(_)
@@ -274,6 +279,7 @@ impl<'a> Change<'a> {
             Self::File(file) => Call::File(file.clone()),
             Self::Download(download) => Call::Download(download.clone()),
             Self::Pull(pull) => Call::Oci(OciCall::Pull(pull.clone())),
+            Self::Render(render) => Call::Render(render.clone()),
         }
     }
 }

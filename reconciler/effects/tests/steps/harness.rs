@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use crate::forge::How;
 use crate::images::TARGET;
 use crate::pull_requests::{at, comment_call, merge_call, open_call};
+use crate::rendering;
 use crate::world::{REPO, Task, World, done, now, revert_call, update_call};
 
 /// Time for an exchange beside everything else that is tried at once.
@@ -133,6 +134,8 @@ fn is_on_files(subject: Subject) -> bool {
                 | StepKind::GitMergePr
                 | StepKind::GitClosePr
                 | StepKind::GitCommentPr
+                | StepKind::KustomizeBuild
+                | StepKind::HelmTemplate
         ),
         Subject::Revert
         | Subject::Untag
@@ -328,6 +331,14 @@ async fn task(world: &mut World, kind: StepKind) -> Task {
             world.checkout().await;
             let attach = OciCall::Attach(world.images().await.attach("src/values.yaml"));
             world.task("attach", Call::Oci(attach))
+        }
+        StepKind::KustomizeBuild => {
+            rendering::sources(world).await;
+            world.task("render", Call::Render(rendering::kustomize("src/overlay", "src/all.yaml")))
+        }
+        StepKind::HelmTemplate => {
+            rendering::sources(world).await;
+            world.task("render", Call::Render(rendering::helm("src/out")))
         }
         StepKind::ComposeOutput => {
             let outputs = Map::from_iter([("tag".to_owned(), json!("2.0.0"))]);

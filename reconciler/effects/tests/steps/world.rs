@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use crate::forge::{Dialect, Forge, REPOSITORY};
 use crate::githttp::{Access, GitHttp, init_bare};
 use crate::images::Images;
+use crate::rendering;
 
 pub(crate) const PROBE: &str = env!("CARGO_BIN_EXE_effects-probe");
 pub(crate) const REPO: &str = "app.git";
@@ -194,6 +195,7 @@ impl World {
         EffectsConfig {
             egress: EgressPolicy::with_private(),
             shim: Shim::at(PROBE),
+            search_path: rendering::installed(&self.path("bin")),
             ..EffectsConfig::new(self.path("data"), [7; 32])
         }
     }
@@ -236,6 +238,7 @@ impl World {
         let file = self.path("order.json");
         std::fs::write(&file, order.to_string()).unwrap();
         let mut probe = Command::new(PROBE);
+        probe.env("PATH", rendering::installed(&self.path("bin")));
         probe.arg("run-call").arg(file).stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap()
     }
 

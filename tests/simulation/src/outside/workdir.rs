@@ -85,6 +85,7 @@ impl Outside {
                 | Call::File(_)
                 | Call::Download(_)
                 | Call::Oci(_)
+                | Call::Render(_)
                 | Call::Parse(_)
                 | Call::Compose { .. }
                 | Call::Fail { .. }

@@ -151,7 +151,7 @@ impl Outside {
                 done(json!({ "url": url_of(&state.resources) }), Record::None)
             }
             Call::Http(http) => self.send(http),
-            Call::File(_) => done(json!({ "changed": true }), Record::None),
+            Call::File(_) | Call::Render(_) => done(json!({ "changed": true }), Record::None),
             Call::Download(_) => done(json!({ "size": 1 }), Record::None),
             Call::Oci(oci) => self.oci(oci),
             Call::Parse(parse) => {
@@ -250,6 +250,7 @@ impl Outside {
                 | Call::File(_)
                 | Call::Download(_)
                 | Call::Oci(_)
+                | Call::Render(_)
                 | Call::Parse(_)
                 | Call::Compose { .. }
                 | Call::Fail { .. }

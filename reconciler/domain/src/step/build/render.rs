@@ -1,0 +1,50 @@
+//! Calls that render manifests.
+
+use std::time::Duration;
+
+use super::{Arguments, CallError};
+use crate::step::{HelmTemplate, RenderCall, Renderer};
+
+/// Time of a program that has none given.
+const TIMEOUT: Duration = Duration::from_secs(5 * 60);
+
+pub(super) fn kustomize(arguments: &Arguments<'_>) -> Result<RenderCall, CallError> {
+    call(arguments, Renderer::Kustomize)
+}
+
+pub(super) fn helm(arguments: &Arguments<'_>) -> Result<RenderCall, CallError> {
+    let release = arguments.optional_text("release_name")?;
+    let template = HelmTemplate {
+        release: release.unwrap_or_else(|| "release-name".to_owned()),
+        namespace: arguments.optional_text("namespace")?,
+        values_files: arguments.texts("values_files")?,
+        values: arguments.values("values")?,
+        kube_version: arguments.optional_text("kube_version")?,
+        api_versions: arguments.texts("api_versions")?,
+        include_crds: arguments.flag("include_crds")?,
+        hooks: !arguments.flag("disable_hooks")?,
+        tests: !arguments.flag("skip_tests")?,
+    };
+    // They are arguments of a program, which takes them for options if they look so.
+    let words =
+        [Some(&template.release), template.namespace.as_ref(), template.kube_version.as_ref()];
+    for word in words.into_iter().flatten().chain(&template.api_versions) {
+        if word.is_empty() || word.starts_with('-') {
+            return Err(CallError::Type {
+                path: "release_name, namespace, kube_version or api_versions".to_owned(),
+                expected: "a name that does not begin with a dash",
+                found: word.clone(),
+            });
+        }
+    }
+    call(arguments, Renderer::Helm(template))
+}
+
+fn call(arguments: &Arguments<'_>, by: Renderer) -> Result<RenderCall, CallError> {
+    Ok(RenderCall {
+        by,
+        path: arguments.text("path")?,
+        to: arguments.text("to")?,
+        timeout: arguments.duration("timeout")?.unwrap_or(TIMEOUT),
+    })
+}
