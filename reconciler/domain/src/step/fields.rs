@@ -200,7 +200,8 @@ const GIT_PUSH: &[Field] = &[
     optional(
         "branch",
         FieldType::Text,
-        "The branch to push to. Default: the branch that the directory was checked out from.",
+        "The branch to push to; one that is not there is made. Default: the branch that the directory \
+         was checked out from.",
     ),
 ];
 
