@@ -19,6 +19,7 @@ mod preview;
 mod promote;
 mod refresh;
 mod reverify;
+mod rollback;
 mod token;
 mod version;
 mod watch;
@@ -32,6 +33,8 @@ pub(crate) enum Command {
     Get(get::Arguments),
     /// Ask for a promotion
     Promote(promote::Arguments),
+    /// Have a stage go back to what it vouched for before
+    Rollback(rollback::Arguments),
     /// Approve what a promotion will do
     Approve(approve::Arguments),
     /// Act on freight
@@ -69,6 +72,7 @@ impl Command {
         match self {
             Self::Get(arguments) => get::run(arguments, &connection.open()?).await,
             Self::Promote(arguments) => promote::run(arguments, &connection.open()?).await,
+            Self::Rollback(arguments) => rollback::run(arguments, &connection.open()?).await,
             Self::Approve(arguments) => approve::run(arguments, &connection.open()?).await,
             Self::Freight(arguments) => freight::run(arguments, &connection.open()?).await,
             Self::Abort(arguments) => abort::run(arguments, &connection.open()?).await,

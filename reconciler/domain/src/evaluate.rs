@@ -311,6 +311,7 @@ fn promotion(facts: &StatedFacts, freight: &Freight) -> Option<Promotion> {
         groups: facts.groups.clone(),
         reason: None,
         bypass,
+        rollback: false,
         created_at: facts.at,
     })
 }

@@ -93,7 +93,7 @@ pub enum WindowKind {
 pub enum Action {
     /// The commit of a promotion.
     Promote,
-    /// The undo of a failed one.
+    /// The undo of a failed one, and a promotion that goes back.
     Rollback,
     /// Skipping a gate by right.
     Bypass,

@@ -129,6 +129,7 @@ async fn promotion(
         groups: [].into(),
         reason: None,
         bypass: None,
+        rollback: false,
         supersedes: Vec::new(),
         hold: None,
         release_hold: false,

@@ -43,6 +43,8 @@ pub struct NewPromotion {
     pub reason: Option<String>,
     /// Gates that the requester skips by right.
     pub bypass: Option<BypassRequest>,
+    /// Whether it goes back to what was there before.
+    pub rollback: bool,
     /// Promotions that end because of it; none of them may have committed.
     pub supersedes: Vec<PromotionId>,
     /// A hold that the stage gets.
@@ -192,6 +194,7 @@ fn create(
         groups: new.groups.clone(),
         reason: new.reason.clone(),
         bypass: new.bypass.clone(),
+        rollback: new.rollback,
         created_at: now,
     };
     for superseded in &new.supersedes {

@@ -189,6 +189,7 @@ impl World {
             groups: bypass.iter().flat_map(|bypass| bypass.groups.clone()).collect(),
             reason: None,
             bypass,
+            rollback: false,
             supersedes,
             hold,
             release_hold,

@@ -30,6 +30,9 @@ pub struct Promotion {
     pub reason: Option<String>,
     /// Which gates it skips, and why.
     pub bypass: Option<Bypass>,
+    /// Whether it goes back to what was in the stage before.
+    #[serde(default)]
+    pub rollback: bool,
     /// What it will do; null until it is prepared.
     pub change_set: Option<ChangeSet>,
     /// What each gate says.
@@ -231,22 +234,30 @@ pub struct CreatePromotion {
     pub ensure: bool,
 }
 
-/// Names a freight: `newest` for the newest that is available to the stage, or its id, or a
-/// beginning of it that is unique in the project.
+/// Names a freight: `newest` for the newest that is available to the stage; `previous` for what was
+/// there before and is older, which makes the promotion a rollback; or its id, or a beginning of it
+/// that is unique in the project.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(from = "String", into = "String")]
 pub enum FreightSelector {
     /// The newest that is available.
     Newest,
+    /// The one to go back to.
+    Previous,
     /// This one.
     Id(String),
 }
 
 const NEWEST: &str = "newest";
+const PREVIOUS: &str = "previous";
 
 impl From<String> for FreightSelector {
     fn from(text: String) -> Self {
-        if text == NEWEST { Self::Newest } else { Self::Id(text) }
+        match text.as_str() {
+            NEWEST => Self::Newest,
+            PREVIOUS => Self::Previous,
+            _ => Self::Id(text),
+        }
     }
 }
 
@@ -254,6 +265,7 @@ impl From<FreightSelector> for String {
     fn from(selector: FreightSelector) -> Self {
         match selector {
             FreightSelector::Newest => NEWEST.to_owned(),
+            FreightSelector::Previous => PREVIOUS.to_owned(),
             FreightSelector::Id(id) => id,
         }
     }

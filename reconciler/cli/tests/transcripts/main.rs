@@ -686,6 +686,14 @@ fn reverify_names_the_promotion_that_goes_on() {
 }
 
 #[test]
+fn rollback_names_what_the_stage_goes_back_to() {
+    insta::assert_snapshot!(lockstep("rollback prod --reason doubts"), @r"
+    promotion prod.13: prod goes back to freight 3f2a1b9c0d, waiting
+    ! follow it: lockstep watch prod.13
+    ");
+}
+
+#[test]
 fn refresh_asks_the_sources() {
     insta::assert_snapshot!(lockstep("refresh main"), @"the sources of warehouse main are being asked");
 }
@@ -743,6 +751,7 @@ fn help_documents_environment_and_exit_codes() {
     Commands:
       get         Show objects
       promote     Ask for a promotion
+      rollback    Have a stage go back to what it vouched for before
       approve     Approve what a promotion will do
       freight     Act on freight
       abort       End a promotion

@@ -517,6 +517,7 @@ impl World {
             requester: "ben".to_owned(),
             reason: Some("the campaign begins".to_owned()),
             bypass: None,
+            rollback: false,
             change_set: (phase != Phase::Preparing).then(change_set),
             gates: self.gates(),
             approvals: vec![self.approval()],

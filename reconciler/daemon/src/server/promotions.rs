@@ -12,12 +12,15 @@ use reconciler_api::v1::{
     self, AbortPromotion, ApprovePromotion, CreatePromotion, EventsQuery, FreightSelector, Page,
     PromotionEvent, PromotionQuery,
 };
+use reconciler_domain::freight::FreightFacts;
 use reconciler_domain::id::{ProjectName, PromotionId, StageName};
 use reconciler_domain::plan::{
     self, ApproveError, Ensured, RequestError, RequestFacts, abort, approve, ensured, newest,
-    request,
+    previous, request,
 };
-use reconciler_domain::promotion::{Approval, BypassRequest, Event, Promotion, State as Folded};
+use reconciler_domain::promotion::{
+    Approval, BypassRequest, Ending, Event, Phase, Promotion, State as Folded,
+};
 use reconciler_domain::snapshot::StageSnapshot;
 use reconciler_store::{
     AppendError, CreatePromotionError, NewPromotion, PromotionFilter, Snapshot, Subject,
@@ -34,6 +37,8 @@ use crate::convert;
 pub(super) const ATTEMPTS_MAX: u32 = 5;
 /// Most events in one answer.
 const EVENTS_MAX: u32 = 500;
+/// Promotions to a stage that are looked through for what to go back to.
+const PAST_MAX: u32 = 100;
 
 pub(super) async fn list(
     State(server): State<Server>,
@@ -160,14 +165,20 @@ async fn judged(
             let newest = newest(&stage, now).map_err(|error| request_refusal(&error))?;
             newest.freight.id.clone()
         }
+        FreightSelector::Previous if wanted.ensure => {
+            let detail =
+                "`previous` goes further back each time, so it cannot be ensured; name the freight";
+            return Err(Problem::new(ProblemCode::Invalid, detail).into());
+        }
+        FreightSelector::Previous => {
+            meet_the_past(server, project, &mut stage).await?;
+            let previous = previous(&stage, now).map_err(|error| request_refusal(&error))?;
+            previous.freight.id.clone()
+        }
         FreightSelector::Id(id) => {
             let facts = find(server, project, id).await?;
             let id = facts.freight.id.clone();
-            // Old freight that a person names is not among the newest ones of the snapshot.
-            if !stage.freight.iter().any(|known| known.freight.id == id) {
-                stage.freight.push(Arc::new(facts));
-                stage.freight.sort_by_key(|known| known.freight.sequence);
-            }
+            meet(&mut stage, facts);
             id
         }
     };
@@ -200,11 +211,38 @@ async fn judged(
         groups: caller.0.groups.clone(),
         reason: wanted.reason.clone(),
         bypass,
+        rollback: wanted.freight == FreightSelector::Previous,
         supersedes: granted.supersedes,
         hold: granted.hold,
         release_hold: granted.release_hold,
         revision: Some(snapshot.revision),
     })))
+}
+
+/// Adds freight to a snapshot. Old freight is not among its newest ones.
+fn meet(stage: &mut StageSnapshot, facts: FreightFacts) {
+    if !stage.freight.iter().any(|known| known.freight.id == facts.freight.id) {
+        stage.freight.push(Arc::new(facts));
+        stage.freight.sort_by_key(|known| known.freight.sequence);
+    }
+}
+
+/// Adds the freight that was promoted to the stage before.
+async fn meet_the_past(
+    server: &Server,
+    project: &ProjectName,
+    stage: &mut StageSnapshot,
+) -> Answer<()> {
+    let name = Some(stage.stage.spec.name.clone());
+    let filter = PromotionFilter { stage: name, ..PromotionFilter::default() };
+    let page = reconciler_store::Page { after: None, limit: PAST_MAX };
+    for row in server.store.list_promotions(project, &filter, page).await?.items {
+        let known = |known: &Arc<FreightFacts>| known.freight.id == row.promotion.freight;
+        if row.phase == Phase::Ended(Ending::Succeeded) && !stage.freight.iter().any(known) {
+            meet(stage, find(server, project, row.promotion.freight.as_str()).await?);
+        }
+    }
+    Ok(())
 }
 
 /// The promotion that brought freight or is bringing it. None: it came without one.
@@ -228,9 +266,9 @@ async fn promotion_of(
 fn request_refusal(error: &RequestError) -> Refusal {
     let code = match error {
         RequestError::ControlFlow { .. } => ProblemCode::Invalid,
-        RequestError::NotAvailable { .. } | RequestError::NoneAvailable { .. } => {
-            ProblemCode::FreightUnavailable
-        }
+        RequestError::NotAvailable { .. }
+        | RequestError::NoneAvailable { .. }
+        | RequestError::NoPrevious { .. } => ProblemCode::FreightUnavailable,
         RequestError::Held { .. } => return Problem::held(error.to_string()).into(),
         RequestError::Running { .. } => ProblemCode::PromotionRunning,
         RequestError::NoBypass { .. } => ProblemCode::Forbidden,

@@ -60,6 +60,7 @@ impl Worker {
                     groups: BTreeSet::new(),
                     reason: None,
                     bypass: None,
+                    rollback: false,
                     supersedes,
                     hold: None,
                     release_hold: false,

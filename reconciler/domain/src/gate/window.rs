@@ -23,12 +23,12 @@ pub(super) fn gate(facts: &Facts<'_>, now: Timestamp) -> Option<Gate> {
         return None;
     }
     let kind = GateKind::Window;
-    if let Some(Closed { message, until }) =
-        closed(facts.joined, Action::Promote, facts.groups(), now)
-    {
+    let goes_back = facts.promotion.is_some_and(|promotion| promotion.rollback);
+    let action = if goes_back { Action::Rollback } else { Action::Promote };
+    if let Some(Closed { message, until }) = closed(facts.joined, action, facts.groups(), now) {
         return Some(Gate { until, ..plain(kind, asking, Verdict::Fail, message) });
     }
-    let schedule = schedule(facts.joined, Action::Promote, facts.groups());
+    let schedule = schedule(facts.joined, action, facts.groups());
     if schedule.is_empty() {
         let message = "no window is about this promotion".to_owned();
         return Some(plain(kind, asking, Verdict::Pass, message));

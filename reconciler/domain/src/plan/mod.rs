@@ -32,7 +32,7 @@ pub(crate) use promotion::promotion_gates;
 pub use promotion::{Act, Base, Move, breaks_off, promotion};
 pub use request::{
     ApproveError, Ensured, RequestError, RequestFacts, Requested, abort, approve, ensured, newest,
-    request,
+    previous, request,
 };
 pub(crate) use stage::stage_at_rest;
 pub use stage::{Candidate, StageAct, StagePlan, candidates, stage};

@@ -170,6 +170,15 @@ pub enum RequestError {
         /// The stage.
         stage: String,
     },
+    /// Nothing was there before to which the stage can go back.
+    #[error(
+        "stage {stage} has no earlier freight that it vouches for and that may go there; name one \
+         with `lockstep promote {stage} --freight …`"
+    )]
+    NoPrevious {
+        /// The stage.
+        stage: String,
+    },
     /// It is on its way already.
     #[error("promotion {promotion} is bringing freight {freight} to this stage already")]
     Running {
@@ -259,6 +268,32 @@ pub fn newest(stage: &StageSnapshot, now: Timestamp) -> Result<&FreightFacts, Re
     let mut newest_first = stage.freight.iter().rev().map(Arc::as_ref);
     let newest = newest_first.find(|facts| is_open(stage, &joined, facts, now));
     newest.ok_or_else(|| RequestError::NoneAvailable { stage: stage.stage.spec.name.to_string() })
+}
+
+/// The freight to which a stage goes back: older than what is there now, vouched for by the stage,
+/// and of all such the one that left last. Going back once more goes further back, never forth.
+///
+/// # Errors
+/// There is none.
+pub fn previous(stage: &StageSnapshot, now: Timestamp) -> Result<&FreightFacts, RequestError> {
+    let name = &stage.stage.spec.name;
+    let joined = Joined::of(&stage.policies, name);
+    let there = stage.companions();
+    let left = |facts: &FreightFacts| {
+        let stays = facts.stays.get(name)?;
+        // What is there now has a stay without an end.
+        stays.iter().map(|stay| stay.left_at).collect::<Option<Vec<_>>>()?.into_iter().max()
+    };
+    let older = |facts: &&FreightFacts| {
+        let now = there.get(&facts.freight.warehouse);
+        now.is_some_and(|now| facts.freight.sequence < now.sequence)
+            && facts.verified_in.contains_key(name)
+    };
+    let known = stage.freight.iter().map(Arc::as_ref).filter(older);
+    let open = known.filter(|facts| is_open(stage, &joined, facts, now));
+    let last = open.filter_map(|facts| Some((left(facts)?, facts))).max_by_key(|(left, _)| *left);
+    let none = || RequestError::NoPrevious { stage: name.to_string() };
+    last.map(|(_, facts)| facts).ok_or_else(none)
 }
 
 fn is_open(

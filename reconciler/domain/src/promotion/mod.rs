@@ -50,6 +50,9 @@ pub struct Promotion {
     pub reason: Option<String>,
     /// Gates that the requester skips by right.
     pub bypass: Option<BypassRequest>,
+    /// Whether it goes back to what was in the stage before: windows take it for a rollback.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rollback: bool,
     /// When it was asked for; also the date of its commits.
     pub created_at: Timestamp,
 }

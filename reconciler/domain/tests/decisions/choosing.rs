@@ -550,3 +550,134 @@ fn freight_that_is_there_or_coming_needs_no_other_promotion() {
       = None
     "#);
 }
+
+#[test]
+fn a_stage_goes_back_and_further_back_but_never_forth() {
+    assert_snapshot!(run("
+        push gitops dev.yaml#tag=0
+        warehouse shop api
+        stage dev shop: app
+        policy auto dev automatic
+        found shop api 1.0.0
+        found shop api 1.1.0
+        found shop api 1.2.0
+        rollback dev by ann
+        outside
+        why dev
+        rollback dev by ann
+        outside
+        rollback dev by ann
+        promote dev f3 by ann
+        outside
+    "), @r"
+    f1 is made: api 1.0.0
+    dev.1 starts: f1, by automation
+    dev.1 is prepared
+    dev.1 commits
+    dev.1 runs push
+    dev.1 succeeded: every step is done and every check passed
+    f2 is made: api 1.1.0
+    dev.2 starts: f2, by automation
+    dev.2 is prepared
+    dev.2 commits
+    dev.2 runs push
+    dev.2 succeeded: every step is done and every check passed
+    f3 is made: api 1.2.0
+    dev.3 starts: f3, by automation
+    dev.3 is prepared
+    dev.3 commits
+    dev.3 runs push
+    dev.3 succeeded: every step is done and every check passed
+    dev.4 starts: f2, by ann
+    dev is held by ann: ann promoted freight f2 instead of what automation would choose; promote the newest freight to let automation go on
+    dev.4 is prepared
+    dev.4 commits
+    dev.4 runs push
+    dev.4 succeeded: every step is done and every check passed
+      | https://git.example/gitops: dev.yaml#tag=1.1.0
+      ? stage dev: Held: held by ann: ann promoted freight f2 instead of what automation would choose; promote the newest freight to let automation go on
+    dev.5 starts: f1, by ann
+    dev is held by ann: ann promoted freight f1 instead of what automation would choose; promote the newest freight to let automation go on
+    dev.5 is prepared
+    dev.5 commits
+    dev.5 runs push
+    dev.5 succeeded: every step is done and every check passed
+      | https://git.example/gitops: dev.yaml#tag=1.0.0
+    refused: stage dev has no earlier freight that it vouches for and that may go there; name one with `lockstep promote dev --freight …`
+    dev.6 starts: f3, by ann
+    dev is held no longer
+    dev.6 is prepared
+    dev.6 commits
+    dev.6 runs push
+    dev.6 succeeded: every step is done and every check passed
+      | https://git.example/gitops: dev.yaml#tag=1.2.0
+    ");
+}
+
+#[test]
+fn a_rollback_waits_for_its_own_windows_and_for_no_held_freight() {
+    assert_snapshot!(run("
+        push gitops dev.yaml#tag=0
+        warehouse shop api
+        stage dev shop: app
+        policy auto dev automatic
+        found shop api 1.0.0
+        found shop api 1.1.0
+        found shop api 1.2.0
+        hold cve freight f2
+        policy auto dev gated deny=FREQ=DAILY/24h
+        rollback dev by ann
+        promote dev f3 by ann
+        why dev
+        gates dev.5
+        policy auto dev gated deny=FREQ=DAILY/24h/rollback
+        lift cve
+        promote dev f3 by ann
+        rollback dev by ann
+        gates dev.7
+    "), @r"
+    f1 is made: api 1.0.0
+    dev.1 starts: f1, by automation
+    dev.1 is prepared
+    dev.1 commits
+    dev.1 runs push
+    dev.1 succeeded: every step is done and every check passed
+    f2 is made: api 1.1.0
+    dev.2 starts: f2, by automation
+    dev.2 is prepared
+    dev.2 commits
+    dev.2 runs push
+    dev.2 succeeded: every step is done and every check passed
+    f3 is made: api 1.2.0
+    dev.3 starts: f3, by automation
+    dev.3 is prepared
+    dev.3 commits
+    dev.3 runs push
+    dev.3 succeeded: every step is done and every check passed
+    dev.4 starts: f1, by ann
+    dev is held by ann: ann promoted freight f1 instead of what automation would choose; promote the newest freight to let automation go on
+    dev.4 is prepared
+    dev.4 commits
+    dev.4 runs push
+    dev.4 succeeded: every step is done and every check passed
+    dev.5 starts: f3, by ann
+    dev is held no longer
+    dev.5 is prepared
+      ? promotion dev.5: WindowClosed: denied by window shut; does not open before 2302-07-14T00:00:00Z [2302-07-14T00:00:00Z]
+      # upstream Pass: the freight is available: straight from its warehouse
+      # window Fail: denied by window shut; does not open before 2302-07-14T00:00:00Z
+    dev.5 commits
+    dev.5 runs push
+    dev.5 succeeded: every step is done and every check passed
+    dev.6 starts: f3, by ann
+    dev.6 is prepared
+    dev.6 commits
+    dev.6 runs push
+    dev.6 succeeded: every step is done and every check passed
+    dev.7 starts: f2, by ann
+    dev is held by ann: ann promoted freight f2 instead of what automation would choose; promote the newest freight to let automation go on
+    dev.7 is prepared
+      # upstream Pass: the freight is available: straight from its warehouse
+      # window Fail: denied by window shut; does not open before 2302-07-14T00:00:00Z
+    ");
+}

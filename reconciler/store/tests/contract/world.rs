@@ -308,6 +308,7 @@ pub(crate) fn new_promotion(stage: &StageName, freight: &FreightId) -> NewPromot
         groups: [].into(),
         reason: None,
         bypass: None,
+        rollback: false,
         supersedes: Vec::new(),
         hold: None,
         release_hold: false,

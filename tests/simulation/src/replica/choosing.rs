@@ -58,6 +58,7 @@ impl World {
                     groups: [].into(),
                     reason: None,
                     bypass: None,
+                    rollback: false,
                     supersedes,
                     hold: None,
                     release_hold: false,

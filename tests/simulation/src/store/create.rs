@@ -44,6 +44,7 @@ impl Store {
             groups: new.groups.clone(),
             reason: new.reason.clone(),
             bypass: new.bypass.clone(),
+            rollback: new.rollback,
             created_at: now,
         };
         let mut superseded = Vec::new();

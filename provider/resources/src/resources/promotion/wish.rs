@@ -101,7 +101,7 @@ impl Wish {
         let attribute = match (&self.request.freight, error.code()) {
             (_, Some(ProblemCode::NotFound | ProblemCode::Invalid)) => "stage",
             (FreightSelector::Newest, _) => "newest",
-            (FreightSelector::Id(_), _) => "freight",
+            (FreightSelector::Previous | FreightSelector::Id(_), _) => "freight",
         };
         let summary = format!("Cannot promote to stage {}/{}", self.project, self.request.stage);
         let named = error.code().is_some();

@@ -77,6 +77,7 @@ pub(crate) fn line_of(world: &mut World, line: &str) -> Result<(), Crash> {
             let (stage, freight) = (stage_name(stage), freight_id(world, freight));
             world.request(&stage, &freight, who, bypass);
         }
+        ["rollback", stage, "by", who] => world.roll_back(&stage_name(stage), who),
         ["approve", id, "by", who, "in", groups, rest @ ..] => {
             approve(world, id, who, groups, rest.first().copied());
         }

@@ -345,7 +345,7 @@ impl World {
             }
             StageAct::Promote { freight, supersedes } => {
                 self.check_not_older(stage, &freight);
-                self.create(stage, &freight, Principal::Automation, None, &supersedes);
+                self.create(stage, &freight, Principal::Automation, None, false, &supersedes);
             }
         }
         Ok(())
@@ -366,6 +366,7 @@ impl World {
         freight: &FreightId,
         requester: Principal,
         bypass: Option<BypassRequest>,
+        rollback: bool,
         supersedes: &[PromotionId],
     ) -> PromotionId {
         let number = self.sagas.values().filter(|saga| saga.promotion.stage == *stage).count() + 1;
@@ -386,6 +387,7 @@ impl World {
             requester,
             reason: None,
             bypass,
+            rollback,
             created_at: self.now,
         };
         let saga = Saga { promotion, log: Vec::new(), state: State::default() };
@@ -527,6 +529,25 @@ impl World {
         who: &str,
         bypass: Option<BypassRequest>,
     ) {
+        self.ask(stage, freight, who, bypass, false);
+    }
+
+    pub(crate) fn roll_back(&mut self, stage: &StageName, who: &str) {
+        let snapshot = self.stage_snapshot(stage);
+        match plan::previous(&snapshot, self.now).map(|facts| facts.freight.id.clone()) {
+            Ok(freight) => self.ask(stage, &freight, who, None, true),
+            Err(error) => self.tell(format!("refused: {error}")),
+        }
+    }
+
+    fn ask(
+        &mut self,
+        stage: &StageName,
+        freight: &FreightId,
+        who: &str,
+        bypass: Option<BypassRequest>,
+        rollback: bool,
+    ) {
         let snapshot = self.stage_snapshot(stage);
         let facts =
             RequestFacts { stage: &snapshot, freight, requester: who, bypass: bypass.as_ref() };
@@ -534,7 +555,7 @@ impl World {
             Err(error) => self.tell(format!("refused: {error}")),
             Ok(granted) => {
                 let who = Principal::Named(who.to_owned());
-                self.create(stage, freight, who.clone(), bypass, &granted.supersedes);
+                self.create(stage, freight, who.clone(), bypass, rollback, &granted.supersedes);
                 if let Some(reason) = granted.hold {
                     self.hold(stage, reason, who);
                 } else if granted.release_hold && self.automatic_holds.remove(stage).is_some() {

@@ -2,11 +2,14 @@
 
 use acceptance::Outcome;
 use axum::http::StatusCode;
-use reconciler_api::v1::{Phase, Promotion, Reverify, Stage, StepState};
+use reconciler_api::problem::ProblemCode;
+use reconciler_api::v1::{
+    CreatePromotion, FreightSelector, Phase, Promotion, Reverify, Stage, StepState,
+};
 use serde_json::json;
 
 use crate::pipeline::{both_steps, direct, health, undone, verified_by};
-use crate::site::{PROJECT, Site, values_file};
+use crate::site::{PROJECT, Site, refusal, values_file};
 
 /// Infrastructure and application as one, verified, and undone if that fails.
 async fn shop() -> Outcome<Site> {
@@ -59,6 +62,39 @@ async fn a_failing_verification_undoes_both_halves() -> Outcome {
     assert_eq!(site.marked("created")["dev"], 1, "the database was never touched");
     let stage: Stage = site.client()?.get(PROJECT, "dev").await?;
     assert_eq!(stage.status.current["shop"].freight, first.id);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_stage_goes_back_with_both_halves() -> Outcome {
+    let site = shop().await?;
+    let first = site.first_freight().await?;
+    site.promoted("dev", &first).await?;
+    let (values, good) = (site.values_of("dev").await?, release(&site)?);
+    let second = site.freight("the second").await?;
+    site.promoted("dev", &second).await?;
+    assert_ne!(site.values_of("dev").await?, values);
+    assert_ne!(release(&site)?, good);
+
+    let client = site.client()?;
+    let wish = |ensure| CreatePromotion {
+        stage: "dev".to_owned(),
+        freight: FreightSelector::Previous,
+        reason: Some("people complain".to_owned()),
+        bypass: None,
+        ensure,
+    };
+    let vague = refusal(client.promote(PROJECT, &wish(true)).await)?;
+    assert_eq!(vague.code(), Some(ProblemCode::Invalid));
+    let back = client.promote(PROJECT, &wish(false)).await?;
+    assert_eq!((back.freight.as_str(), back.rollback), (first.id.as_str(), true));
+    site.is(&back.id, Phase::Succeeded).await?;
+    assert_eq!(site.values_of("dev").await?, values);
+    assert_eq!(release(&site)?, good);
+    assert_eq!(site.marked("created")["dev"], 1, "the database was never touched");
+    let further = refusal(client.promote(PROJECT, &wish(false)).await)?;
+    assert_eq!(further.code(), Some(ProblemCode::FreightUnavailable));
+    assert!(further.to_string().contains("no earlier freight"), "{further}");
     Ok(())
 }
 
