@@ -138,10 +138,11 @@ pub(super) fn advance(
 /// What cannot be known of an effect that was broken off.
 const UNKNOWN: &str = "it is not known whether it happened: look there, then promote again";
 
-/// Whether the last run was broken off and may have changed something nevertheless.
+/// Whether a run was broken off and may have changed something nevertheless: the last one, or one
+/// before it, if the last did not come to its end.
 fn is_unknown(run: &NodeRun) -> bool {
     let broken_off = matches!(run.outcome, Some((_, StepOutcome::Interrupted { .. })));
-    broken_off && run.call.unseen() == Unseen::Unknown
+    (broken_off || run.unseen) && run.call.unseen() == Unseen::Unknown
 }
 
 /// The end of a promotion whose running step was broken off because a person asked for it.

@@ -123,6 +123,8 @@ pub struct NodeRun {
     pub started_at: Timestamp,
     /// What it does.
     pub call: Call,
+    /// Whether an earlier run was broken off, and nobody saw since whether it had happened.
+    pub unseen: bool,
     /// How the last run ended; absent: it runs, or whoever ran it is gone.
     pub outcome: Option<(Timestamp, StepOutcome)>,
 }
@@ -322,8 +324,12 @@ impl State {
     }
 
     fn intent(&mut self, node: Node, call: Call, at: Timestamp) {
-        let attempts = self.nodes.get(&node).map_or(0, |run| run.attempts) + 1;
-        self.nodes.insert(node, NodeRun { attempts, started_at: at, call, outcome: None });
+        let before = self.nodes.get(&node);
+        let attempts = before.map_or(0, |run| run.attempts) + 1;
+        let unseen = before.is_some_and(|run| {
+            run.unseen || matches!(run.outcome, Some((_, StepOutcome::Interrupted { .. })))
+        });
+        self.nodes.insert(node, NodeRun { attempts, started_at: at, call, unseen, outcome: None });
     }
 
     /// Records of steps, in the order of the stage: a commit-time run replaces a prepared one.

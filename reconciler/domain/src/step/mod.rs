@@ -40,6 +40,7 @@ pub use oci::{
     OciPutBack, OciRecord, TagMove,
 };
 pub use outputs::{Output, OutputType};
+pub(crate) use pull_request::is_same;
 pub use pull_request::{
     AwaitCall, CloseCall, CommentCall, ForgeKind, MergeCall, MergeMethod, MergedRecord, OpenCall,
     OpenedRecord, PullRequestAt, PullRequestCall, PullRequestRecord,

@@ -93,6 +93,8 @@ pub struct OpenCall {
 pub struct AwaitCall {
     /// Which.
     pub at: PullRequestAt,
+    /// The branch that this promotion opened it for; absent: it did not open it.
+    pub target: Option<String>,
     /// Pause between two looks.
     pub interval: Duration,
     /// Until when.
@@ -106,8 +108,13 @@ pub struct MergeCall {
     pub at: PullRequestAt,
     /// How.
     pub method: MergeMethod,
+    /// The branch that this promotion opened it for; absent: it did not open it.
+    pub target: Option<String>,
     /// The commit that its source has to be at; absent only where there is no number.
     pub head: Option<String>,
+    /// Most commits that it may bring: as many as this promotion made. Absent: the commit is named in
+    /// the step, and with it what leads to it.
+    pub brings: Option<usize>,
     /// Pause between two looks.
     pub interval: Duration,
     /// Until when it may take to become mergeable.
@@ -155,6 +162,8 @@ pub struct OpenedRecord {
     pub number: u64,
     /// The branch that is to be merged.
     pub source: String,
+    /// The branch that it is to be merged into.
+    pub target: String,
     /// The commit that the source was at.
     pub head: String,
     /// Whether this promotion opened it.
@@ -239,6 +248,15 @@ impl MergeMethod {
             Self::Rebase => "rebase",
         }
     }
+}
+
+/// Whether two URLs are the same repository but for how they end.
+pub(crate) fn is_same(one: &str, other: &str) -> bool {
+    fn trimmed(repo: &str) -> &str {
+        let repo = repo.trim_end_matches('/');
+        repo.strip_suffix(".git").unwrap_or(repo)
+    }
+    trimmed(one) == trimmed(other)
 }
 
 impl PullRequestAt {

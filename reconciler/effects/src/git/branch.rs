@@ -56,6 +56,27 @@ pub(super) async fn contains(
         .await
 }
 
+/// How many commits `head` has that `branch` lacks, counted up to `most`.
+pub(super) async fn ahead(
+    remote: &Remote,
+    branch: &str,
+    head: &CommitId,
+    most: usize,
+) -> Result<usize, GitError> {
+    let tip = remote.fetch(&Revision::Branch(branch.to_owned())).await?;
+    remote.ensure(head).await?;
+    let head = head.clone();
+    remote
+        .run(move |job| {
+            let fail = job.fail("counting commits");
+            let mut walk = job.repository.revwalk().map_err(&fail)?;
+            walk.push(head.oid()).map_err(&fail)?;
+            walk.hide(tip.oid()).map_err(&fail)?;
+            Ok(walk.take(most).count())
+        })
+        .await
+}
+
 /// Whether `commit` of `branch` brought all that led to `head`, and nothing else: then its revert takes
 /// all of that back. Where that cannot be seen it is not so.
 pub(super) async fn is_whole(

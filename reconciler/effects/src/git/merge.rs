@@ -104,7 +104,7 @@ fn entries(job: &Job, sides: Sides<Oid>) -> Result<BTreeMap<Vec<u8>, Sides<Entry
         let Some(id) = id else { continue };
         for entry in &job.repository.find_tree(id).map_err(&fail)? {
             let sides = entries.entry(entry.name_bytes().to_vec()).or_default();
-            sides[side] = Some((entry.id(), entry.filemode_raw()));
+            sides[side] = Some((entry.id(), entry.filemode()));
         }
     }
     Ok(entries)
@@ -135,7 +135,7 @@ fn clash(
     if !index.has_conflicts() {
         let tree = index.write_tree_to(&job.repository).map_err(&fail)?;
         let tree = job.repository.find_tree(tree).map_err(&fail)?;
-        return Ok(tree.get_name_bytes(name).map(|entry| (entry.id(), entry.filemode_raw())));
+        return Ok(tree.get_name_bytes(name).map(|entry| (entry.id(), entry.filemode())));
     }
     for conflict in index.conflicts().map_err(&fail)? {
         let git2::IndexConflict { ancestor, our, their } = conflict.map_err(&fail)?;

@@ -261,6 +261,20 @@ impl Git {
         branch::is_whole(&self.remote(repo).await?, branch, commit, head).await
     }
 
+    /// How many commits `head` would bring to `branch`, counted up to `most`.
+    ///
+    /// # Errors
+    /// Those of fetching the branch and the commit.
+    pub async fn ahead(
+        &self,
+        repo: &RepoUrl,
+        branch: &str,
+        head: &CommitId,
+        most: usize,
+    ) -> Result<usize, GitError> {
+        branch::ahead(&self.remote(repo).await?, branch, head, most).await
+    }
+
     /// Deletes a branch if it is at this commit.
     ///
     /// # Errors

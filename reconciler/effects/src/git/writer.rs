@@ -111,6 +111,10 @@ struct Wish {
     max_attempts: u32,
 }
 
+/// What servers say when somebody else holds the branch's lock.
+const RACES: [&str; 4] =
+    ["cannot lock ref", "failed to lock", "unable to lock", ".lock': file exists"];
+
 type Answer = Result<Landed, GitError>;
 
 /// The writers of all branches that somebody writes to now.
@@ -182,8 +186,8 @@ async fn land(remote: &Remote, branch: &str, wish: Wish) -> Answer {
     }
 }
 
-/// Answers wishes together. Where a server refuses them, each alone: one that a hook does not like
-/// must not take the others with it.
+/// Answers wishes together. Where that fails because of what they bring, each alone: one that a hook
+/// does not like, or all of them being too large for one request, must not stop the others.
 ///
 /// # Errors
 /// The caller was told to stop; nobody is answered then.
@@ -194,7 +198,7 @@ async fn lead(
 ) -> Result<(), GitError> {
     let (wishes, callers): (Vec<Wish>, Vec<_>) = batch.into_iter().unzip();
     let answers = match push(remote, branch, &wishes).await {
-        Err(GitError::Rejected { .. }) if wishes.len() > 1 => {
+        Err(error) if wishes.len() > 1 && may_be_of_one(&error) => {
             let mut answers = Vec::with_capacity(wishes.len());
             for wish in &wishes {
                 let alone = push(remote, branch, std::slice::from_ref(wish)).await;
@@ -215,6 +219,24 @@ async fn lead(
         let _gone = caller.send(answer);
     }
     Ok(())
+}
+
+/// Whether a failure may be due to what is pushed, and not to the branch or its server.
+fn may_be_of_one(error: &GitError) -> bool {
+    !matches!(
+        error,
+        GitError::Cancelled { .. }
+            | GitError::Unreachable { .. }
+            | GitError::Timeout { .. }
+            | GitError::Server { .. }
+            | GitError::Contended { .. }
+            | GitError::Blocked { .. }
+            | GitError::CredentialsRefused { .. }
+            | GitError::CredentialsMissing { .. }
+            | GitError::RepositoryNotFound { .. }
+            | GitError::LocalNotAllowed { .. }
+            | GitError::Moved { .. }
+    )
 }
 
 /// The answer to the only wish.
@@ -315,7 +337,9 @@ async fn judge(
     reason: String,
 ) -> Result<(), GitError> {
     let now = remote.tip(branch).await?;
-    if now.as_ref() != tip || reason.contains("lock") {
+    let said = reason.to_ascii_lowercase();
+    let raced = RACES.iter().any(|race| said.contains(race));
+    if now.as_ref() != tip || raced {
         return Ok(());
     }
     let (repo, branch) = (remote.repo.clone(), branch.to_owned());

@@ -151,7 +151,13 @@ pub(super) async fn revert(
         max_attempts: ATTEMPTS_MAX,
         repo,
     };
-    let outcome = effects.git().revert(request).await.map_err(|error| halt(&error))?;
+    let outcome = match effects.git().revert(request).await {
+        // A forge deletes a branch once it is merged. What was on it is taken back where it went.
+        Err(GitError::BranchNotFound { .. }) => {
+            return Ok(Done { outputs: Map::new(), record: Record::None });
+        }
+        outcome => outcome.map_err(|error| halt(&error))?,
+    };
     match outcome {
         RevertOutcome::Reverted { commit, .. } | RevertOutcome::AlreadyReverted { commit } => {
             let record = PushRecord {

@@ -23,8 +23,8 @@ use crate::scoped::Scoped;
 
 /// Pause until a merge that was accepted is looked at again.
 const MERGING: Duration = Duration::from_secs(2);
-/// Time that a merge may take once it was accepted.
-const MERGING_MAX: Duration = Duration::from_secs(600);
+/// Looks at a merge that was accepted, before it is left for another attempt.
+const LOOKS_MAX: u32 = 15;
 
 pub(super) async fn carry_out(
     effects: &Scoped,
@@ -136,8 +136,8 @@ async fn opened(
 ) -> Result<Done, Halt> {
     let head = pull.head.clone().unwrap_or_default();
     let (forge, repo, source) = (call.forge, call.repo.clone(), call.source.clone());
-    let (number, mark) = (pull.number, call.mark.clone());
-    let record = OpenedRecord { forge, repo, number, source, head, made, mark };
+    let (number, target, mark) = (pull.number, call.target.clone(), call.mark.clone());
+    let record = OpenedRecord { forge, repo, number, source, target, head, made, mark };
     let record = Record::PullRequest(PullRequestRecord::Opened(record));
     let is_open = matches!(pull.standing, Standing::Open(_));
     if made && is_open && !call.labels.is_empty() {
@@ -171,6 +171,7 @@ async fn wait(effects: &Scoped, cx: &RunContext, call: &AwaitCall) -> Result<Don
         }
         Ok(pull) => match pull.standing.clone() {
             Standing::Merged { commit } => {
+                same_target(&call.at, call.target.as_deref(), &pull)?;
                 return merged(effects, &subject, &call.at, &pull, commit).await;
             }
             Standing::Closed | Standing::Open(_) => return Err(closed(&call.at, &pull)),
@@ -213,23 +214,92 @@ async fn merge(
     if let Readiness::NotYet { why, certain } = readiness {
         return Err(not_now(cx, call, why, certain));
     }
-    let answer = subject.forge.merge(number, call.method, head).await;
-    let answer = answer.map_err(|error| halt(&error))?;
-    // Whatever it says, it may have been merged in between by somebody else.
-    let pull = subject.read(number).await?;
-    match (may_merge(effects, &subject, call, pull, head).await?, answer) {
-        (May::Be(done), _) => Ok(*done),
-        (May::Merge(_), Merging::NotNow(why)) => Err(not_now(cx, call, why, true)),
-        (May::Merge(_), Merging::Accepted) if cx.now > after(call.until, MERGING_MAX) => {
-            Err(Halt::never(format_args!(
-                "{} was to be merged, and is still open: look at what the forge says",
-                call.at.describe(),
-            )))
+    brings_no_more(effects, &subject, call, head).await?;
+    // From here on it may be merged, whatever is answered.
+    let perhaps = || perhaps_merged(call, number);
+    match subject.forge.merge(number, call.method, head).await {
+        Ok(Merging::Accepted) => {}
+        Ok(Merging::NotNow(why)) => {
+            // Unless somebody else merged it in between.
+            let pull = subject.read(number).await?;
+            return match may_merge(effects, &subject, call, pull, head).await? {
+                May::Be(done) => Ok(*done),
+                May::Merge(_) => Err(not_now(cx, call, why, true)),
+            };
         }
-        (May::Merge(_), Merging::Accepted) => {
-            Err(Halt::not_yet("the forge has accepted the merge".to_owned(), MERGING))
+        Err(error) if error.may_pass() => return Err(with_record(halt(&error), perhaps())),
+        Err(error) => return Err(halt(&error)),
+    }
+    seen_merged(effects, &subject, call, (number, head), interrupt)
+        .await
+        .map_err(|halt| with_record(halt, perhaps()))
+}
+
+/// Waits for a merge that the forge has accepted: most are done by then.
+async fn seen_merged(
+    effects: &Scoped,
+    subject: &Subject<'_>,
+    call: &MergeCall,
+    (number, head): (u64, &str),
+    interrupt: &CancellationToken,
+) -> Result<Done, Halt> {
+    for _ in 0..LOOKS_MAX {
+        let pull = subject.read(number).await?;
+        if let May::Be(done) = may_merge(effects, subject, call, pull, head).await? {
+            return Ok(*done);
+        }
+        tokio::select! {
+            () = interrupt.cancelled() => return Err(Halt::Interrupted),
+            () = tokio::time::sleep(MERGING) => {}
         }
     }
+    Err(Halt::later(format_args!(
+        "the forge has accepted the merge of {}, which is still open: look at what it says",
+        call.at.describe(),
+    )))
+}
+
+/// What is on record of a merge that was asked for and whose end nobody saw.
+fn perhaps_merged(call: &MergeCall, number: u64) -> Record {
+    let (repo, target) = (call.at.repo.clone(), call.target.clone().unwrap_or_default());
+    let record = MergedRecord { repo, number, target, commit: None, whole: false };
+    Record::PullRequest(PullRequestRecord::Merged(record))
+}
+
+/// Who may edit a pull request may lead it into another branch than the one that was approved.
+fn same_target(at: &PullRequestAt, target: Option<&str>, pull: &PullRequest) -> Result<(), Halt> {
+    match target {
+        Some(target) if target != pull.target => Err(Halt::never(format_args!(
+            "{} ({}) leads into branch {:?} now, and was opened for {target:?}: somebody changed it; put \
+             that right, and promote again",
+            at.describe(),
+            pull.url,
+            pull.target,
+        ))),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// What was approved is what this promotion committed. What somebody else had pushed to the branch
+/// before would be merged with it.
+async fn brings_no_more(
+    effects: &Scoped,
+    subject: &Subject<'_>,
+    call: &MergeCall,
+    head: &str,
+) -> Result<(), Halt> {
+    let (Some(most), Some(target)) = (call.brings, &call.target) else { return Ok(()) };
+    let head = git::commit_id(&subject.repo, head)?;
+    let brings = effects.git().ahead(&subject.repo, target, &head, most + 1).await;
+    if brings.map_err(|error| git::halt(&error))? <= most {
+        return Ok(());
+    }
+    Err(Halt::never(format_args!(
+        "{} brings more commits than the {most} that this promotion made and that were approved: its \
+         branch had others before; give each promotion a branch of its own, or name the `commit` that \
+         may be merged",
+        call.at.describe(),
+    )))
 }
 
 /// What may be done about a pull request that is to be merged.
@@ -247,6 +317,7 @@ async fn may_merge(
     pull: PullRequest,
     head: &str,
 ) -> Result<May, Halt> {
+    same_target(&call.at, call.target.as_deref(), &pull)?;
     let is_another = pull.head.as_ref().is_some_and(|found| found != head);
     let found = pull.head.clone().unwrap_or_default();
     match pull.standing.clone() {
@@ -259,6 +330,12 @@ async fn may_merge(
         Standing::Merged { .. } if is_another => Err(Halt::never(format_args!(
             "{} was merged by somebody with commit {found}, not with {head} as was approved: look at what \
              is on branch {:?} now",
+            call.at.describe(),
+            pull.target,
+        ))),
+        Standing::Merged { .. } if pull.head.is_none() => Err(Halt::never(format_args!(
+            "{} is merged, and the forge does not say with which commit: see whether {head} is on branch \
+             {:?}",
             call.at.describe(),
             pull.target,
         ))),
@@ -353,10 +430,6 @@ async fn comment(effects: &Scoped, cx: &RunContext, call: &CommentCall) -> Resul
 
 fn closed(at: &PullRequestAt, pull: &PullRequest) -> Halt {
     Halt::never(format_args!("{} ({}) was closed without being merged", at.describe(), pull.url))
-}
-
-fn after(instant: jiff::Timestamp, time: Duration) -> jiff::Timestamp {
-    instant.checked_add(time).unwrap_or(jiff::Timestamp::MAX)
 }
 
 fn halt(error: &ForgeError) -> Halt {

@@ -60,7 +60,9 @@ fn merging(world: &World, number: usize, head: &str) -> MergeCall {
     MergeCall {
         at: at(world, number),
         method: MergeMethod::Squash,
+        target: Some("main".to_owned()),
         head: Some(head.to_owned()),
+        brings: Some(1),
         interval: Duration::from_secs(30),
         until: now(),
     }
@@ -68,7 +70,7 @@ fn merging(world: &World, number: usize, head: &str) -> MergeCall {
 
 fn waiting(world: &World, number: usize) -> AwaitCall {
     let until = now() + Duration::from_secs(3600);
-    AwaitCall { at: at(world, number), interval: Duration::from_secs(30), until }
+    AwaitCall { at: at(world, number), target: None, interval: Duration::from_secs(30), until }
 }
 
 pub(crate) fn comment_call(world: &World, number: usize, text: &str) -> PullRequestCall {
@@ -285,6 +287,15 @@ async fn only_what_was_approved_is_merged() {
         assert_eq!(pause, Duration::from_secs(30), "{dialect:?}");
         world.forge.hold(None);
 
+        // Who may edit it leads it elsewhere; who was there before goes along.
+        let elsewhere =
+            MergeCall { target: Some("staging".into()), ..merging(&world, number, &head) };
+        let (message, retry) = fails(&world, PullRequestCall::Merge(elsewhere)).await;
+        assert!(!retry && message.contains("was opened for \"staging\""), "{message}");
+        let alone = MergeCall { brings: Some(0), ..merging(&world, number, &head) };
+        let (message, retry) = fails(&world, PullRequestCall::Merge(alone)).await;
+        assert!(!retry && message.contains("brings more commits than the 0"), "{message}");
+
         // Somebody pushes more.
         let people = world.path("people");
         git(&people, &["checkout", "--quiet", "change"]);
@@ -298,10 +309,13 @@ async fn only_what_was_approved_is_merged() {
 
         // The answer is lost; the merge is there, once.
         let head = world.tip_of("change");
+        let both = || {
+            PullRequestCall::Merge(MergeCall { brings: Some(2), ..merging(&world, number, &head) })
+        };
         world.forge.lose_next_answer();
-        let (message, retry) = fails(&world, merge_call(&world, number, &head)).await;
+        let (message, retry) = fails(&world, both()).await;
         assert!(retry, "{message}");
-        let (outputs, record) = ends(&world, merge_call(&world, number, &head)).await;
+        let (outputs, record) = ends(&world, both()).await;
         assert_eq!(outputs["commit"], json!(world.tip()), "{dialect:?}");
         assert!(merged(record).whole && world.forge.merged() == 1, "{dialect:?}");
         assert_eq!(world.published("more.txt"), "y\n");

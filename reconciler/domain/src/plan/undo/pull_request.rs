@@ -7,7 +7,10 @@ use super::{changed, node, revert};
 use crate::id::StepName;
 use crate::promotion::{Frozen, Node, State};
 use crate::snapshot::PromotionSnapshot;
-use crate::step::{Call, CloseCall, MergedRecord, OpenedRecord, PullRequestAt, PullRequestCall};
+
+use crate::step::{
+    Call, CloseCall, MergedRecord, OpenedRecord, PullRequestAt, PullRequestCall, is_same,
+};
 
 /// One that was opened here is closed, unless it is known to have been merged: then a revert takes it
 /// back, or nobody can.
@@ -17,8 +20,9 @@ pub(super) fn undo_open(
     opened: &OpenedRecord,
     now: Timestamp,
 ) -> Option<Move> {
-    let is_it =
-        |merged: &MergedRecord| merged.repo == opened.repo && merged.number == opened.number;
+    let is_it = |merged: &MergedRecord| {
+        is_same(&merged.repo, &opened.repo) && merged.number == opened.number
+    };
     let mut steps = snapshot.state.nodes.keys().map(Node::step);
     let is_merged = steps.any(|step| merged_by(&snapshot.state, step).is_some_and(is_it));
     if !opened.made || is_merged {

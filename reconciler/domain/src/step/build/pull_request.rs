@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::super::pull_request::{
-    AwaitCall, CloseCall, CommentCall, ForgeKind, MergeCall, MergeMethod, OpenCall, PullRequestAt,
-    PullRequestCall,
+    AwaitCall, CloseCall, CommentCall, ForgeKind, MergeCall, MergeMethod, OpenCall, OpenedRecord,
+    PullRequestAt, PullRequestCall, is_same,
 };
 use super::{Arguments, CallError, Record, StepKind, WorkdirContext, mark};
 
@@ -41,8 +41,10 @@ pub(super) fn wait(
     context: &WorkdirContext<'_>,
 ) -> Result<PullRequestCall, CallError> {
     let timeout = arguments.duration("timeout")?.unwrap_or(TIMEOUT);
+    let at = at(arguments, StepKind::GitWaitForPr)?;
     Ok(PullRequestCall::Await(AwaitCall {
-        at: at(arguments, StepKind::GitWaitForPr)?,
+        target: opened(context, &at).map(|opened| opened.target.clone()),
+        at,
         interval: interval(arguments)?,
         until: context.after(timeout),
     }))
@@ -59,17 +61,19 @@ pub(super) fn merge(
         return Err(CallError::NoSuchMethod);
     }
     let given = arguments.optional_text("commit")?.filter(|commit| !commit.is_empty());
-    let head = match (given, at.number) {
-        (Some(commit), _) => Some(commit),
+    let opened = opened(context, &at);
+    let (head, brings) = match (given, at.number) {
+        (Some(commit), _) => (Some(commit), None),
         (None, Some(number)) => {
-            let pushed = pushed_head(context, &at.repo, number);
-            Some(pushed.ok_or(CallError::NoHead { number })?)
+            let pushed = opened.and_then(|opened| pushed_head(context, opened));
+            (Some(pushed.ok_or(CallError::NoHead { number })?), Some(made(context, &at.repo)))
         }
-        (None, None) => None,
+        (None, None) => (None, None),
     };
+    let target = opened.map(|opened| opened.target.clone());
     let wait = arguments.duration("wait")?.unwrap_or_default();
     let (interval, until) = (interval(arguments)?, context.after(wait));
-    Ok(PullRequestCall::Merge(MergeCall { at, method, head, interval, until }))
+    Ok(PullRequestCall::Merge(MergeCall { at, method, target, head, brings, interval, until }))
 }
 
 pub(super) fn close(arguments: &Arguments<'_>) -> Result<PullRequestCall, CallError> {
@@ -116,22 +120,22 @@ fn pushes<'a>(
     here.map(|push| push.commit.as_ref())
 }
 
-/// What this promotion wants to be merged: what it pushed, or what was there when it opened the pull
-/// request.
-fn pushed_head(context: &WorkdirContext<'_>, repo: &str, number: u64) -> Option<String> {
-    let opened = context.records.values().rev().find_map(|record| {
-        let opened = record.as_pull_request()?.as_opened()?;
-        (opened.number == number && is_same(&opened.repo, repo)).then_some(opened)
-    })?;
-    let pushed = pushes(context, repo, &opened.source).rev().flatten().next();
-    Some(pushed.unwrap_or(&opened.head).clone())
+/// The pull request, as this promotion opened it.
+fn opened<'a>(context: &'a WorkdirContext<'_>, at: &PullRequestAt) -> Option<&'a OpenedRecord> {
+    let opened =
+        context.records.values().rev().filter_map(|record| record.as_pull_request()?.as_opened());
+    opened
+        .into_iter()
+        .find(|opened| Some(opened.number) == at.number && is_same(&opened.repo, &at.repo))
 }
 
-/// Whether two URLs are the same repository but for how they end.
-fn is_same(one: &str, other: &str) -> bool {
-    fn trimmed(repo: &str) -> &str {
-        let repo = repo.trim_end_matches('/');
-        repo.strip_suffix(".git").unwrap_or(repo)
-    }
-    trimmed(one) == trimmed(other)
+/// What this promotion wants to be merged: what it pushed last.
+fn pushed_head(context: &WorkdirContext<'_>, opened: &OpenedRecord) -> Option<String> {
+    pushes(context, &opened.repo, &opened.source).rev().flatten().next().cloned()
+}
+
+/// How many commits this promotion made in a repository.
+fn made(context: &WorkdirContext<'_>, repo: &str) -> usize {
+    let commits = context.records.values().filter_map(Record::as_commit);
+    commits.filter(|made| made.commit.is_some() && is_same(&made.repo, repo)).count()
 }

@@ -59,6 +59,7 @@ impl Outside {
         });
         let number = u64::try_from(at).expect("a small number") + 1;
         let record = OpenedRecord {
+            target: call.target.clone(),
             forge: call.forge,
             repo: call.repo.clone(),
             number,
