@@ -139,8 +139,8 @@ pub enum CallError {
     NoSuchMethod,
     /// Nobody knows what may be merged.
     #[error(
-        "commit: no git_open_pr step of this promotion opened pull request {number}, so the commit that \
-         may be merged must be given"
+        "commit: this promotion did not open pull request {number}, or pushed nothing to its branch, so \
+         the commit that may be merged must be given"
     )]
     NoHead {
         /// The pull request.
