@@ -18,9 +18,7 @@ use reconciler_domain::plan::{
     self, ApproveError, Ensured, RequestError, RequestFacts, abort, approve, ensured, newest,
     previous, request,
 };
-use reconciler_domain::promotion::{
-    Approval, BypassRequest, Ending, Event, Phase, Promotion, State as Folded,
-};
+use reconciler_domain::promotion::{Approval, BypassRequest, Event, Promotion, State as Folded};
 use reconciler_domain::snapshot::StageSnapshot;
 use reconciler_store::{
     AppendError, CreatePromotionError, NewPromotion, PromotionFilter, Snapshot, Subject,
@@ -227,7 +225,7 @@ fn meet(stage: &mut StageSnapshot, facts: FreightFacts) {
     }
 }
 
-/// Adds the freight that was promoted to the stage before.
+/// Adds the freight that was promoted to the stage before, however that ended.
 async fn meet_the_past(
     server: &Server,
     project: &ProjectName,
@@ -238,7 +236,7 @@ async fn meet_the_past(
     let page = reconciler_store::Page { after: None, limit: PAST_MAX };
     for row in server.store.list_promotions(project, &filter, page).await?.items {
         let known = |known: &Arc<FreightFacts>| known.freight.id == row.promotion.freight;
-        if row.phase == Phase::Ended(Ending::Succeeded) && !stage.freight.iter().any(known) {
+        if !stage.freight.iter().any(known) {
             meet(stage, find(server, project, row.promotion.freight.as_str()).await?);
         }
     }

@@ -13,7 +13,7 @@ use super::id::CommitId;
 use super::mirror::Job;
 
 /// Commits of a history that are searched.
-const SEARCH: usize = 20_000;
+pub(super) const SEARCH: usize = 20_000;
 
 /// A branch as it will be: its tip on the server, and what was built on it.
 pub(super) struct Chain<'a> {

@@ -8,14 +8,12 @@ use super::engine::Remote;
 use super::error::GitError;
 use super::history;
 use super::id::{CommitId, Revision};
-use super::landed::Chain;
+use super::landed::{Chain, SEARCH};
 use super::merge::{self, Merged};
 use super::mirror::Job;
 use super::url::RepoUrl;
 use super::writer::{Published, Step, Target, publish};
 
-/// Commits that are searched for a trailer.
-const SEARCH: usize = 20_000;
 /// Commits that one push may re-apply.
 const CHAIN: usize = 256;
 

@@ -535,7 +535,7 @@ async fn what_an_ended_promotion_needed_is_given_back() {
     let runs = || std::fs::read_dir(world.path("data/runs/shop")).unwrap().count();
     for _ in 0..2 {
         clean(jiff::Timestamp::now()).await;
-        assert!(!world.path("data/work/shop/prod.1").exists());
+        assert!(!world.path("data").join("work").join("shop/prod.1").exists());
         assert!(!world.path("data/plans/shop/prod.1").exists());
         assert_eq!(runs(), 1);
     }

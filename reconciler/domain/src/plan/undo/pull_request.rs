@@ -7,7 +7,6 @@ use super::{changed, node, revert};
 use crate::id::StepName;
 use crate::promotion::{Frozen, Node, State};
 use crate::snapshot::PromotionSnapshot;
-
 use crate::step::{
     Call, CloseCall, MergedRecord, OpenedRecord, PullRequestAt, PullRequestCall, is_same,
 };
