@@ -85,6 +85,10 @@ pub struct PushRecord {
     pub branch: String,
     /// The commit as it is there; differs from the prepared one where others had pushed before.
     pub commit: Option<String>,
+    /// The mark of the commit as it was made: promotion and step. Empty in logs from before it was
+    /// written down, and of an undo.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub mark: String,
     /// Whether this promotion made the branch for certain.
     #[serde(default)]
     pub created: bool,

@@ -122,8 +122,8 @@ fn pushed(call: &PushCall, commit: Option<&CommitId>, created: bool) -> Done {
         ("commit", Value::from(commit_text(commit.as_ref()))),
         ("branch", Value::from(call.branch.as_str())),
     ];
-    let (repo, branch) = (call.repo.clone(), call.branch.clone());
-    Done::new(outputs, Record::Push(PushRecord { repo, branch, commit, created }))
+    let (repo, branch, mark) = (call.repo.clone(), call.branch.clone(), call.mark.clone());
+    Done::new(outputs, Record::Push(PushRecord { repo, branch, commit, mark, created }))
 }
 
 pub(super) async fn revert(
@@ -164,6 +164,7 @@ pub(super) async fn revert(
                 repo: call.repo.clone(),
                 branch: call.branch.clone(),
                 commit: Some(commit.to_string()),
+                mark: String::new(),
                 created: false,
             };
             let commit = Value::from(commit.as_str());

@@ -366,6 +366,7 @@ fn pushed(call: &PushCall, commit: Option<&String>) -> StepOutcome {
         repo: call.repo.clone(),
         branch: call.branch.clone(),
         commit: commit.cloned(),
+        mark: call.mark.clone(),
         created: false,
     };
     done(json!({ "branch": call.branch, "commit": commit }), Record::Push(record))
