@@ -1,10 +1,11 @@
 //! Undoing: the effects of a failed promotion in reverse, each as crash-safe as the effect itself.
 //!
-//! A push is undone by a revert, a pull request by closing it or, once it is merged, by a revert, an apply by planning and applying the module of the last succeeded
-//! promotion against the same state, under the same infra rules; the first promotion's by
-//! destroying only what it created. What cannot be undone leaves the promotion *stuck*, with what
-//! remains; it is never called rolled back. Only what was said (requests, comments, a pull request that was
-//! closed) has no undo by nature: it is told, and leaves nothing stuck.
+//! A push is undone by a revert, a pull request by closing it or, once it is merged, by a revert, an
+//! apply by planning and applying the module of the last succeeded promotion against the same state,
+//! under the same infra rules; the first promotion's by destroying only what it created. What cannot
+//! be undone leaves the promotion *stuck*, with what remains; it is never called rolled back. Only
+//! what was said (requests, comments, a pull request that was closed) has no undo by nature: it is
+//! told, and leaves nothing stuck.
 
 mod pull_request;
 

@@ -1,5 +1,6 @@
 //! One table per step kind: the names, types and meaning of its arguments.
 
+mod git;
 mod oci;
 mod pull_request;
 mod render;
@@ -136,31 +137,6 @@ const fn touches(touch: Touch, field: Field) -> Field {
     Field { touches: Some(touch), ..field }
 }
 
-const CHECKOUT: &[Field] = &[
-    optional("commit", FieldType::Text, "The commit to check out. Give this or `branch`."),
-    optional(
-        "branch",
-        FieldType::Text,
-        "The branch whose tip is checked out; also where `git_push` pushes to.",
-    ),
-    optional(
-        "paths",
-        FieldType::List(&FieldType::Text),
-        "Files and folders to check out, below the repository's root, for repositories that are \
-         large. Nothing else is there then, and nothing else is taken for deleted by `git_commit`; \
-         new files may stand anywhere. Default: all.",
-    ),
-];
-
-const GIT_CLONE: &[Field] = &[
-    required("repo", FieldType::Text, "URL of the repository."),
-    required(
-        "checkout",
-        FieldType::Map(&FieldType::Object(CHECKOUT)),
-        "What to check out, by directory below the working directory.",
-    ),
-];
-
 const YAML_UPDATE: &[Field] = &[
     touches(
         Touch::Edits,
@@ -172,37 +148,6 @@ const YAML_UPDATE: &[Field] = &[
         "Values by key. A key is a path of parts joined by dots; a number indexes a list; `\\.` is a \
          dot inside a part. The keys must exist and hold scalars.",
     )),
-];
-
-const GIT_COMMIT: &[Field] = &[
-    touches(
-        Touch::Reads,
-        required("dir", FieldType::Text, "Directory of a checkout made by `git_clone`."),
-    ),
-    may_wait(required("message", FieldType::Text, "The commit message.")),
-    optional("author_name", FieldType::Text, "The author's name. Default `Lockstep`."),
-    optional(
-        "author_email",
-        FieldType::Text,
-        "The author's e-mail address. Default `lockstep@localhost`.",
-    ),
-];
-
-const GIT_PUSH: &[Field] = &[
-    touches(
-        Touch::Names,
-        required(
-            "dir",
-            FieldType::Text,
-            "Directory of a checkout with a commit made by `git_commit`.",
-        ),
-    ),
-    optional(
-        "branch",
-        FieldType::Text,
-        "The branch to push to; one that is not there is made. Default: the branch that the directory \
-         was checked out from.",
-    ),
 ];
 
 const TF_PLAN: &[Field] = &[
@@ -306,33 +251,6 @@ const HTTP: &[Field] = &[
         "What happens when it is not known whether the request was sent before a crash: send it \
          again with the same `Idempotency-Key`, or stop and ask a person. Default `at_least_once` \
          for GET, PUT and DELETE, else `at_most_once`.",
-    ),
-];
-
-const GIT_CLEAR: &[Field] = &[touches(
-    Touch::Edits,
-    required("dir", FieldType::Text, "Directory of a checkout made by `git_clone`."),
-)];
-
-const GIT_TAG: &[Field] = &[
-    required("repo", FieldType::Text, "URL of the repository."),
-    required("tag", FieldType::Text, "The tag, without `refs/tags/`."),
-    may_wait(required(
-        "commit",
-        FieldType::Text,
-        "The commit: its 40 digits, as in `{{ steps.push.commit }}` or `{{ freight.infra.commit }}`.",
-    )),
-    may_wait(optional(
-        "message",
-        FieldType::Text,
-        "What it says, which makes it an annotated tag. Without it, it is a lightweight one: of one \
-         that is found there nobody can say who made it, so the undo leaves it.",
-    )),
-    optional("author_name", FieldType::Text, "The tagger's name. Default `Lockstep`."),
-    optional(
-        "author_email",
-        FieldType::Text,
-        "The tagger's e-mail address. Default `lockstep@localhost`.",
     ),
 ];
 
@@ -592,16 +510,16 @@ const TASK: &[Field] = &[
 #[must_use]
 pub fn fields(kind: StepKind) -> &'static [Field] {
     match kind {
-        StepKind::GitClone => GIT_CLONE,
+        StepKind::GitClone => git::GIT_CLONE,
         StepKind::YamlUpdate => YAML_UPDATE,
-        StepKind::GitCommit => GIT_COMMIT,
-        StepKind::GitPush => GIT_PUSH,
+        StepKind::GitCommit => git::GIT_COMMIT,
+        StepKind::GitPush => git::GIT_PUSH,
         StepKind::TfPlan => TF_PLAN,
         StepKind::TfApply => TF_APPLY,
         StepKind::TfOutput => TF_OUTPUT,
         StepKind::Http => HTTP,
-        StepKind::GitClear => GIT_CLEAR,
-        StepKind::GitTag => GIT_TAG,
+        StepKind::GitClear => git::GIT_CLEAR,
+        StepKind::GitTag => git::GIT_TAG,
         StepKind::Tar => TAR,
         StepKind::Untar => UNTAR,
         StepKind::Download => DOWNLOAD,
