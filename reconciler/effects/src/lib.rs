@@ -8,7 +8,7 @@
 //!   promotion     versions       prometheus
 //!        └───────────┴──────┬──────┴───────────┘
 //!   git   forge   infra   oci   http   metrics   edit    one room each
-//!        process   workdir                       children; files below one directory
+//!   sandbox   process   workdir      what is not trusted, contained; children; files below one directory
 //! ```
 //!
 //! Every operation is for one project ([`scoped`]): with its logins and its mirrors, and nothing that
@@ -25,6 +25,7 @@ pub mod infra;
 pub mod metrics;
 pub mod oci;
 pub mod process;
+pub mod sandbox;
 pub mod workdir;
 
 mod answer;

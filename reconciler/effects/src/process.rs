@@ -98,13 +98,15 @@ impl std::fmt::Display for Status {
     }
 }
 
-/// The kept beginning of an output stream.
+/// The kept beginning of an output stream, and its very end.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Captured {
     /// At most the limit's number of bytes.
     pub bytes: Vec<u8>,
     /// Whether more came than was kept.
     pub truncated: bool,
+    /// The last bytes, where more came than was kept.
+    last: Vec<u8>,
 }
 
 impl Captured {
@@ -114,11 +116,26 @@ impl Captured {
         String::from_utf8_lossy(&self.bytes)
     }
 
+    /// All of a stream.
+    pub(crate) fn whole(bytes: Vec<u8>) -> Self {
+        Self { bytes, truncated: false, last: Vec::new() }
+    }
+
     /// The last two kilobytes of the text, trimmed: what an error message quotes.
     #[must_use]
     pub fn tail(&self) -> String {
-        let from = self.bytes.len().saturating_sub(STDERR_TAIL);
-        String::from_utf8_lossy(&self.bytes[from..]).trim().to_owned()
+        let end = if self.truncated { &self.last } else { &self.bytes };
+        let from = end.len().saturating_sub(STDERR_TAIL);
+        String::from_utf8_lossy(&end[from..]).trim().to_owned()
+    }
+
+    fn take(&mut self, chunk: &[u8], limit: usize) {
+        let room = limit.saturating_sub(self.bytes.len());
+        self.bytes.extend_from_slice(&chunk[..chunk.len().min(room)]);
+        self.truncated |= chunk.len() > room;
+        self.last.extend_from_slice(&chunk[chunk.len().saturating_sub(STDERR_TAIL)..]);
+        let excess = self.last.len().saturating_sub(STDERR_TAIL);
+        self.last.drain(..excess);
     }
 }
 
@@ -269,6 +286,16 @@ impl Command {
         &self.program
     }
 
+    /// Its arguments.
+    pub(crate) fn arguments(&self) -> &[OsString] {
+        &self.args
+    }
+
+    /// The directory that it runs in, if it is not this process's own.
+    pub(crate) fn directory(&self) -> Option<&Path> {
+        self.dir.as_deref()
+    }
+
     /// The same child as a standard-library command, for a caller that must talk to it while it runs, such
     /// as a transport over `ssh`. Limits, deadline and stopping are then the caller's duty. The thread that
     /// spawns it must outlive it: the parent-death signal is bound to that thread.
@@ -398,15 +425,13 @@ async fn exit_while<E>(exit: impl Future<Output = E>, streams: impl Future) -> (
     }
 }
 
-/// Reads to the end, keeps the first `limit` bytes.
+/// Reads to the end, keeps the first `limit` bytes and the last few.
 async fn drain(pipe: Option<impl AsyncRead + Unpin>, limit: usize, into: &mut Captured) {
     let Some(mut pipe) = pipe else { return };
     let mut chunk = vec![0; 16 << 10];
     // A read error ends the capture like an end of file: the exit status tells what matters.
     while let Ok(count @ 1..) = pipe.read(&mut chunk).await {
-        let room = limit - into.bytes.len();
-        into.bytes.extend_from_slice(&chunk[..count.min(room)]);
-        into.truncated |= count > room;
+        into.take(&chunk[..count], limit);
     }
 }
 

@@ -9,10 +9,11 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use serde::{Deserialize, Serialize};
 use url::Host;
 
 /// Which hosts may be spoken to. The default: every public one.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EgressPolicy {
     /// Whether private and loopback addresses are open in general.
     pub allow_private: bool,
@@ -23,7 +24,8 @@ pub struct EgressPolicy {
 }
 
 /// A host name, `*.suffix`, an address, or a network such as `10.0.0.0/8`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum HostRule {
     /// Exactly this name.
     Name(String),

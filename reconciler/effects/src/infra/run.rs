@@ -387,7 +387,7 @@ fn read_log(run_dir: &Path) -> Result<ApplyLog, RunError> {
 
 fn stderr_tail(run_dir: &Path) -> String {
     let bytes = std::fs::read(run_dir.join(record::STDERR)).unwrap_or_default();
-    crate::process::Captured { bytes, truncated: false }.tail()
+    crate::process::Captured::whole(bytes).tail()
 }
 
 /// Resolves when the process has ended; at once if there is none.

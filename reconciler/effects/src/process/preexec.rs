@@ -18,8 +18,8 @@ pub(crate) enum Isolation {
     OwnSession,
 }
 
-/// Arranges that `command` isolates itself before it runs its program. Signal dispositions that this
-/// process may ignore (the infra shim does) are set back to their defaults, since `exec` would keep them.
+/// Arranges that `command` isolates itself before it runs its program. Signals that this process may ignore
+/// (the infra shim does) or hold back (a sandbox does) are as usual there, since `exec` would keep that.
 pub(crate) fn isolate(command: &mut Command, isolation: Isolation) {
     let parent = rustix::process::getpid();
     // SAFETY: between fork and exec only async-signal-safe system calls are made, no memory is
@@ -30,6 +30,12 @@ pub(crate) fn isolate(command: &mut Command, isolation: Isolation) {
                 if libc::signal(signal, libc::SIG_DFL) == libc::SIG_ERR {
                     return Err(std::io::Error::last_os_error());
                 }
+            }
+            let mut held = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
+            if libc::sigemptyset(held.as_mut_ptr()) != 0
+                || libc::sigprocmask(libc::SIG_SETMASK, held.as_ptr(), std::ptr::null_mut()) != 0
+            {
+                return Err(std::io::Error::last_os_error());
             }
             match isolation {
                 Isolation::OwnSession => {

@@ -8,4 +8,5 @@ mod metrics;
 mod oci;
 mod oci_login;
 mod process;
+mod sandbox;
 mod support;

@@ -1,12 +1,14 @@
-//! The other process of the tests that kill one: the infra shim, and a starter of applies.
+//! The other process of the tests: the infra shim, a sandbox, and a starter of applies.
 
 mod call;
+mod contain;
 
 use std::process::ExitCode;
 
 use reconciler_effects::infra::run::ApplySpec;
 use reconciler_effects::infra::shim::{self, Shim, shim_main};
 use reconciler_effects::infra::{Module, State, Tool, ToolPreference};
+use reconciler_effects::sandbox;
 use serde_json::Map;
 use tokio_util::sync::CancellationToken;
 
@@ -14,6 +16,7 @@ fn main() -> ExitCode {
     let mut args = std::env::args_os().skip(1);
     match args.next() {
         Some(first) if first == shim::ARGUMENT => shim_main(args),
+        Some(first) if first == sandbox::ARGUMENT => sandbox::sandbox_main(args),
         Some(first) if first == "start-apply" => {
             start_apply(args.filter_map(|arg| arg.into_string().ok()).collect())
         }
@@ -21,6 +24,12 @@ fn main() -> ExitCode {
             let order = args.next().and_then(|order| order.into_string().ok());
             order
                 .and_then(|order| call::run(&order))
+                .map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS)
+        }
+        Some(first) if first == "contain" => {
+            let order = args.next().and_then(|order| order.into_string().ok());
+            order
+                .and_then(|order| contain::run(&order))
                 .map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS)
         }
         _ => ExitCode::from(2),
