@@ -58,8 +58,8 @@ pub use preview::{
 pub use project::{Project, ProjectSpec};
 pub use promotion::{
     AbortPromotion, ApprovePromotion, Bypass, CreatePromotion, EventsQuery, FreightSelector,
-    Measurement, Phase, Promotion, PromotionApproval, PromotionEvent, PromotionQuery, Reverify,
-    StepRun, StepState,
+    Measurement, Phase, PromoteDownstream, Promotion, PromotionApproval, PromotionEvent,
+    PromotionQuery, Rerun, Reverify, StartedDownstream, StepRun, StepState,
 };
 pub use server::{Health, HealthStatus, ServerVersion};
 pub use stage::{

@@ -18,6 +18,7 @@ mod pipeline;
 mod preview;
 mod promote;
 mod refresh;
+mod rerun;
 mod reverify;
 mod rollback;
 mod token;
@@ -35,6 +36,8 @@ pub(crate) enum Command {
     Promote(promote::Arguments),
     /// Have a stage go back to what it vouched for before
     Rollback(rollback::Arguments),
+    /// Ask for a promotion once more that is over
+    Rerun(rerun::Arguments),
     /// Approve what a promotion will do
     Approve(approve::Arguments),
     /// Act on freight
@@ -73,6 +76,7 @@ impl Command {
             Self::Get(arguments) => get::run(arguments, &connection.open()?).await,
             Self::Promote(arguments) => promote::run(arguments, &connection.open()?).await,
             Self::Rollback(arguments) => rollback::run(arguments, &connection.open()?).await,
+            Self::Rerun(arguments) => rerun::run(arguments, &connection.open()?).await,
             Self::Approve(arguments) => approve::run(arguments, &connection.open()?).await,
             Self::Freight(arguments) => freight::run(arguments, &connection.open()?).await,
             Self::Abort(arguments) => abort::run(arguments, &connection.open()?).await,

@@ -213,12 +213,13 @@ pub fn condition_names(stage: &Stage, warehouses: &BTreeMap<&WarehouseName, &War
         .name("upstream", Shape::Object(upstreams.collect()))
 }
 
-/// What the conditions of policies see.
+/// What the conditions of policies see: `stage.vars` as they are in a promotion that sets `set`.
 #[must_use]
 pub fn condition_scope(
     stage: &Stage,
     facts: &FreightFacts,
     companions: &BTreeMap<WarehouseName, Freight>,
+    set: &BTreeMap<String, String>,
 ) -> Scope {
     let requested = stage.requests.iter().filter_map(|request| {
         let promoted = request.warehouse == facts.freight.warehouse;
@@ -227,7 +228,8 @@ pub fn condition_scope(
         Some((request.warehouse.clone(), freight?.clone()))
     });
     let mut scope = collection_scope(&requested.collect(), stage.requests.len() == 1);
-    scope.set("stage", json!({ "name": stage.name, "vars": stage.vars }));
+    let vars: BTreeMap<_, _> = stage.vars.iter().chain(set).collect();
+    scope.set("stage", json!({ "name": stage.name, "vars": vars }));
     let upstreams: Map<String, Value> = stage
         .upstreams()
         .into_iter()

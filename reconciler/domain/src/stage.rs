@@ -16,6 +16,9 @@ pub struct Stage {
     pub labels: BTreeMap<String, String>,
     /// Values that steps see as `vars`.
     pub vars: BTreeMap<String, String>,
+    /// Names of `vars` to which a person may give another value for one promotion.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub settable_vars: Vec<String>,
     /// What is asked for, one entry per warehouse.
     pub requests: Vec<Request>,
     /// How freight gets here. None: a control-flow stage, which passes freight on.
@@ -82,6 +85,24 @@ impl Stage {
     #[must_use]
     pub fn is_control_flow(&self) -> bool {
         self.steps.is_empty()
+    }
+
+    /// The values that steps see as `vars` in a promotion that sets these.
+    ///
+    /// # Errors
+    /// The first name that no promotion may set.
+    pub fn vars_with<'a>(
+        &self,
+        set: &'a BTreeMap<String, String>,
+    ) -> Result<BTreeMap<String, String>, &'a str> {
+        let may =
+            |name: &&String| self.vars.contains_key(*name) && self.settable_vars.contains(*name);
+        if let Some(refused) = set.keys().find(|name| !may(name)) {
+            return Err(refused);
+        }
+        let mut vars = self.vars.clone();
+        vars.extend(set.clone());
+        Ok(vars)
     }
 
     /// The request for a warehouse.

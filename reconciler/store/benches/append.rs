@@ -93,7 +93,8 @@ fn stage(n: usize) -> Stage {
     Stage {
         name: format!("s{n}").parse().unwrap(),
         labels: BTreeMap::new(),
-        vars: BTreeMap::new(),
+        vars: [].into(),
+        settable_vars: [].into(),
         requests: Vec::new(),
         steps: Vec::new(),
         verifications: Vec::new(),
@@ -128,6 +129,7 @@ async fn promotion(
         requester: Principal::Automation,
         groups: [].into(),
         reason: None,
+        vars: [].into(),
         bypass: None,
         rollback: false,
         supersedes: Vec::new(),

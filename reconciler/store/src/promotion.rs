@@ -1,6 +1,6 @@
 //! Promotions: the row that never changes, made and listed. Their logs are in `append`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use reconciler_domain::id::{
@@ -41,6 +41,8 @@ pub struct NewPromotion {
     pub groups: BTreeSet<String>,
     /// Why, in their words.
     pub reason: Option<String>,
+    /// Variables of the stage that have another value in this promotion.
+    pub vars: BTreeMap<String, String>,
     /// Gates that the requester skips by right.
     pub bypass: Option<BypassRequest>,
     /// Whether it goes back to what was there before.
@@ -193,6 +195,7 @@ fn create(
         requester: new.requester.clone(),
         groups: new.groups.clone(),
         reason: new.reason.clone(),
+        vars: new.vars.clone(),
         bypass: new.bypass.clone(),
         rollback: new.rollback,
         created_at: now,

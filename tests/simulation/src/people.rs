@@ -171,8 +171,13 @@ impl World {
         let now = self.now;
         let asked = bypass.clone();
         let look = |snapshot: &_| {
-            let facts =
-                RequestFacts { stage: snapshot, freight, requester: who, bypass: asked.as_ref() };
+            let facts = RequestFacts {
+                stage: snapshot,
+                freight,
+                requester: who,
+                vars: &[].into(),
+                bypass: asked.as_ref(),
+            };
             plan::request(&facts, now)
         };
         let Some(seen) = self.store.look_at_stage(project, stage, look) else { return };
@@ -188,6 +193,7 @@ impl World {
             requester: Principal::Named(who.to_owned()),
             groups: bypass.iter().flat_map(|bypass| bypass.groups.clone()).collect(),
             reason: None,
+            vars: [].into(),
             bypass,
             rollback: false,
             supersedes,

@@ -197,6 +197,7 @@ fn stage(
         name: name.parse().expect("a stage"),
         labels: BTreeMap::new(),
         vars: BTreeMap::from([("note".to_owned(), "none".to_owned())]),
+        settable_vars: [].into(),
         steps: steps.collect(),
         verifications: if verified && !presets.is_empty() { vec![used] } else { Vec::new() },
         choose: Choose::Latest,

@@ -73,6 +73,7 @@ impl Action<Session> for Promote {
             stage: stage.clone(),
             freight: config.text("freight").map_or(FreightSelector::Newest, FreightSelector::Id),
             reason: config.text("reason"),
+            vars: [].into(),
             bypass: None,
             ensure: true,
         };

@@ -11,7 +11,7 @@ use reconciler_domain::expression::{Function, Names, Shape};
 use reconciler_domain::id::{StageName, VerificationName, WarehouseName};
 
 use super::steps;
-use crate::attribute::{filled, name_list, parsed, text_map, word, words};
+use crate::attribute::{filled, filled_list, name_list, parsed, text_map, word, words};
 use crate::form::{self, Keyed, Read as _};
 use crate::managed::{Definition, Item, block};
 use crate::place::Moved;
@@ -38,8 +38,13 @@ impl Definition for Stage {
                  `match_upstream`: what the upstream stage holds now.",
             );
         let vars = text_map().describe("Values that steps use as `vars.<name>`.");
+        let settable_vars = filled_list().describe(
+            "Names of `vars` to which a person may give another value for one promotion \
+             (`lockstep promote --var`). Conditions of policies see that value.",
+        );
         vec![
             ("vars", vars.into()),
+            ("settable_vars", settable_vars.into()),
             ("labels", text_map().describe("Free names and values.").into()),
             ("choose", choose.into()),
             ("steps", steps::attribute("`vars`").into()),
@@ -56,6 +61,7 @@ impl Definition for Stage {
     fn spec(value: &Reader<'_>) -> StageSpec {
         StageSpec {
             vars: value.text_map("vars"),
+            settable_vars: value.texts("settable_vars"),
             requests: value.blocks("request").iter().map(request_spec).collect(),
             steps: value.blocks("steps").iter().map(steps::spec).collect(),
             verifications: value.blocks("verification").iter().map(verification_spec).collect(),
@@ -66,10 +72,19 @@ impl Definition for Stage {
     }
 
     fn value(object: &v1::Stage) -> Value {
-        let StageSpec { vars, requests, steps, verifications, choose, labels, deletion_protection } =
-            &object.spec;
+        let StageSpec {
+            vars,
+            settable_vars,
+            requests,
+            steps,
+            verifications,
+            choose,
+            labels,
+            deletion_protection,
+        } = &object.spec;
         Value::object([
             ("vars", form::text_map(vars)),
+            ("settable_vars", form::texts(settable_vars)),
             ("labels", form::text_map(labels)),
             ("deletion_protection", (*deletion_protection).into()),
             ("choose", choose.as_str().into()),

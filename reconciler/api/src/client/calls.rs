@@ -8,8 +8,9 @@ use crate::v1::{
     AbortPromotion, AccessToken, ApprovePromotion, CreateAccessToken, CreatePromotion,
     CreatedAccessToken, EventsQuery, Explain, Freight, FreightApproval, FreightQuery, Health, Kind,
     LiftHold, ListQuery, MintToken, Object, PAGE_LIMIT_MAX, Page, Pipeline, Policy, Precondition,
-    Preview, PreviewRequest, PreviewSet, Promotion, PromotionEvent, PromotionQuery, RenamePolicy,
-    RenewToken, Reverify, ServerVersion, Stage, TokenQuery, Warehouse, Whoami,
+    Preview, PreviewRequest, PreviewSet, PromoteDownstream, Promotion, PromotionEvent,
+    PromotionQuery, RenamePolicy, RenewToken, Rerun, Reverify, ServerVersion, Stage,
+    StartedDownstream, TokenQuery, Warehouse, Whoami,
 };
 
 /// The path of one object.
@@ -310,6 +311,37 @@ impl Client {
     ) -> Result<Promotion, ClientError> {
         let call = Call::post(&["v1", "projects", project, "promotions"]).body(promotion);
         self.answer(if promotion.ensure { call.repeatable() } else { call }).await
+    }
+
+    /// Promotes once more what a promotion that is over had brought.
+    ///
+    /// # Errors
+    ///
+    /// `not_found`, `wrong_phase` while it goes on, and as [`Client::promote`].
+    pub async fn rerun(
+        &self,
+        project: &str,
+        id: &str,
+        rerun: &Rerun,
+    ) -> Result<Promotion, ClientError> {
+        let path = ["v1", "projects", project, "promotions", id, "rerun"];
+        self.answer(Call::post(&path).body(rerun)).await
+    }
+
+    /// Promotes what is in a stage to every stage that takes freight from it; answers what came of each.
+    ///
+    /// # Errors
+    ///
+    /// `not_found`, `ambiguous_freight`, `invalid` if nothing takes freight from the stage, or if it holds
+    /// several and none is named.
+    pub async fn promote_downstream(
+        &self,
+        project: &str,
+        stage: &str,
+        wish: &PromoteDownstream,
+    ) -> Result<Vec<StartedDownstream>, ClientError> {
+        let path = ["v1", "projects", project, "stages", stage, "downstream"];
+        self.answer(Call::post(&path).body(wish)).await
     }
 
     /// Approves what a promotion will do.

@@ -7,10 +7,10 @@ use crate::v1::{
     AbortPromotion, AccessToken, ApprovePromotion, CreateAccessToken, CreatePromotion,
     CreatedAccessToken, Credential, CredentialSpec, EventsQuery, Explain, Freight, FreightApproval,
     FreightQuery, Health, Hold, HoldSpec, LiftHold, ListQuery, MintToken, Page, Pipeline, Policy,
-    PolicySpec, Preview, PreviewQuestion, Project, ProjectSpec, Promotion, PromotionEvent,
-    PromotionQuery, RenamePolicy, RenewToken, Reverify, ServerVersion, Stage, StageSpec, Task,
-    TaskSpec, TokenQuery, TokenSpec, Verification, VerificationSpec, Warehouse, WarehouseSpec,
-    Whoami,
+    PolicySpec, Preview, PreviewQuestion, Project, ProjectSpec, PromoteDownstream, Promotion,
+    PromotionEvent, PromotionQuery, RenamePolicy, RenewToken, Rerun, Reverify, ServerVersion,
+    Stage, StageSpec, StartedDownstream, Task, TaskSpec, TokenQuery, TokenSpec, Verification,
+    VerificationSpec, Warehouse, WarehouseSpec, Whoami,
 };
 
 const fn get(
@@ -115,6 +115,8 @@ pub const OPERATIONS: &[Operation] = &[
         .answers::<Explain>(200),
     post("/v1/projects/{project}/stages/{name}/reverify", "reverifyStage", "stages", "verify anew what is in a stage; the promotion that brought it goes on")
         .takes::<Reverify>().answers::<Promotion>(200),
+    post("/v1/projects/{project}/stages/{name}/downstream", "promoteDownstream", "stages", "promote what is in a stage to every stage that takes freight from it")
+        .takes::<PromoteDownstream>().answers::<Vec<StartedDownstream>>(200),
     post("/v1/projects/{project}/stages/{name}/lift", "liftStageHold", "stages", "lift the automatic hold of a stage")
         .takes::<LiftHold>().answers::<Stage>(200),
 
@@ -179,6 +181,8 @@ pub const OPERATIONS: &[Operation] = &[
         .answers::<Promotion>(200),
     post("/v1/projects/{project}/promotions/{promotion}/approve", "approvePromotion", "promotions", "approve what a promotion will do")
         .takes::<ApprovePromotion>().answers::<Promotion>(200),
+    post("/v1/projects/{project}/promotions/{promotion}/rerun", "rerunPromotion", "promotions", "promote once more what a promotion that is over had brought")
+        .takes::<Rerun>().answers::<Promotion>(201),
     post("/v1/projects/{project}/promotions/{promotion}/abort", "abortPromotion", "promotions", "end a promotion")
         .takes::<AbortPromotion>().answers::<Promotion>(200),
     get("/v1/projects/{project}/promotions/{promotion}/events", "listPromotionEvents", "promotions", "read what happened to a promotion, waiting for it if nothing did")

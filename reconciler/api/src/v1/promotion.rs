@@ -7,6 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::problem::Problem;
+
 use super::{BypassGate, ChangeSet, Gate, Verdict, Waiting, WorldToken};
 
 /// One run of a stage's steps with one freight.
@@ -28,6 +30,9 @@ pub struct Promotion {
     pub requester: String,
     /// Why, if that was said.
     pub reason: Option<String>,
+    /// Variables of the stage that have another value in it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub vars: BTreeMap<String, String>,
     /// Which gates it skips, and why.
     pub bypass: Option<Bypass>,
     /// Whether it goes back to what was in the stage before.
@@ -225,6 +230,9 @@ pub struct CreatePromotion {
     /// Why.
     #[serde(default)]
     pub reason: Option<String>,
+    /// Other values for variables of the stage, of those that it lets promotions set.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub vars: BTreeMap<String, String>,
     /// Gates to skip.
     #[serde(default)]
     pub bypass: Option<Bypass>,
@@ -280,6 +288,42 @@ pub struct ApprovePromotion {
     /// What the approver says.
     #[serde(default)]
     pub comment: Option<String>,
+}
+
+/// Starts a promotion once more that is over: the same freight, to the same stage, with the same variables.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Rerun {
+    /// Why.
+    #[serde(default)]
+    pub reason: Option<String>,
+    /// Gates to skip.
+    #[serde(default)]
+    pub bypass: Option<Bypass>,
+}
+
+/// Promotes what is in a stage to every stage that takes freight from it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PromoteDownstream {
+    /// The freight: its id, or a beginning of it that is unique in the project. Left out: the one that is
+    /// in the stage.
+    #[serde(default)]
+    pub freight: Option<String>,
+    /// Why.
+    #[serde(default)]
+    pub reason: Option<String>,
+}
+
+/// What came of a promotion to one of several stages: it was started, or it was refused.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct StartedDownstream {
+    /// The stage.
+    pub stage: String,
+    /// The promotion, if one was started.
+    pub promotion: Option<Promotion>,
+    /// Why none was started.
+    pub refused: Option<Problem>,
 }
 
 /// Ends a promotion.

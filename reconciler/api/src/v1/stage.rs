@@ -16,6 +16,9 @@ pub struct StageSpec {
     /// Values that steps use as `vars.<name>`.
     #[serde(default)]
     pub vars: BTreeMap<String, String>,
+    /// Names of `vars` to which a person may give another value for one promotion.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub settable_vars: Vec<String>,
     /// Which freight it requests, one entry per warehouse.
     #[serde(default)]
     pub requests: Vec<Request>,

@@ -1,7 +1,10 @@
-//! `lockstep promote`: asks for a promotion.
+//! `lockstep promote`: asks for a promotion, or for one in every stage further down.
 
 use clap::Args;
-use reconciler_api::v1::{Bypass, BypassGate, CreatePromotion, FreightSelector};
+use reconciler_api::client::ClientError;
+use reconciler_api::v1::{
+    Bypass, BypassGate, CreatePromotion, FreightSelector, PromoteDownstream, StartedDownstream,
+};
 
 use super::watch::{self, Patience};
 use crate::failure::Failure;
@@ -11,14 +14,20 @@ use crate::session::Session;
 /// Arguments of `lockstep promote`.
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// The stage to promote to
+    /// The stage to promote to; with `--downstream` the one to promote from
     stage: String,
     /// The freight to promote; a unique beginning of its id is enough
-    #[arg(long, value_name = "FREIGHT", required_unless_present = "newest")]
+    #[arg(long, value_name = "FREIGHT", required_unless_present_any = ["newest", "downstream"])]
     freight: Option<String>,
     /// Promote the newest freight that is available to the stage
     #[arg(long, conflicts_with = "freight")]
     newest: bool,
+    /// Promote to every stage that takes freight from this one; what is there now, unless freight is named
+    #[arg(long, conflicts_with_all = ["newest", "bypass", "var", "watch"])]
+    downstream: bool,
+    /// Another value for a variable that the stage lets promotions set
+    #[arg(long, value_name = "NAME=VALUE", value_parser = variable)]
+    var: Vec<(String, String)>,
     /// Why; it is recorded
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
@@ -34,11 +43,17 @@ pub(crate) struct Arguments {
 
 pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<(), Failure> {
     let project = session.project()?;
-    let Arguments { stage, freight, reason, bypass, watch, patience, .. } = arguments;
+    let Arguments { stage, freight, downstream, var, reason, bypass, watch, patience, .. } =
+        arguments;
+    if downstream {
+        return further_down(session, &project, &stage, PromoteDownstream { freight, reason })
+            .await;
+    }
     let freight = freight.map_or(FreightSelector::Newest, FreightSelector::Id);
     let bypass = (!bypass.is_empty())
         .then(|| Bypass { gates: bypass, reason: reason.clone().unwrap_or_default() });
-    let request = CreatePromotion { stage, freight, reason, bypass, ensure: false };
+    let vars = var.into_iter().collect();
+    let request = CreatePromotion { stage, freight, reason, vars, bypass, ensure: false };
     let promotion = session.client.promote(&project, &request).await?;
     session.out.item(&promotion, |it| {
         format!("promotion {}: freight {} to {}, {}", it.id, short(&it.freight), it.stage, it.phase)
@@ -47,4 +62,41 @@ pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<(), F
         return watch::follow(session, &project, &promotion.id, patience).await;
     }
     session.out.note(format_args!("follow it: lockstep watch {}", promotion.id))
+}
+
+/// Asks each stage further down. What one refuses is told, and makes the command fail at its end.
+async fn further_down(
+    session: &Session,
+    project: &str,
+    from: &str,
+    wish: PromoteDownstream,
+) -> Result<(), Failure> {
+    let started = session.client.promote_downstream(project, from, &wish).await?;
+    session.out.item(&started, |started| {
+        let line = |it: &StartedDownstream| match (&it.promotion, &it.refused) {
+            (Some(promotion), _) => format!(
+                "promotion {}: freight {} to {}, {}",
+                promotion.id,
+                short(&promotion.freight),
+                it.stage,
+                promotion.phase
+            ),
+            (None, refused) => {
+                let why = refused.as_ref().and_then(|problem| problem.detail.as_deref());
+                format!("{}: refused: {}", it.stage, why.unwrap_or("the daemon does not say why"))
+            }
+        };
+        started.iter().map(line).collect::<Vec<_>>().join("\n")
+    })?;
+    match started.into_iter().find_map(|it| it.refused) {
+        Some(refused) => Err(Failure::Client(ClientError::Problem(Box::new(refused)))),
+        None => Ok(()),
+    }
+}
+
+fn variable(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        Some(_) | None => Err("write NAME=VALUE".to_owned()),
+    }
 }

@@ -752,6 +752,7 @@ fn help_documents_environment_and_exit_codes() {
       get         Show objects
       promote     Ask for a promotion
       rollback    Have a stage go back to what it vouched for before
+      rerun       Ask for a promotion once more that is over
       approve     Approve what a promotion will do
       freight     Act on freight
       abort       End a promotion

@@ -516,6 +516,7 @@ impl World {
             phase,
             requester: "ben".to_owned(),
             reason: Some("the campaign begins".to_owned()),
+            vars: [].into(),
             bypass: None,
             rollback: false,
             change_set: (phase != Phase::Preparing).then(change_set),

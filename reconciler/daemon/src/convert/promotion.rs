@@ -68,6 +68,7 @@ pub(crate) fn promotion_row(
         requester: promotion.requester.to_string(),
         reason: promotion.reason.clone(),
         rollback: promotion.rollback,
+        vars: promotion.vars.clone(),
         bypass: promotion.bypass.as_ref().map(|bypass| v1::Bypass {
             gates: bypass.gates.iter().filter_map(|gate| wire_bypass_gate(*gate)).collect(),
             reason: bypass.reason.clone(),

@@ -33,6 +33,7 @@ pub(crate) fn parse_stage(name: StageName, spec: &StageSpec) -> Result<Stage, Ve
         name,
         labels: spec.labels.clone(),
         vars: spec.vars.clone(),
+        settable_vars: spec.settable_vars.clone(),
         requests,
         steps,
         verifications,
@@ -92,6 +93,7 @@ fn parse_control(fields: &mut Fields, path: &str, step: &v1::Step) -> Option<Con
 pub(crate) fn stage_spec(stage: &Stage) -> StageSpec {
     StageSpec {
         vars: stage.vars.clone(),
+        settable_vars: stage.settable_vars.clone(),
         labels: stage.labels.clone(),
         requests: stage
             .requests

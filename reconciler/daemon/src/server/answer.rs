@@ -25,6 +25,13 @@ pub(super) type Answer<T> = Result<T, Refusal>;
 /// A refused request.
 pub(super) struct Refusal(Box<Problem>);
 
+impl Refusal {
+    /// What it says, for an answer that holds several.
+    pub(super) fn into_problem(self) -> Problem {
+        *self.0
+    }
+}
+
 impl From<Problem> for Refusal {
     fn from(problem: Problem) -> Self {
         Self(Box::new(problem))

@@ -14,6 +14,7 @@ mod promotions;
 mod reverify;
 mod routes;
 mod stages;
+mod start;
 mod tokens;
 mod turns;
 

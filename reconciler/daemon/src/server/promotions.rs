@@ -1,42 +1,29 @@
-//! Promotions: starting, watching, approving, aborting.
+//! Promotions: watching, approving, aborting. Starting them is `start`.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Extension;
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
 use reconciler_api::problem::{Problem, ProblemCode};
 use reconciler_api::v1::{
-    self, AbortPromotion, ApprovePromotion, CreatePromotion, EventsQuery, FreightSelector, Page,
-    PromotionEvent, PromotionQuery,
+    self, AbortPromotion, ApprovePromotion, EventsQuery, Page, PromotionEvent, PromotionQuery,
 };
-use reconciler_domain::freight::FreightFacts;
 use reconciler_domain::id::{ProjectName, PromotionId, StageName};
-use reconciler_domain::plan::{
-    self, ApproveError, Ensured, RequestError, RequestFacts, abort, approve, ensured, newest,
-    previous, request,
-};
-use reconciler_domain::promotion::{Approval, BypassRequest, Event, Promotion, State as Folded};
-use reconciler_domain::snapshot::StageSnapshot;
-use reconciler_store::{
-    AppendError, CreatePromotionError, NewPromotion, PromotionFilter, Snapshot, Subject,
-};
+use reconciler_domain::plan::{self, ApproveError, abort, approve};
+use reconciler_domain::promotion::{Approval, Event, IllegalEvent, Promotion, State as Folded};
+use reconciler_store::{AppendError, PromotionFilter, Subject};
 
 use super::Server;
 use super::answer::{Answer, Json, Parameters, Refusal, busy, name, page, promotion_id};
 use super::auth::Caller;
 use super::definitions::definitions;
-use super::freight::find;
 use crate::convert;
 
 /// Times that a request is judged again because the world moved in between.
 pub(super) const ATTEMPTS_MAX: u32 = 5;
 /// Most events in one answer.
 const EVENTS_MAX: u32 = 500;
-/// Promotions to a stage that are looked through for what to go back to.
-const PAST_MAX: u32 = 100;
 
 pub(super) async fn list(
     State(server): State<Server>,
@@ -74,12 +61,7 @@ pub(super) async fn object(
     let Some((promotion, log)) = server.store.promotion(project, id).await? else {
         return Err(not_found().into());
     };
-    let state = Folded::fold(&log).map_err(|error| {
-        Problem::new(
-            ProblemCode::Internal,
-            format!("the log of promotion {id} is damaged: {error}"),
-        )
-    })?;
+    let state = Folded::fold(&log).map_err(|error| damaged(id, &error))?;
     let next = match server.store.promotion_snapshot(project, id).await? {
         Some(snapshot) => plan::promotion(&snapshot.value.0, server.clock.now()),
         None => plan::Move::default(),
@@ -88,190 +70,8 @@ pub(super) async fn object(
     Ok(convert::promotion(project, &promotion, &log, &state, &next, token))
 }
 
-pub(super) async fn create(
-    State(server): State<Server>,
-    Extension(caller): Extension<Caller>,
-    Path(project): Path<String>,
-    Json(wanted): Json<CreatePromotion>,
-) -> Answer<(StatusCode, Json<v1::Promotion>)> {
-    let project: ProjectName = name(&project)?;
-    let stage: StageName = name(&wanted.stage)?;
-    let bypass = bypass_request(&wanted, &caller)?;
-    for _ in 0..ATTEMPTS_MAX {
-        let Some(snapshot) = server.store.stage_snapshot(&project, &stage).await? else {
-            return Err(Problem::not_found("stage", &format!("{project}/{stage}")).into());
-        };
-        let judged = judged(&server, &project, &snapshot, &caller, &wanted, bypass.clone()).await?;
-        let new = match judged {
-            Judged::Start(new) => *new,
-            Judged::Exists(id) => {
-                return Ok((StatusCode::OK, Json(object(&server, &project, &id).await?)));
-            }
-        };
-        match server.store.create_promotion(&project, &new, server.clock.now()).await {
-            Ok(promotion) => {
-                let made = object(&server, &project, &promotion.id).await?;
-                return Ok((StatusCode::CREATED, Json(made)));
-            }
-            Err(CreatePromotionError::Moved { .. } | CreatePromotionError::TooLate { .. }) => {}
-            Err(CreatePromotionError::NoStage { .. }) => {
-                return Err(Problem::not_found("stage", &format!("{project}/{stage}")).into());
-            }
-            Err(CreatePromotionError::NoFreight { .. }) => {
-                return Err(Problem::not_found("freight", new.freight.as_str()).into());
-            }
-            Err(CreatePromotionError::Store(error)) => return Err(error.into()),
-        }
-    }
-    Err(busy())
-}
-
-fn bypass_request(wanted: &CreatePromotion, caller: &Caller) -> Answer<Option<BypassRequest>> {
-    let Some(bypass) = &wanted.bypass else { return Ok(None) };
-    if bypass.reason.trim().is_empty() {
-        let detail = "skipping a gate needs a reason";
-        return Err(Problem::new(ProblemCode::Invalid, detail).into());
-    }
-    Ok(Some(BypassRequest {
-        gates: bypass.gates.iter().map(convert::bypass_gate).collect(),
-        groups: caller.0.groups.clone(),
-        reason: bypass.reason.clone(),
-    }))
-}
-
-/// What a wish for a promotion amounts to.
-enum Judged {
-    /// This one starts.
-    Start(Box<NewPromotion>),
-    /// This one is there already, and none starts.
-    Exists(PromotionId),
-}
-
-/// The promotion that the caller may start, as this snapshot shows the world.
-async fn judged(
-    server: &Server,
-    project: &ProjectName,
-    snapshot: &Snapshot<StageSnapshot>,
-    caller: &Caller,
-    wanted: &CreatePromotion,
-    bypass: Option<BypassRequest>,
-) -> Answer<Judged> {
-    let now = server.clock.now();
-    let mut stage = snapshot.value.clone();
-    let freight = match &wanted.freight {
-        FreightSelector::Newest => {
-            let newest = newest(&stage, now).map_err(|error| request_refusal(&error))?;
-            newest.freight.id.clone()
-        }
-        FreightSelector::Previous if wanted.ensure => {
-            let detail =
-                "`previous` goes further back each time, so it cannot be ensured; name the freight";
-            return Err(Problem::new(ProblemCode::Invalid, detail).into());
-        }
-        FreightSelector::Previous => {
-            meet_the_past(server, project, &mut stage).await?;
-            let previous = previous(&stage, now).map_err(|error| request_refusal(&error))?;
-            previous.freight.id.clone()
-        }
-        FreightSelector::Id(id) => {
-            let facts = find(server, project, id).await?;
-            let id = facts.freight.id.clone();
-            meet(&mut stage, facts);
-            id
-        }
-    };
-    let facts = RequestFacts {
-        stage: &stage,
-        freight: &freight,
-        requester: &caller.0.name,
-        bypass: bypass.as_ref(),
-    };
-    if wanted.ensure
-        && let Some(there) = ensured(&facts)
-        && let Some(id) = promotion_of(server, project, &facts, there).await?
-    {
-        return Ok(Judged::Exists(id));
-    }
-    let granted = request(&facts, now).map_err(|error| request_refusal(&error))?;
-    let warehouse = stage
-        .freight
-        .iter()
-        .find(|known| known.freight.id == freight)
-        .map(|known| known.freight.warehouse.clone());
-    let Some(warehouse) = warehouse else {
-        return Err(Problem::not_found("freight", freight.as_str()).into());
-    };
-    Ok(Judged::Start(Box::new(NewPromotion {
-        stage: stage.stage.spec.name.clone(),
-        freight,
-        warehouse,
-        requester: caller.principal(),
-        groups: caller.0.groups.clone(),
-        reason: wanted.reason.clone(),
-        bypass,
-        rollback: wanted.freight == FreightSelector::Previous,
-        supersedes: granted.supersedes,
-        hold: granted.hold,
-        release_hold: granted.release_hold,
-        revision: Some(snapshot.revision),
-    })))
-}
-
-/// Adds freight to a snapshot. Old freight is not among its newest ones.
-fn meet(stage: &mut StageSnapshot, facts: FreightFacts) {
-    if !stage.freight.iter().any(|known| known.freight.id == facts.freight.id) {
-        stage.freight.push(Arc::new(facts));
-        stage.freight.sort_by_key(|known| known.freight.sequence);
-    }
-}
-
-/// Adds the freight that was promoted to the stage before, however that ended.
-async fn meet_the_past(
-    server: &Server,
-    project: &ProjectName,
-    stage: &mut StageSnapshot,
-) -> Answer<()> {
-    let name = Some(stage.stage.spec.name.clone());
-    let filter = PromotionFilter { stage: name, ..PromotionFilter::default() };
-    let page = reconciler_store::Page { after: None, limit: PAST_MAX };
-    for row in server.store.list_promotions(project, &filter, page).await?.items {
-        let known = |known: &Arc<FreightFacts>| known.freight.id == row.promotion.freight;
-        if !stage.freight.iter().any(known) {
-            meet(stage, find(server, project, row.promotion.freight.as_str()).await?);
-        }
-    }
-    Ok(())
-}
-
-/// The promotion that brought freight or is bringing it. None: it came without one.
-async fn promotion_of(
-    server: &Server,
-    project: &ProjectName,
-    facts: &RequestFacts<'_>,
-    ensured: Ensured,
-) -> Answer<Option<PromotionId>> {
-    match ensured {
-        Ensured::Running(id) => Ok(Some(id)),
-        Ensured::There => {
-            let stage = &facts.stage.stage.spec.name;
-            let there = server.store.occupants(project, stage).await?;
-            let brought = there.into_iter().find(|occupant| occupant.freight == *facts.freight);
-            Ok(brought.map(|occupant| occupant.promotion))
-        }
-    }
-}
-
-fn request_refusal(error: &RequestError) -> Refusal {
-    let code = match error {
-        RequestError::ControlFlow { .. } => ProblemCode::Invalid,
-        RequestError::NotAvailable { .. }
-        | RequestError::NoneAvailable { .. }
-        | RequestError::NoPrevious { .. } => ProblemCode::FreightUnavailable,
-        RequestError::Held { .. } => return Problem::held(error.to_string()).into(),
-        RequestError::Running { .. } => ProblemCode::PromotionRunning,
-        RequestError::NoBypass { .. } => ProblemCode::Forbidden,
-    };
-    Problem::new(code, error.to_string()).into()
+pub(super) fn damaged(id: &PromotionId, error: &IllegalEvent) -> Problem {
+    Problem::new(ProblemCode::Internal, format!("the log of promotion {id} is damaged: {error}"))
 }
 
 pub(super) async fn approve_promotion(

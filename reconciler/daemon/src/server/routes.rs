@@ -12,7 +12,7 @@ use reconciler_domain::warehouse::Warehouse;
 use super::definitions::{self, project};
 use super::{
     Server, credentials, freight, health, minted, openapi, previews, promotions, reverify, stages,
-    tokens, version,
+    start, tokens, version,
 };
 
 /// The handler of the operation with this id, behind its method.
@@ -48,6 +48,7 @@ pub(super) fn handler(operation: &str) -> Option<MethodRouter<Server>> {
         "deleteStage" => delete(definitions::remove::<Stage>),
         "explainStage" => get(stages::explain_stage),
         "reverifyStage" => post(reverify::reverify_stage),
+        "promoteDownstream" => post(start::promote_downstream),
         "liftStageHold" => post(stages::lift),
         "listVerifications" => get(definitions::list::<Verification>),
         "getVerification" => get(definitions::read::<Verification>),
@@ -74,9 +75,10 @@ pub(super) fn handler(operation: &str) -> Option<MethodRouter<Server>> {
         "getFreight" => get(freight::read),
         "approveFreight" => post(freight::approve),
         "listPromotions" => get(promotions::list),
-        "createPromotion" => post(promotions::create),
+        "createPromotion" => post(start::create),
         "getPromotion" => get(promotions::read),
         "approvePromotion" => post(promotions::approve_promotion),
+        "rerunPromotion" => post(start::rerun_promotion),
         "abortPromotion" => post(promotions::abort_promotion),
         "listPromotionEvents" => get(promotions::events),
         _ => return None,

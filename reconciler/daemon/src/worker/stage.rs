@@ -59,6 +59,7 @@ impl Worker {
                     requester: Principal::Automation,
                     groups: BTreeSet::new(),
                     reason: None,
+                    vars: [].into(),
                     bypass: None,
                     rollback: false,
                     supersedes,

@@ -21,6 +21,7 @@ use crate::verification::Verification;
 pub fn check_stage(stage: &Stage, around: &Surroundings<'_>) -> Vec<Problem> {
     let mut problems = Vec::new();
     check_requests(stage, around, &mut problems);
+    check_settable(stage, &mut problems);
     check_steps(stage, around, &mut problems);
     check_verification_uses(stage, around, &mut problems);
     if let Some(cycle) = cycle_through(stage, &around.stages) {
@@ -89,6 +90,14 @@ fn check_requests(stage: &Stage, around: &Surroundings<'_>, problems: &mut Vec<P
             unknown("stage", from.as_str(), &known, path.clone(), problems);
             passes_on(request, from, around, path, problems);
         }
+    }
+}
+
+/// Only a variable that has a value can get another.
+fn check_settable(stage: &Stage, problems: &mut Vec<Problem>) {
+    let known: Vec<&str> = stage.vars.keys().map(String::as_str).collect();
+    for (at, name) in stage.settable_vars.iter().enumerate() {
+        unknown("variable", name, &known, format!("settable_vars[{at}]"), problems);
     }
 }
 

@@ -9,7 +9,8 @@ pub(super) fn gate(facts: &Facts<'_>) -> Option<Gate> {
     if asking.is_empty() {
         return None;
     }
-    let scope = condition_scope(facts.stage, facts.freight, facts.companions);
+    let set = facts.promotion.map(|promotion| promotion.vars.clone()).unwrap_or_default();
+    let scope = condition_scope(facts.stage, facts.freight, facts.companions, &set);
     let (mut failing, mut unknown, mut holding) = (Vec::new(), Vec::new(), Vec::new());
     for condition in facts.joined.policies.iter().flat_map(|policy| &policy.conditions) {
         match condition.when.holds(&scope) {

@@ -7,6 +7,7 @@
 //! | [`stage`] | which freight automation promotes, what it supersedes |
 //! | [`promotion`] | the next move of one promotion: prepare, gate, commit, verify, undo |
 //! | [`request`], [`ensured`], [`newest`], [`approve`], [`abort`] | whether a person's wish is granted |
+//! | [`rerun`], [`downstream`] | what a wish for promotions amounts to |
 //!
 //! Choosing (warehouse, stage) may change its mind on each pass. Carrying out (promotion) follows
 //! its log. None of them acts: shells carry out the moves, append what came of them, and ask again.
@@ -22,6 +23,7 @@ mod undo;
 mod verify;
 mod walk;
 mod warehouse;
+mod wish;
 
 use indexmap::IndexMap;
 use jiff::Timestamp;
@@ -38,6 +40,7 @@ pub(crate) use stage::stage_at_rest;
 pub use stage::{Candidate, StageAct, StagePlan, candidates, stage};
 pub use verify::{Other, ReverifyError, reverify};
 pub use warehouse::{DiscoveryCondition, WarehouseAct, WarehousePlan, condition, warehouse};
+pub use wish::{Again, DownstreamError, RerunError, downstream, goes_back, rerun, what_is_there};
 
 use crate::id::{StageName, WarehouseName};
 

@@ -118,18 +118,28 @@ pub(super) fn start(snapshot: &PromotionSnapshot) -> Move {
         collection,
         previous: snapshot.previous.clone(),
     };
+    match stage.spec.vars_with(&snapshot.promotion.vars) {
+        Ok(vars) => frozen.stage.vars = vars,
+        Err(name) => {
+            let stage = &stage.spec.name;
+            return fails_early(&format!(
+                "it sets variable {name}, which stage {stage} does not let a promotion set any more"
+            ));
+        }
+    }
     match expanded(snapshot, &frozen) {
         Ok(steps) => {
             frozen.stage.steps = steps;
             Move::append(Event::PrepareStarted(Box::new(frozen)))
         }
-        Err(error) => Move::append(Event::Finished(Finish {
-            ending: Ending::Failed,
-            message: format!("failed before anything was changed: {error}"),
-            remaining: Vec::new(),
-            as_before: false,
-        })),
+        Err(error) => fails_early(&error.to_string()),
     }
+}
+
+/// The end of a promotion that cannot even be prepared.
+fn fails_early(why: &str) -> Move {
+    let message = format!("failed before anything was changed: {why}");
+    Move::append(Event::Finished(Finish::new(Ending::Failed, message, Vec::new())))
 }
 
 /// The steps that are carried out: what people wrote, for this freight.

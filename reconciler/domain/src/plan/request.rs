@@ -1,5 +1,6 @@
 //! What people may ask of a promotion: start one, approve one, stop one.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -120,6 +121,8 @@ pub struct RequestFacts<'a> {
     pub freight: &'a FreightId,
     /// Who wants it.
     pub requester: &'a str,
+    /// Variables of the stage that get another value.
+    pub vars: &'a BTreeMap<String, String>,
     /// Gates to skip, with a reason.
     pub bypass: Option<&'a BypassRequest>,
 }
@@ -163,6 +166,19 @@ pub enum RequestError {
         stage: String,
         /// The holds, each with its reason.
         why: String,
+    },
+    /// A variable that promotions may not set.
+    #[error(
+        "variable {name:?} of stage {stage} cannot be set for one promotion; {}",
+        settable(may)
+    )]
+    NotSettable {
+        /// The stage.
+        stage: String,
+        /// The variable.
+        name: String,
+        /// Those that can be set.
+        may: Vec<String>,
     },
     /// None can go there.
     #[error("no freight is available to stage {stage}; `lockstep explain {stage}` says why")]
@@ -210,6 +226,7 @@ pub fn request(facts: &RequestFacts<'_>, now: Timestamp) -> Result<Requested, Re
     }
     let joined = Joined::of(&facts.stage.policies, &stage.name);
     check_bypass(facts, &joined)?;
+    check_vars(facts)?;
     let wanted = check_available(facts, now)?;
     check_held(facts.stage, wanted, now)?;
     check_running(facts)?;
@@ -371,6 +388,23 @@ fn check_held(
         stage: name.to_string(),
         why: why.join("; "),
     })
+}
+
+fn check_vars(facts: &RequestFacts<'_>) -> Result<(), RequestError> {
+    let stage = &facts.stage.stage.spec;
+    let refused = |name: &str| RequestError::NotSettable {
+        stage: stage.name.to_string(),
+        name: name.to_owned(),
+        may: stage.settable_vars.clone(),
+    };
+    stage.vars_with(facts.vars).map(drop).map_err(refused)
+}
+
+fn settable(may: &[String]) -> String {
+    match may {
+        [] => "name it in the stage's `settable_vars` to allow that".to_owned(),
+        may => format!("`settable_vars` of the stage allows {}", may.join(", ")),
+    }
 }
 
 fn check_bypass(facts: &RequestFacts<'_>, joined: &Joined<'_>) -> Result<(), RequestError> {

@@ -9,7 +9,7 @@ mod change_set;
 mod label;
 mod state;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use indexmap::IndexMap;
@@ -48,6 +48,9 @@ pub struct Promotion {
     pub groups: BTreeSet<String>,
     /// Why, in their words.
     pub reason: Option<String>,
+    /// Variables of the stage that have another value in this promotion.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub vars: BTreeMap<String, String>,
     /// Gates that the requester skips by right.
     pub bypass: Option<BypassRequest>,
     /// Whether it goes back to what was in the stage before: windows take it for a rollback.

@@ -681,3 +681,40 @@ fn a_rollback_waits_for_its_own_windows_and_for_no_held_freight() {
       # window Fail: denied by window shut; does not open before 2302-07-14T00:00:00Z
     ");
 }
+
+#[test]
+fn a_person_sets_variables_for_one_promotion_as_far_as_the_stage_lets_them() {
+    assert_snapshot!(run("
+        push gitops dev.yaml#tag=0
+        push gitops dev.yaml#size=1
+        warehouse shop api
+        stage dev shop: sized size=1 region=eu settable=size
+        policy guard dev manual
+        found shop api 1.0.0
+        promote dev f1 by ann set region=us
+        promote dev f1 by ann set siz=2
+        promote dev f1 by ann set size=2
+        outside
+        policy guard dev manual when=stage.vars.size!='3'
+        promote dev f1 by ann set size=3
+        why dev
+        stage dev shop: sized size=1 region=eu
+        outside
+    "), @r#"
+    f1 is made: api 1.0.0
+    refused: variable "region" of stage dev cannot be set for one promotion; `settable_vars` of the stage allows size
+    refused: variable "siz" of stage dev cannot be set for one promotion; `settable_vars` of the stage allows size
+    dev.1 starts: f1, by ann
+    dev.1 is prepared
+    dev.1 commits
+    dev.1 runs push
+    dev.1 succeeded: every step is done and every check passed
+      | https://git.example/gitops: dev.yaml#size=2 dev.yaml#tag=1.0.0
+    dev.2 starts: f1, by ann
+    dev.2 is prepared
+      ? stage dev: Manual: the stage is manual; a person starts its promotions
+      ? promotion dev.2: ConditionFails: condition does not hold: stage.vars.size!='3'
+    dev.2 failed: failed before anything was changed: it sets variable size, which stage dev does not let a promotion set any more
+      | https://git.example/gitops: dev.yaml#size=2 dev.yaml#tag=1.0.0
+    "#);
+}

@@ -104,7 +104,8 @@ pub(crate) fn stage(name: &StageName, from: &[StageName]) -> Stage {
     Stage {
         name: name.clone(),
         labels: BTreeMap::new(),
-        vars: BTreeMap::new(),
+        vars: [].into(),
+        settable_vars: [].into(),
         requests: vec![request],
         steps: vec![step],
         verifications: Vec::new(),
@@ -307,6 +308,7 @@ pub(crate) fn new_promotion(stage: &StageName, freight: &FreightId) -> NewPromot
         requester: Principal::Automation,
         groups: [].into(),
         reason: None,
+        vars: [].into(),
         bypass: None,
         rollback: false,
         supersedes: Vec::new(),

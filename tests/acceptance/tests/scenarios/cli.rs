@@ -3,9 +3,9 @@
 use acceptance::cli::Cli;
 use acceptance::{At as _, Failure, Outcome};
 use reconciler_api::v1::Phase;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::pipeline::{after, app_steps, call, direct};
+use crate::pipeline::{after, app_steps, call, clone_gitops, commit, direct, push, update};
 use crate::site::{PROJECT, Site};
 
 /// Dev, and prod behind it that needs an approval.
@@ -146,5 +146,46 @@ async fn a_watch_outlives_a_restart_of_the_daemon() -> Outcome {
     site.lockstepd.restart().await?;
     let said = watching.await.at("the watch")??;
     assert!(said.contains("promotion dev.1 succeeded"), "{said}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn people_promote_with_variables_once_more_and_further_down() -> Outcome {
+    let site = Site::start(&["dev", "eu", "us"]).await?;
+    let sized = json!({ "release": "{{ freight.infra.commit }}", "replicas": "{{ vars.size }}" });
+    let steps = [clone_gitops(&site), update(&sized), commit(), push()];
+    let stage = |requests: Value| {
+        json!({
+            "requests": requests, "steps": steps,
+            "vars": { "size": "2", "region": "eu" }, "settable_vars": ["size"],
+        })
+    };
+    site.stage("dev", &stage(direct())).await?;
+    site.stage("all", &json!({ "requests": after(&["dev"]) })).await?;
+    site.stage("eu", &stage(after(&["all"]))).await?;
+    site.stage("us", &stage(after(&["dev"]))).await?;
+    site.first_freight().await?;
+    let cli = site.cli()?;
+
+    let text = cli.refused(1, &["promote", "dev", "--newest", "--var", "region=us"]).await?;
+    assert!(text.contains("variable \"region\" of stage dev cannot be set"), "{text}");
+    assert!(text.contains("allows size"), "{text}");
+    let promote =
+        async |size: &str| cli.ok(&["promote", "dev", "--newest", "--var", size, "--watch"]).await;
+    promote("size=5").await?;
+    assert!(site.values_of("dev").await?.contains("replicas: \"5\""));
+    promote("size=3").await?;
+    let said = cli.ok(&["rerun", "dev.1", "--watch"]).await?;
+    assert!(said.contains("promotion dev.3"), "{said}");
+    assert!(site.values_of("dev").await?.contains("replicas: \"5\""), "with its variables");
+    assert_eq!(cli.json(&["get", "promotions", "dev.3"]).await?["vars"]["size"], "5");
+
+    cli.ok(&["hold", "create", "audit", "--stage", "us", "--reason", "an audit"]).await?;
+    let said = cli.refused(1, &["promote", "dev", "--downstream"]).await?;
+    assert!(said.contains("is kept from stage us"), "{said}");
+    site.is("eu.1", Phase::Succeeded).await?;
+    assert!(site.values_of("eu").await?.contains("replicas: \"2\""), "each stage has its own");
+    let text = cli.refused(1, &["promote", "eu", "--downstream"]).await?;
+    assert!(text.contains("no stage takes freight of warehouse shop from stage eu"), "{text}");
     Ok(())
 }

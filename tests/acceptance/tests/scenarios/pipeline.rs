@@ -111,22 +111,22 @@ pub(crate) fn apply() -> Value {
     step("apply", "tf_apply", &json!({ "plan": "plan" }))
 }
 
-fn clone_gitops(site: &Site) -> Value {
+pub(crate) fn clone_gitops(site: &Site) -> Value {
     let checkout = json!({ "gitops": { "branch": "main" } });
     step("gitops", "git_clone", &json!({ "repo": site.gitops.url, "checkout": checkout }))
 }
 
-fn update(updates: &Value) -> Value {
+pub(crate) fn update(updates: &Value) -> Value {
     let path = "gitops/apps/{{ stage.name }}/values.yaml";
     step("values", "yaml_update", &json!({ "path": path, "updates": updates }))
 }
 
-fn commit() -> Value {
+pub(crate) fn commit() -> Value {
     let message = "shop to {{ stage.name }}";
     step("commit", "git_commit", &json!({ "dir": "gitops", "message": message }))
 }
 
-fn push() -> Value {
+pub(crate) fn push() -> Value {
     step("push", "git_push", &json!({ "dir": "gitops" }))
 }
 

@@ -243,6 +243,7 @@ pub(crate) async fn ask(
         stage: stage.to_owned(),
         freight: FreightSelector::Id(freight.id.clone()),
         reason: None,
+        vars: [].into(),
         bypass: None,
         ensure: false,
     };

@@ -57,6 +57,7 @@ impl World {
                     requester: Principal::Automation,
                     groups: [].into(),
                     reason: None,
+                    vars: [].into(),
                     bypass: None,
                     rollback: false,
                     supersedes,

@@ -43,6 +43,7 @@ impl Store {
             requester: new.requester.clone(),
             groups: new.groups.clone(),
             reason: new.reason.clone(),
+            vars: new.vars.clone(),
             bypass: new.bypass.clone(),
             rollback: new.rollback,
             created_at: now,

@@ -56,6 +56,7 @@ impl Wish {
                     .text("freight")
                     .map_or(FreightSelector::Newest, FreightSelector::Id),
                 reason: reader.text("reason"),
+                vars: [].into(),
                 bypass: None,
                 ensure: true,
             },

@@ -73,9 +73,15 @@ pub(crate) fn line_of(world: &mut World, line: &str) -> Result<(), Crash> {
             found(world, warehouse, subscription, version);
         }
         ["promote", stage, freight, "by", who, rest @ ..] => {
-            let bypass = bypass_of(rest);
             let (stage, freight) = (stage_name(stage), freight_id(world, freight));
-            world.request(&stage, &freight, who, bypass);
+            match rest {
+                ["set", vars @ ..] => {
+                    let pairs = vars.iter().filter_map(|var| var.split_once('='));
+                    let vars = pairs.map(|(name, value)| (name.to_owned(), value.to_owned()));
+                    world.request(&stage, &freight, who, None, vars.collect());
+                }
+                rest => world.request(&stage, &freight, who, bypass_of(rest), [].into()),
+            }
         }
         ["rollback", stage, "by", who] => world.roll_back(&stage_name(stage), who),
         ["approve", id, "by", who, "in", groups, rest @ ..] => {
@@ -84,8 +90,10 @@ pub(crate) fn line_of(world: &mut World, line: &str) -> Result<(), Crash> {
         ["ensured", stage, freight] => {
             let freight = freight_id(world, freight);
             let stage = world.stage_snapshot(&stage_name(stage));
+            let vars = [].into();
+            let (freight, bypass) = (&freight, None);
             let facts =
-                RequestFacts { stage: &stage, freight: &freight, requester: "ann", bypass: None };
+                RequestFacts { stage: &stage, freight, requester: "ann", vars: &vars, bypass };
             world.tell(format!("  = {:?}", plan::ensured(&facts)));
         }
         ["hold", name, rest @ ..] => {
@@ -227,6 +235,7 @@ fn stage(world: &mut World, text: &str) {
         name: name.clone(),
         labels: BTreeMap::new(),
         vars: BTreeMap::new(),
+        settable_vars: [].into(),
         requests: head.map(request).collect(),
         steps: Vec::new(),
         verifications: Vec::new(),
@@ -240,6 +249,7 @@ fn stage(world: &mut World, text: &str) {
                 template: template.parse().expect("a verification"),
                 args: BTreeMap::new(),
             }),
+            Some(("settable", var)) => stage.settable_vars.push(var.to_owned()),
             Some((var, value)) => {
                 stage.vars.insert(var.to_owned(), value.to_owned());
             }
@@ -296,6 +306,7 @@ pub(crate) fn steps(preset: &str) -> Vec<Step> {
     };
     let parts = match preset {
         "app" => vec![gitops(json!({ "tag": tag }))],
+        "sized" => vec![gitops(json!({ "tag": tag, "size": "{{ vars.size }}" }))],
         "pair" => vec![gitops(json!({
             "api": "{{ freight_from('shop').api.tag }}", "db": "{{ freight_from('data').db.tag }}",
         }))],

@@ -31,6 +31,14 @@ use reconciler_domain::warehouse::{Discovery, Warehouse};
 use super::outside::Outside;
 use super::tell;
 
+/// What somebody asks for beside the freight.
+#[derive(Default)]
+struct Asked {
+    bypass: Option<BypassRequest>,
+    vars: BTreeMap<String, String>,
+    rollback: bool,
+}
+
 /// The process is gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Crash;
@@ -345,7 +353,8 @@ impl World {
             }
             StageAct::Promote { freight, supersedes } => {
                 self.check_not_older(stage, &freight);
-                self.create(stage, &freight, Principal::Automation, None, false, &supersedes);
+                let asked = Asked::default();
+                self.create(stage, &freight, Principal::Automation, asked, &supersedes);
             }
         }
         Ok(())
@@ -365,8 +374,7 @@ impl World {
         stage: &StageName,
         freight: &FreightId,
         requester: Principal,
-        bypass: Option<BypassRequest>,
-        rollback: bool,
+        Asked { bypass, vars, rollback }: Asked,
         supersedes: &[PromotionId],
     ) -> PromotionId {
         let number = self.sagas.values().filter(|saga| saga.promotion.stage == *stage).count() + 1;
@@ -386,6 +394,7 @@ impl World {
             groups: bypass.iter().flat_map(|bypass| bypass.groups.clone()).collect(),
             requester,
             reason: None,
+            vars,
             bypass,
             rollback,
             created_at: self.now,
@@ -528,34 +537,30 @@ impl World {
         freight: &FreightId,
         who: &str,
         bypass: Option<BypassRequest>,
+        vars: BTreeMap<String, String>,
     ) {
-        self.ask(stage, freight, who, bypass, false);
+        self.ask(stage, freight, who, Asked { bypass, vars, rollback: false });
     }
 
     pub(crate) fn roll_back(&mut self, stage: &StageName, who: &str) {
         let snapshot = self.stage_snapshot(stage);
         match plan::previous(&snapshot, self.now).map(|facts| facts.freight.id.clone()) {
-            Ok(freight) => self.ask(stage, &freight, who, None, true),
+            Ok(freight) => {
+                self.ask(stage, &freight, who, Asked { rollback: true, ..Asked::default() })
+            }
             Err(error) => self.tell(format!("refused: {error}")),
         }
     }
 
-    fn ask(
-        &mut self,
-        stage: &StageName,
-        freight: &FreightId,
-        who: &str,
-        bypass: Option<BypassRequest>,
-        rollback: bool,
-    ) {
+    fn ask(&mut self, stage: &StageName, freight: &FreightId, who: &str, asked: Asked) {
         let snapshot = self.stage_snapshot(stage);
-        let facts =
-            RequestFacts { stage: &snapshot, freight, requester: who, bypass: bypass.as_ref() };
+        let (vars, bypass) = (&asked.vars, asked.bypass.as_ref());
+        let facts = RequestFacts { stage: &snapshot, freight, requester: who, vars, bypass };
         match plan::request(&facts, self.now) {
             Err(error) => self.tell(format!("refused: {error}")),
             Ok(granted) => {
                 let who = Principal::Named(who.to_owned());
-                self.create(stage, freight, who.clone(), bypass, rollback, &granted.supersedes);
+                self.create(stage, freight, who.clone(), asked, &granted.supersedes);
                 if let Some(reason) = granted.hold {
                     self.hold(stage, reason, who);
                 } else if granted.release_hold && self.automatic_holds.remove(stage).is_some() {

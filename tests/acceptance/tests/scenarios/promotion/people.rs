@@ -164,6 +164,7 @@ async fn ask_past(
         stage: "prod".to_owned(),
         freight: FreightSelector::Id(freight.to_owned()),
         reason: None,
+        vars: [].into(),
         bypass: Some(bypass),
         ensure: false,
     };

@@ -81,6 +81,7 @@ async fn a_stage_goes_back_with_both_halves() -> Outcome {
         stage: "dev".to_owned(),
         freight: FreightSelector::Previous,
         reason: Some("people complain".to_owned()),
+        vars: [].into(),
         bypass: None,
         ensure,
     };

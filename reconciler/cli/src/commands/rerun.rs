@@ -1,0 +1,43 @@
+//! `lockstep rerun`: asks for a promotion once more.
+
+use clap::Args;
+use reconciler_api::v1::{Bypass, BypassGate, Rerun};
+
+use super::watch::{self, Patience};
+use crate::failure::Failure;
+use crate::render::short;
+use crate::session::Session;
+
+/// Arguments of `lockstep rerun`.
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// The promotion that is over: its freight goes to its stage once more, with its variables
+    promotion: String,
+    /// Why; it is recorded
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    /// Gates to skip, where a policy grants it: soak, approvals, infra, upstream
+    #[arg(long, value_name = "GATE,…", value_delimiter = ',', requires = "reason")]
+    bypass: Vec<BypassGate>,
+    /// Follow the promotion until it ends
+    #[arg(long)]
+    watch: bool,
+    #[command(flatten)]
+    patience: Patience,
+}
+
+pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<(), Failure> {
+    let project = session.project()?;
+    let Arguments { promotion, reason, bypass, watch, patience } = arguments;
+    let bypass = (!bypass.is_empty())
+        .then(|| Bypass { gates: bypass, reason: reason.clone().unwrap_or_default() });
+    let started = session.client.rerun(&project, &promotion, &Rerun { reason, bypass }).await?;
+    session.out.item(&started, |it| {
+        let freight = short(&it.freight);
+        format!("promotion {}: freight {freight} to {} once more, {}", it.id, it.stage, it.phase)
+    })?;
+    if watch {
+        return watch::follow(session, &project, &started.id, patience).await;
+    }
+    session.out.note(format_args!("follow it: lockstep watch {}", started.id))
+}
