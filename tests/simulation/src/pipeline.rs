@@ -8,7 +8,7 @@ use reconciler_domain::id::{ProjectName, StepName};
 use reconciler_domain::infra::InfraRules;
 use reconciler_domain::policy::{Approvals, Bypass, Excluded, GateKind, Mode, Policy, RollbackOn};
 use reconciler_domain::stage::{Choose, Matching, Request, Stage, VerificationUse};
-use reconciler_domain::step::{Step, StepKind};
+use reconciler_domain::step::{Control, Step, StepKind, split_control};
 use reconciler_domain::verification::{Check, PrometheusCheck, Verification};
 use reconciler_domain::warehouse::{GitSource, ImageSource, Source, Warehouse};
 use serde_json::{Value, json};
@@ -158,9 +158,16 @@ fn drawn_stage(project: &ProjectName, text: &str, first: &Warehouse, fate: &mut 
     }
     let has_module = first.subscriptions.len() > 1;
     let presets: &[&[&str]] = if requests.starts_with("data") || !has_module {
-        &[&["app"], &["app"], &["app", "hook"], &["once", "app"]]
+        &[&["app"], &["app"], &["app", "hook"], &["once", "app"], &["fan", "app"]]
     } else {
-        &[&["app"], &["infra", "app"], &["infra", "linked"], &["app", "hook"], &["once", "infra"]]
+        &[
+            &["app"],
+            &["infra", "app"],
+            &["infra", "linked"],
+            &["app", "hook"],
+            &["once", "infra"],
+            &["infra", "fan"],
+        ]
     };
     let preset = *fate.one_of(presets);
     let subscription = if requests.starts_with("data") { "db" } else { "api" };
@@ -244,6 +251,20 @@ fn steps(project: &ProjectName, preset: &str, version: &str, requests: usize) ->
                 "delivery": delivery, "body": { "tag": version },
             }]])
         }
+        "fan" => {
+            let call = |name: &str, delivery: &str| {
+                json!([name, "http", {
+                    "url": format!("https://hook.example/{{{{ stage.name }}}}/{name}"),
+                    "method": "POST", "delivery": delivery, "body": { "tag": version },
+                    "control": { "parallel": "fan" },
+                }])
+            };
+            json!([
+                call("east", "at_least_once"),
+                call("once", "at_most_once"),
+                call("west", "at_least_once"),
+            ])
+        }
         other => unreachable!("no preset {other}"),
     };
     let parts = parts.as_array().expect("a list of steps").clone();
@@ -253,7 +274,10 @@ fn steps(project: &ProjectName, preset: &str, version: &str, requests: usize) ->
 fn step(step: &Value) -> Step {
     let name = step[0].as_str().and_then(|name| name.parse::<StepName>().ok());
     let uses = step[1].as_str().and_then(StepKind::from_name).expect("a kind of step");
-    Step::new(name.expect("a step's name"), uses, step[2].clone())
+    let (config, control) = split_control(&step[2]);
+    let control = control.map(|control| Control::read(&control).expect("a control"));
+    let step = Step::new(name.expect("a step's name"), uses, config);
+    Step { control: control.unwrap_or_default(), ..step }
 }
 
 // Policies.

@@ -41,7 +41,7 @@ resource "lockstep_stage" "prod" {
     provider::lockstep::task("release", {
       task    = lockstep_promotion_task.release.name
       inputs  = { cluster = "{{ each.value }}", replicas = 6 }
-      control = { for_each = ["eu", "us"] }
+      control = { for_each = ["eu", "us"], parallel = "regions" }
     }),
   ]
 }

@@ -100,6 +100,9 @@ pub struct StepControl {
     /// A list, a map, or `{{ CEL }}` that gives one: the step is carried out for each element.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub for_each: Option<Value>,
+    /// A word: steps that follow one another with the same one are carried out side by side.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parallel: Option<String>,
 }
 
 /// What happens after a failure of a step that may pass.

@@ -205,6 +205,7 @@ fn error_of(run: &NodeRun) -> Option<String> {
 fn broken_off(by: Interruption) -> &'static str {
     match by {
         Interruption::Timeout => "broken off: it took longer than its timeout",
+        Interruption::Beside => "broken off: a step that is carried out beside it failed",
         Interruption::Abort => "broken off: the promotion was aborted",
     }
 }

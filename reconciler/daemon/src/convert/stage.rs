@@ -147,5 +147,6 @@ fn wire_control(control: &Control) -> Option<v1::StepControl> {
         timeout: control.timeout.map(duration::print),
         continue_on_error: control.continue_on_error,
         for_each: control.for_each.clone(),
+        parallel: control.parallel.as_ref().map(ToString::to_string),
     })
 }

@@ -1,41 +1,70 @@
 //! Carries out the moves of one promotion.
 //!
 //! The bracket round every effect: append the intent, run, append the outcome, each append fenced
-//! by the lease. Where the daemon dies inside the bracket, the next worker finds the intent without
+//! by the lease. Effects of several lanes run side by side, each in a bracket of its own, and after each
+//! end the decision is made anew. Where the daemon dies inside the bracket, the next worker finds the intent without
 //! an outcome and runs the same call again; effects see for themselves what is done already.
 
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt as _, StreamExt as _};
 use jiff::Timestamp;
 use reconciler_domain::id::{ProjectName, PromotionId, StepName};
-use reconciler_domain::plan::{self, Act, Base};
+use reconciler_domain::plan::{self, Act, Base, Run};
 use reconciler_domain::promotion::{Event, Node, Phase};
 use reconciler_domain::snapshot::PromotionSnapshot;
-use reconciler_domain::step::{Call, Interruption, StepOutcome};
-use reconciler_effects::{Halted, RunContext, WorkdirKind};
+use reconciler_domain::step::{Call, Interruption, StepOutcome, Workdir};
+use reconciler_effects::{Halted, RunContext};
 use reconciler_store::{AppendError, Lease};
 use tokio_util::sync::CancellationToken;
 
 use super::{WorkError, Worker};
 use crate::crash::Boundary;
 
-/// A promotion at one point of its log.
-struct At<'a> {
+/// Whose log is appended to, and under which lease.
+#[derive(Clone, Copy)]
+struct Subject<'a> {
     lease: &'a Lease,
     project: &'a ProjectName,
-    snapshot: &'a PromotionSnapshot,
+    id: &'a PromotionId,
+}
+
+/// A promotion at one point of its log.
+struct At<'a, 's> {
+    subject: Subject<'a>,
+    snapshot: &'s PromotionSnapshot,
     /// Last entry that the decision saw.
     seq: u64,
     /// Revision of the project that the decision saw.
     revision: u64,
 }
 
-/// What to run between an intent and an outcome.
-struct Run {
-    call: Box<Call>,
-    rebuild: Vec<(StepName, Call)>,
-    resumed: bool,
-    deadline: Option<Timestamp>,
+/// What runs at this moment: one node, or those of several lanes side by side.
+#[derive(Default)]
+struct Air<'a> {
+    flights: FuturesUnordered<BoxFuture<'a, Result<(Node, Landed), WorkError>>>,
+    nodes: HashSet<Node>,
+    /// When to look again at nodes that are not so yet.
+    rests: HashMap<Node, Timestamp>,
+}
+
+/// How a run came back.
+enum Landed {
+    /// Its outcome is in the log.
+    Ended,
+    /// It is to be run again then.
+    NotYet(Timestamp),
+}
+
+/// What came of setting off.
+enum SetOff {
+    /// Everything that is to run does; what rests is looked at again at this time.
+    Done { seq: u64, due: Option<Timestamp> },
+    /// Somebody else appended in between: the decision has to be made again.
+    Overtaken,
 }
 
 /// Entries that are looked through at a time for one that breaks off what runs.
@@ -49,6 +78,8 @@ impl Worker {
         project: &ProjectName,
         id: &PromotionId,
     ) -> Result<Option<Timestamp>, WorkError> {
+        let subject = Subject { lease, project, id };
+        let mut air = Air::default();
         loop {
             let Some(found) = self.store.promotion_snapshot(project, id).await? else {
                 return Ok(None);
@@ -60,46 +91,126 @@ impl Worker {
                 return Ok(None);
             }
             let next = plan::promotion(&snapshot, self.clock.now());
-            let Some(act) = next.act else { return Ok(next.wake_at) };
-            let at = At { lease, project, snapshot: &snapshot, seq, revision: found.revision };
-            if let Some(again) = self.act(&at, act).await? {
-                return Ok(Some(again));
+            let at = At { subject, snapshot: &snapshot, seq, revision: found.revision };
+            let (seq, due) = match next.act {
+                Some(Act::Run(runs)) => match self.set_off(&at, runs, &mut air).await? {
+                    SetOff::Done { seq, due } => (seq, due),
+                    SetOff::Overtaken => continue,
+                },
+                Some(act) => {
+                    self.act(&at, act).await?;
+                    continue;
+                }
+                None => (seq, None),
+            };
+            let wake_at = [next.wake_at, due].into_iter().flatten().min();
+            if air.flights.is_empty() {
+                return Ok(wake_at);
             }
+            self.something_happens(subject, seq, &mut air, wake_at).await?;
         }
     }
 
-    /// Makes one move; gives the time at which the same one is to be made again, where it came to nothing
-    /// yet.
-    async fn act(&self, at: &At<'_>, act: Act) -> Result<Option<Timestamp>, WorkError> {
-        let made = match act {
-            Act::Append(event) => self.append(at, at.seq, *event).await.map(drop),
+    /// Makes one move that is not a run.
+    async fn act(&self, at: &At<'_, '_>, act: Act) -> Result<(), WorkError> {
+        match act {
+            Act::Append(event) => self.append(at.subject, at.seq, *event).await.map(drop),
             Act::Prepare { step, call, rebuild, deadline } => {
                 self.prepare(at, step, *call, &rebuild, deadline).await
             }
             Act::Probe { bases } => self.probe(at, &bases).await,
             Act::Commit => self.commit(at).await,
-            Act::Run { node, call, rebuild, resumed, deadline } => {
-                let run = Run { call, rebuild, resumed, deadline };
-                return self.run_node(at, &node, run).await;
-            }
+            Act::Run(_) => Err(WorkError::Unusable("a run is set off, not made".to_owned())),
             Act::Measure(check) => {
-                let taken = self.effects.measure(at.project, &check, self.clock.now()).await;
-                self.append(at, at.seq, Event::Measured(taken)).await.map(drop)
+                let project = at.subject.project;
+                let taken = self.effects.measure(project, &check, self.clock.now()).await;
+                self.append(at.subject, at.seq, Event::Measured(taken)).await.map(drop)
             }
-        };
-        made.map(|()| None)
+        }
+    }
+
+    /// Begins what is to run and does not run yet: each with its intent first.
+    async fn set_off<'a>(
+        &'a self,
+        at: &At<'a, '_>,
+        runs: Vec<Run>,
+        air: &mut Air<'a>,
+    ) -> Result<SetOff, WorkError> {
+        let (mut seq, mut due) = (at.seq, None);
+        for run in runs {
+            if air.nodes.contains(&run.node) {
+                continue;
+            }
+            if let Some(rest) = self.rest_of(&run, air) {
+                due = [due, Some(rest)].into_iter().flatten().min();
+                continue;
+            }
+            if !run.resumed {
+                self.crash.pass(Boundary::BeforeIntent, &run.node);
+                let intent = Event::Intent { node: run.node.clone(), call: run.call.clone() };
+                match self.append(at.subject, seq, intent).await? {
+                    Some(appended) => seq = appended,
+                    None => return Ok(SetOff::Overtaken),
+                }
+            }
+            air.nodes.insert(run.node.clone());
+            air.flights.push(self.fly(at, seq, run).boxed());
+        }
+        Ok(SetOff::Done { seq, due })
+    }
+
+    /// When a run that was not so yet is looked at again; absent: now.
+    fn rest_of(&self, run: &Run, air: &Air<'_>) -> Option<Timestamp> {
+        let rest = *air.rests.get(&run.node)?;
+        let due = run.deadline.map_or(rest, |deadline| rest.min(deadline));
+        (due > self.clock.now()).then_some(due)
+    }
+
+    /// Ends when a run came back, when it is time to look again, or when somebody appended something.
+    async fn something_happens(
+        &self,
+        subject: Subject<'_>,
+        seq: u64,
+        air: &mut Air<'_>,
+        wake_at: Option<Timestamp>,
+    ) -> Result<(), WorkError> {
+        let several = air.nodes.len() > 1;
+        tokio::select! {
+            biased;
+            Some(landed) = air.flights.next() => {
+                let (node, landed) = landed?;
+                air.nodes.remove(&node);
+                match landed {
+                    Landed::Ended => air.rests.remove(&node),
+                    Landed::NotYet(due) => air.rests.insert(node, due),
+                };
+            }
+            () = self.at(wake_at) => {}
+            () = self.appended(subject, seq, |_| true), if several => {}
+        }
+        Ok(())
+    }
+
+    async fn at(&self, instant: Option<Timestamp>) {
+        match instant {
+            Some(instant) => {
+                let left = instant.duration_since(self.clock.now());
+                tokio::time::sleep(Duration::try_from(left).unwrap_or_default()).await;
+            }
+            None => std::future::pending().await,
+        }
     }
 
     async fn prepare(
         &self,
-        at: &At<'_>,
+        at: &At<'_, '_>,
         step: StepName,
         call: Call,
         rebuild: &[(StepName, Call)],
         deadline: Option<Timestamp>,
     ) -> Result<(), WorkError> {
-        let context = self.context(at, WorkdirKind::Main);
-        let broken = self.broken_off(at, at.seq, None, deadline);
+        let context = self.context(at, at.snapshot.state.workdir(&step));
+        let broken = self.broken_off(at.subject, aborted(at), at.seq, None, deadline);
         let interrupt = CancellationToken::new();
         let run = self.effects.run(&context, &step, &call, rebuild, &interrupt);
         let outcome = match interruptible(run, broken, &interrupt).await? {
@@ -111,27 +222,26 @@ impl Worker {
             }
         };
         match plan::prepared(step, call, outcome) {
-            Some(event) => self.append(at, at.seq, event).await.map(drop),
+            Some(event) => self.append(at.subject, at.seq, event).await.map(drop),
             None => Ok(()),
         }
     }
 
-    async fn probe(&self, at: &At<'_>, bases: &[Base]) -> Result<(), WorkError> {
-        let context = self.context(at, WorkdirKind::Main);
+    async fn probe(&self, at: &At<'_, '_>, bases: &[Base]) -> Result<(), WorkError> {
+        let context = self.context(at, Workdir::Main);
         match self.effects.probe(&context, bases).await {
-            Ok(moved) => self.append(at, at.seq, Event::Probed { moved }).await.map(drop),
+            Ok(moved) => self.append(at.subject, at.seq, Event::Probed { moved }).await.map(drop),
             Err(message) => Err(WorkError::Unusable(format!(
                 "what the change set was made against could not be looked at: {message}"
             ))),
         }
     }
 
-    async fn commit(&self, at: &At<'_>) -> Result<(), WorkError> {
-        let id = &at.snapshot.promotion.id;
-        let committed = self
-            .store
-            .commit_promotion(at.project, id, at.lease, at.seq, at.revision, self.clock.now())
-            .await;
+    async fn commit(&self, at: &At<'_, '_>) -> Result<(), WorkError> {
+        let Subject { lease, project, id } = at.subject;
+        let now = self.clock.now();
+        let committed =
+            self.store.commit_promotion(project, id, lease, at.seq, at.revision, now).await;
         match committed {
             Ok(_) => {
                 tracing::info!(promotion = %id, "committed");
@@ -143,82 +253,63 @@ impl Worker {
         }
     }
 
-    /// Runs a node in its bracket. What is not so yet leaves the bracket open, as a crash would: whoever
-    /// comes next runs the same call again, and the log does not grow by looks.
-    async fn run_node(
-        &self,
-        at: &At<'_>,
-        node: &Node,
+    /// Runs a node in its bracket, after its intent. What is not so yet leaves the bracket open, as a
+    /// crash would: whoever comes next runs the same call again, and the log does not grow by looks.
+    fn fly<'a>(
+        &'a self,
+        at: &At<'a, '_>,
+        seq: u64,
         run: Run,
-    ) -> Result<Option<Timestamp>, WorkError> {
-        let mut seq = at.seq;
-        if !run.resumed {
-            self.crash.pass(Boundary::BeforeIntent, node);
-            let intent = Event::Intent { node: node.clone(), call: run.call.clone() };
-            let Some(appended) = self.append(at, seq, intent).await? else { return Ok(None) };
-            seq = appended;
+    ) -> impl Future<Output = Result<(Node, Landed), WorkError>> + use<'a> {
+        let (subject, aborted) = (at.subject, aborted(at));
+        let context = self.context(at, at.snapshot.state.workdir_of(&run.node));
+        async move {
+            let Run { node, call, rebuild, deadline, .. } = run;
+            self.crash.pass(Boundary::AfterIntent, &node);
+            let broken = self.broken_off(subject, aborted, seq, Some(&node), deadline);
+            let interrupt = CancellationToken::new();
+            let ran = self.effects.run(&context, node.step(), &call, &rebuild, &interrupt);
+            let outcome = match interruptible(ran, broken, &interrupt).await? {
+                Ran::Ended(outcome) => outcome,
+                Ran::NotYet { message, again } => {
+                    tracing::debug!(promotion = %context.promotion, ?node, message, "not yet");
+                    let due = self.clock.now().checked_add(again).unwrap_or(Timestamp::MAX);
+                    return Ok((node, Landed::NotYet(due)));
+                }
+            };
+            self.crash.pass(Boundary::AfterEffect, &node);
+            self.append(subject, seq, Event::Outcome { node: node.clone(), outcome }).await?;
+            self.crash.pass(Boundary::AfterOutcome, &node);
+            Ok((node, Landed::Ended))
         }
-        self.crash.pass(Boundary::AfterIntent, node);
-        let workdir = match node {
-            Node::Step(_) => WorkdirKind::Main,
-            Node::UndoPlan(_) | Node::Undo(_) => WorkdirKind::Undo,
-        };
-        let context = self.context(at, workdir);
-        let broken = self.broken_off(at, seq, Some(node), run.deadline);
-        let interrupt = CancellationToken::new();
-        let ran = self.effects.run(&context, node.step(), &run.call, &run.rebuild, &interrupt);
-        let outcome = match interruptible(ran, broken, &interrupt).await? {
-            Ran::Ended(outcome) => *outcome,
-            Ran::NotYet { message, again } => {
-                tracing::debug!(promotion = %context.promotion, ?node, message, "not yet");
-                let due = self.clock.now().checked_add(again).unwrap_or(Timestamp::MAX);
-                return Ok(Some(run.deadline.map_or(due, |deadline| due.min(deadline))));
-            }
-        };
-        self.crash.pass(Boundary::AfterEffect, node);
-        let outcome = Event::Outcome { node: node.clone(), outcome: Box::new(outcome) };
-        self.append(at, seq, outcome).await?;
-        self.crash.pass(Boundary::AfterOutcome, node);
-        Ok(None)
     }
 
     /// Ends when what runs is to be broken off, and says by what.
     async fn broken_off(
         &self,
-        at: &At<'_>,
+        subject: Subject<'_>,
+        aborted: Option<Event>,
         seq: u64,
         running: Option<&Node>,
         deadline: Option<Timestamp>,
     ) -> Interruption {
-        let overdue = async {
-            match deadline {
-                Some(deadline) => {
-                    let left = deadline.duration_since(self.clock.now());
-                    tokio::time::sleep(Duration::try_from(left).unwrap_or_default()).await;
-                }
-                None => std::future::pending().await,
-            }
-        };
+        let asked = |event: &Event| plan::breaks_off(running, event);
+        if aborted.as_ref().is_some_and(asked) {
+            return Interruption::Abort;
+        }
         tokio::select! {
-            () = self.asked_to_stop(at, seq, running) => Interruption::Abort,
-            () = overdue => Interruption::Timeout,
+            () = self.appended(subject, seq, asked) => Interruption::Abort,
+            () = self.at(deadline) => Interruption::Timeout,
         }
     }
 
-    /// Ends when an entry after `seq` asks for the end of what runs.
-    async fn asked_to_stop(&self, at: &At<'_>, mut seq: u64, running: Option<&Node>) {
-        let id = &at.snapshot.promotion.id;
-        let asked = |event: &Event| plan::breaks_off(running, event);
-        let state = &at.snapshot.state;
-        if let Some((by, reason)) = state.abort.clone()
-            && asked(&Event::AbortRequested { by, reason })
-        {
-            return;
-        }
+    /// Ends when there is such an entry after `seq`.
+    async fn appended(&self, subject: Subject<'_>, mut seq: u64, such: impl Fn(&Event) -> bool) {
+        let Subject { project, id, .. } = subject;
         let mut changes = self.store.changes();
         loop {
-            match self.store.log(at.project, id, seq, LOG_PAGE).await {
-                Ok(entries) if entries.iter().any(|entry| asked(&entry.event)) => return,
+            match self.store.log(project, id, seq, LOG_PAGE).await {
+                Ok(entries) if entries.iter().any(|entry| such(&entry.event)) => return,
                 Ok(entries) => seq = entries.last().map_or(seq, |entry| entry.seq),
                 Err(error) => tracing::warn!(%error, "the log of promotion {id} cannot be read"),
             }
@@ -228,9 +319,9 @@ impl Worker {
         }
     }
 
-    fn context(&self, at: &At<'_>, workdir: WorkdirKind) -> RunContext {
+    fn context(&self, at: &At<'_, '_>, workdir: Workdir) -> RunContext {
         RunContext {
-            project: at.project.clone(),
+            project: at.subject.project.clone(),
             stage: at.snapshot.promotion.stage.clone(),
             promotion: at.snapshot.promotion.id.clone(),
             workdir,
@@ -242,16 +333,15 @@ impl Worker {
     /// decision has to be made again. An outcome is never given up for that: it is appended behind.
     async fn append(
         &self,
-        at: &At<'_>,
+        Subject { lease, project, id }: Subject<'_>,
         mut seq: u64,
         event: Event,
     ) -> Result<Option<u64>, WorkError> {
-        let id = &at.snapshot.promotion.id;
         let happened = matches!(event, Event::Outcome { .. });
         loop {
             let now = self.clock.now();
             let appended =
-                self.store.append(at.project, id, Some(at.lease), seq, event.clone(), now).await;
+                self.store.append(project, id, Some(lease), seq, event.clone(), now).await;
             match appended {
                 Ok(entry) => return Ok(Some(entry.seq)),
                 Err(AppendError::Moved { last_seq, .. }) if happened => seq = last_seq,
@@ -260,6 +350,12 @@ impl Worker {
             }
         }
     }
+}
+
+/// What somebody asked for before the decision was made, if they want it to end.
+fn aborted(at: &At<'_, '_>) -> Option<Event> {
+    let (by, reason) = at.snapshot.state.abort.clone()?;
+    Some(Event::AbortRequested { by, reason })
 }
 
 /// What running a call came to.

@@ -14,7 +14,8 @@ use crate::id::StepName;
 use crate::scope::{conditions, layered, outermost};
 use crate::stage::Stage;
 use crate::step::{
-    Expanded, Layer, Nature, Place, Step, StepKind, Touch, Wanted, expand, fields, places,
+    Expanded, Lane, Layer, Nature, Place, Step, StepKind, Touch, Wanted, expand, fields, places,
+    read_beside,
 };
 use crate::task::Tasks;
 use crate::template::{references_json, render_json};
@@ -27,10 +28,37 @@ pub(super) fn check_order(stage: &Stage, tasks: &Tasks<'_>, problems: &mut Vec<P
     };
     let mut found = Vec::new();
     let mut made = Made::default();
+    // What was made before a group, and what the steps of the present lane see.
+    let (mut before, mut lane_sees): (Option<(&Lane, Made<'_>)>, _) = (None, Made::default());
     for Expanded { step, origin } in &expanded {
         let mut wrong = Vec::new();
-        made.check_needs(step, *origin, &mut wrong);
-        made.check_waits(step, *origin, &mut wrong);
+        let seen = match &step.lane {
+            None => &made,
+            Some(lane) => {
+                let known = before.take().filter(|(other, _)| other.group == lane.group);
+                let is_new = known.as_ref().is_none_or(|(other, _)| *other != lane);
+                let (_, at_begin) = known.unwrap_or_else(|| (lane, made.clone()));
+                if is_new {
+                    lane_sees = at_begin.clone();
+                }
+                before = Some((lane, at_begin));
+                &lane_sees
+            }
+        };
+        seen.check_needs(step, *origin, &mut wrong);
+        seen.check_waits(step, *origin, &mut wrong);
+        let steps = expanded.iter().map(|expanded| &expanded.step);
+        wrong.extend(read_beside(steps, step).map(|(what, other)| Problem {
+            path: format!("steps[{origin}].config"),
+            kind: ProblemKind::Invalid,
+            message: format!(
+                "it reads {what}, but step {other} is carried out beside it: put this step after the \
+                 group"
+            ),
+        }));
+        if step.lane.is_some() {
+            lane_sees.note(step);
+        }
         made.note(step);
         // What is wrong inside a task is told at the step that stands for it.
         let inside = step.within.iter().any(|layer| matches!(layer, Layer::Task { .. }));
@@ -68,7 +96,7 @@ fn expanded(stage: &Stage, tasks: &Tasks<'_>) -> Result<Vec<Expanded>, Problem> 
 }
 
 /// What the steps so far have made.
-#[derive(Default)]
+#[derive(Default, Clone)]
 struct Made<'a> {
     /// Checkouts by directory, and whether they are of a branch.
     checkouts: BTreeMap<&'a str, bool>,
@@ -86,7 +114,7 @@ struct Made<'a> {
 }
 
 /// Directories in which something was made, and whether it may be in others, too.
-#[derive(Default)]
+#[derive(Default, Clone)]
 struct Places<'a> {
     known: BTreeSet<&'a str>,
     others: bool,

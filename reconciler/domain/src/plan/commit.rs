@@ -1,13 +1,16 @@
 //! Committing: the effects of a promotion, in order.
 //!
 //! What could not be prepared is prepared here, when its inputs exist: only inside what was approved,
-//! and a plan that nobody could judge before is judged before it is applied.
+//! and a plan that nobody could judge before is judged before it is applied. Steps of a group are
+//! carried out side by side: `lanes`.
+
+mod lanes;
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use super::prepare::deadline;
-use super::promotion::{Act, Move};
+use super::promotion::{Act, Move, Run};
 use super::walk::refusal;
 use super::{Waiting, undo, verify};
 use crate::duration;
@@ -20,34 +23,70 @@ use crate::scope::{layered, scope};
 use crate::snapshot::PromotionSnapshot;
 use crate::step::{
     ApplyCall, Call, Interruption, Nature, OciDetach, OciRecord, Record, Retry, Step, StepOutcome,
-    Unseen, WaitCall, WorkdirContext,
+    Unseen, WaitCall, WorkdirContext, together,
 };
 use crate::template::{DEFERRED, render_json};
 
 pub(super) fn next(snapshot: &PromotionSnapshot, now: Timestamp) -> Move {
     let Some(frozen) = &snapshot.state.frozen else { return Move::default() };
-    for step in &frozen.stage.steps {
-        if snapshot.state.passed_over.contains_key(&step.name) {
-            continue;
+    let mut steps = frozen.stage.steps.as_slice();
+    while let Some(first) = steps.first() {
+        let (group, rest) = steps.split_at(together(steps));
+        steps = rest;
+        if first.lane.is_some() {
+            match lanes::next(snapshot, frozen, group, now) {
+                None => continue,
+                Some(next) => return next,
+            }
         }
-        let node = Node::Step(step.name.clone());
-        match snapshot.state.nodes.get(&node) {
-            Some(run) => match advance(snapshot, &node, run, now) {
-                Advance::Done => {}
-                Advance::Move(next) => return *next,
-                Advance::Failed(message) if step.control.continue_on_error => {
-                    return pass_over(step, true, message);
-                }
-                Advance::Failed(message) => {
-                    let cause = format!("step {} failed: {message}", step.name);
-                    return failed(snapshot, RollbackOn::PromotionFailed, cause);
-                }
-            },
-            None if is_complete(&snapshot.state, step) => {}
-            None => return start(snapshot, frozen, step, now),
+        match step_next(snapshot, frozen, first, now) {
+            StepNext::Done => {}
+            StepNext::Move(next) => return *next,
+            StepNext::Failed(cause) => {
+                return failed(snapshot, RollbackOn::PromotionFailed, cause);
+            }
         }
     }
     verify::begin(snapshot, frozen)
+}
+
+/// Where a step stands.
+enum StepNext {
+    /// It needs nothing more.
+    Done,
+    /// It needs this.
+    Move(Box<Move>),
+    /// It failed for good, and the promotion with it.
+    Failed(String),
+}
+
+fn step_next(
+    snapshot: &PromotionSnapshot,
+    frozen: &Frozen,
+    step: &Step,
+    now: Timestamp,
+) -> StepNext {
+    if snapshot.state.passed_over.contains_key(&step.name) {
+        return StepNext::Done;
+    }
+    let node = Node::Step(step.name.clone());
+    match snapshot.state.nodes.get(&node) {
+        Some(run) => match advance(snapshot, &node, run, now) {
+            Advance::Done => StepNext::Done,
+            Advance::Move(next) => StepNext::Move(next),
+            Advance::Failed(message) if step.control.continue_on_error => {
+                StepNext::Move(Box::new(pass_over(step, true, message)))
+            }
+            Advance::Failed(message) => {
+                StepNext::Failed(format!("step {} failed: {message}", step.name))
+            }
+        },
+        None if is_complete(&snapshot.state, step) => StepNext::Done,
+        None => match start(snapshot, frozen, step, now) {
+            Ok(next) => StepNext::Move(Box::new(next)),
+            Err(message) => StepNext::Failed(format!("step {} cannot run: {message}", step.name)),
+        },
+    }
 }
 
 fn pass_over(step: &Step, failed: bool, message: String) -> Move {
@@ -73,13 +112,13 @@ pub(super) fn advance(
 ) -> Advance {
     let again = |resumed, since| {
         let step = step_of(snapshot, node);
-        let next = Move::act(Act::Run {
+        let next = Move::act(Act::Run(vec![Run {
             node: node.clone(),
             call: Box::new(run.call.clone()),
             rebuild: rebuild_for(snapshot, node),
             resumed,
             deadline: step.and_then(|step| deadline(step, since)),
-        });
+        }]));
         Advance::Move(Box::new(Move { waiting: waits_outside(snapshot, node, &run.call), ..next }))
     };
     let Some((at, outcome)) = &run.outcome else {
@@ -105,6 +144,10 @@ pub(super) fn advance(
         }
         StepOutcome::Interrupted { by: Interruption::Timeout } => {
             (overdue(snapshot, node), true, None)
+        }
+        StepOutcome::Interrupted { by: Interruption::Beside } => {
+            let message = "it was broken off: a step that is carried out beside it failed";
+            (message.to_owned(), false, None)
         }
         // What ends after somebody asked for its end, ends because of it.
         StepOutcome::Failed { message, .. }
@@ -268,7 +311,7 @@ fn unrepeatable(call: &Call) -> Option<String> {
 
 fn rebuild_for(snapshot: &PromotionSnapshot, node: &Node) -> Vec<(StepName, Call)> {
     match node {
-        Node::Step(_) => snapshot.state.rebuild(),
+        Node::Step(step) => snapshot.state.rebuild(step),
         Node::UndoPlan(step) | Node::Undo(step) => undo::rebuild(snapshot, step),
     }
 }
@@ -281,46 +324,35 @@ fn is_complete(state: &State, step: &Step) -> bool {
     step.uses.nature() != Nature::Effect && prepared.is_some_and(|prepared| prepared.call.is_some())
 }
 
-fn start(snapshot: &PromotionSnapshot, frozen: &Frozen, step: &Step, now: Timestamp) -> Move {
+/// The first move of a step.
+///
+/// # Errors
+/// Why it cannot be carried out.
+fn start(
+    snapshot: &PromotionSnapshot,
+    frozen: &Frozen,
+    step: &Step,
+    now: Timestamp,
+) -> Result<Move, String> {
     if let Some((by, reason)) = &snapshot.state.abort {
-        return Move::append(Event::Finished(Finish {
-            ending: Ending::Aborted,
-            message: format!("aborted by {by} before step {}: {reason}", step.name),
-            remaining: effects_done(snapshot),
-            as_before: false,
-        }));
+        let message = format!("aborted by {by} before step {}: {reason}", step.name);
+        let finish = Finish::new(Ending::Aborted, message, effects_done(snapshot));
+        return Ok(Move::append(Event::Finished(finish)));
     }
     let scope = scope(&snapshot.promotion, frozen, &snapshot.state);
-    match refusal(step, &scope) {
-        Ok(None) => {}
-        Ok(Some(why)) => return pass_over(step, false, why),
-        Err(message) => {
-            let cause = format!("step {} cannot run: {message}", step.name);
-            return failed(snapshot, RollbackOn::PromotionFailed, cause);
-        }
+    if let Some(why) = refusal(step, &scope)? {
+        return Ok(pass_over(step, false, why));
     }
-    let call = layered(&scope, &step.within).and_then(|scope| call_of(snapshot, step, &scope, now));
-    let call = call.and_then(|call| {
-        let refused = call.as_apply().and_then(|apply| refuse(snapshot, step, apply));
-        refused.map_or(Ok(call), Err)
-    });
-    match call {
-        Ok(call @ Call::Wait(_)) => {
-            let (node, call) = (Node::Step(step.name.clone()), Box::new(call));
-            Move::append(Event::Intent { node, call })
-        }
-        Ok(call) => Move::act(Act::Run {
-            node: Node::Step(step.name.clone()),
-            call: Box::new(call),
-            rebuild: snapshot.state.rebuild(),
-            resumed: false,
-            deadline: deadline(step, now),
-        }),
-        Err(message) => {
-            let cause = format!("step {} cannot run: {message}", step.name);
-            failed(snapshot, RollbackOn::PromotionFailed, cause)
-        }
+    let call = call_of(snapshot, step, &layered(&scope, &step.within)?, now)?;
+    if let Some(refused) = call.as_apply().and_then(|apply| refuse(snapshot, step, apply)) {
+        return Err(refused);
     }
+    let (node, call) = (Node::Step(step.name.clone()), Box::new(call));
+    if let Call::Wait(_) = *call {
+        return Ok(Move::append(Event::Intent { node, call }));
+    }
+    let (rebuild, deadline) = (snapshot.state.rebuild(&step.name), deadline(step, now));
+    Ok(Move::act(Act::Run(vec![Run { node, call, rebuild, resumed: false, deadline }])))
 }
 
 /// The call of a step after the commit, inside what was approved.

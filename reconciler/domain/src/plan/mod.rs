@@ -31,7 +31,7 @@ use jiff::Timestamp;
 pub use consequence::{Consequences, consequences};
 pub use prepare::prepared;
 pub(crate) use promotion::promotion_gates;
-pub use promotion::{Act, Base, Move, breaks_off, promotion};
+pub use promotion::{Act, Base, Move, Run, breaks_off, promotion};
 pub use request::{
     ApproveError, Ensured, RequestError, RequestFacts, Requested, abort, approve, ensured, newest,
     previous, request,

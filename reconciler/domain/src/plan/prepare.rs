@@ -43,7 +43,7 @@ pub(super) fn next(snapshot: &PromotionSnapshot, now: Timestamp) -> Move {
         match walk.step(step) {
             Ok(Progress::Passed) => {}
             Ok(Progress::Run(call)) => {
-                let rebuild = state.rebuild();
+                let rebuild = state.rebuild(&step.name);
                 let deadline = deadline(step, now);
                 let step = step.name.clone();
                 return Move::act(Act::Prepare { step, call, rebuild, deadline });
@@ -86,7 +86,7 @@ pub fn prepared(step: StepName, call: Call, outcome: StepOutcome) -> Option<Even
             let message = "it was broken off: it took longer than its timeout".to_owned();
             failed(step, message, true, None)
         }
-        StepOutcome::Interrupted { by: Interruption::Abort } => None,
+        StepOutcome::Interrupted { by: Interruption::Abort | Interruption::Beside } => None,
     }
 }
 

@@ -13,7 +13,7 @@ use crate::policy::{GateKind, Joined};
 use crate::promotion::{Ending, Event, Finish, Node, Phase, State};
 use crate::snapshot::PromotionSnapshot;
 use crate::stage::Stage;
-use crate::step::{Call, OciRecord, PlanRecord, Record, TagMove};
+use crate::step::{Call, OciRecord, PlanRecord, Record, TagMove, Workdir};
 use crate::verification::FrozenCheck;
 
 /// The next move of a promotion.
@@ -52,21 +52,25 @@ pub enum Act {
     },
     /// Take the slot, if nothing that this decision looked at has changed.
     Commit,
-    /// Append the intent unless it is there, run, append the outcome.
-    Run {
-        /// Which.
-        node: Node,
-        /// What to run.
-        call: Box<Call>,
-        /// What fills the working directory if it is lost.
-        rebuild: Vec<(StepName, Call)>,
-        /// Whether the intent is in the log already: whoever ran it is gone.
-        resumed: bool,
-        /// When it is broken off.
-        deadline: Option<Timestamp>,
-    },
+    /// Run these side by side; one, unless they are of several lanes.
+    Run(Vec<Run>),
     /// Take one measurement, then append it.
     Measure(Box<FrozenCheck>),
+}
+
+/// One node to run: append the intent unless it is there, run, append the outcome.
+#[derive(Debug, Clone)]
+pub struct Run {
+    /// Which.
+    pub node: Node,
+    /// What to run.
+    pub call: Box<Call>,
+    /// What fills the working directory if it is lost.
+    pub rebuild: Vec<(StepName, Call)>,
+    /// Whether the intent is in the log already: it runs, or whoever ran it is gone.
+    pub resumed: bool,
+    /// When it is broken off.
+    pub deadline: Option<Timestamp>,
 }
 
 /// Whether an entry that people append while something runs breaks that off. An undo is never
@@ -93,7 +97,12 @@ pub enum Base {
         commit: String,
     },
     /// The state of an infra module.
-    State(Box<PlanRecord>),
+    State {
+        /// How it was planned.
+        plan: Box<PlanRecord>,
+        /// Where the module is.
+        workdir: Workdir,
+    },
     /// What a tag of a registry is at.
     Tag(TagMove),
 }
@@ -268,7 +277,7 @@ fn probe_or_commit(snapshot: &PromotionSnapshot, now: Timestamp) -> Act {
 /// What the prepared steps were made against.
 fn bases(state: &State) -> Vec<Base> {
     let mut bases = Vec::new();
-    for record in state.records().into_values() {
+    for (step, record) in state.records() {
         match record {
             Record::Clone(clone) => {
                 for (dir, branch) in &clone.branches {
@@ -280,7 +289,9 @@ fn bases(state: &State) -> Vec<Base> {
                     });
                 }
             }
-            Record::Plan(plan) => bases.push(Base::State(plan)),
+            Record::Plan(plan) => {
+                bases.push(Base::State { plan, workdir: state.workdir(&step) });
+            }
             Record::Oci(OciRecord::Looked(moved)) => bases.push(Base::Tag(moved)),
             Record::None
             | Record::Commit(_)

@@ -15,7 +15,7 @@ use jiff::Timestamp;
 
 use super::Waiting;
 use super::commit::{Advance, advance, stuck};
-use super::promotion::{Act, Move};
+use super::promotion::{Act, Move, Run};
 use crate::gate::{Closed, closed};
 use crate::id::StepName;
 use crate::infra::{Action, Address, judge_undo};
@@ -299,13 +299,13 @@ fn node(
     now: Timestamp,
 ) -> Option<Move> {
     let Some(run) = snapshot.state.nodes.get(&node) else {
-        return Some(Move::act(Act::Run {
+        return Some(Move::act(Act::Run(vec![Run {
             call: Box::new(call()),
             rebuild: rebuild(snapshot, node.step()),
             resumed: false,
             deadline: None,
             node,
-        }));
+        }])));
     };
     match advance(snapshot, &node, run, now) {
         Advance::Done => None,
@@ -478,13 +478,17 @@ fn planned<'a>(state: &'a State, node: &Node) -> Option<&'a PlanRecord> {
 
 /// How the promotion to go back to planned the module of an applied plan.
 fn previous_of<'a>(frozen: &'a Frozen, applied: &PlanRecord) -> Option<&'a PlanCall> {
-    previous_plan(frozen.previous.as_ref()?, &applied.call)
+    previous_plan(frozen.previous.as_ref()?, &applied.call).map(|(_, plan)| plan)
 }
 
 /// How the last succeeded promotion planned the module with the same state.
-fn previous_plan<'a>(previous: &'a Previous, plan: &PlanCall) -> Option<&'a PlanCall> {
-    let plans = previous.calls.iter().rev().filter_map(|(_, call)| call.as_plan());
-    plans.into_iter().find(|before| before.state == plan.state)
+fn previous_plan<'a>(
+    previous: &'a Previous,
+    plan: &PlanCall,
+) -> Option<(&'a StepName, &'a PlanCall)> {
+    let calls = previous.calls.iter().rev();
+    let mut plans = calls.filter_map(|(step, call)| Some((step, call.as_plan()?)));
+    plans.find(|(_, before)| before.state == plan.state)
 }
 
 /// What fills the working directory of an undo: the previous promotion's trees, or for the undo of
@@ -493,12 +497,13 @@ pub(super) fn rebuild(snapshot: &PromotionSnapshot, step: &StepName) -> Vec<(Ste
     let state = &snapshot.state;
     let before = state.frozen.as_ref().and_then(|frozen| {
         let previous = frozen.previous.as_ref()?;
-        previous_plan(previous, &applied_plan(state, step)?.call).map(|_| previous)
+        let (plan, _) = previous_plan(previous, &applied_plan(state, step)?.call)?;
+        Some((previous, plan))
     });
     match before {
-        Some(previous) => {
-            previous.calls.iter().filter(|(_, call)| call.as_plan().is_none()).cloned().collect()
+        Some((previous, plan)) => {
+            previous.calls_for(plan).filter(|(_, call)| call.as_plan().is_none()).cloned().collect()
         }
-        None => state.rebuild(),
+        None => state.rebuild(step),
     }
 }

@@ -20,7 +20,7 @@ use crate::scope::{conditions, layered, outermost, scope};
 use crate::snapshot::PromotionSnapshot;
 use crate::step::{
     Call, Layer, Nature, OciRecord, Place, PlanRecord, PlannedOutput, Record, Step, StepKind,
-    TagMove, Touch, WorkdirContext, fields, places, top,
+    TagMove, Touch, WorkdirContext, fields, places, read_beside, top,
 };
 use crate::template::{references_json, render_json, render_partial};
 
@@ -45,15 +45,15 @@ pub(super) struct Walk<'a> {
     unknown: BTreeMap<&'a StepName, &'a BTreeSet<String>>,
     deferred: BTreeSet<&'a StepName>,
     /// Paths below the working directory that deferred steps will write.
-    waiting_paths: Vec<String>,
+    waiting_paths: Vec<(&'a Step, String)>,
     /// Applies of which it is not known yet whether they run.
-    perhaps_applied: Vec<&'a StepName>,
+    perhaps_applied: Vec<&'a Step>,
     /// Infra states that applies before this step change, with the step that does.
-    applied_states: Vec<(String, &'a StepName)>,
+    applied_states: Vec<(&'a Step, String)>,
     /// Directories of modules that were planned: their applies work there.
-    modules: Vec<String>,
+    modules: Vec<(&'a Step, String)>,
     /// Where what is in a directory was taken from: a repository, and a branch or commit of it.
-    checkouts: BTreeMap<String, (Value, Value)>,
+    checkouts: Vec<(&'a Step, String, (Value, Value))>,
     /// Tags that are pushed, with the step that does.
     tags: BTreeMap<(&'a str, &'a str), &'a StepName>,
     planned: Vec<PlannedStep>,
@@ -81,7 +81,7 @@ impl<'a> Walk<'a> {
             perhaps_applied: Vec::new(),
             applied_states: Vec::new(),
             modules: Vec::new(),
-            checkouts: BTreeMap::new(),
+            checkouts: Vec::new(),
             tags: BTreeMap::new(),
             planned: Vec::new(),
         }
@@ -96,6 +96,12 @@ impl<'a> Walk<'a> {
             self.note_passed_over(step, passed.message.clone());
             return Ok(Progress::Passed);
         }
+        if let Some((what, other)) = read_beside(self.frozen.stage.steps.iter(), step) {
+            return Err(format!(
+                "it reads {what}, but step {other} is carried out beside it: put this step after the \
+                 group"
+            ));
+        }
         let undecided = match self.condition(step)? {
             Condition::Holds => None,
             Condition::Waits(reads) => Some(reads),
@@ -103,7 +109,7 @@ impl<'a> Walk<'a> {
         };
         let scope = layered(&self.scope, &step.within)?;
         if step.uses == StepKind::TfPlan {
-            self.modules.extend(text(step, "dir", &scope));
+            self.modules.extend(text(step, "dir", &scope).map(|dir| (step, dir)));
         }
         if step.uses.nature() == Nature::Effect {
             self.note(step, &scope, StepPlan::Effect, undecided.is_some())?;
@@ -164,7 +170,7 @@ impl<'a> Walk<'a> {
 
     /// A checkout empties its directory. Steps before it that still have to work there after the
     /// commit would find something else: what they changed is gone, and a module may be another.
-    fn note_checkout(&mut self, step: &Step, scope: &Scope) -> Result<(), String> {
+    fn note_checkout(&mut self, step: &'a Step, scope: &Scope) -> Result<(), String> {
         if step.uses != StepKind::GitClone {
             return Ok(());
         }
@@ -172,8 +178,13 @@ impl<'a> Walk<'a> {
         let checkouts = config.get("checkout").and_then(Value::as_object);
         for (dir, at) in checkouts.into_iter().flatten() {
             let source = (config["repo"].clone(), at.clone());
-            let inside = |path: &String| is_beneath(path, dir);
-            let same = self.checkouts.get(dir).is_none_or(|before| *before == source);
+            let inside =
+                |(other, path): &(&Step, String)| !step.is_beside(other) && is_beneath(path, dir);
+            let there = |(other, place, _): &&(&Step, String, (Value, Value))| {
+                !step.is_beside(other) && place == dir
+            };
+            let before = self.checkouts.iter().rev().find(there);
+            let same = before.is_none_or(|(_, _, before)| *before == source);
             let needed = self.waiting_paths.iter().any(inside);
             if needed || (!same && self.modules.iter().any(inside)) {
                 return Err(format!(
@@ -181,7 +192,7 @@ impl<'a> Walk<'a> {
                      after the commit; give this checkout a directory of its own"
                 ));
             }
-            self.checkouts.insert(dir.clone(), source);
+            self.checkouts.push((step, dir.clone(), source));
         }
         Ok(())
     }
@@ -195,18 +206,28 @@ impl<'a> Walk<'a> {
             .map(|reference| reference.to_string())
             .collect();
         for place in touched(step, scope, |touch| touch != Touch::Names) {
-            let inside = |path: &&String| is_beneath(path, &place) || is_beneath(&place, path);
-            waits.extend(
-                self.waiting_paths.iter().filter(inside).map(|path| format!("file {path}")),
-            );
+            let inside = |(other, path): &&(&Step, String)| {
+                !step.is_beside(other) && (is_beneath(path, &place) || is_beneath(&place, path))
+            };
+            let inside = self.waiting_paths.iter().filter(inside);
+            waits.extend(inside.map(|(_, path)| format!("file {path}")));
         }
         if step.uses == StepKind::TfPlan {
             let state = state_of(step, scope);
-            let applied = self.applied_states.iter().filter(|(applied, _)| state == *applied);
-            waits.extend(applied.map(|(_, step)| format!("steps.{step}")));
+            for (other, _) in self.applied_states.iter().filter(|(_, applied)| state == *applied) {
+                if step.is_beside(other) {
+                    return Err(format!(
+                        "step {} is carried out beside it and changes the same infra state \
+                         {state:?}: give each a `state` of its own, or put one after the other",
+                        other.name
+                    ));
+                }
+                waits.insert(format!("steps.{}", other.name));
+            }
         }
         if step.uses == StepKind::TfOutput {
-            waits.extend(self.perhaps_applied.iter().map(|step| format!("steps.{step}")));
+            let seen = self.perhaps_applied.iter().filter(|other| !step.is_beside(other));
+            waits.extend(seen.map(|other| format!("steps.{}", other.name)));
         }
         Ok(waits.into_iter().collect())
     }
@@ -242,9 +263,9 @@ impl<'a> Walk<'a> {
         let planned = |other: &&Step| Some(other.name.as_str()) == plan;
         if let Some(plan) = self.frozen.stage.steps.iter().find(planned) {
             let scope = layered(&self.scope, &plan.within)?;
-            self.applied_states.push((state_of(plan, &scope), &step.name));
+            self.applied_states.push((step, state_of(plan, &scope)));
         }
-        self.perhaps_applied.extend(perhaps.then_some(&step.name));
+        self.perhaps_applied.extend(perhaps.then_some(step));
         Ok(())
     }
 
@@ -274,7 +295,7 @@ impl<'a> Walk<'a> {
     /// Outputs of a module whose apply comes before this step, as far as its plan knows them.
     fn outputs_of_plan(&self, step: &Step, scope: &Scope) -> Result<Option<StepPrepared>, String> {
         let dir = render_json(&step.config["dir"], scope).map_err(|e| e.to_string())?;
-        let made = self.state.prepared.iter().rev();
+        let made = self.state.prepared.iter().rev().filter(|(name, _)| self.is_seen(name, step));
         let planned = made
             .filter_map(|(name, done)| Some((name, done.record.as_plan()?)))
             .find(|(_, plan)| dir.as_str() == Some(&plan.call.dir));
@@ -300,7 +321,8 @@ impl<'a> Walk<'a> {
         waits_for: Vec<String>,
         undecided: bool,
     ) -> Result<(), String> {
-        self.waiting_paths.extend(touched(step, scope, Touch::changes));
+        let paths = touched(step, scope, Touch::changes);
+        self.waiting_paths.extend(paths.into_iter().map(|path| (step, path)));
         self.note(step, scope, StepPlan::Deferred { waits_for }, undecided)?;
         self.deferred.insert(&step.name);
         Ok(())
@@ -373,7 +395,7 @@ impl<'a> Walk<'a> {
                 Record::Commit(commit) => files.push(FilesOf {
                     step: name.clone(),
                     repo: commit.repo.clone(),
-                    branch: self.branch_of(&commit.dir),
+                    branch: self.branch_of(name, &commit.dir),
                     files: commit.files.clone(),
                 }),
                 Record::Plan(plan) => infra.push(InfraChange {
@@ -401,17 +423,27 @@ impl<'a> Walk<'a> {
         ChangeSet::new(collection, self.planned, files, infra, undo)
     }
 
-    /// The branch that a push step sends the checkout to.
-    fn branch_of(&self, dir: &str) -> Option<String> {
+    /// Whether a step sees what that one does.
+    fn is_seen(&self, other: &StepName, step: &Step) -> bool {
+        let mut steps = self.frozen.stage.steps.iter();
+        steps.find(|known| known.name == *other).is_none_or(|other| !step.is_beside(other))
+    }
+
+    /// The branch that a push step sends what this step committed to.
+    fn branch_of(&self, commit: &StepName, dir: &str) -> Option<String> {
+        let committed = self.frozen.stage.steps.iter().find(|step| step.name == *commit)?;
         let pushes = |planned: &&PlannedStep| {
             planned.uses == StepKind::GitPush
+                && self.is_seen(&planned.name, committed)
                 && planned.config.get("dir").and_then(Value::as_str) == Some(dir)
         };
         let push = self.planned.iter().find(pushes)?;
         if let Some(branch) = push.config.get("branch").and_then(Value::as_str) {
             return Some(branch.to_owned());
         }
-        let clones = self.state.prepared.values().rev().filter_map(|done| done.record.as_clone());
+        let done =
+            self.state.prepared.iter().rev().filter(|(name, _)| self.is_seen(name, committed));
+        let clones = done.filter_map(|(_, done)| done.record.as_clone());
         clones.filter_map(|clone| clone.branches.get(dir)).next().cloned()
     }
 }

@@ -177,7 +177,7 @@ mod tests {
         let (from, warehouse) =
             (from.parse().expect("a stage"), warehouse.parse().expect("a name"));
         let found = match downstream(&stages, &from, &warehouse) {
-            Ok(found) => found.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(" "),
+            Ok(found) => found.iter().map(StageName::as_str).collect::<Vec<_>>().join(" "),
             Err(error) => error.to_string(),
         };
         assert_eq!(found, expect, "behind {from}");

@@ -26,7 +26,7 @@ use crate::id::{
 };
 use crate::policy::GateKind;
 use crate::stage::Stage;
-use crate::step::{Call, Record, StepOutcome};
+use crate::step::{Call, Lane, Record, StepOutcome};
 use crate::task::Task;
 use crate::verification::{FrozenCheck, Measurement, Verification};
 
@@ -207,6 +207,20 @@ pub struct Previous {
     pub collection: IndexMap<WarehouseName, FreightId>,
     /// Its local calls up to and including each plan, in order.
     pub calls: Vec<(StepName, Call)>,
+    /// Its lanes: a call sees what those before it made, but for those beside it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub lanes: BTreeMap<StepName, Lane>,
+}
+
+impl Previous {
+    /// The calls whose results a step of it worked on, and later ones.
+    pub fn calls_for(&self, step: &StepName) -> impl Iterator<Item = &(StepName, Call)> {
+        let here = self.lanes.get(step);
+        self.calls.iter().filter(move |(other, _)| {
+            let lanes = here.zip(self.lanes.get(other));
+            lanes.is_none_or(|(here, other)| !here.is_beside(other))
+        })
+    }
 }
 
 /// A local step that ran while preparing.

@@ -15,7 +15,7 @@ use super::{
     Approval, ChangeSet, Ending, Entry, Event, Finish, Frozen, Node, Previous, StepPrepared,
 };
 use crate::id::{FreightId, Principal, StepName};
-use crate::step::{Call, CheckoutAt, OciCall, Record, Step, StepOutcome};
+use crate::step::{Call, CheckoutAt, OciCall, Record, Step, StepOutcome, Workdir, workdir};
 use crate::verification::{FrozenCheck, Measurement};
 
 /// Where a promotion is.
@@ -344,11 +344,13 @@ impl State {
         records
     }
 
-    /// Records of the steps before this one. What a later step made in the same directory is not
-    /// what this one works on.
+    /// Records of the steps before this one, but for those in lanes beside it. What a later step made
+    /// in the same directory is not what this one works on.
     #[must_use]
     pub fn records_before(&self, step: &StepName) -> IndexMap<StepName, Record> {
-        let before = self.steps().iter().take_while(|other| other.name != *step);
+        let here = self.steps().iter().find(|known| known.name == *step);
+        let seen = |other: &&Step| here.is_none_or(|here| !here.is_beside(other));
+        let before = self.steps().iter().take_while(|other| other.name != *step).filter(seen);
         let done = before
             .filter_map(|other| Some((other.name.clone(), self.done(&other.name)?.1.clone())));
         done.collect()
@@ -392,12 +394,32 @@ impl State {
         self.prepared.iter().map(|(name, prepared)| (name, &prepared.unknown)).collect()
     }
 
-    /// The local calls that fill a lost working directory again, in order, with every branch
-    /// pinned to the commit that it meant when it was first looked up.
+    /// The working directory of a step.
     #[must_use]
-    pub fn rebuild(&self) -> Vec<(StepName, Call)> {
+    pub fn workdir(&self, step: &StepName) -> Workdir {
+        workdir(self.steps(), step)
+    }
+
+    /// The working directory of a node.
+    #[must_use]
+    pub fn workdir_of(&self, node: &Node) -> Workdir {
+        match node {
+            Node::Step(step) => self.workdir(step),
+            Node::UndoPlan(_) | Node::Undo(_) => Workdir::Undo,
+        }
+    }
+
+    /// The local calls that fill the lost working directory of a step again, in order, with every
+    /// branch pinned to the commit that it meant when it was first looked up.
+    #[must_use]
+    pub fn rebuild(&self, step: &StepName) -> Vec<(StepName, Call)> {
+        let here = self.steps().iter().find(|known| known.name == *step);
+        self.rebuild_where(|other| here.is_none_or(|here| !here.is_beside(other)))
+    }
+
+    fn rebuild_where(&self, is_seen: impl Fn(&Step) -> bool) -> Vec<(StepName, Call)> {
         let mut calls = Vec::new();
-        for step in self.steps() {
+        for step in self.steps().iter().filter(|step| is_seen(step)) {
             let run = self.nodes.get(&Node::Step(step.name.clone()));
             let committed =
                 run.filter(|run| matches!(run.outcome, Some((_, StepOutcome::Done { .. }))));
@@ -459,7 +481,7 @@ impl State {
     #[must_use]
     pub fn as_previous(&self, promotion: &super::Promotion) -> Option<Previous> {
         let frozen = self.frozen.as_ref()?;
-        let mut calls = self.rebuild();
+        let mut calls = self.rebuild_where(|_| true);
         for step in &frozen.stage.steps {
             if let Some(plan) = self.done(&step.name).and_then(|(_, record)| record.as_plan()) {
                 calls.push((step.name.clone(), Call::TfPlan(plan.call.clone())));
@@ -473,6 +495,12 @@ impl State {
                 .map(|(warehouse, freight)| (warehouse.clone(), freight.id.clone()))
                 .collect(),
             calls,
+            lanes: frozen
+                .stage
+                .steps
+                .iter()
+                .filter_map(|step| Some((step.name.clone(), step.lane.clone()?)))
+                .collect(),
         })
     }
 }

@@ -17,6 +17,7 @@ use super::fields::{Field, FieldType};
 use crate::check::ProblemKind;
 use crate::duration;
 use crate::expression::Expression;
+use crate::id::StepName;
 use crate::template::references_json;
 
 /// The reserved key of a config.
@@ -43,6 +44,9 @@ pub struct Control {
     /// A list or map, or a template that gives one: the step is carried out once for each element.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub for_each: Option<Value>,
+    /// A word: steps that follow one another with the same one are carried out side by side.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parallel: Option<StepName>,
 }
 
 /// When a step that failed is tried again.
@@ -102,6 +106,14 @@ pub const CONTROL: &[Field] = &[
          element, as `NAME.KEY`, with `each.key` and `each.value` in its templates. It is expanded \
          before any step runs, so it cannot read `steps`.",
     ),
+    super::fields::optional(
+        "parallel",
+        FieldType::Text,
+        "A word. Steps that follow one another with the same one are carried out side by side after the \
+         commit: each of them, each element of a `for_each`, each use of a task with all its steps. None \
+         sees what another does; the working directory of each begins with what was made before them. If \
+         one fails for good, the others begin nothing new.",
+    ),
 ];
 
 /// The config without its control, and the control.
@@ -124,6 +136,7 @@ impl Control {
             no_templates(value, &mut problems);
             limits(value, &mut problems);
             check_for_each(value, &mut problems);
+            check_word(value, &mut problems);
         }
         if problems.is_empty() { Ok(Self::of(value)) } else { Err(problems) }
     }
@@ -160,6 +173,7 @@ impl Control {
         put("timeout", self.timeout.map(|timeout| json!(duration::print(timeout))));
         put("continue_on_error", self.continue_on_error.then_some(Value::Bool(true)));
         put("for_each", self.for_each.clone());
+        put("parallel", self.parallel.as_ref().map(|word| json!(word.as_str())));
         (!written.is_empty()).then_some(Value::Object(written))
     }
 
@@ -187,6 +201,7 @@ impl Control {
             timeout: given("timeout").and_then(span),
             continue_on_error: given("continue_on_error").and_then(Value::as_bool) == Some(true),
             for_each: given("for_each").cloned(),
+            parallel: given("parallel").and_then(text).and_then(|word| word.parse().ok()),
         }
     }
 }
@@ -225,6 +240,7 @@ fn no_templates(value: &Value, problems: &mut Vec<StepProblem>) {
         ("control.retry.max", value.pointer("/retry/max")),
         ("control.timeout", value.get("timeout")),
         ("control.continue_on_error", value.get("continue_on_error")),
+        ("control.parallel", value.get("parallel")),
     ];
     for (path, value) in places {
         let text = value.and_then(Value::as_str).unwrap_or_default();
@@ -266,6 +282,13 @@ fn check_for_each(value: &Value, problems: &mut Vec<StepProblem>) {
         && !is_template
     {
         problems.push(problem(path, message));
+    }
+}
+
+fn check_word(value: &Value, problems: &mut Vec<StepProblem>) {
+    let word = value.get("parallel").and_then(Value::as_str);
+    if let Some(Err(error)) = word.map(str::parse::<StepName>) {
+        problems.push(problem("control.parallel", error.to_string()));
     }
 }
 
@@ -314,6 +337,10 @@ mod tests {
                `_` and `-`, at most 63 of them",
             ],
         );
+        check(
+            &json!({ "parallel": "{{ vars.x }}" }),
+            &["control.parallel: is fixed when the step is defined: write a value, not a template"],
+        );
         check(&json!({ "for_each": 3 }), &["control.for_each: expected a list or a map, found 3"]);
         check(&json!({ "for_each": "{{ vars.regions.split(',') }}" }), &[]);
     }
@@ -326,6 +353,7 @@ mod tests {
             "timeout": "30s",
             "continue_on_error": true,
             "for_each": ["a", "b"],
+            "parallel": "regions",
         });
         let control = Control::read(&written).expect("well formed");
         assert_eq!(control.write(), Some(written));

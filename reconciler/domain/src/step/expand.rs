@@ -3,10 +3,12 @@
 //! Expansion happens when a promotion is prepared, before any step runs; from then on the steps are
 //! fixed. It is pure: the same steps with the same elements give the same steps.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Control, Step, StepKind};
+use super::{Control, Lane, Step, StepKind};
 use crate::expression::{Expression, Reference};
 use crate::id::{NameError, StepName, TaskName};
 use crate::scope::outermost;
@@ -93,7 +95,36 @@ pub fn expand(
         let fail = |message| ExpandError { step: step.name.clone(), message };
         expansion.step(step).map_err(fail)?;
     }
+    whole_groups(&expansion.expanded)?;
     Ok(expansion.expanded)
+}
+
+/// A group is of steps that follow one another.
+fn whole_groups(expanded: &[Expanded]) -> Result<(), ExpandError> {
+    let mut ended: BTreeSet<&str> = BTreeSet::new();
+    let mut now: Option<&str> = None;
+    for Expanded { step, .. } in expanded {
+        let group = step.lane.as_ref().map(|lane| lane.group.as_str());
+        if group == now {
+            continue;
+        }
+        ended.extend(now);
+        if let Some(group) = group.filter(|group| ended.contains(group)) {
+            let message = format!(
+                "other steps stand between it and those before that have `parallel` {group:?}, too: \
+                 put them together, or use another word"
+            );
+            return Err(ExpandError { step: outermost_step(step), message });
+        }
+        now = group;
+    }
+    Ok(())
+}
+
+/// The step as it is written in the stage.
+fn outermost_step(step: &Step) -> StepName {
+    let first = step.name.as_str().split('.').next().unwrap_or_default();
+    first.parse().unwrap_or_else(|_| step.name.clone())
 }
 
 struct Expansion<'a> {
@@ -128,7 +159,8 @@ impl Expansion<'_> {
     }
 
     /// A step for one element.
-    fn one(&mut self, step: Step) -> Result<(), String> {
+    fn one(&mut self, mut step: Step) -> Result<(), String> {
+        stand_in_lane(&mut step)?;
         if let Some(task) = task_of(&step) {
             let found = self.tasks.get(task).copied();
             let task = found.ok_or_else(|| format!("there is no task {task:?}"))?;
@@ -163,11 +195,31 @@ impl Expansion<'_> {
                 step.name.part(written.name.as_str()).map_err(|error| error.to_string())?;
             inner.within = step.within.iter().chain([&layer]).cloned().collect();
             inner.control.retry = written.control.retry.or(step.control.retry);
+            inner.lane = step.lane.clone();
             qualify_plan(&mut inner, &step.name);
             self.step(&inner).map_err(|error| format!("{}: {error}", written.name))?;
         }
         Ok(())
     }
+}
+
+/// Puts a step beside the others of its word.
+fn stand_in_lane(step: &mut Step) -> Result<(), String> {
+    let Some(word) = &step.control.parallel else { return Ok(()) };
+    if let Some(lane) = &step.lane {
+        return Err(format!(
+            "`parallel`: it is part of step {}, which is beside others already; what is in a lane is \
+             carried out in order",
+            lane.name
+        ));
+    }
+    let task = step.within.iter().rev().find_map(|layer| match layer {
+        Layer::Task { step, .. } => Some(step),
+        Layer::Each { .. } => None,
+    });
+    let group = task.map_or_else(|| word.to_string(), |task| format!("{task}.{word}"));
+    step.lane = Some(Lane { group, name: step.name.clone() });
+    Ok(())
 }
 
 /// Elements are wanted before any step runs; inside a task an input can read steps, too.

@@ -14,6 +14,7 @@ mod control;
 mod expand;
 mod fields;
 mod file;
+mod lane;
 mod oci;
 mod outputs;
 mod pull_request;
@@ -35,6 +36,7 @@ pub use control::{CONTROL, Control, Retry, split_control};
 pub use expand::{ExpandError, Expanded, Layer, Wanted, elements, expand};
 pub use fields::{Field, FieldType, Place, Touch, fields, places};
 pub use file::{FileCall, ImageCall, Language, ParseCall};
+pub use lane::{Lane, Workdir, lanes, read_beside, together, workdir};
 pub use oci::{
     ArtifactAt, ArtifactLayer, OciAttach, OciCall, OciDetach, OciLook, OciPull, OciPush,
     OciPutBack, OciRecord, TagMove,
@@ -69,13 +71,16 @@ pub struct Step {
     /// What it was expanded from, outermost first. Empty in a definition.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub within: Vec<Layer>,
+    /// Where it stands among steps that are carried out side by side. Absent in a definition.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lane: Option<Lane>,
 }
 
 impl Step {
     /// A step that is carried out like any other.
     #[must_use]
     pub fn new(name: StepName, uses: StepKind, config: Value) -> Self {
-        Self { name, uses, config, control: Control::default(), within: Vec::new() }
+        Self { name, uses, config, control: Control::default(), within: Vec::new(), lane: None }
     }
 }
 

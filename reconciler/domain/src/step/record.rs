@@ -188,6 +188,8 @@ pub enum Interruption {
     Timeout,
     /// A person asked to stop.
     Abort,
+    /// A step that is carried out beside it failed for good.
+    Beside,
 }
 
 /// Most bytes that the outputs of one step may have, as JSON: they are in the log for ever, and in

@@ -46,7 +46,7 @@ fn edited(edit: impl FnOnce(&mut Stage)) -> Vec<Problem> {
     check_stage(&stage, &Surroundings::of(&world.definitions))
 }
 
-fn with_steps(steps: &Value) -> String {
+pub(crate) fn with_steps(steps: &Value) -> String {
     lines(&edited(|stage| stage.steps = steps_of(steps)))
 }
 

@@ -9,6 +9,7 @@ mod controlling;
 mod definitions;
 mod gating;
 mod holding;
+mod lanes;
 mod log;
 mod preparing;
 mod previewing;

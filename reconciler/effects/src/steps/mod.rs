@@ -40,6 +40,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use reconciler_domain::duration;
 use reconciler_domain::id::{ProjectName, PromotionId, StageName, StepName};
+pub use reconciler_domain::step::Workdir;
 use reconciler_domain::step::{Call, OciCall, Record, StepOutcome, Unseen};
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
@@ -60,18 +61,9 @@ pub struct RunContext {
     /// The promotion.
     pub promotion: PromotionId,
     /// Which of its working directories.
-    pub workdir: WorkdirKind,
+    pub workdir: Workdir,
     /// The time of the call.
     pub now: Timestamp,
-}
-
-/// A promotion's working directories: its undo works on other trees than itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum WorkdirKind {
-    /// Of its steps.
-    Main,
-    /// Of its undo.
-    Undo,
 }
 
 /// How long a call gets to end by itself once it is broken off; after that it is dropped, which ends
@@ -97,15 +89,6 @@ pub enum Halted {
         /// When to call again.
         again: Duration,
     },
-}
-
-impl WorkdirKind {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Main => "main",
-            Self::Undo => "undo",
-        }
-    }
 }
 
 /// Runs one call. `rebuild` fills the working directory again if it does not hold exactly that.

@@ -23,7 +23,10 @@ pub(crate) async fn probe(
             Base::Branch { repo, branch, commit } => {
                 branch_moved(effects, repo, branch, commit).await
             }
-            Base::State(plan) => state_moved(effects, cx, plan).await,
+            Base::State { plan, workdir } => {
+                let cx = RunContext { workdir: *workdir, ..cx.clone() };
+                state_moved(effects, &cx, plan).await
+            }
             Base::Tag(tag) => tag_moved(effects, tag).await,
         };
         match found {

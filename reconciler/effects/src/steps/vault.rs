@@ -9,7 +9,7 @@ use reconciler_domain::id::StepName;
 use reconciler_domain::step::PlanRecord;
 use sha2::{Digest as _, Sha256};
 
-use super::{Halt, RunContext, WorkdirKind, blocking};
+use super::{Halt, RunContext, Workdir, blocking};
 use crate::infra::Plan;
 use crate::layout::make_private_dir;
 use crate::scoped::Scoped;
@@ -92,8 +92,8 @@ pub(super) fn restore_lock(plan: &Path, module: &Path) -> Result<(), Halt> {
 
 fn stem(cx: &RunContext, step: &StepName) -> String {
     match cx.workdir {
-        WorkdirKind::Main => step.to_string(),
-        WorkdirKind::Undo => format!("{step}-undo"),
+        Workdir::Main | Workdir::Lane(_) => step.to_string(),
+        Workdir::Undo => format!("{step}-undo"),
     }
 }
 

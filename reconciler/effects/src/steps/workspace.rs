@@ -18,7 +18,7 @@ use rustix::fs::Mode;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Done, Halt, RunContext, blocking, download, files, git, oci, render, yaml};
+use super::{Done, Halt, RunContext, Workdir, blocking, download, files, git, oci, render, yaml};
 use crate::git::{CommitId, RepoUrl, Revision};
 use crate::scoped::Scoped;
 use crate::workdir::{RelPath, WorkDir, WorkKey, WorkRoot, WorkdirError, write_atomic};
@@ -60,7 +60,7 @@ impl<'a> Workspace<'a> {
         rebuild: &'a [(StepName, Call)],
     ) -> Self {
         let dir = effects.layout().work(&cx.project, &cx.promotion);
-        let key = cx.workdir.name().parse().expect("the names of the kinds are plain");
+        let key = key(cx.workdir);
         Self { effects, cx, dir, key, rebuild }
     }
 
@@ -282,6 +282,16 @@ impl<'a> Change<'a> {
             Self::Render(render) => Call::Render(render.clone()),
         }
     }
+}
+
+/// The name of a working directory among those of its promotion.
+fn key(workdir: Workdir) -> WorkKey {
+    let name = match workdir {
+        Workdir::Main => "main".to_owned(),
+        Workdir::Lane(first) => format!("lane-{first}"),
+        Workdir::Undo => "undo".to_owned(),
+    };
+    name.parse().expect("letters, digits and `-`")
 }
 
 /// The call that gives the same directory again, whatever the branches do meanwhile.

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use reconciler_domain::id::{ProjectName, PromotionId, StageName, StepName};
 use reconciler_domain::step::{Call, StepOutcome};
 use reconciler_effects::http::EgressPolicy;
-use reconciler_effects::{Effects, EffectsConfig, RunContext, WorkdirKind};
+use reconciler_effects::{Effects, EffectsConfig, RunContext, Workdir};
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
@@ -37,7 +37,7 @@ pub(crate) fn run(order: &str) -> Option<()> {
             project: order.project,
             stage: order.stage,
             promotion: order.promotion,
-            workdir: if order.undo { WorkdirKind::Undo } else { WorkdirKind::Main },
+            workdir: if order.undo { Workdir::Undo } else { Workdir::Main },
             now: order.now,
         };
         let outcome = effects

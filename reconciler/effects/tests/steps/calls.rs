@@ -14,7 +14,7 @@ use reconciler_domain::step::{
     Applied, ApplyCall, Call, DownloadCall, FileCall, HttpCall, OutputCall, PlanCall, PlanRecord,
     PlannedOutput, Poll, PushCall, Record, StepOutcome, UpdateCall,
 };
-use reconciler_effects::{Halted, RunContext, WorkdirKind};
+use reconciler_effects::{Halted, RunContext, Workdir};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
@@ -135,7 +135,7 @@ async fn an_undo_never_overwrites_what_others_wrote() {
     world.publish("by hand");
     let before = world.tip();
     let call = revert_call(&world, "main", &commit, false);
-    let task = Task { workdir: WorkdirKind::Undo, ..world.task("push", call) };
+    let task = Task { workdir: Workdir::Undo, ..world.task("push", call) };
     let (message, retry, _) = failed(world.run(&task).await);
     let blob = |at: &str| git(&world.path("people"), &["rev-parse", &format!("{at}:values.yaml")]);
     assert!(!retry && world.tip() == before, "{message}");
@@ -217,8 +217,8 @@ async fn a_stale_plan_changes_nothing_and_a_moved_base_is_seen() {
         branch: "main".to_owned(),
         commit: world.tip(),
     };
-    let bases = [branch, Base::State(Box::new(stale.clone()))];
-    let probe = async || world.open().probe(&cx(WorkdirKind::Main), &bases).await.unwrap();
+    let bases = [branch, Base::State { plan: Box::new(stale.clone()), workdir: Workdir::Main }];
+    let probe = async || world.open().probe(&cx(Workdir::Main), &bases).await.unwrap();
     assert_eq!(probe().await, [""; 0]);
     // Plans of the same state made within one second are the same file, byte for byte: they hold
     // nothing else of the clock. Only another file is another plan.
@@ -232,7 +232,7 @@ async fn a_stale_plan_changes_nothing_and_a_moved_base_is_seen() {
     done(world.run(&apply(&world, &plan)).await);
     world.write("other.txt", "theirs\n");
     world.publish("theirs");
-    let moved = world.open().probe(&cx(WorkdirKind::Main), &bases).await.unwrap();
+    let moved = world.open().probe(&cx(Workdir::Main), &bases).await.unwrap();
     let [branch, state] = moved.as_slice() else { panic!("{moved:?}") };
     assert!(branch.contains("\"main\"") && branch.ends_with(&world.tip()), "{branch}");
     assert!(state.contains("moved from none to serial"), "{state}");
@@ -320,7 +320,7 @@ async fn an_apply_that_finds_the_state_locked_may_be_tried_again() {
     let plan = Box::new(PlanRecord { call, ..plan });
     let second = Call::TfApply(ApplyCall { plan, run: "prod.1-other".to_owned() });
     // Its own directories: the first one's are in use.
-    let second = Task { workdir: WorkdirKind::Undo, ..world.task("apply", second) };
+    let second = Task { workdir: Workdir::Undo, ..world.task("apply", second) };
     for _ in 0..2 {
         let (message, retry, _) = failed(world.run(&second).await);
         assert!(retry && message.contains("state lock"), "{message}");
@@ -529,7 +529,7 @@ async fn what_an_ended_promotion_needed_is_given_back() {
     done(world.run(&apply(&world, &plan)).await);
     let effects = world.open();
     let clean = async |now| {
-        let cx = cx(WorkdirKind::Main);
+        let cx = cx(Workdir::Main);
         effects.clean(&cx.project, &cx.promotion, now).await.unwrap();
     };
     let runs = || std::fs::read_dir(world.path("data/runs/shop")).unwrap().count();

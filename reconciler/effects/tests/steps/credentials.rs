@@ -17,7 +17,7 @@ use reconciler_domain::step::{Call, HttpCall, StepOutcome};
 use reconciler_domain::verification::{Check, FrozenCheck, HttpCheck, Measured};
 use reconciler_domain::warehouse::{Discovery, GitSource, Source};
 use reconciler_effects::git::Secret;
-use reconciler_effects::{Credential, Effects, EffectsConfig, Held, Holdings, Login, WorkdirKind};
+use reconciler_effects::{Credential, Effects, EffectsConfig, Held, Holdings, Login, Workdir};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -82,7 +82,7 @@ fn http_call(url: &str) -> Call {
 }
 
 async fn send(effects: &Effects, url: &str) -> StepOutcome {
-    let (cx, call) = (cx(WorkdirKind::Main), http_call(url));
+    let (cx, call) = (cx(Workdir::Main), http_call(url));
     effects.run(&cx, &name("call"), &call, &[], &CancellationToken::new()).await.unwrap()
 }
 
@@ -237,7 +237,7 @@ async fn a_forge_gets_the_token_of_its_repository_and_nobody_repeats_it() {
     let effects = wallets.open(&world, Vec::new());
     let say = async |text: &str| {
         let call = Call::PullRequest(comment_call(&world, number, text));
-        let (cx, order) = (cx(WorkdirKind::Main), CancellationToken::new());
+        let (cx, order) = (cx(Workdir::Main), CancellationToken::new());
         effects.run(&cx, &name("said"), &call, &[], &order).await.unwrap()
     };
     let failed = async || match say("x").await {

@@ -14,7 +14,7 @@ use reconciler_domain::step::{
     PushCall, PushRecord, Record, StepKind, StepOutcome, TagCall, TagNote, TagRecord, UntagCall,
     WaitCall,
 };
-use reconciler_effects::{Halted, WorkdirKind};
+use reconciler_effects::{Halted, Workdir};
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Semaphore;
@@ -530,7 +530,7 @@ async fn put_back(world: &mut World) -> Task {
     let push = OciCall::Push(images.push(Some(&images.old)));
     let back = OciCall::PutBack(images.put_back(Some(&images.old)));
     world.prepare("push", Call::Oci(push)).await;
-    Task { workdir: WorkdirKind::Undo, ..world.task("push", Call::Oci(back)) }
+    Task { workdir: Workdir::Undo, ..world.task("push", Call::Oci(back)) }
 }
 
 async fn detach(world: &mut World) -> Task {
@@ -539,7 +539,7 @@ async fn detach(world: &mut World) -> Task {
     match world.prepare("attach", Call::Oci(attach)).await {
         Record::Oci(OciRecord::Attached(attached)) => {
             let detach = Call::Oci(OciCall::Detach(attached));
-            Task { workdir: WorkdirKind::Undo, ..world.task("attach", detach) }
+            Task { workdir: Workdir::Undo, ..world.task("attach", detach) }
         }
         other => panic!("{other:?}"),
     }
@@ -563,7 +563,7 @@ async fn retract(world: &mut World) -> Task {
     let record = world.prepare("push", call).await;
     let Record::Push(PushRecord { created: true, .. }) = record else { panic!("{record:?}") };
     let call = revert_call(world, &branch, &commit, true);
-    Task { workdir: WorkdirKind::Undo, ..world.task("push", call) }
+    Task { workdir: Workdir::Undo, ..world.task("push", call) }
 }
 
 async fn revert(world: &mut World) -> Task {
@@ -571,14 +571,14 @@ async fn revert(world: &mut World) -> Task {
     let call = world.push_call(Some(&commit));
     world.prepare("push", call).await;
     let call = revert_call(world, "main", &commit, false);
-    Task { workdir: WorkdirKind::Undo, ..world.task("push", call) }
+    Task { workdir: Workdir::Undo, ..world.task("push", call) }
 }
 
 async fn destroy_plan(world: &mut World) -> Task {
     let destroy = applied(world).await;
     assert_eq!(destroy, ["terraform_data.quick", "terraform_data.slow"]);
     let call = Call::TfPlan(PlanCall { destroy, ..world.plan_call() });
-    Task { workdir: WorkdirKind::Undo, ..world.task("apply", call) }
+    Task { workdir: Workdir::Undo, ..world.task("apply", call) }
 }
 
 async fn destroy(world: &mut World) -> Task {

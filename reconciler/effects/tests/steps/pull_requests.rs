@@ -8,7 +8,7 @@ use reconciler_domain::step::{
     AwaitCall, Call, CloseCall, CommentCall, ForgeKind, MergeCall, MergeMethod, MergedRecord,
     OpenCall, OpenedRecord, PullRequestAt, PullRequestCall, PullRequestRecord, Record, StepOutcome,
 };
-use reconciler_effects::{Halted, WorkdirKind};
+use reconciler_effects::{Halted, Workdir};
 use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -428,10 +428,8 @@ async fn the_context_of_a_call_says_whose_it_is() {
     world.propose("change", "change.txt", "x\n");
     ends(&world, open_call(&world, "change")).await;
     // The same promotion of another project is another one.
-    let cx = reconciler_effects::RunContext {
-        project: "other".parse().unwrap(),
-        ..cx(WorkdirKind::Main)
-    };
+    let cx =
+        reconciler_effects::RunContext { project: "other".parse().unwrap(), ..cx(Workdir::Main) };
     let call = Call::PullRequest(open_call(&world, "change"));
     let order = CancellationToken::new();
     let outcome = world.open().run(&cx, &name("pr"), &call, &[], &order).await.unwrap();

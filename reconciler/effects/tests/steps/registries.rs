@@ -13,7 +13,7 @@ use reconciler_domain::step::{
 use reconciler_effects::git::Secret;
 use reconciler_effects::http::{EgressPolicy, HttpClient, Request};
 use reconciler_effects::oci::Digest;
-use reconciler_effects::{Credential, Effects, EffectsConfig, Login, WorkdirKind};
+use reconciler_effects::{Credential, Effects, EffectsConfig, Login, Workdir};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -178,7 +178,7 @@ async fn a_tag_that_others_moved_is_left_alone() {
         })
     };
     let bases = [base(Some(&theirs)), base(None)];
-    let moved = world.open().probe(&cx(WorkdirKind::Main), &bases).await.unwrap();
+    let moved = world.open().probe(&cx(Workdir::Main), &bases).await.unwrap();
     let moved = hide(moved.join("\n")).replace(&images.repo(""), "HOST/");
     insta::assert_snapshot!(moved, @"tag stable of HOST/prod/api is at THEIRS; it was not there");
 }
@@ -320,7 +320,7 @@ async fn each_request_has_a_token_for_what_it_does() {
         let task = world.task("oci", call(asked));
         let rebuild: Vec<_> =
             task.rebuild.iter().map(|(step, call)| (name(step), call.clone())).collect();
-        let (cx, never) = (cx(WorkdirKind::Main), CancellationToken::new());
+        let (cx, never) = (cx(Workdir::Main), CancellationToken::new());
         effects.run(&cx, &name("oci"), &task.call, &rebuild, &never).await.unwrap()
     };
     let (source, target) = (format!("{host}/{SOURCE}"), format!("{host}/{TARGET}"));

@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use reconciler_domain::step::{Call, HelmTemplate, RenderCall, Renderer, StepOutcome};
-use reconciler_effects::{Effects, EffectsConfig, WorkdirKind};
+use reconciler_effects::{Effects, EffectsConfig, Workdir};
 use serde_json::{Map, json};
 use tokio_util::sync::CancellationToken;
 
@@ -260,7 +260,7 @@ async fn a_program_sees_nothing_of_ours_and_its_end_is_told() {
         let task = world.task("render", Call::Render(call));
         let rebuild: Vec<_> =
             task.rebuild.iter().map(|(step, call)| (name(step), call.clone())).collect();
-        let (cx, never) = (cx(WorkdirKind::Main), CancellationToken::new());
+        let (cx, never) = (cx(Workdir::Main), CancellationToken::new());
         let effects = Effects::open(config).unwrap();
         effects.run(&cx, &name("render"), &task.call, &rebuild, &never).await.unwrap()
     };

@@ -17,7 +17,7 @@ use reconciler_domain::step::{
 };
 use reconciler_effects::http::EgressPolicy;
 use reconciler_effects::infra::shim::Shim;
-use reconciler_effects::{Effects, EffectsConfig, Halted, RunContext, WorkdirKind};
+use reconciler_effects::{Effects, EffectsConfig, Halted, RunContext, Workdir};
 use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -225,14 +225,14 @@ impl World {
     /// A call after the steps so far.
     pub(crate) fn task(&self, step: &str, call: Call) -> Task {
         let rebuild = self.history.clone();
-        Task { workdir: WorkdirKind::Main, step: step.to_owned(), call, rebuild }
+        Task { workdir: Workdir::Main, step: step.to_owned(), call, rebuild }
     }
 
     /// The same in a process of its own.
     pub(crate) fn spawn(&self, task: &Task) -> Child {
         let order = json!({
             "data_dir": self.path("data"), "project": "shop", "stage": "prod",
-            "promotion": "prod.1", "undo": task.workdir == WorkdirKind::Undo, "now": now(),
+            "promotion": "prod.1", "undo": task.workdir == Workdir::Undo, "now": now(),
             "step": task.step, "call": task.call, "rebuild": task.rebuild,
         });
         let file = self.path("order.json");
@@ -251,7 +251,7 @@ impl World {
 /// One call with what it needs.
 #[derive(Clone)]
 pub(crate) struct Task {
-    pub(crate) workdir: WorkdirKind,
+    pub(crate) workdir: Workdir,
     pub(crate) step: String,
     pub(crate) call: Call,
     pub(crate) rebuild: Vec<(String, Call)>,
@@ -378,7 +378,7 @@ pub(crate) fn shop() -> reconciler_domain::id::ProjectName {
     "shop".parse().unwrap()
 }
 
-pub(crate) fn cx(workdir: WorkdirKind) -> RunContext {
+pub(crate) fn cx(workdir: Workdir) -> RunContext {
     RunContext {
         project: shop(),
         stage: "prod".parse().unwrap(),

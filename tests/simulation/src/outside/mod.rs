@@ -328,7 +328,7 @@ impl Outside {
                     .then(|| format!("branch {branch} of {repo} moved from {commit} to {tip}"))
             }
             Base::Tag(_) => unreachable!("the pipelines have no such steps"),
-            Base::State(plan) => {
+            Base::State { plan, .. } => {
                 let name = format!("{project}/{stage}/{}", plan.call.state);
                 let serial = self.states.get(&name).map_or(0, |state| state.serial);
                 let planned = plan.state.as_ref().map_or(0, |(_, serial)| *serial);

@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 use reconciler_domain::id::{ProjectName, PromotionId};
-use reconciler_domain::plan::{self, Act, Move};
+use reconciler_domain::plan::{self, Act, Move, Run};
 use reconciler_domain::promotion::Event;
 use reconciler_store::{AppendError, Lease, StoreError, WakeKey};
 
@@ -66,13 +66,20 @@ impl World {
             }
             Act::Probe { bases } => send(Ask::Probe { bases }),
             Act::Commit => Next::Do(Doing::Commit { seq, revision }),
-            Act::Run { node, call, rebuild, resumed, deadline: _ } => {
+            // Side by side: any of them goes on, and whatever was begun stays open meanwhile.
+            Act::Run(mut runs) => {
+                let among = self.fate.index(runs.len());
+                let Run { node, call, rebuild, resumed, deadline: _ } = runs.swap_remove(among);
+                let alone = runs.is_empty();
                 let ask = Box::new(Ask::Run { node: node.clone(), call: call.clone(), rebuild });
                 if resumed || self.bug == Some(Bug::IntentNotAppended) {
                     return Next::Do(Doing::Send { seq, ask });
                 }
                 let event = Box::new(Event::Intent { node, call });
-                Next::Do(Doing::Append { seq, event, then: Then::Send(ask) })
+                // Beside others, what has begun need not go on at once.
+                let goes_on = alone || self.fate.strikes(0.5);
+                let then = if goes_on { Then::Send(ask) } else { Then::Look };
+                Next::Do(Doing::Append { seq, event, then })
             }
             Act::Measure(check) => send(Ask::Measure { check }),
         }

@@ -555,7 +555,7 @@ impl Outside {
                     .then(|| format!("branch {branch} of {repo} moved from {commit} to {tip}"))
             }
             Base::Tag(base) => self.tag_moved(base),
-            Base::State(plan) => {
+            Base::State { plan, .. } => {
                 let serial = self.states.get(&plan.call.state).map_or(0, |state| state.serial);
                 let planned = plan.state.as_ref().map_or(0, |(_, serial)| *serial);
                 (serial != planned).then(|| format!("state {} moved", plan.call.state))

@@ -69,5 +69,8 @@ fn ran(saga: &Saga, node: &Node, outcome: &StepOutcome) -> String {
             format!("{what}{again}: out of time")
         }
         StepOutcome::Interrupted { by: Interruption::Abort } => format!("{what}{again}: aborted"),
+        StepOutcome::Interrupted { by: Interruption::Beside } => {
+            format!("{what}{again}: broken off for one beside it")
+        }
     }
 }

@@ -13,7 +13,7 @@ use reconciler_domain::id::{
     WarehouseName,
 };
 use reconciler_domain::plan::{
-    self, Act, Move, RequestFacts, StageAct, WarehouseAct, consequences,
+    self, Act, Move, RequestFacts, Run, StageAct, WarehouseAct, consequences,
 };
 use reconciler_domain::policy::Policy;
 use reconciler_domain::promotion::{
@@ -424,19 +424,15 @@ impl World {
                 assert_eq!(self.slot(&self.sagas[id].promotion.stage), None, "the slot is free");
                 self.append_own(id, Event::Committed)
             }
-            Act::Run { node, call, rebuild, resumed, deadline } => {
-                if !resumed {
-                    self.append_own(id, Event::Intent { node: node.clone(), call: call.clone() })?;
+            Act::Run(runs) => {
+                // Side by side: all have begun before one ends, and the last one ends first.
+                for run in runs.iter().filter(|run| !run.resumed) {
+                    let (node, call) = (run.node.clone(), run.call.clone());
+                    self.append_own(id, Event::Intent { node, call })?;
                 }
                 self.boundary()?;
-                let outcome = match self.outside.hangs(&node) {
-                    Some(person) => self.break_off(id, &node, person, deadline),
-                    None => self.outside.run(&node, &call, &rebuild),
-                };
-                let outcome = Box::new(outcome);
-                self.append_own(id, Event::Outcome { node: node.clone(), outcome })?;
-                self.outside.recorded(&node);
-                Ok(())
+                let last = runs.into_iter().next_back().expect("something is to run");
+                self.run(id, last)
             }
             Act::Measure(check) => {
                 self.boundary()?;
@@ -446,6 +442,18 @@ impl World {
                 Ok(())
             }
         }
+    }
+
+    fn run(&mut self, id: &PromotionId, run: Run) -> Result<(), Crash> {
+        let Run { node, call, rebuild, deadline, .. } = run;
+        let outcome = match self.outside.hangs(&node) {
+            Some(person) => self.break_off(id, &node, person, deadline),
+            None => self.outside.run(&node, &call, &rebuild),
+        };
+        let outcome = Box::new(outcome);
+        self.append_own(id, Event::Outcome { node: node.clone(), outcome })?;
+        self.outside.recorded(&node);
+        Ok(())
     }
 
     /// What hangs ends when its time is over, or when somebody asks for it.

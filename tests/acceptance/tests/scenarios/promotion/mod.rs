@@ -1,6 +1,7 @@
 //! Freight on its way.
 
 mod gates;
+mod lanes;
 mod people;
 mod registry;
 mod together;

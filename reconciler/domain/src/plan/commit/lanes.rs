@@ -1,0 +1,180 @@
+//! Carrying out the lanes of a group side by side.
+//!
+//! Each lane goes on by itself. Once one of them failed for good, or a person asked for the end, nothing
+//! new begins: what runs comes to its end, what only waits is broken off, and what was broken off so that
+//! nobody knows whether it happened is looked at until that is known. Then the promotion ends as it would
+//! have after the one step that failed.
+
+use jiff::Timestamp;
+
+use super::super::Waiting;
+use super::super::promotion::{Act, Move, Run};
+use super::{StepNext, failed, is_unknown, step_next, waits_outside};
+use crate::plan::earlier;
+use crate::policy::RollbackOn;
+use crate::promotion::{Ending, Event, Frozen, Node, NodeRun};
+use crate::snapshot::PromotionSnapshot;
+use crate::step::{Interruption, Step, StepOutcome, Unseen, lanes};
+
+/// Where a lane stands.
+struct Turn<'a> {
+    /// What ran last in it, or runs.
+    run: Option<&'a NodeRun>,
+    node: Node,
+    next: Next,
+}
+
+enum Next {
+    /// Something is to be written down.
+    Append(Box<Event>),
+    /// Something runs, or is to.
+    Run(Run),
+    /// It waits.
+    Wait,
+    /// It cannot go on: the promotion ends so.
+    End(Ending, Box<Event>),
+    /// It failed for good.
+    Fail(String),
+}
+
+/// The next move of a group; absent: every lane is done.
+pub(super) fn next(
+    snapshot: &PromotionSnapshot,
+    frozen: &Frozen,
+    group: &[Step],
+    now: Timestamp,
+) -> Option<Move> {
+    let mut all = Waits::default();
+    let mut turns = Vec::new();
+    for lane in lanes(group) {
+        turns.extend(turn(snapshot, frozen, lane, now, &mut all));
+    }
+    if turns.is_empty() {
+        return None;
+    }
+    let stopping = snapshot.state.abort.is_some()
+        || turns.iter().any(|turn| matches!(turn.next, Next::End(..) | Next::Fail(_)));
+    if stopping {
+        return Some(stop(snapshot, turns, all, now));
+    }
+    let mut runs = Vec::new();
+    for turn in turns {
+        match turn.next {
+            Next::Append(event) => return Some(Move::append(*event)),
+            Next::Run(run) => runs.push(run),
+            Next::Wait | Next::End(..) | Next::Fail(_) => {}
+        }
+    }
+    Some(all.with(runs))
+}
+
+/// The first step of a lane that is not done; absent: there is none.
+fn turn<'a>(
+    snapshot: &'a PromotionSnapshot,
+    frozen: &Frozen,
+    lane: &[Step],
+    now: Timestamp,
+    all: &mut Waits,
+) -> Option<Turn<'a>> {
+    for step in lane {
+        let node = Node::Step(step.name.clone());
+        let run = snapshot.state.nodes.get(&node);
+        let next = match step_next(snapshot, frozen, step, now) {
+            StepNext::Done => continue,
+            StepNext::Failed(cause) => Next::Fail(cause),
+            StepNext::Move(next) => {
+                let Move { act, waiting, wake_at, .. } = *next;
+                all.note(waiting, wake_at);
+                match act {
+                    Some(Act::Append(event)) => match ending(&event) {
+                        Some(ending) => Next::End(ending, event),
+                        None => Next::Append(event),
+                    },
+                    Some(Act::Run(mut runs)) => match runs.pop() {
+                        Some(run) => Next::Run(run),
+                        None => Next::Wait,
+                    },
+                    Some(
+                        Act::Prepare { .. } | Act::Probe { .. } | Act::Commit | Act::Measure(_),
+                    )
+                    | None => Next::Wait,
+                }
+            }
+        };
+        return Some(Turn { run, node, next });
+    }
+    None
+}
+
+fn ending(event: &Event) -> Option<Ending> {
+    if let Event::Finished(finish) = event { Some(finish.ending) } else { None }
+}
+
+/// What is left to do once no lane may begin anything.
+fn stop(snapshot: &PromotionSnapshot, turns: Vec<Turn<'_>>, all: Waits, now: Timestamp) -> Move {
+    let (mut runs, mut looks_on) = (Vec::new(), false);
+    let (mut end, mut causes) = (None, Vec::new());
+    for Turn { run, node, next } in turns {
+        let is_open = run.is_some_and(|run| run.outcome.is_none());
+        let unknown = run.is_some_and(is_unknown);
+        match next {
+            Next::Append(event) if is_open => return Move::append(*event),
+            Next::Run(run) if is_open => runs.push(cut_short(snapshot, run, now)),
+            Next::Run(run) if unknown => runs.push(run),
+            Next::Wait if is_open => {
+                let outcome = Box::new(StepOutcome::Interrupted { by: Interruption::Beside });
+                return Move::append(Event::Outcome { node, outcome });
+            }
+            Next::Wait if unknown => looks_on = true,
+            // What has not begun does not begin, and what failed is not tried again.
+            Next::Append(_) | Next::Run(_) | Next::Wait => {}
+            Next::End(Ending::Stuck, event) => end = Some(event),
+            Next::End(_, event) => {
+                end.get_or_insert(event);
+            }
+            Next::Fail(cause) => causes.push((was_cut_short(run), cause)),
+        }
+    }
+    if looks_on || !runs.is_empty() {
+        return all.with(runs);
+    }
+    // The first that failed by itself is to blame.
+    causes.sort_by_key(|(cut_short, _)| *cut_short);
+    match (end, causes.into_iter().next()) {
+        (Some(event), _) => Move::append(*event),
+        (None, Some((_, cause))) => failed(snapshot, RollbackOn::PromotionFailed, cause),
+        (None, None) => all.with(runs),
+    }
+}
+
+/// What only waits for others, and changes nothing by that, waits no longer.
+fn cut_short(snapshot: &PromotionSnapshot, run: Run, now: Timestamp) -> Run {
+    let only_waits = run.call.unseen() == Unseen::Nothing
+        && !waits_outside(snapshot, &run.node, &run.call).is_empty();
+    if only_waits { Run { deadline: Some(now), ..run } } else { run }
+}
+
+fn was_cut_short(run: Option<&NodeRun>) -> bool {
+    let outcome = run.and_then(|run| run.outcome.as_ref()).map(|(_, outcome)| outcome);
+    matches!(outcome, Some(StepOutcome::Interrupted { .. }))
+}
+
+/// What the lanes wait for.
+#[derive(Default)]
+struct Waits {
+    waiting: Vec<Waiting>,
+    wake_at: Option<Timestamp>,
+}
+
+impl Waits {
+    fn note(&mut self, waiting: Vec<Waiting>, wake_at: Option<Timestamp>) {
+        self.waiting.extend(waiting);
+        self.wake_at = earlier(self.wake_at, wake_at);
+    }
+
+    fn with(self, runs: Vec<Run>) -> Move {
+        let Self { waiting, wake_at } = self;
+        let act = (!runs.is_empty()).then_some(Act::Run(runs));
+        Move { act, waiting, wake_at, ..Move::default() }
+    }
+}
