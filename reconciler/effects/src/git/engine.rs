@@ -18,6 +18,7 @@ use super::http::{self, HttpLink};
 use super::id::{CommitId, Revision, branch_ref, tag_ref};
 use super::ls_refs;
 use super::mirror::{Job, Locks, Mirrors, tracking_ref};
+use super::receive_pack::{self, Update};
 use super::transport::{self, Link, OpenSession, SshLink};
 use super::url::{Location, RepoUrl};
 use super::writer::Writers;
@@ -59,6 +60,7 @@ pub(super) enum Sent {
 
 /// What libgit2 connects to.
 struct Wire {
+    /// For libgit2.
     url: String,
     session: Option<OpenSession>,
     credentials: Credentials,
@@ -253,14 +255,14 @@ impl Remote {
     async fn wired<T, W>(&self, exclusive: bool, work: W) -> Result<T, GitError>
     where
         T: Send + 'static,
-        W: FnOnce(&Job, &Wire) -> Result<T, GitError> + Send + 'static,
+        W: FnOnce(&Job, &mut Wire) -> Result<T, GitError> + Send + 'static,
     {
         let lock = match exclusive {
             true => Some(self.engine.fetching.lock(&self.mirror).await),
             false => None,
         };
         let prepare = |cancel: CancellationToken| self.wire(cancel);
-        self.blocking(lock, prepare, move |job, wire| work(job, &wire)).await
+        self.blocking(lock, prepare, move |job, mut wire| work(job, &mut wire)).await
     }
 
     /// Runs `work` on a thread for blocking work, with an open mirror. Dropping the future cancels
@@ -410,6 +412,32 @@ fn download(
 }
 
 fn upload(
+    job: &Job,
+    wire: &mut Wire,
+    reference: &str,
+    object: Option<Oid>,
+    expected: Oid,
+) -> Result<Sent, GitError> {
+    let Some(session) = &mut wire.session else {
+        return upload_beside(job, wire, reference, object, expected);
+    };
+    let update = Update { reference, object, expected };
+    let words = |text: String| wire.credentials.presentable(&text);
+    match receive_pack::push(job, session, &update) {
+        Ok(Sent::Refused(reason)) => Ok(Sent::Refused(words(reason))),
+        Ok(sent) => Ok(sent),
+        Err(broken) => Err(match (session.take_error(), broken.at(job)) {
+            (Some(known), _) => known,
+            (None, GitError::Remote { repo, message }) => {
+                GitError::Remote { repo, message: words(message) }
+            }
+            (None, other) => other,
+        }),
+    }
+}
+
+/// A push into a repository of this machine, which libgit2 writes to without a server.
+fn upload_beside(
     job: &Job,
     wire: &Wire,
     reference: &str,

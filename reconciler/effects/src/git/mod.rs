@@ -1,8 +1,8 @@
 //! Git: finding commits, checking out, committing, pushing and undoing.
 //!
 //! ```text
-//! Git ─ engine ─┬─ ls_refs ─ pktline ─┐
-//!               ├─ transport ─────────┴─ http (reqwest), ssh (a program)
+//! Git ─ engine ─┬─ ls_refs, receive_pack ─ pktline ─┐
+//!               ├─ transport ───────────────────────┴─ http (reqwest), ssh (a program)
 //!               └─ mirror: one bare repository per remote, worked on with libgit2
 //!                    ├─ history, diff            what happened
 //!                    ├─ checkout, sparse, scan, tree   files in and out
@@ -38,6 +38,7 @@ mod merge;
 mod mirror;
 mod pktline;
 mod push;
+mod receive_pack;
 mod revert;
 mod scan;
 mod sparse;

@@ -1,7 +1,8 @@
 //! Pkt-line, the framing of the git protocol (gitprotocol-common(5)).
 //!
-//! Pure: bytes in, packets out. Refuses lengths that the protocol forbids, and never reads past
-//! its input.
+//! Bytes in, packets out. Refuses lengths that the protocol forbids, and never reads past its input.
+
+use std::io::{self, Read};
 
 /// Largest packet, its four length digits included.
 pub(super) const MAX_PACKET: usize = 65_520;
@@ -76,6 +77,37 @@ impl<'a> Iterator for Packets<'a> {
     }
 }
 
+/// One packet of a stream.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Owned {
+    /// End of a section.
+    Flush,
+    /// Content, without its length.
+    Data(Vec<u8>),
+    /// What versions before 2 do not have.
+    Other,
+}
+
+/// Reads one packet, and not a byte more.
+///
+/// # Errors
+/// The stream ends or fails, or what it gives is no packet.
+pub(super) fn read(stream: &mut impl Read) -> io::Result<Owned> {
+    let mut digits = [0; 4];
+    stream.read_exact(&mut digits)?;
+    let strange = |error: PacketError| io::Error::new(io::ErrorKind::InvalidData, error);
+    match length(&digits).ok_or_else(|| strange(PacketError::Length(0)))? {
+        0 => Ok(Owned::Flush),
+        1 | 2 => Ok(Owned::Other),
+        length @ 4..=MAX_PACKET => {
+            let mut data = vec![0; length - 4];
+            stream.read_exact(&mut data)?;
+            Ok(Owned::Data(data))
+        }
+        _ => Err(strange(PacketError::Range(0))),
+    }
+}
+
 /// Appends a data packet. The caller's text is short (a command or a ref prefix).
 pub(super) fn put(out: &mut Vec<u8>, text: &str) {
     let length = text.len() + 4;
@@ -124,6 +156,19 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_stream_gives_what_the_whole_gives(input in prop::collection::vec(any::<u8>(), 0..400)) {
+            let mut stream = input.as_slice();
+            for packet in Packets::new(&input) {
+                match (packet, read(&mut stream)) {
+                    (Ok(Packet::Flush), Ok(Owned::Flush)) | (Err(_), Err(_)) => {}
+                    (Ok(Packet::Delimiter | Packet::ResponseEnd), Ok(Owned::Other)) => {}
+                    (Ok(Packet::Data(one)), Ok(Owned::Data(other))) => prop_assert_eq!(one, other),
+                    (one, other) => prop_assert!(false, "{:?} and {:?}", one, other),
+                }
+            }
+        }
+
         #[test]
         fn any_bytes_end_without_panic(input in prop::collection::vec(any::<u8>(), 0..400)) {
             let total: usize = Packets::new(&input)

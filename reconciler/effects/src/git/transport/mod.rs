@@ -20,6 +20,7 @@ use tokio::runtime::Handle;
 use super::config::Caps;
 use super::error::GitError;
 use super::http::{HttpLink, Program};
+use super::receive_pack;
 use super::url::RepoUrl;
 pub(super) use register::install;
 pub(super) use ssh_stream::SshLink;
@@ -68,6 +69,29 @@ impl OpenSession {
     /// Why the exchange failed, if it was the exchange that failed.
     pub(super) fn take_error(&self) -> Option<GitError> {
         self.session.error.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// A push of our own over the session's streams.
+impl receive_pack::Wire for OpenSession {
+    fn advertisement(&mut self) -> io::Result<Box<dyn receive_pack::Stream>> {
+        self.stream(Service::ReceivePackLs)
+    }
+
+    fn request(&mut self) -> io::Result<Option<Box<dyn receive_pack::Stream>>> {
+        // Without requests of their own the conversation goes on where it is.
+        if !self.session.stateless() {
+            return Ok(None);
+        }
+        self.stream(Service::ReceivePack).map(Some)
+    }
+}
+
+impl OpenSession {
+    fn stream(&self, service: Service) -> io::Result<Box<dyn receive_pack::Stream>> {
+        let transport = Subtransport { session: Arc::clone(&self.session) };
+        let stream = transport.action("", service);
+        Ok(Box::new(stream.map_err(|error| io::Error::other(error.message().to_owned()))?))
     }
 }
 
