@@ -17,6 +17,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0004_freight_created", include_str!("schema/0004_freight_created.sql")),
     ("0005_minted_tokens", include_str!("schema/0005_minted_tokens.sql")),
     ("0006_commit_order", include_str!("schema/0006_commit_order.sql")),
+    ("0007_fair_wakeups", include_str!("schema/0007_fair_wakeups.sql")),
 ];
 
 /// Applies what is missing.

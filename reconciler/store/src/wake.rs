@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use reconciler_domain::id::{NameError, ProjectName, PromotionId, StageName, WarehouseName};
-use reconciler_domain::plan::Wake;
+use reconciler_domain::plan::{Load, Wake, shares};
 use rusqlite::params;
 
 use crate::Store;
@@ -219,13 +219,25 @@ fn claim(
         return Ok(Vec::new());
     }
     let epoch = raise_counter(write, "", "epoch")?;
-    let keys: Vec<(String, i64)> = write.sql.rows(
-        "UPDATE wakeup SET lease_owner = $1, due_at = $2, epoch = $3, woken_at = NULL \
-         WHERE key IN (SELECT key FROM wakeup WHERE due_at <= $4 ORDER BY due_at LIMIT $5) \
-         RETURNING key, epoch",
-        params![owner, micros(end(now, lease)), signed(epoch), micros(now), limit],
-        |row| Ok((row.get(0)?, row.get(1)?)),
-    )?;
+    let mut keys: Vec<(String, i64)> = Vec::new();
+    let loads = loads(write, now, end(now, lease), limit)?;
+    for (project, share) in shares(limit, &loads) {
+        keys.extend(write.sql.rows(
+            "UPDATE wakeup SET lease_owner = $1, due_at = $2, epoch = $3, woken_at = NULL \
+             WHERE key IN (SELECT key FROM wakeup WHERE project = $4 AND due_at <= $5 \
+               ORDER BY due_at LIMIT $6) \
+             RETURNING key, epoch",
+            params![
+                owner,
+                micros(end(now, lease)),
+                signed(epoch),
+                project.as_str(),
+                micros(now),
+                share
+            ],
+            |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?)),
+        )?);
+    }
     let mut leases = Vec::with_capacity(keys.len());
     for (key, epoch) in keys {
         match key.parse() {
@@ -235,6 +247,46 @@ fn claim(
         }
     }
     Ok(leases)
+}
+
+/// What each project has to do, up to `most` of it; whoever waits longest first. Looks at the projects
+/// one after the other by their index, not at everything that is due.
+fn loads(
+    write: &mut Write<'_>,
+    now: Timestamp,
+    later: Timestamp,
+    most: u32,
+) -> Result<Vec<Load>, StoreError> {
+    let rows: Vec<(String, u32, u32)> = write.sql.rows(
+        "WITH RECURSIVE known(project) AS ( \
+           SELECT MIN(project) FROM wakeup UNION ALL \
+           SELECT (SELECT MIN(project) FROM wakeup WHERE project > known.project) \
+           FROM known WHERE known.project IS NOT NULL) \
+         SELECT project, \
+           (SELECT COUNT(*) FROM (SELECT 1 FROM wakeup WHERE wakeup.project = known.project \
+             AND due_at <= $1 LIMIT $2)), \
+           (SELECT COUNT(*) FROM wakeup WHERE wakeup.project = known.project \
+             AND lease_owner IS NOT NULL AND due_at > $1) \
+         FROM known WHERE project IS NOT NULL ORDER BY (SELECT MIN(due_at) FROM wakeup \
+           WHERE wakeup.project = known.project)",
+        params![micros(now), most],
+        |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+    )?;
+    let mut loads = Vec::with_capacity(rows.len());
+    for (project, due, held) in rows {
+        match project.parse() {
+            Ok(project) => loads.push(Load { project, due, held }),
+            // They come up again later, without harm to the others.
+            Err(error) => {
+                tracing::error!(project, %error, "wake-ups have damaged keys");
+                write.sql.execute(
+                    "UPDATE wakeup SET due_at = $1 WHERE project = $2 AND due_at <= $3",
+                    params![micros(later), project, micros(now)],
+                )?;
+            }
+        }
+    }
+    Ok(loads)
 }
 
 fn release(

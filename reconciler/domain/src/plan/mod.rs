@@ -8,6 +8,7 @@
 //! | [`promotion`] | the next move of one promotion: prepare, gate, commit, verify, undo |
 //! | [`request`], [`ensured`], [`newest`], [`approve`], [`abort`] | whether a person's wish is granted |
 //! | [`rerun`], [`downstream`] | what a wish for promotions amounts to |
+//! | [`shares`] | whose work is taken up next, so that no project starves |
 //!
 //! Choosing (warehouse, stage) may change its mind on each pass. Carrying out (promotion) follows
 //! its log. None of them acts: shells carry out the moves, append what came of them, and ask again.
@@ -18,6 +19,7 @@ mod consequence;
 mod prepare;
 mod promotion;
 mod request;
+mod share;
 mod stage;
 mod undo;
 mod verify;
@@ -36,6 +38,7 @@ pub use request::{
     ApproveError, Ensured, RequestError, RequestFacts, Requested, abort, approve, ensured, newest,
     previous, request,
 };
+pub use share::{Load, shares};
 pub(crate) use stage::stage_at_rest;
 pub use stage::{Candidate, StageAct, StagePlan, candidates, stage};
 pub use verify::{Other, ReverifyError, reverify};

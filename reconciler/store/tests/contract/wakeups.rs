@@ -111,6 +111,29 @@ async fn those_waiting_longest_are_claimed_first() {
 }
 
 #[tokio::test]
+async fn a_project_with_much_to_do_does_not_keep_others_waiting() {
+    let World { store, dir: _dir } = World::empty().await;
+    let stage = |project: &str, n: u32| {
+        let name = format!("s{n}").parse().unwrap();
+        WakeKey::Stage(project.parse().unwrap(), name)
+    };
+    for n in 0..50 {
+        store.wake(&stage("big", n), at(0)).await.unwrap();
+    }
+    for n in 0..3 {
+        store.wake(&stage("small", n), at(9)).await.unwrap();
+    }
+    let of = |leases: &[Lease], project: &str| {
+        leases.iter().filter(|lease| lease.key.project().as_str() == project).count()
+    };
+    let first = store.claim("w", LEASE, at(1), 4).await.unwrap();
+    assert_eq!((of(&first, "big"), of(&first, "small")), (4, 0), "nobody else has anything to do");
+    // What is under way counts, whoever works on it.
+    let second = store.claim("other", LEASE, at(10), 4).await.unwrap();
+    assert_eq!((of(&second, "big"), of(&second, "small")), (1, 3));
+}
+
+#[tokio::test]
 async fn the_loop_is_told_at_once() {
     let World { store, dir: _dir } = World::empty().await;
     store.wake(&key(), at(0)).await.unwrap();

@@ -554,7 +554,7 @@ impl World {
         let snapshot = self.stage_snapshot(stage);
         match plan::previous(&snapshot, self.now).map(|facts| facts.freight.id.clone()) {
             Ok(freight) => {
-                self.ask(stage, &freight, who, Asked { rollback: true, ..Asked::default() })
+                self.ask(stage, &freight, who, Asked { rollback: true, ..Asked::default() });
             }
             Err(error) => self.tell(format!("refused: {error}")),
         }
