@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::{Component, Path, PathBuf};
 
 use clap::Args;
@@ -52,6 +53,9 @@ struct File {
     /// Environment of every infra run.
     #[serde(default)]
     infra_env: BTreeMap<String, String>,
+    /// Most that one working directory may take, in MiB.
+    #[serde(default)]
+    work_limit_mib: Option<NonZeroU32>,
     /// Directory of a shared plugin cache.
     #[serde(default)]
     plugin_cache: Option<PathBuf>,
@@ -100,6 +104,8 @@ pub struct Config {
     pub tool: ToolPreference,
     /// Environment of every infra run.
     pub infra_env: BTreeMap<String, String>,
+    /// Most bytes that one working directory may take; absent: what the effects take for usual.
+    pub work_limit: Option<u64>,
     /// Directory of a shared plugin cache.
     pub plugin_cache: Option<PathBuf>,
     /// File with the keys that seal secrets; absent: in the data directory.
@@ -173,6 +179,7 @@ impl Config {
             egress,
             tool,
             infra_env: file.infra_env,
+            work_limit: file.work_limit_mib.map(|limit| u64::from(limit.get()) << 20),
             plugin_cache: file.plugin_cache,
             secret_key_file: file.secret_key_file,
             secret_sources,

@@ -184,6 +184,7 @@ fn open_effects(
     effects.insecure_registries = config.insecure_registries.clone();
     effects.tool = config.tool.clone();
     effects.infra_env = config.infra_env.clone();
+    effects.work_limit = config.work_limit.unwrap_or(effects.work_limit);
     effects.plugin_cache = config.plugin_cache.clone();
     effects.credentials = config.credentials.clone();
     effects.holdings = holdings;

@@ -13,6 +13,9 @@ use crate::http::EgressPolicy;
 use crate::infra::ToolPreference;
 use crate::infra::shim::Shim;
 
+/// What a working directory may take unless it is said: 10 GiB.
+const WORK_LIMIT: u64 = 10 << 30;
+
 /// Settings of [`Effects::open`](crate::Effects::open).
 #[derive(Clone)]
 pub struct EffectsConfig {
@@ -33,6 +36,8 @@ pub struct EffectsConfig {
     pub hash_key: [u8; 32],
     /// How the program that outlives this process during an apply is started.
     pub shim: Shim,
+    /// Bytes that one working directory may take.
+    pub work_limit: u64,
     /// Folder in which infra runs share downloaded providers.
     pub plugin_cache: Option<PathBuf>,
     /// Environment of every infra run, beside `PATH`: credentials of clouds and backends.
@@ -58,6 +63,7 @@ impl EffectsConfig {
             search_path: std::env::var_os("PATH").unwrap_or_default(),
             hash_key,
             shim: Shim::current(),
+            work_limit: WORK_LIMIT,
             plugin_cache: None,
             infra_env: BTreeMap::new(),
             credentials: Vec::new(),
@@ -77,6 +83,7 @@ impl fmt::Debug for EffectsConfig {
             .field("allow_local_git", &self.allow_local_git)
             .field("tool", &self.tool)
             .field("search_path", &self.search_path)
+            .field("work_limit", &self.work_limit)
             .field("plugin_cache", &self.plugin_cache)
             .field("infra_env", &self.infra_env.keys())
             .field("credentials", &self.credentials)

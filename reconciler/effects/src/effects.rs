@@ -218,6 +218,10 @@ impl Effects {
         &self.inner.config.shim
     }
 
+    pub(crate) fn work_limit(&self) -> u64 {
+        self.inner.config.work_limit
+    }
+
     pub(crate) fn plugin_cache(&self) -> Option<&PathBuf> {
         self.inner.config.plugin_cache.as_ref()
     }

@@ -9,6 +9,7 @@
 //! directories are for.
 
 mod name;
+mod space;
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
@@ -22,6 +23,7 @@ use rustix::io::Errno;
 
 use self::name::KEY_MAX;
 pub use self::name::{RelPath, WorkKey};
+pub use self::space::free;
 
 const DIR_MODE: Mode = Mode::RWXU;
 const FILE_MODE: Mode = Mode::RUSR.union(Mode::WUSR);

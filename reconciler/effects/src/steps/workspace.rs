@@ -21,8 +21,10 @@ use serde_json::{Value, json};
 use super::{Done, Halt, RunContext, Workdir, blocking, download, files, git, oci, render, yaml};
 use crate::git::{CommitId, RepoUrl, Revision};
 use crate::scoped::Scoped;
-use crate::workdir::{RelPath, WorkDir, WorkKey, WorkRoot, WorkdirError, write_atomic};
+use crate::workdir::{RelPath, WorkDir, WorkKey, WorkRoot, WorkdirError, free, write_atomic};
 
+/// What stays free of the disk: room for the database, its log and the logs of the daemon.
+const RESERVE: u64 = 256 << 20;
 const MARKER_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
 
 /// A working directory and the calls that it is to hold.
@@ -135,7 +137,37 @@ impl<'a> Workspace<'a> {
         self.rebuild.iter().filter_map(|(_, call)| Change::of(call))
     }
 
+    /// Makes a change. What brings much in is held to the limit of a directory, and does not begin
+    /// where the disk is nearly full: the database is on it, too.
     async fn make(&self, dir: &WorkDir, change: &Change<'_>) -> Result<Done, Halt> {
+        if !change.brings_much() {
+            return self.change(dir, change).await;
+        }
+        let free = free(&self.dir).map_err(|error| self.io("look at the disk of", &error))?;
+        if free < RESERVE {
+            return Err(Halt::later(format_args!(
+                "the disk of the data directory is nearly full: {} MiB are free, and {} MiB are kept \
+                 for the database; make room there",
+                free >> 20,
+                RESERVE >> 20,
+            )));
+        }
+        let done = self.change(dir, change).await?;
+        let (limit, measured) = (self.effects.work_limit(), dir.clone());
+        let size = blocking(move || measured.size(limit)).await;
+        if size.map_err(|error| Halt::of(&error, true))? > limit {
+            // What is too much must not stay until the promotion is over.
+            self.fresh().await?;
+            return Err(Halt::never(format_args!(
+                "the working directory would take more than {} MiB, which is the limit \
+                 (`work_limit_mib` of the daemon)",
+                limit >> 20,
+            )));
+        }
+        Ok(done)
+    }
+
+    async fn change(&self, dir: &WorkDir, change: &Change<'_>) -> Result<Done, Halt> {
         match change {
             Change::Clone(clone) => self.clone(dir, clone).await,
             Change::Update(update) => yaml::update(dir, update).await,
@@ -240,6 +272,24 @@ impl<'a> Workspace<'a> {
 }
 
 impl<'a> Change<'a> {
+    /// Whether it may take much room.
+    fn brings_much(&self) -> bool {
+        match self {
+            Self::Clone(_) | Self::Download(_) | Self::Pull(_) | Self::Render(_) => true,
+            Self::File(file) => match file {
+                FileCall::Copy { .. } | FileCall::Tar { .. } | FileCall::Untar { .. } => true,
+                FileCall::Delete { .. }
+                | FileCall::Clear { .. }
+                | FileCall::Write { .. }
+                | FileCall::Template { .. }
+                | FileCall::Merge { .. }
+                | FileCall::Update { .. }
+                | FileCall::Images { .. } => false,
+            },
+            Self::Update(_) => false,
+        }
+    }
+
     fn of(call: &'a Call) -> Option<Self> {
         match call {
             Call::GitClone(clone) => Some(Self::Clone(clone)),

@@ -14,7 +14,7 @@ use reconciler_domain::step::{
     Applied, ApplyCall, Call, DownloadCall, FileCall, HttpCall, OutputCall, PlanCall, PlanRecord,
     PlannedOutput, Poll, PushCall, Record, StepOutcome, UpdateCall,
 };
-use reconciler_effects::{Halted, RunContext, Workdir};
+use reconciler_effects::{Effects, EffectsConfig, Halted, RunContext, Workdir};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
@@ -589,4 +589,24 @@ async fn a_cleared_checkout_commits_what_is_put_there() {
         made.files.iter().map(|file| (file.path.as_str(), file.new_blob.is_some())).collect();
     assert!(files.contains(&("only.txt", true)) && files.contains(&("values.yaml", false)));
     assert_eq!(files.iter().filter(|(_, stays)| *stays).count(), 1, "{files:?}");
+}
+
+#[tokio::test]
+async fn a_directory_that_grows_too_large_is_taken_away() {
+    let world = World::new().await;
+    // Poorly compressible, so that it is large in the repository and beside it.
+    let text: String = (0..200_000_u64).map(|n| format!("{:x}", n.wrapping_mul(n << 7))).collect();
+    world.write("large", &text);
+    world.publish("large");
+    let config = EffectsConfig { work_limit: 1 << 20, ..world.config() };
+    let effects = Effects::open(config).unwrap();
+    let task = world.task("clone", world.clone_call());
+    let never = CancellationToken::new();
+    let ran = effects.run(&cx(task.workdir), &name(&task.step), &task.call, &[], &never).await;
+    let (message, retry, _) = failed(ran.unwrap());
+    assert!(!retry && message.contains("more than 1 MiB"), "{message}");
+    assert!(!world.held("src").exists(), "nothing of it stays");
+    // The same with room.
+    done(world.run(&task).await);
+    assert!(world.held("src/large").exists());
 }
