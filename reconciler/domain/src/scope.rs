@@ -6,12 +6,14 @@ mod layers;
 use std::collections::BTreeMap;
 
 use indexmap::IndexMap;
+use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use crate::expression::{Function, Names, Scope, Shape};
 use crate::freight::{Freight, FreightFacts};
 use crate::id::{StageName, WarehouseName};
 use crate::promotion::{Frozen, Promotion, State};
+use crate::snapshot::PromotionSnapshot;
 use crate::stage::Stage;
 use crate::step::Step;
 use crate::task::{Task, Tasks, task_of};
@@ -196,6 +198,36 @@ pub fn scope(promotion: &Promotion, frozen: &Frozen, state: &State) -> Scope {
     scope
 }
 
+/// What the condition of a step that waits may name beside what its templates may.
+#[must_use]
+pub fn look_names<'s>(names: &Names, stages: impl IntoIterator<Item = &'s StageName>) -> Names {
+    let stands = STANDS.map(|field| (field, Shape::Scalar));
+    let stages = stages.into_iter().map(|name| (name.to_string(), Shape::object(stands.clone())));
+    names
+        .clone()
+        .name("now", Shape::Scalar)
+        .function("in_stage", Function::by_name(stages.collect()))
+}
+
+/// What the condition of a step that waits sees: of the promotion as it is, and of the world as it is now.
+#[must_use]
+pub fn look_scope(snapshot: &PromotionSnapshot, frozen: &Frozen, now: Timestamp) -> Scope {
+    let mut scope = scope(&snapshot.promotion, frozen, &snapshot.state);
+    scope.set("now", Value::String(now.to_string()));
+    let facts = snapshot.facts.clone();
+    scope.define("in_stage", move |arguments| match arguments {
+        [Value::String(name)] => {
+            let name = name.parse().map_err(|_| format!("{name:?} is no name of a stage"))?;
+            Ok(upstream_state(&name, &facts))
+        }
+        _ => Err("in_stage takes the name of one stage".to_owned()),
+    });
+    scope
+}
+
+/// What is known of how freight stands in a stage.
+const STANDS: [&str; 4] = ["verified", "verified_at", "there", "entered_at"];
+
 /// Names that the conditions of policies may use for this stage.
 ///
 /// `freight` (where it requests one warehouse), `freight_from("WAREHOUSE")`, `stage.name`,
@@ -204,10 +236,10 @@ pub fn scope(promotion: &Promotion, frozen: &Frozen, state: &State) -> Scope {
 pub fn condition_names(stage: &Stage, warehouses: &BTreeMap<&WarehouseName, &Warehouse>) -> Names {
     let vars: BTreeMap<String, Shape> =
         stage.vars.keys().map(|name| (name.clone(), Shape::Scalar)).collect();
-    let upstream = ["verified", "verified_at", "there", "entered_at"];
-    let upstreams = stage.upstreams().into_iter().map(|name| {
-        (name.to_string(), Shape::object(upstream.map(|field| (field, Shape::Scalar))))
-    });
+    let upstreams = stage
+        .upstreams()
+        .into_iter()
+        .map(|name| (name.to_string(), Shape::object(STANDS.map(|field| (field, Shape::Scalar)))));
     freight_names(stage, warehouses)
         .name("stage", Shape::object([("name", Shape::Scalar), ("vars", Shape::Object(vars))]))
         .name("upstream", Shape::Object(upstreams.collect()))

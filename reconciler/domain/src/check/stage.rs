@@ -10,7 +10,7 @@ use super::verification::{response_names, texts};
 use super::{Problem, ProblemKind, Surroundings, cycle_through, dotted, expression, join, unknown};
 use crate::expression::{Names, Shape};
 use crate::id::StageName;
-use crate::scope::{elements_names, step_names, verification_names};
+use crate::scope::{elements_names, look_names, step_names, verification_names};
 use crate::stage::{Request, Stage};
 use crate::step::{FieldType, Step, StepKind, check_config, fields};
 use crate::template::{Template, TemplateError, check_json};
@@ -141,7 +141,7 @@ fn check_steps(stage: &Stage, around: &Surroundings<'_>, problems: &mut Vec<Prob
         if knows_freight(stage, around) {
             let names = step_names(stage, at, &around.warehouses, &around.tasks);
             let elements = elements_names(stage, &around.warehouses);
-            check_step_names(step, at, &names, &elements, problems);
+            check_step_names(step, at, &names, &elements, around, problems);
             check_inside(step, at, &names, around, problems);
         }
     }
@@ -175,8 +175,10 @@ pub(super) fn check_step_names(
     at: usize,
     names: &Names,
     elements: &Names,
+    around: &Surroundings<'_>,
     problems: &mut Vec<Problem>,
 ) {
+    let conditions = condition_names(step.uses, names, around);
     check_texts(&step.config, &format!("steps[{at}].config"), names, problems);
     if let Some(for_each) = &step.control.for_each {
         check_texts(for_each, &format!("steps[{at}].control.for_each"), elements, problems);
@@ -189,17 +191,12 @@ pub(super) fn check_step_names(
         let path = format!("steps[{at}].config.{}", field.name);
         match (field.holds, given) {
             (FieldType::Condition, Value::String(text)) => {
-                expression(text, &condition_names(step.uses), &path, problems);
+                expression(text, &conditions, &path, problems);
             }
             (FieldType::Map(FieldType::Condition), Value::Object(entries)) => {
                 for (name, text) in entries {
                     let text = text.as_str().unwrap_or_default();
-                    expression(
-                        text,
-                        &condition_names(step.uses),
-                        &format!("{path}.{name}"),
-                        problems,
-                    );
+                    expression(text, &conditions, &format!("{path}.{name}"), problems);
                 }
             }
             (
@@ -228,9 +225,11 @@ fn check_texts(value: &Value, place: &str, names: &Names, problems: &mut Vec<Pro
     }));
 }
 
-/// Names that the conditions of a step may use: of what it finds, not of what came before it.
-fn condition_names(kind: StepKind) -> Names {
+/// Names that the conditions of a step may use: of what it finds, not of what came before it, unless it
+/// waits for what it knows to change.
+fn condition_names(kind: StepKind, names: &Names, around: &Surroundings<'_>) -> Names {
     match kind {
+        StepKind::Wait => look_names(names, around.stages.keys().copied()),
         StepKind::YamlParse | StepKind::JsonParse | StepKind::TomlParse | StepKind::HclParse => {
             Names::new().name("document", Shape::Any)
         }
@@ -263,7 +262,6 @@ fn condition_names(kind: StepKind) -> Names {
         | StepKind::HelmTemplate
         | StepKind::ComposeOutput
         | StepKind::Fail
-        | StepKind::Wait
         | StepKind::GitOpenPr
         | StepKind::GitWaitForPr
         | StepKind::GitMergePr

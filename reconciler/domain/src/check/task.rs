@@ -39,7 +39,7 @@ pub fn check_task(task: &Task, around: &Surroundings<'_>) -> Vec<Problem> {
         if check_step_arguments(step, at, &mut problems) {
             let names = task_names(task, at, None, &around.tasks);
             let elements = task_elements_names(task, None);
-            check_step_names(step, at, &names, &elements, &mut problems);
+            check_step_names(step, at, &names, &elements, &around, &mut problems);
             check_plan(task, step, at, &mut problems);
             check_use(step, at, &around, &mut problems);
         }
@@ -124,7 +124,7 @@ pub(super) fn check_inside(
         for (position, inner) in task.steps.iter().enumerate() {
             let names = task_names(task, position, Some(names), &around.tasks);
             let mut found = Vec::new();
-            check_step_names(inner, position, &names, &elements, &mut found);
+            check_step_names(inner, position, &names, &elements, around, &mut found);
             problems.extend(found.into_iter().map(|problem| Problem {
                 path: format!("steps[{at}].config.task"),
                 message: format!("task {}: {problem}", task.name),

@@ -7,12 +7,12 @@
 mod lanes;
 
 use jiff::Timestamp;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::prepare::deadline;
 use super::promotion::{Act, Move, Run};
 use super::walk::refusal;
-use super::{Waiting, undo, verify};
+use super::{Waiting, inside, undo, verify};
 use crate::duration;
 use crate::expression::Scope;
 use crate::id::StepName;
@@ -23,7 +23,7 @@ use crate::scope::{layered, scope};
 use crate::snapshot::PromotionSnapshot;
 use crate::step::{
     ApplyCall, Call, Interruption, Nature, OciDetach, OciRecord, Record, Retry, Step, StepOutcome,
-    Unseen, WaitCall, WorkdirContext, together,
+    Unseen, WorkdirContext, together,
 };
 use crate::template::{DEFERRED, render_json};
 
@@ -122,8 +122,8 @@ pub(super) fn advance(
         Advance::Move(Box::new(Move { waiting: waits_outside(snapshot, node, &run.call), ..next }))
     };
     let Some((at, outcome)) = &run.outcome else {
-        if let Call::Wait(wait) = &run.call {
-            return Advance::Move(Box::new(waiting(snapshot, node, run, wait, now)));
+        if !run.call.is_carried_out() {
+            return Advance::Move(Box::new(inside::next(snapshot, node, run, now)));
         }
         return match unrepeatable(&run.call) {
             Some(message) => Advance::Move(Box::new(Move::append(Event::Outcome {
@@ -229,7 +229,7 @@ fn overdue(snapshot: &PromotionSnapshot, node: &Node) -> String {
 }
 
 /// The step that a node carries out. An undo is no step's own: it has no control.
-fn step_of<'a>(snapshot: &'a PromotionSnapshot, node: &Node) -> Option<&'a Step> {
+pub(super) fn step_of<'a>(snapshot: &'a PromotionSnapshot, node: &Node) -> Option<&'a Step> {
     match node {
         Node::Step(name) => {
             let frozen = snapshot.state.frozen.as_ref()?;
@@ -237,33 +237,6 @@ fn step_of<'a>(snapshot: &'a PromotionSnapshot, node: &Node) -> Option<&'a Step>
         }
         Node::UndoPlan(_) | Node::Undo(_) => None,
     }
-}
-
-/// A wait has nobody who carries it out: it is over when its time is.
-fn waiting(
-    snapshot: &PromotionSnapshot,
-    node: &Node,
-    run: &NodeRun,
-    wait: &WaitCall,
-    now: Timestamp,
-) -> Move {
-    let over = wait.over(run.started_at);
-    let deadline = step_of(snapshot, node).and_then(|step| deadline(step, run.started_at));
-    let outcome = if snapshot.state.abort.is_some() {
-        StepOutcome::Interrupted { by: Interruption::Abort }
-    } else if over <= now {
-        StepOutcome::Done { outputs: Map::new(), record: Record::None }
-    } else if deadline.is_some_and(|deadline| deadline <= now) {
-        StepOutcome::Interrupted { by: Interruption::Timeout }
-    } else {
-        return Move::wait(Waiting {
-            subject: format!("promotion {}", snapshot.promotion.id),
-            reason: "Waiting",
-            message: format!("{} waits until {over}", describe(node)),
-            until: super::earlier(Some(over), deadline),
-        });
-    };
-    Move::append(Event::Outcome { node: node.clone(), outcome: Box::new(outcome) })
 }
 
 /// What a call waits for that looks again and again, for those who look on.
@@ -348,7 +321,7 @@ fn start(
         return Err(refused);
     }
     let (node, call) = (Node::Step(step.name.clone()), Box::new(call));
-    if let Call::Wait(_) = *call {
+    if !call.is_carried_out() {
         return Ok(Move::append(Event::Intent { node, call }));
     }
     let (rebuild, deadline) = (snapshot.state.rebuild(&step.name), deadline(step, now));

@@ -16,6 +16,7 @@
 
 mod commit;
 mod consequence;
+mod inside;
 mod prepare;
 mod promotion;
 mod request;

@@ -374,7 +374,8 @@ impl<'a> Walk<'a> {
                 Some(whens.iter().map(|when| format!("({when})")).collect::<Vec<_>>().join(" && "))
             }
         };
-        let waits = undecided || !partial.deferred.is_empty();
+        // A condition that is waited for reads what the step stands in.
+        let waits = undecided || !partial.deferred.is_empty() || step.uses == StepKind::Wait;
         self.planned.push(PlannedStep {
             name: step.name.clone(),
             uses: step.uses,

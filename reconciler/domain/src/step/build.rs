@@ -7,6 +7,7 @@ mod arguments;
 mod oci;
 mod pull_request;
 mod render;
+mod wait;
 
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use serde_json::Value;
 use super::{
     ApplyCall, Call, Checkout, CheckoutAt, CloneCall, CloneRecord, CommitCall, DownloadCall,
     FileCall, ForgeKind, HttpCall, ImageCall, Language, OciCall, OutputCall, ParseCall, PlanCall,
-    PlanRecord, Poll, PushCall, Record, StepKind, TagCall, TagNote, UpdateCall, WaitCall,
+    PlanRecord, Poll, PushCall, Record, StepKind, TagCall, TagNote, UpdateCall,
 };
 use arguments::{Arguments, scalar_text};
 
@@ -230,7 +231,7 @@ impl Call {
                 let message = message.unwrap_or_else(|| "the step says so".to_owned());
                 Ok(Self::Fail { message })
             }
-            StepKind::Wait => wait(&arguments).map(Self::Wait),
+            StepKind::Wait => wait::wait(&arguments, context).map(Self::Wait),
             StepKind::Task => Err(CallError::NotExpanded { task: arguments.text("task")? }),
             StepKind::GitOpenPr => pull_request::open(&arguments, context).map(Self::PullRequest),
             StepKind::GitWaitForPr => {
@@ -310,18 +311,6 @@ fn download(arguments: &Arguments<'_>) -> Result<DownloadCall, CallError> {
 fn parse(arguments: &Arguments<'_>, language: Language) -> Result<Call, CallError> {
     let (path, outputs) = (arguments.text("path")?, arguments.expressions("outputs")?);
     Ok(Call::Parse(ParseCall { language, path, outputs }))
-}
-
-fn wait(arguments: &Arguments<'_>) -> Result<WaitCall, CallError> {
-    if let Some(duration) = arguments.duration("duration")? {
-        return Ok(WaitCall::Duration(duration));
-    }
-    let text = arguments.text("until")?;
-    text.parse().map(WaitCall::Until).map_err(|_| CallError::Type {
-        path: "until".to_owned(),
-        expected: "an instant such as \"2026-11-21T16:00:00Z\"",
-        found: text,
-    })
 }
 
 fn clone(arguments: &Arguments<'_>) -> Result<CloneCall, CallError> {

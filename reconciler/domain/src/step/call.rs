@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{FileCall, OciCall, ParseCall, PlanRecord, PullRequestCall, RenderCall};
+use super::{FileCall, OciCall, ParseCall, PlanRecord, PullRequestCall, RenderCall, WaitCall};
 
 /// What a step does, with nothing left to decide.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -64,27 +64,6 @@ pub enum Call {
     PullRequest(PullRequestCall),
     /// `wait`. It is not carried out: the log says when it began, and when it is over.
     Wait(WaitCall),
-}
-
-/// How long to wait.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum WaitCall {
-    /// So long from the beginning.
-    Duration(Duration),
-    /// Until then.
-    Until(Timestamp),
-}
-
-impl WaitCall {
-    /// When a wait is over that began then.
-    #[must_use]
-    pub fn over(&self, began: Timestamp) -> Timestamp {
-        match self {
-            Self::Duration(duration) => began.checked_add(*duration).unwrap_or(Timestamp::MAX),
-            Self::Until(until) => *until,
-        }
-    }
 }
 
 /// A pushed commit to take back.
@@ -361,6 +340,34 @@ impl Call {
             | Self::Compose { .. }
             | Self::Fail { .. }
             | Self::Wait(_) => Unseen::Nothing,
+        }
+    }
+
+    /// Whether effects carry it out. What is not is decided from the log and the rest of the snapshot:
+    /// nobody works on it while it waits.
+    #[must_use]
+    pub fn is_carried_out(&self) -> bool {
+        match self {
+            Self::Wait(_) => false,
+            Self::GitClone(_)
+            | Self::YamlUpdate(_)
+            | Self::GitCommit(_)
+            | Self::GitPush(_)
+            | Self::GitRevert(_)
+            | Self::GitTag(_)
+            | Self::GitUntag(_)
+            | Self::TfPlan(_)
+            | Self::TfApply(_)
+            | Self::TfOutput(_)
+            | Self::Http(_)
+            | Self::File(_)
+            | Self::Download(_)
+            | Self::Oci(_)
+            | Self::Render(_)
+            | Self::Parse(_)
+            | Self::PullRequest(_)
+            | Self::Compose { .. }
+            | Self::Fail { .. } => true,
         }
     }
 

@@ -1,5 +1,7 @@
 //! Strict checking of a step's arguments against the table of its kind.
 
+mod wait;
+
 use std::time::Duration;
 
 use serde_json::Value;
@@ -70,7 +72,7 @@ pub fn check_config(kind: StepKind, config: &Value) -> Vec<StepProblem> {
             forge(config, &mut problems);
         }
         if kind == StepKind::Wait {
-            one_of(config, "", ["duration", "until"], &mut problems);
+            problems.extend(wait::check(config));
         }
     }
     problems

@@ -4,6 +4,7 @@ mod git;
 mod oci;
 mod pull_request;
 mod render;
+mod wait;
 
 use serde_json::Value;
 
@@ -478,19 +479,6 @@ const COMPOSE_OUTPUT: &[Field] = &[may_wait(required(
 const FAIL: &[Field] =
     &[may_wait(optional("message", FieldType::Text, "Why. Default `the step says so`."))];
 
-const WAIT: &[Field] = &[
-    optional(
-        "duration",
-        FieldType::Duration,
-        "How long, from the moment at which the step begins. Give this or `until`.",
-    ),
-    may_wait(optional(
-        "until",
-        FieldType::Text,
-        "Until when, such as `2026-11-21T16:00:00Z`. An instant that has passed is not waited for.",
-    )),
-];
-
 const TASK: &[Field] = &[
     required(
         "task",
@@ -541,7 +529,7 @@ pub fn fields(kind: StepKind) -> &'static [Field] {
         StepKind::HelmTemplate => render::HELM_TEMPLATE,
         StepKind::ComposeOutput => COMPOSE_OUTPUT,
         StepKind::Fail => FAIL,
-        StepKind::Wait => WAIT,
+        StepKind::Wait => wait::WAIT,
         StepKind::Task => TASK,
         StepKind::GitOpenPr => pull_request::OPEN,
         StepKind::GitWaitForPr => pull_request::AWAIT,

@@ -20,6 +20,7 @@ mod outputs;
 mod pull_request;
 mod record;
 mod render;
+mod wait;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -28,7 +29,7 @@ pub use build::{CallError, WorkdirContext, mark};
 pub use call::{
     ApplyCall, Call, Checkout, CheckoutAt, CloneCall, CommitCall, DownloadCall, HttpCall,
     OutputCall, PlanCall, Poll, PushCall, RevertCall, TagCall, TagNote, Unseen, UntagCall,
-    UpdateCall, WaitCall,
+    UpdateCall,
 };
 pub(crate) use check::did_you_mean;
 pub use check::{StepProblem, check_config, check_step};
@@ -53,6 +54,7 @@ pub use record::{
 };
 
 pub use render::{HelmTemplate, RenderCall, Renderer, top};
+pub use wait::{AtTimeout, ConditionCall, WaitCall};
 
 use crate::id::StepName;
 

@@ -135,6 +135,12 @@ const GIT_COMMENT_PR: &[Output] = &[output(
     "Where people find the comment; null if there was no pull request.",
 )];
 
+const WAIT: &[Output] = &[output(
+    "held",
+    OutputType::Bool,
+    "Whether what was waited for came to be; false only where a `condition` ran out of time.",
+)];
+
 impl StepKind {
     /// The outputs that later steps can read; `None`: any name, known only at run time.
     #[must_use]
@@ -156,9 +162,8 @@ impl StepKind {
             Self::OciPull => Some(OCI_PULL),
             Self::OciPush => Some(OCI_PUSH),
             Self::OciAttach => Some(OCI_ATTACH),
-            Self::GitClear | Self::Untar | Self::Copy | Self::Delete | Self::Fail | Self::Wait => {
-                Some(&[])
-            }
+            Self::GitClear | Self::Untar | Self::Copy | Self::Delete | Self::Fail => Some(&[]),
+            Self::Wait => Some(WAIT),
             Self::GitCommit => Some(GIT_COMMIT),
             Self::GitPush => Some(GIT_PUSH),
             Self::TfPlan => Some(TF_PLAN),

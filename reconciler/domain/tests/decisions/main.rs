@@ -23,3 +23,4 @@ mod timing;
 mod undoing;
 mod upstream;
 mod verifying;
+mod waiting;

@@ -4,6 +4,7 @@ mod gates;
 mod lanes;
 mod people;
 mod registry;
+mod steps;
 mod together;
 mod undo;
 mod verification;
