@@ -17,6 +17,7 @@ mod precondition;
 mod preview;
 mod project;
 mod promotion;
+mod question;
 mod server;
 mod stage;
 mod task;
@@ -61,6 +62,7 @@ pub use promotion::{
     Measurement, Phase, PromoteDownstream, Promotion, PromotionApproval, PromotionEvent,
     PromotionQuery, Rerun, Reverify, StartedDownstream, StepRun, StepState,
 };
+pub use question::{AnswerStep, Question, QuestionKind};
 pub use server::{Health, HealthStatus, ServerVersion};
 pub use stage::{
     ActivePromotion, Choose, CurrentFreight, Request, RequestMatch, Stage, StageSpec, StageStatus,

@@ -14,6 +14,7 @@ mod explain;
 mod freight;
 mod get;
 mod hold;
+mod input;
 mod pipeline;
 mod preview;
 mod promote;
@@ -40,6 +41,8 @@ pub(crate) enum Command {
     Rerun(rerun::Arguments),
     /// Approve what a promotion will do
     Approve(approve::Arguments),
+    /// Give the values that a step asks for
+    Input(input::Arguments),
     /// Act on freight
     Freight(freight::Arguments),
     /// End a promotion
@@ -78,6 +81,7 @@ impl Command {
             Self::Rollback(arguments) => rollback::run(arguments, &connection.open()?).await,
             Self::Rerun(arguments) => rerun::run(arguments, &connection.open()?).await,
             Self::Approve(arguments) => approve::run(arguments, &connection.open()?).await,
+            Self::Input(arguments) => input::run(arguments, &connection.open()?).await,
             Self::Freight(arguments) => freight::run(arguments, &connection.open()?).await,
             Self::Abort(arguments) => abort::run(arguments, &connection.open()?).await,
             Self::Reverify(arguments) => reverify::run(arguments, &connection.open()?).await,

@@ -38,6 +38,30 @@ pub(crate) enum Failure {
     /// An argument is not `KEY=VALUE`.
     #[error("--secret, --from-env and --from-file take a key, `=`, and where the secret is")]
     NotKeyed,
+    /// An argument is not `KEY=VALUE`.
+    #[error("a value is a key, `=`, and what it is")]
+    NotAValue,
+    /// A file with values cannot be read.
+    #[error("cannot read values from {}: {why}", path.display())]
+    ValuesFile {
+        /// Which file; `-` is standard input.
+        path: PathBuf,
+        /// Why not.
+        why: String,
+    },
+    /// A step asks nothing.
+    #[error(
+        "step {step} of promotion {promotion} asks nothing at this moment{}",
+        asking_now(asking)
+    )]
+    NotAsked {
+        /// Which promotion.
+        promotion: String,
+        /// Which step.
+        step: String,
+        /// The steps that ask something.
+        asking: Vec<String>,
+    },
     /// No project was named.
     #[error("no project was named")]
     NoProject,
@@ -171,11 +195,13 @@ impl Failure {
             Self::NoToken | Self::TokenFile { .. } | Self::NoProject => USAGE,
             Self::ExpiryOutOfRange { .. } | Self::ExpiryPassed { .. } => USAGE,
             Self::SecretFile { .. } | Self::PlanFile { .. } | Self::NotKeyed => USAGE,
+            Self::NotAValue | Self::ValuesFile { .. } => USAGE,
             Self::Blocks { .. } => BLOCKS,
             Self::Unjudged { .. } => UNJUDGED,
             Self::Client(error) => client_exit_code(error),
             Self::Unfinished { .. } => UNFINISHED,
             Self::NotPrepared { .. }
+            | Self::NotAsked { .. }
             | Self::OtherDigest { .. }
             | Self::CannotStand { .. }
             | Self::Declined
@@ -212,6 +238,13 @@ impl Failure {
             Self::TokenFile { .. } => "name a file that you may read and that holds only the token",
             Self::NotKeyed => "write password=- or token=./token; a secret is no argument",
             Self::SecretFile { .. } => "name a file that holds the secret, or - for stdin",
+            Self::NotAValue => "write replicas=3 or zone=eu",
+            Self::ValuesFile { .. } => "name a file with a JSON object, or - for stdin",
+            Self::NotAsked { promotion, .. } => {
+                return Some(format!(
+                    "see what its steps ask: lockstep get promotions {promotion}"
+                ));
+            }
             Self::NoProject => "give --project, or set LOCKSTEP_PROJECT",
             Self::NotPrepared { promotion, .. } => {
                 return Some(format!("see how far it gets: lockstep watch {promotion}"));
@@ -260,4 +293,8 @@ fn client_exit_code(error: &ClientError) -> u8 {
         | ClientError::VersionMismatch { .. }
         | ClientError::Unreadable { .. } => REFUSED,
     }
+}
+
+fn asking_now(steps: &[String]) -> String {
+    if steps.is_empty() { String::new() } else { format!("; these do: {}", steps.join(", ")) }
 }

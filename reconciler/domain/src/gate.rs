@@ -325,7 +325,7 @@ fn is_excluded(facts: &Facts<'_>, asked: &Approvals, who: &str, asking: &[Policy
 }
 
 /// Whether a principal is the author `Name <mail>`: by name, by address, or by its local part.
-fn is_author(who: &str, author: &str) -> bool {
+pub(crate) fn is_author(who: &str, author: &str) -> bool {
     let (name, mail) = match author.split_once('<') {
         Some((name, mail)) => (name.trim(), mail.trim_end_matches('>').trim()),
         None => (author.trim(), ""),

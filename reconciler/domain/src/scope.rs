@@ -126,7 +126,7 @@ fn shape_within(steps: &[Step], tasks: &Tasks<'_>, depth: usize) -> Shape {
             // Which elements there are is known when a promotion is prepared.
             return Shape::Any;
         }
-        let Some(name) = task_of(step) else { return step.uses.output_shape() };
+        let Some(name) = task_of(step) else { return step.output_shape() };
         match tasks.get(name).filter(|_| depth < SHAPES_DEPTH) {
             Some(task) => shape_within(&task.steps, tasks, depth + 1),
             None => Shape::Any,

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use reconciler_domain::id::{Principal, ProjectName, PromotionId};
 use reconciler_domain::plan::{Consequences, consequences};
 use reconciler_domain::promotion::{Entry, Event, IllegalEvent, Promotion, State};
+use reconciler_domain::step::Said;
 use rusqlite::params;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
@@ -232,6 +233,7 @@ fn update_row(
 fn actor(event: &Event) -> Principal {
     match event {
         Event::Approved(approval) => Principal::Named(approval.by.clone()),
+        Event::Answered(answer) => Principal::Named(answer.by.clone()),
         Event::AbortRequested { by, .. } | Event::Reverifying { by, .. } => by.clone(),
         Event::PrepareStarted(_)
         | Event::StepPrepared(_)
@@ -292,6 +294,15 @@ impl Context<'_> {
             Event::Approved(approval) => {
                 body["approval"] = json!(approval);
                 format!("{actor} approved promotion {id} ({})", approval.digest)
+            }
+            Event::Answered(answer) => {
+                body["question"] = json!(answer.question);
+                let what = match answer.said {
+                    Said::Approved => "approved",
+                    Said::Refused => "refused",
+                    Said::Given(_) => "gave the values of",
+                };
+                format!("{actor} {what} step {} of promotion {id}", answer.step)
             }
             Event::AbortRequested { reason, .. } => {
                 format!("{actor} asked to stop promotion {id}: {reason}")

@@ -27,6 +27,7 @@ pub(crate) fn told(event: &Event) -> String {
         Event::Probed { moved } => format!("{label} {moved:?}"),
         Event::Prepared(change_set) => format!("{label} {}", change_set.digest),
         Event::Approved(approval) => format!("{label} by {}", approval.by),
+        Event::Answered(answer) => format!("{label} {} by {}", answer.step, answer.by),
         Event::Measured(taken) => format!("{label} {:?}", taken.measured),
         Event::Unwinding { cause } => format!("{label}: {cause}"),
         Event::AbortRequested { by, .. } | Event::Reverifying { by, .. } => {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Call, Client, ClientError};
 use crate::problem::ProblemCode;
 use crate::v1::{
-    AbortPromotion, AccessToken, ApprovePromotion, CreateAccessToken, CreatePromotion,
+    AbortPromotion, AccessToken, AnswerStep, ApprovePromotion, CreateAccessToken, CreatePromotion,
     CreatedAccessToken, EventsQuery, Explain, Freight, FreightApproval, FreightQuery, Health, Kind,
     LiftHold, ListQuery, MintToken, Object, PAGE_LIMIT_MAX, Page, Pipeline, Policy, Precondition,
     Preview, PreviewRequest, PreviewSet, PromoteDownstream, Promotion, PromotionEvent,
@@ -357,6 +357,22 @@ impl Client {
     ) -> Result<Promotion, ClientError> {
         let path = ["v1", "projects", project, "promotions", id, "approve"];
         self.answer(Call::post(&path).body(approval)).await
+    }
+
+    /// Answers what a step of a promotion asks.
+    ///
+    /// # Errors
+    ///
+    /// `not_found`, `digest_mismatch`, `wrong_phase`, `forbidden`, `invalid`, `already_exists`.
+    pub async fn answer_step(
+        &self,
+        project: &str,
+        id: &str,
+        step: &str,
+        answer: &AnswerStep,
+    ) -> Result<Promotion, ClientError> {
+        let path = ["v1", "projects", project, "promotions", id, "steps", step, "answer"];
+        self.answer(Call::post(&path).body(answer)).await
     }
 
     /// Ends a promotion.

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{Auth, Method, Operation};
 use crate::v1::{
-    AbortPromotion, AccessToken, ApprovePromotion, CreateAccessToken, CreatePromotion,
+    AbortPromotion, AccessToken, AnswerStep, ApprovePromotion, CreateAccessToken, CreatePromotion,
     CreatedAccessToken, Credential, CredentialSpec, EventsQuery, Explain, Freight, FreightApproval,
     FreightQuery, Health, Hold, HoldSpec, LiftHold, ListQuery, MintToken, Page, Pipeline, Policy,
     PolicySpec, Preview, PreviewQuestion, Project, ProjectSpec, PromoteDownstream, Promotion,
@@ -183,6 +183,8 @@ pub const OPERATIONS: &[Operation] = &[
         .takes::<ApprovePromotion>().answers::<Promotion>(200),
     post("/v1/projects/{project}/promotions/{promotion}/rerun", "rerunPromotion", "promotions", "promote once more what a promotion that is over had brought")
         .takes::<Rerun>().answers::<Promotion>(201),
+    post("/v1/projects/{project}/promotions/{promotion}/steps/{step}/answer", "answerStep", "promotions", "answer what a step asks: approve it, refuse it, or give its values")
+        .takes::<AnswerStep>().answers::<Promotion>(200),
     post("/v1/projects/{project}/promotions/{promotion}/abort", "abortPromotion", "promotions", "end a promotion")
         .takes::<AbortPromotion>().answers::<Promotion>(200),
     get("/v1/projects/{project}/promotions/{promotion}/events", "listPromotionEvents", "promotions", "read what happened to a promotion, waiting for it if nothing did")

@@ -159,6 +159,9 @@ pub struct StepRun {
     pub outputs: BTreeMap<String, Value>,
     /// What went wrong, if anything.
     pub error: Option<String>,
+    /// What it asks people at this moment.
+    #[serde(default)]
+    pub question: Option<super::Question>,
 }
 
 wire_enum! {

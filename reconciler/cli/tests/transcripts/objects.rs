@@ -554,6 +554,7 @@ impl World {
             finished_at: error.map(|_| self.ago(2)),
             outputs: BTreeMap::new(),
             error: error.map(str::to_owned),
+            question: None,
         };
         let apply = match phase {
             Phase::Stuck => run("apply", StepState::UndoFailed, Some("protected address")),

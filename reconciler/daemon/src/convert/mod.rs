@@ -11,6 +11,7 @@ mod freight;
 mod hold;
 mod preview;
 mod promotion;
+mod question;
 mod stage;
 mod task;
 #[cfg(test)]

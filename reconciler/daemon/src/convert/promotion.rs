@@ -9,11 +9,12 @@ use reconciler_domain::promotion::Ending;
 use reconciler_domain::promotion::{
     Entry, Event, Node, NodeRun, Phase, Promotion, State, StepPlan,
 };
-use reconciler_domain::step::{Interruption, Nature, Step, StepOutcome, Unseen};
+use reconciler_domain::step::{Interruption, Nature, Said, Step, StepOutcome, Unseen};
 use reconciler_domain::verification::Measured;
 
 use super::change_set::change_set;
 use super::explain::{gate, waiting};
+use super::question::question;
 use reconciler_convert::wire_bypass_gate;
 
 /// Says a promotion on the wire, with its whole log known.
@@ -138,6 +139,7 @@ fn step_run(step: &Step, state: &State) -> v1::StepRun {
             let passed = state.passed_over.get(&step.name).filter(|passed| passed.failed);
             passed.map(|passed| passed.message.clone())
         }),
+        question: question(&step.name, state),
     };
     if let Some((outputs, _)) = state.done(&step.name) {
         shown.outputs = outputs.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
@@ -267,6 +269,14 @@ fn describe(event: &Event) -> (Option<String>, String) {
         Event::Committed => (None, "committed".to_owned()),
         Event::Intent { node, .. } => (Some(node.step().to_string()), starting(node).to_owned()),
         Event::Outcome { node, outcome } => (Some(node.step().to_string()), ended(node, outcome)),
+        Event::Answered(answer) => {
+            let said = match answer.said {
+                Said::Approved => "approved by",
+                Said::Refused => "refused by",
+                Said::Given(_) => "values given by",
+            };
+            (Some(answer.step.to_string()), format!("{said} {}", answer.by))
+        }
         Event::Verifying { checks, .. } => {
             (None, format!("every step is done; {} checks to pass", checks.len()))
         }

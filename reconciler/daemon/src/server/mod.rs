@@ -4,6 +4,7 @@
 //! not served, and who may call an operation is said there and nowhere else. No rule about freight, stages or policy is here: handlers ask `domain` and write to `store`.
 
 mod answer;
+mod answers;
 mod auth;
 mod credentials;
 mod definitions;

@@ -11,8 +11,8 @@ use reconciler_domain::warehouse::Warehouse;
 
 use super::definitions::{self, project};
 use super::{
-    Server, credentials, freight, health, minted, openapi, previews, promotions, reverify, stages,
-    start, tokens, version,
+    Server, answers, credentials, freight, health, minted, openapi, previews, promotions, reverify,
+    stages, start, tokens, version,
 };
 
 /// The handler of the operation with this id, behind its method.
@@ -77,6 +77,7 @@ pub(super) fn handler(operation: &str) -> Option<MethodRouter<Server>> {
         "listPromotions" => get(promotions::list),
         "createPromotion" => post(start::create),
         "getPromotion" => get(promotions::read),
+        "answerStep" => post(answers::answer_step),
         "approvePromotion" => post(promotions::approve_promotion),
         "rerunPromotion" => post(start::rerun_promotion),
         "abortPromotion" => post(promotions::abort_promotion),

@@ -157,6 +157,8 @@ impl<'a> Made<'a> {
             | StepKind::GitMergePr
             | StepKind::GitClosePr
             | StepKind::GitCommentPr
+            | StepKind::WaitForApproval
+            | StepKind::GetInput
             | StepKind::Task => {}
             StepKind::YamlUpdate
             | StepKind::TfPlan
@@ -299,6 +301,8 @@ impl<'a> Made<'a> {
             | StepKind::GitMergePr
             | StepKind::GitClosePr
             | StepKind::GitCommentPr
+            | StepKind::WaitForApproval
+            | StepKind::GetInput
             | StepKind::Task => {}
         }
     }

@@ -267,6 +267,8 @@ fn condition_names(kind: StepKind, names: &Names, around: &Surroundings<'_>) -> 
         | StepKind::GitMergePr
         | StepKind::GitClosePr
         | StepKind::GitCommentPr
+        | StepKind::WaitForApproval
+        | StepKind::GetInput
         | StepKind::Task => response_names(),
     }
 }

@@ -278,6 +278,7 @@ fn unrepeatable(call: &Call) -> Option<String> {
         | Call::PullRequest(_)
         | Call::Compose { .. }
         | Call::Fail { .. }
+        | Call::Ask(_)
         | Call::Wait(_) => None,
     }
 }
@@ -452,6 +453,7 @@ pub(super) fn effects_done(snapshot: &PromotionSnapshot) -> Vec<String> {
                     | Call::Parse(_)
                     | Call::Compose { .. }
                     | Call::Fail { .. }
+                    | Call::Ask(_)
                     | Call::Wait(_) => remains(record),
                 },
                 Some(StepOutcome::Failed { record, .. }) => remains(record),

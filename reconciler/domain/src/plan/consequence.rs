@@ -59,6 +59,7 @@ pub fn consequences(promotion: &Promotion, before: &State, event: &Event) -> Con
         | Event::Probed { .. }
         | Event::Intent { .. }
         | Event::Outcome { .. }
+        | Event::Answered(_)
         | Event::Measured(_)
         | Event::Unwinding { .. }
         | Event::AbortRequested { .. } => {}

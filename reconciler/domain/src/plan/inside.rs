@@ -1,6 +1,8 @@
 //! Steps that nobody carries out: what they wait for is in the log or in the rest of the snapshot, so
 //! each decision is a look, no worker is held between two of them, and no look is written down.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
@@ -12,7 +14,8 @@ use crate::promotion::{Event, Node, NodeRun};
 use crate::scope::{layered, look_scope};
 use crate::snapshot::PromotionSnapshot;
 use crate::step::{
-    AtTimeout, Call, ConditionCall, Interruption, Layer, Record, StepOutcome, WaitCall,
+    Answer, AskCall, AtTimeout, Call, ConditionCall, Form, Interruption, Layer, Record, Said,
+    StepOutcome, WaitCall,
 };
 
 /// What a look at a step comes to.
@@ -40,7 +43,7 @@ pub(super) fn next(
     let look = if snapshot.state.abort.is_some() {
         over(StepOutcome::Interrupted { by: Interruption::Abort })
     } else {
-        look(snapshot, step.map_or(&[], |step| &step.within), run, now)
+        look(snapshot, node, run, now)
     };
     let outcome = match look {
         Look::Over(outcome) => outcome,
@@ -59,13 +62,17 @@ pub(super) fn next(
     Move::append(Event::Outcome { node: node.clone(), outcome })
 }
 
-fn look(snapshot: &PromotionSnapshot, within: &[Layer], run: &NodeRun, now: Timestamp) -> Look {
+fn look(snapshot: &PromotionSnapshot, node: &Node, run: &NodeRun, now: Timestamp) -> Look {
     match &run.call {
+        Call::Ask(ask) => asked(snapshot, node, ask, now),
         Call::Wait(WaitCall::Duration(duration)) => {
             wait(run.started_at.checked_add(*duration).unwrap_or(Timestamp::MAX), now)
         }
         Call::Wait(WaitCall::Until(until)) => wait(*until, now),
-        Call::Wait(WaitCall::Condition(call)) => condition(snapshot, within, call, now),
+        Call::Wait(WaitCall::Condition(call)) => {
+            let within = step_of(snapshot, node).map_or(&[][..], |step| &step.within);
+            condition(snapshot, within, call, now)
+        }
         Call::GitClone(_)
         | Call::YamlUpdate(_)
         | Call::GitCommit(_)
@@ -124,11 +131,85 @@ fn condition(
     }
 }
 
+/// What people said to a question by now.
+fn asked(snapshot: &PromotionSnapshot, node: &Node, ask: &AskCall, now: Timestamp) -> Look {
+    let question = snapshot.state.question(node.step()).map(|(_, question)| question);
+    let answers = question.map(|question| snapshot.state.answers_to(&question));
+    let answers = answers.unwrap_or_default();
+    if let Some(no) = answers.iter().find(|answer| answer.said == Said::Refused) {
+        let why = no.comment.as_ref().map_or_else(String::new, |comment| format!(": {comment}"));
+        return failed(format!("{} refused it{why}", no.by));
+    }
+    let missing = match ask {
+        AskCall::Approval(call) => {
+            let missing = call.missing(&answers);
+            if missing.is_empty() {
+                return approved(&answers, true);
+            }
+            missing_people(&missing)
+        }
+        AskCall::Input(_) => {
+            let given = answers.iter().rev().find_map(|answer| match &answer.said {
+                Said::Given(values) => Some(values.clone()),
+                Said::Approved | Said::Refused => None,
+            });
+            match given {
+                Some(outputs) => return done(outputs),
+                None => "values".to_owned(),
+            }
+        }
+    };
+    let until = ask.until();
+    if until > now {
+        let what = format!("waits for {missing}, until {until}: {}", ask.message());
+        return Look::Waits { what, until };
+    }
+    match ask {
+        AskCall::Approval(call) if call.at_timeout == AtTimeout::Continue => {
+            approved(&answers, false)
+        }
+        AskCall::Input(call) if call.at_timeout == AtTimeout::Continue => {
+            let form = Form::parse(&call.schema).and_then(|form| form.fill(&Map::new()));
+            form.map_or_else(
+                |misfits| {
+                    failed(format!("nobody answered, and the defaults do not do: {}", misfits[0]))
+                },
+                done,
+            )
+        }
+        AskCall::Approval(_) | AskCall::Input(_) => {
+            failed(format!("{missing} did not come in its time"))
+        }
+    }
+}
+
+fn missing_people(missing: &BTreeMap<&str, u32>) -> String {
+    let people = missing.iter().map(|(group, count)| match (*group, count) {
+        ("", _) => "an approval".to_owned(),
+        (group, 1) => format!("1 approval of {group}"),
+        (group, count) => format!("{count} approvals of {group}"),
+    });
+    people.collect::<Vec<_>>().join(", ")
+}
+
+fn approved(answers: &[Answer], approved: bool) -> Look {
+    let said = |answer: &Answer| {
+        (answer.by.clone(), Value::String(answer.comment.clone().unwrap_or_default()))
+    };
+    let by = answers.iter().filter(|answer| answer.said == Said::Approved).map(said).collect();
+    done(Map::from_iter([
+        ("approved".to_owned(), Value::Bool(approved)),
+        ("by".to_owned(), Value::Object(by)),
+    ]))
+}
+
+fn done(outputs: Map<String, Value>) -> Look {
+    let outcome = StepOutcome::Done { outputs, record: Record::None };
+    over(outcome.within_limits())
+}
+
 fn held(held: bool) -> Look {
-    over(StepOutcome::Done {
-        outputs: Map::from_iter([("held".to_owned(), Value::Bool(held))]),
-        record: Record::None,
-    })
+    done(Map::from_iter([("held".to_owned(), Value::Bool(held))]))
 }
 
 fn failed(message: String) -> Look {

@@ -6,7 +6,7 @@
 //! | [`warehouse`] | which sources to look at, which combination becomes freight |
 //! | [`stage`] | which freight automation promotes, what it supersedes |
 //! | [`promotion`] | the next move of one promotion: prepare, gate, commit, verify, undo |
-//! | [`request`], [`ensured`], [`newest`], [`approve`], [`abort`] | whether a person's wish is granted |
+//! | [`request`], [`ensured`], [`newest`], [`approve`], [`answer`], [`abort`] | whether a person's wish is granted |
 //! | [`rerun`], [`downstream`] | what a wish for promotions amounts to |
 //! | [`shares`] | whose work is taken up next, so that no project starves |
 //!
@@ -14,6 +14,7 @@
 //! its log. None of them acts: shells carry out the moves, append what came of them, and ask again.
 //! A crash needs no path of its own: an intent without an outcome is part of the next snapshot.
 
+mod answer;
 mod commit;
 mod consequence;
 mod inside;
@@ -31,6 +32,7 @@ mod wish;
 use indexmap::IndexMap;
 use jiff::Timestamp;
 
+pub use answer::{AnswerError, answer};
 pub use consequence::{Consequences, consequences};
 pub use prepare::prepared;
 pub(crate) use promotion::promotion_gates;

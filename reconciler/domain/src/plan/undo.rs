@@ -33,7 +33,7 @@ use crate::window::Action as WindowAction;
 pub(super) fn describe(frozen: &Frozen, state: &State) -> Vec<UndoPlan> {
     let happens = |step: &&Step| {
         step.uses.nature() == Nature::Effect
-            && step.uses != StepKind::Wait
+            && !step.uses.only_waits()
             && !state.passed_over.contains_key(&step.name)
     };
     let effects = frozen.stage.steps.iter().rev().filter(happens);
@@ -90,6 +90,8 @@ pub(super) fn describe(frozen: &Frozen, state: &State) -> Vec<UndoPlan> {
                 | StepKind::ComposeOutput
                 | StepKind::Fail
                 | StepKind::Wait
+                | StepKind::WaitForApproval
+                | StepKind::GetInput
                 | StepKind::Task => (true, String::new()),
             };
             UndoPlan { step: step.name.clone(), description, possible }

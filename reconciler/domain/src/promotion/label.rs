@@ -58,6 +58,7 @@ impl Event {
             Self::Committed => "committed",
             Self::Intent { .. } => "intent",
             Self::Outcome { .. } => "outcome",
+            Self::Answered(_) => "answered",
             Self::Verifying { .. } => "verifying",
             Self::Reverifying { .. } => "reverifying",
             Self::Measured(_) => "measured",

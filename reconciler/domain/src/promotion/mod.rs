@@ -26,7 +26,7 @@ use crate::id::{
 };
 use crate::policy::GateKind;
 use crate::stage::Stage;
-use crate::step::{Call, Lane, Record, StepOutcome};
+use crate::step::{Answer, Call, Lane, Record, StepOutcome};
 use crate::task::Task;
 use crate::verification::{FrozenCheck, Measurement, Verification};
 
@@ -136,6 +136,8 @@ pub enum Event {
         /// How it ended.
         outcome: Box<StepOutcome>,
     },
+    /// A person answered the question of a step.
+    Answered(Box<Answer>),
     /// Every step is done; verification begins.
     Verifying {
         /// The checks with their templates rendered.

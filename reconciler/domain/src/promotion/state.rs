@@ -15,7 +15,7 @@ use super::{
     Approval, ChangeSet, Ending, Entry, Event, Finish, Frozen, Node, Previous, StepPrepared,
 };
 use crate::id::{FreightId, Principal, StepName};
-use crate::step::{Call, CheckoutAt, OciCall, Record, Step, StepOutcome, Workdir, workdir};
+use crate::step::{Answer, AskCall, Call, CheckoutAt, OciCall, Record, Step, StepOutcome, Workdir, workdir};
 use crate::verification::{FrozenCheck, Measurement};
 
 /// Where a promotion is.
@@ -58,6 +58,8 @@ pub struct State {
     pub committed_at: Option<Timestamp>,
     /// Nodes that started, in order.
     pub nodes: IndexMap<Node, NodeRun>,
+    /// What people answered to the questions of steps, oldest first.
+    pub answers: Vec<Answer>,
     /// When verification began, and its checks.
     pub verifying: Option<(Timestamp, Vec<FrozenCheck>)>,
     /// The freight that was in the stage until verification began.
@@ -209,6 +211,7 @@ impl State {
                     run.outcome = Some((at, *outcome));
                 }
             }
+            Event::Answered(answer) => self.answers.push(*answer),
             Event::Verifying { checks, replaced, unusable } => {
                 self.verifying = Some((at, checks));
                 self.replaced = replaced;
@@ -249,6 +252,7 @@ impl State {
             // A node never starts while it runs, and nothing ends that did not start.
             Event::Intent { node, .. } => phase == phase_of(node) && !self.runs(node),
             Event::Outcome { node, .. } => phase == phase_of(node) && self.runs(node),
+            Event::Answered(answer) => self.question(&answer.step).is_some(),
             Event::Verifying { .. } => phase == Phase::Committing,
             Event::Reverifying { .. } => self.may_be_verified_anew(),
             Event::Measured(_) => phase == Phase::Verifying,
@@ -294,6 +298,23 @@ impl State {
         self.measurements.clear();
         self.abort = None;
         self.aborted_at = None;
+    }
+
+    /// What a step asks people at this moment, with the digest that names it.
+    #[must_use]
+    pub fn question(&self, step: &StepName) -> Option<(&AskCall, String)> {
+        let run = self.nodes.get(&Node::Step(step.clone()));
+        let run = run.filter(|run| self.phase() == Phase::Committing && run.outcome.is_none())?;
+        let change_set = self.change_set.as_ref().map_or("", |set| set.digest.as_str());
+        let ask = run.call.as_ask()?;
+        Some((ask, ask.digest(change_set, step)))
+    }
+
+    /// What people answered to this question.
+    #[must_use]
+    pub fn answers_to(&self, question: &str) -> Vec<Answer> {
+        let answers = self.answers.iter().filter(|answer| answer.question == question);
+        answers.cloned().collect()
     }
 
     /// Whether a node started and its end is not known.
@@ -469,6 +490,7 @@ impl State {
                     | Call::PullRequest(_)
                     | Call::Compose { .. }
                     | Call::Fail { .. }
+                    | Call::Ask(_)
                     | Call::Wait(_),
                 )
                 | None => {}

@@ -4,6 +4,7 @@
 //! again, because a template may give anything.
 
 mod arguments;
+mod ask;
 mod oci;
 mod pull_request;
 mod render;
@@ -147,6 +148,12 @@ pub enum CallError {
         /// The pull request.
         number: u64,
     },
+    /// What may be given to a step is not said so that it can be checked.
+    #[error("schema: {message}")]
+    Form {
+        /// What is wrong with it.
+        message: String,
+    },
     /// The module was not planned.
     #[error("dir: no tf_plan step before this one plans {dir:?}")]
     NotPlanned {
@@ -242,6 +249,8 @@ impl Call {
             StepKind::GitCommentPr => {
                 pull_request::comment(&arguments, context).map(Self::PullRequest)
             }
+            StepKind::WaitForApproval => ask::approval(&arguments, context).map(Self::Ask),
+            StepKind::GetInput => ask::input(&arguments, context).map(Self::Ask),
         }
     }
 }

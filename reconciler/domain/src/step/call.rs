@@ -12,7 +12,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{FileCall, OciCall, ParseCall, PlanRecord, PullRequestCall, RenderCall, WaitCall};
+use super::{
+    AskCall, FileCall, OciCall, ParseCall, PlanRecord, PullRequestCall, RenderCall, WaitCall,
+};
 
 /// What a step does, with nothing left to decide.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -64,6 +66,8 @@ pub enum Call {
     PullRequest(PullRequestCall),
     /// `wait`. It is not carried out: the log says when it began, and when it is over.
     Wait(WaitCall),
+    /// A question: `wait_for_approval`, `get_input`. It is not carried out: people answer it.
+    Ask(AskCall),
 }
 
 /// A pushed commit to take back.
@@ -339,6 +343,7 @@ impl Call {
             | Self::Parse(_)
             | Self::Compose { .. }
             | Self::Fail { .. }
+            | Self::Ask(_)
             | Self::Wait(_) => Unseen::Nothing,
         }
     }
@@ -348,7 +353,7 @@ impl Call {
     #[must_use]
     pub fn is_carried_out(&self) -> bool {
         match self {
-            Self::Wait(_) => false,
+            Self::Wait(_) | Self::Ask(_) => false,
             Self::GitClone(_)
             | Self::YamlUpdate(_)
             | Self::GitCommit(_)
@@ -387,6 +392,12 @@ impl Call {
     #[must_use]
     pub fn as_pull_request(&self) -> Option<&PullRequestCall> {
         if let Self::PullRequest(call) = self { Some(call) } else { None }
+    }
+
+    /// What it asks, if it asks something.
+    #[must_use]
+    pub fn as_ask(&self) -> Option<&AskCall> {
+        if let Self::Ask(ask) = self { Some(ask) } else { None }
     }
 
     /// The plan to apply, if it applies one.

@@ -1,5 +1,6 @@
 //! Strict checking of a step's arguments against the table of its kind.
 
+mod ask;
 mod wait;
 
 use std::time::Duration;
@@ -73,6 +74,12 @@ pub fn check_config(kind: StepKind, config: &Value) -> Vec<StepProblem> {
         }
         if kind == StepKind::Wait {
             problems.extend(wait::check(config));
+        }
+        if kind == StepKind::WaitForApproval {
+            problems.extend(ask::check_groups(config));
+        }
+        if kind == StepKind::GetInput {
+            problems.extend(ask::check_form(config));
         }
     }
     problems

@@ -1,5 +1,6 @@
 //! One table per step kind: the names, types and meaning of its arguments.
 
+mod ask;
 mod git;
 mod oci;
 mod pull_request;
@@ -536,5 +537,7 @@ pub fn fields(kind: StepKind) -> &'static [Field] {
         StepKind::GitMergePr => pull_request::MERGE,
         StepKind::GitClosePr => pull_request::CLOSE,
         StepKind::GitCommentPr => pull_request::COMMENT,
+        StepKind::WaitForApproval => ask::APPROVAL,
+        StepKind::GetInput => ask::INPUT,
     }
 }

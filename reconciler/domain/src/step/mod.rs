@@ -7,6 +7,7 @@
 //! the typed form that a fully rendered step becomes, which is all that effects ever see; [`Record`] is
 //! what running it leaves behind.
 
+mod ask;
 mod build;
 mod call;
 mod check;
@@ -14,6 +15,7 @@ mod control;
 mod expand;
 mod fields;
 mod file;
+mod form;
 mod lane;
 mod oci;
 mod outputs;
@@ -25,6 +27,7 @@ mod wait;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use ask::{Answer, ApprovalCall, AskCall, InputCall, Said};
 pub use build::{CallError, WorkdirContext, mark};
 pub use call::{
     ApplyCall, Call, Checkout, CheckoutAt, CloneCall, CommitCall, DownloadCall, HttpCall,
@@ -37,6 +40,7 @@ pub use control::{CONTROL, Control, Retry, split_control};
 pub use expand::{ExpandError, Expanded, Layer, Wanted, elements, expand};
 pub use fields::{Field, FieldType, Place, Touch, fields, places};
 pub use file::{FileCall, ImageCall, Language, ParseCall};
+pub use form::{Form, Misfit};
 pub use lane::{Lane, Workdir, lanes, read_beside, together, workdir};
 pub use oci::{
     ArtifactAt, ArtifactLayer, OciAttach, OciCall, OciDetach, OciLook, OciPull, OciPush,
@@ -170,6 +174,10 @@ pub enum StepKind {
     GitClosePr,
     /// Says something at a pull request.
     GitCommentPr,
+    /// Waits until people approve.
+    WaitForApproval,
+    /// Waits until a person gives values.
+    GetInput,
 }
 
 /// Whether running a step changes anything outside the working directory.
@@ -185,7 +193,7 @@ pub enum Nature {
 
 impl StepKind {
     /// Every kind, in the order of the documentation.
-    pub const ALL: [Self; 40] = [
+    pub const ALL: [Self; 42] = [
         Self::GitClone,
         Self::YamlUpdate,
         Self::GitCommit,
@@ -226,6 +234,8 @@ impl StepKind {
         Self::GitMergePr,
         Self::GitClosePr,
         Self::GitCommentPr,
+        Self::WaitForApproval,
+        Self::GetInput,
     ];
 
     /// The word in `uses`, and the name of the provider function.
@@ -272,6 +282,8 @@ impl StepKind {
             Self::GitMergePr => "git_merge_pr",
             Self::GitClosePr => "git_close_pr",
             Self::GitCommentPr => "git_comment_pr",
+            Self::WaitForApproval => "wait_for_approval",
+            Self::GetInput => "get_input",
         }
     }
 
@@ -322,6 +334,7 @@ impl StepKind {
             | Self::GitMergePr
             | Self::GitClosePr
             | Self::GitCommentPr => Nature::Effect,
+            Self::WaitForApproval | Self::GetInput => Nature::Effect,
             Self::Task => Nature::Expanded,
         }
     }
@@ -330,6 +343,12 @@ impl StepKind {
     #[must_use]
     pub fn is_foreseen(self) -> bool {
         self == Self::OciPush
+    }
+
+    /// Whether all that it does is to wait: it changes nothing, so there is nothing to undo.
+    #[must_use]
+    pub fn only_waits(self) -> bool {
+        matches!(self, Self::Wait | Self::WaitForApproval | Self::GetInput)
     }
 
     /// One sentence for documentation.
@@ -424,6 +443,12 @@ impl StepKind {
             }
             Self::GitClosePr => "Closes a pull request that is not merged; has no undo.",
             Self::GitCommentPr => "Says something at a pull request, exactly once; has no undo.",
+            Self::WaitForApproval => {
+                "Waits after the commit until people approve what it says (`lockstep approve PROMOTION --step NAME`); fails for good as soon as one of those who are asked refuses."
+            }
+            Self::GetInput => {
+                "Waits after the commit until a person gives values (`lockstep input PROMOTION --step NAME KEY=VALUE`), which are held to a schema."
+            }
         }
     }
 }

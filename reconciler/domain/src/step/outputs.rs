@@ -1,6 +1,6 @@
 //! What each kind of step gives later steps: names, types and meaning.
 
-use super::StepKind;
+use super::{Form, Step, StepKind};
 use crate::expression::Shape;
 
 /// One output of a step.
@@ -141,6 +141,31 @@ const WAIT: &[Output] = &[output(
     "Whether what was waited for came to be; false only where a `condition` ran out of time.",
 )];
 
+const APPROVAL: &[Output] = &[
+    output(
+        "approved",
+        OutputType::Bool,
+        "Whether everybody who was asked approved; false only where time ran out.",
+    ),
+    output("by", OutputType::Texts, "What those who approved had to say, by their name."),
+];
+
+impl Step {
+    /// What expressions may read of the step.
+    #[must_use]
+    pub fn output_shape(&self) -> Shape {
+        let form = (self.uses == StepKind::GetInput).then(|| self.config.get("schema")).flatten();
+        let Some(form) = form.and_then(|schema| Form::parse(schema).ok()) else {
+            return self.uses.output_shape();
+        };
+        let values = form.names().map(|name| match form.is_list(name) {
+            true => (name.to_owned(), Shape::list(Shape::Scalar)),
+            false => (name.to_owned(), Shape::Scalar),
+        });
+        if form.is_open() { Shape::open(values) } else { Shape::object(values) }
+    }
+}
+
 impl StepKind {
     /// The outputs that later steps can read; `None`: any name, known only at run time.
     #[must_use]
@@ -164,6 +189,7 @@ impl StepKind {
             Self::OciAttach => Some(OCI_ATTACH),
             Self::GitClear | Self::Untar | Self::Copy | Self::Delete | Self::Fail => Some(&[]),
             Self::Wait => Some(WAIT),
+            Self::WaitForApproval => Some(APPROVAL),
             Self::GitCommit => Some(GIT_COMMIT),
             Self::GitPush => Some(GIT_PUSH),
             Self::TfPlan => Some(TF_PLAN),
@@ -179,6 +205,7 @@ impl StepKind {
             | Self::TomlParse
             | Self::HclParse
             | Self::ComposeOutput
+            | Self::GetInput
             | Self::Task => None,
         }
     }

@@ -1,10 +1,15 @@
-//! Steps that wait for what happens elsewhere: looks, deadlines, and what is checked before.
+//! Steps that wait for what happens elsewhere, or for people: looks, deadlines, answers, and what is
+//! checked before.
+
+use std::collections::BTreeSet;
 
 use insta::assert_snapshot;
 use reconciler_domain::check::{Surroundings, check_stage};
+use reconciler_domain::plan::{self, AnswerError};
+use reconciler_domain::step::{Answer, Said};
 use serde_json::{Value, json};
 
-use crate::kit::script::{set_stage, steps_of};
+use crate::kit::script::{promotion_id, set_stage, steps_of};
 use crate::kit::{World, play};
 
 /// Two stages straight from one warehouse; `prod` is promoted by hand and has these steps.
@@ -19,12 +24,16 @@ fn world(steps: &Value) -> World {
         policy other canary manual
     ";
     play(&mut world, script).expect("nothing crashes");
-    let mut stage = world.stage("prod").clone();
-    stage.steps = steps_of(steps);
-    set_stage(&mut world, stage);
-    play(&mut world, "found shop api 1.0.0").expect("nothing crashes");
+    stage_of(&mut world, steps);
     world.story.clear();
     world
+}
+
+fn stage_of(world: &mut World, steps: &Value) {
+    let mut stage = world.stage("prod").clone();
+    stage.steps = steps_of(steps);
+    set_stage(world, stage);
+    play(world, "found shop api 1.0.0").expect("nothing crashes");
 }
 
 fn told(steps: &Value, script: &str) -> String {
@@ -172,5 +181,180 @@ fn names_are_checked_when_the_stage_is_defined() {
     check(
         "steps.later.ok",
         &["steps[0].config.condition: `steps` has no field `later` (offset 6)"],
+    );
+}
+
+/// A step that asks, and a call that is told what came of it.
+fn ask(uses: &str, config: &Value, when: &str) -> Value {
+    json!([["ask", uses, config], ["call", "http", {
+        "url": "https://hook.example/x", "method": "PUT", "control": { "when": when },
+    }]])
+}
+
+fn approval(more: &Value) -> Value {
+    let mut config = json!({ "message": "is {{ freight.api.tag }} quiet?", "timeout": "1h" });
+    for (name, value) in more.as_object().into_iter().flatten() {
+        config[name] = value.clone();
+    }
+    ask("wait_for_approval", &config, "steps.ask.approved")
+}
+
+fn input(more: &Value) -> Value {
+    let mut config = json!({ "message": "how many?", "timeout": "1h", "groups": ["sre"], "schema": {
+        "properties": { "replicas": { "type": "integer", "maximum": 9, "default": 2 } },
+        "required": ["replicas"],
+    } });
+    for (name, value) in more.as_object().into_iter().flatten() {
+        config[name] = value.clone();
+    }
+    ask("get_input", &config, "steps.ask.replicas > 2")
+}
+
+#[test]
+fn everybody_who_is_asked_approves_and_nobody_twice() {
+    let groups = json!({ "groups": { "sre": 2, "dev": 1 }, "exclude": ["requester"] });
+    assert_snapshot!(told(&approval(&groups), "
+        promote prod f1 by ann
+        answer prod.1 ask by ann in sre yes
+        answer prod.1 ask by eve in ops yes
+        answer prod.1 ask by bob in sre,dev yes
+        answer prod.1 ask by bob in sre yes
+        answer prod.1 ask by cat in sre {}
+        why prod
+        answer prod.1 call by cat in sre yes
+        answer prod.1 ask by cat in sre yes
+        answer prod.1 ask by dan in sre yes
+    "), @r"
+    prod.1 starts: f1, by ann
+    prod.1 is prepared
+    prod.1 commits
+    refused: ann may not approve step ask: they asked for the promotion
+    refused: step ask is for people of dev, sre
+    prod.1 is answered by bob
+    refused: bob has approved step ask already
+    refused: step ask asks for an approval
+      ? stage prod: Manual: the stage is manual; a person starts its promotions
+      ? promotion prod.1: Waiting: step ask waits for 1 approval of sre, until 2026-01-01T01:00:00Z: is 1.0.0 quiet? [2026-01-01T01:00:00Z]
+    refused: step call of promotion prod.1 asks nothing at this moment
+    prod.1 is answered by cat
+    prod.1 runs ask
+    prod.1 runs call
+    prod.1 succeeded: every step is done and every check passed
+    refused: step ask of promotion prod.1 asks nothing at this moment
+    ");
+}
+
+#[test]
+fn a_no_ends_it_and_so_does_time() {
+    assert_snapshot!(told(&approval(&json!({ "exclude": ["requester"] })), "
+        promote prod f1 by ann
+        answer prod.1 ask by ann in dev no
+    "), @r"
+    prod.1 starts: f1, by ann
+    prod.1 is prepared
+    prod.1 commits
+    prod.1 is answered by ann
+    prod.1 runs ask: failed: ann refused it
+    prod.1 unwinds: step ask failed: ann refused it
+    prod.1 rolled_back: undone: step ask failed: ann refused it
+    ");
+    assert_snapshot!(told(&approval(&json!({ "groups": { "sre": 1 } })), "
+        promote prod f1 by ann
+        +1h
+    "), @r"
+    prod.1 starts: f1, by ann
+    prod.1 is prepared
+    prod.1 commits
+    -- +1h
+    prod.1 runs ask: failed: 1 approval of sre did not come in its time
+    prod.1 unwinds: step ask failed: 1 approval of sre did not come in its time
+    prod.1 rolled_back: undone: step ask failed: 1 approval of sre did not come in its time
+    ");
+    assert_snapshot!(told(&approval(&json!({ "at_timeout": "continue" })), "
+        promote prod f1 by ann
+        +1h
+    "), @r"
+    prod.1 starts: f1, by ann
+    prod.1 is prepared
+    prod.1 commits
+    -- +1h
+    prod.1 runs ask
+    prod.1 passes call over: `steps.ask.approved` does not hold
+    prod.1 succeeded: every step is done and every check passed
+    ");
+}
+
+#[test]
+fn values_are_held_to_the_form_and_become_outputs() {
+    assert_snapshot!(told(&input(&json!({})), "
+        promote prod f1 by ann
+        answer prod.1 ask by bob in dev {}
+        answer prod.1 ask by bob in sre {\"replicas\":10}
+        answer prod.1 ask by bob in sre yes
+        answer prod.1 ask by bob in sre {\"replicas\":3}
+    "), @r"
+    prod.1 starts: f1, by ann
+    prod.1 is prepared
+    prod.1 commits
+    refused: step ask is for people of sre
+    refused: the values are not what step ask asks for: replicas: is 10, expected at most 9
+    refused: step ask asks for values
+    prod.1 is answered by bob
+    prod.1 runs ask
+    prod.1 runs call
+    prod.1 succeeded: every step is done and every check passed
+    ");
+    assert_snapshot!(told(&input(&json!({ "at_timeout": "continue" })), "
+        promote prod f1 by ann
+        +1h
+    "), @r"
+    prod.1 starts: f1, by ann
+    prod.1 is prepared
+    prod.1 commits
+    -- +1h
+    prod.1 runs ask
+    prod.1 passes call over: `steps.ask.replicas > 2` does not hold
+    prod.1 succeeded: every step is done and every check passed
+    ");
+}
+
+#[test]
+fn an_answer_is_to_the_question_that_was_seen() {
+    let mut world = world(&approval(&json!({})));
+    play(&mut world, "promote prod f1 by ann").expect("nothing crashes");
+    let (id, step) = (promotion_id("prod.1"), "ask".parse().expect("a step"));
+    let (_, first) = world.sagas[&id].state.question(&step).expect("it asks");
+    // What came after the same words is another question.
+    play(&mut world, "abort prod.1 by bob\nfound shop api 1.1.0\npromote prod f2 by ann")
+        .expect("nothing");
+    let id = promotion_id("prod.2");
+    let (_, second) = world.sagas[&id].state.question(&step).expect("it asks");
+    assert_ne!(first, second);
+    let answer = Answer {
+        step,
+        question: first,
+        by: "bob".to_owned(),
+        groups: BTreeSet::new(),
+        said: Said::Approved,
+        comment: None,
+    };
+    let refused = plan::answer(&world.promotion_snapshot(&id), answer);
+    assert!(
+        matches!(refused, Err(AnswerError::OtherQuestion { present, .. }) if present == second)
+    );
+}
+
+#[test]
+fn what_a_form_gives_is_known_when_the_stage_is_defined() {
+    let config = json!({ "message": "how many?", "timeout": "1h", "schema": {
+        "properties": { "replicas": { "type": "integer" } } } });
+    let world = world(&ask("get_input", &config, "steps.ask.replica > 2"));
+    let problems = check_stage(world.stage("prod"), &Surroundings::of(&world.definitions));
+    let found: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        found,
+        [
+            "steps[1].control.when: `steps.ask` has no field `replica`, did you mean `replicas`? (offset 10)"
+        ]
     );
 }

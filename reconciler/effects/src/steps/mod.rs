@@ -168,6 +168,7 @@ fn ends_itself(call: &Call) -> bool {
         | Call::Parse(_)
         | Call::Compose { .. }
         | Call::Fail { .. }
+        | Call::Ask(_)
         | Call::Wait(_) => false,
     }
 }
@@ -206,8 +207,8 @@ async fn carry_out(
         Call::PullRequest(call) => pull_request::carry_out(effects, cx, call, interrupt).await,
         Call::Compose { outputs } => Ok(Done { outputs: outputs.clone(), record: Record::None }),
         Call::Fail { message } => Err(Halt::never(message)),
-        // Its time is the log's to tell.
-        Call::Wait(_) => Ok(Done { outputs: Map::new(), record: Record::None }),
+        // What it waits for is the log's to tell.
+        Call::Wait(_) | Call::Ask(_) => Ok(Done { outputs: Map::new(), record: Record::None }),
     }
 }
 

@@ -318,6 +318,7 @@ impl<'a> Change<'a> {
             | Call::Parse(_)
             | Call::Compose { .. }
             | Call::Fail { .. }
+            | Call::Ask(_)
             | Call::Wait(_) => None,
         }
     }

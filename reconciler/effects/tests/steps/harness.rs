@@ -12,7 +12,6 @@ use reconciler_domain::step::{
     ApplyCall, AwaitCall, Call, CloseCall, DownloadCall, FileCall, HttpCall, ImageCall, Language,
     Nature, OciCall, OciRecord, OutputCall, ParseCall, PlanCall, PlanRecord, PullRequestCall,
     PushCall, PushRecord, Record, StepKind, StepOutcome, TagCall, TagNote, TagRecord, UntagCall,
-    WaitCall,
 };
 use reconciler_effects::{Halted, Workdir};
 use serde_json::{Map, Value, json};
@@ -81,7 +80,10 @@ async fn every_call_has_its_effect_once() {
     let mut running = JoinSet::new();
     // Each has servers and processes of its own: all at once would only wait for each other.
     let room = Arc::new(Semaphore::new(AT_ONCE));
-    let is_run = |kind: &StepKind| *kind != StepKind::Fail && kind.nature() != Nature::Expanded;
+    let is_run = |kind: &StepKind| {
+        let is_decided = kind.only_waits() || *kind == StepKind::Fail;
+        !is_decided && kind.nature() != Nature::Expanded
+    };
     let kinds = StepKind::ALL.into_iter().filter(is_run);
     for subject in kinds.map(Subject::Step).chain(undo) {
         let room = room.clone();
@@ -232,8 +234,8 @@ async fn wait_for(world: &World, child: &mut Child, before: isize, kill: Kill) {
 /// How many things one run makes happen outside.
 fn effects_of(subject: Subject) -> isize {
     match subject {
-        // Time passes for everybody, and others merge.
-        Subject::Step(StepKind::Wait | StepKind::GitWaitForPr) => 0,
+        // Others merge.
+        Subject::Step(StepKind::GitWaitForPr) => 0,
         Subject::Step(kind) => match kind.nature() {
             Nature::Local | Nature::Expanded => 0,
             Nature::Effect => 1,
@@ -361,7 +363,9 @@ async fn task(world: &mut World, kind: StepKind) -> Task {
             world.task("compose", Call::Compose { outputs })
         }
         StepKind::Fail => world.task("fail", Call::Fail { message: "no".to_owned() }),
-        StepKind::Wait => world.task("wait", Call::Wait(WaitCall::Duration(Duration::ZERO))),
+        StepKind::Wait | StepKind::WaitForApproval | StepKind::GetInput => {
+            panic!("nobody carries it out: the log and the clock decide")
+        }
         StepKind::GitOpenPr => {
             world.propose("change", "change.txt", "x\n");
             world.task("pr", Call::PullRequest(open_call(world, "change")))

@@ -190,6 +190,7 @@ impl Outside {
             | Call::Parse(_)
             | Call::Compose { .. }
             | Call::Fail { .. }
+            | Call::Ask(_)
             | Call::Wait(_) => {
                 unreachable!("the pipelines have no such steps")
             }

@@ -89,6 +89,7 @@ impl Outside {
                 | Call::Parse(_)
                 | Call::Compose { .. }
                 | Call::Fail { .. }
+                | Call::Ask(_)
                 | Call::Wait(_) => {}
             }
         }

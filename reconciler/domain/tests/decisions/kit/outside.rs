@@ -162,7 +162,7 @@ impl Outside {
             Call::PullRequest(call) => self.pull_request(call),
             Call::Compose { outputs } => done(json!(outputs), Record::None),
             Call::Fail { message } => failed(message.clone(), false),
-            Call::Wait(_) => panic!("nobody carries a wait out"),
+            Call::Wait(_) | Call::Ask(_) => panic!("nobody carries it out"),
         }
     }
 
@@ -254,6 +254,7 @@ impl Outside {
                 | Call::Parse(_)
                 | Call::Compose { .. }
                 | Call::Fail { .. }
+                | Call::Ask(_)
                 | Call::Wait(_) => {}
             }
         }

@@ -9,6 +9,7 @@
 //! found shop api 1.1.0               # a new version at the source
 //! promote prod f1 by ann bypass soak as oncall
 //! hold cve api >=1.1.0 until 1h      # or: stage prod, freight f1
+//! answer prod.1 ask by ann in sre yes  # or no, or values as JSON
 //! ensured prod f1                    # prints whether it is there or on its way
 //! why prod                           # prints why nothing moves
 //! ```
@@ -28,7 +29,7 @@ use reconciler_domain::policy::{
 };
 use reconciler_domain::promotion::{Approval, BypassRequest};
 use reconciler_domain::stage::{Choose, Matching, Request, Stage, VerificationUse};
-use reconciler_domain::step::{Control, Step, StepKind, split_control};
+use reconciler_domain::step::{Answer, Control, Said, Step, StepKind, split_control};
 use reconciler_domain::verification::{Check, Measured, PrometheusCheck, Verification};
 use reconciler_domain::warehouse::{ImageSource, Source, Warehouse};
 use reconciler_domain::window::{Action, Window, WindowKind, WindowSpec};
@@ -86,6 +87,9 @@ pub(crate) fn line_of(world: &mut World, line: &str) -> Result<(), Crash> {
         ["rollback", stage, "by", who] => world.roll_back(&stage_name(stage), who),
         ["approve", id, "by", who, "in", groups, rest @ ..] => {
             approve(world, id, who, groups, rest.first().copied());
+        }
+        ["answer", id, step, "by", who, "in", groups, said @ ..] => {
+            answer(world, &promotion_id(id), step, who, groups, &said.join(" "));
         }
         ["ensured", stage, freight] => {
             let freight = freight_id(world, freight);
@@ -552,6 +556,27 @@ fn approve(world: &mut World, id: &str, who: &str, groups: &str, digest: Option<
         comment: None,
     };
     world.approve(&id, approval);
+}
+
+/// Says `yes`, `no` or values to what the step asks now.
+fn answer(world: &mut World, id: &PromotionId, step: &str, who: &str, groups: &str, said: &str) {
+    let step: StepName = step.parse().expect("a step");
+    let question = world.sagas[id].state.question(&step);
+    world.answer(
+        id,
+        Answer {
+            question: question.map_or_else(|| "none".to_owned(), |(_, question)| question),
+            step,
+            by: who.to_owned(),
+            groups: groups.split(',').map(str::to_owned).collect(),
+            said: match said {
+                "yes" => Said::Approved,
+                "no" => Said::Refused,
+                values => Said::Given(serde_json::from_str(values).expect("an object")),
+            },
+            comment: None,
+        },
+    );
 }
 
 /// Why a stage and its promotions do not move.

@@ -29,6 +29,7 @@ pub(crate) fn event(saga: &Saga, event: &Event) -> Vec<String> {
             lines
         }
         Event::Approved(approval) => vec![format!("is approved by {}", approval.by)],
+        Event::Answered(answer) => vec![format!("is answered by {}", answer.by)],
         Event::Probed { moved } => moved.clone(),
         Event::Committed => vec!["commits".to_owned()],
         Event::Outcome { node, outcome } => vec![ran(saga, node, outcome)],

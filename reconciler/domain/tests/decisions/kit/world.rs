@@ -24,7 +24,7 @@ use reconciler_domain::snapshot::{
     WarehouseSnapshot,
 };
 use reconciler_domain::stage::Stage;
-use reconciler_domain::step::{Interruption, StepOutcome};
+use reconciler_domain::step::{Answer, Interruption, StepOutcome};
 use reconciler_domain::task::{Task, used};
 use reconciler_domain::warehouse::{Discovery, Warehouse};
 
@@ -587,6 +587,13 @@ impl World {
     pub(crate) fn approve(&mut self, id: &PromotionId, approval: Approval) {
         let saga = &self.sagas[id];
         match plan::approve(&saga.promotion, &saga.state, approval) {
+            Ok(event) => self.append(id, event),
+            Err(error) => self.tell(format!("refused: {error}")),
+        }
+    }
+
+    pub(crate) fn answer(&mut self, id: &PromotionId, answer: Answer) {
+        match plan::answer(&self.promotion_snapshot(id), answer) {
             Ok(event) => self.append(id, event),
             Err(error) => self.tell(format!("refused: {error}")),
         }

@@ -1,14 +1,14 @@
 //! Steps that wait in the middle of a promotion: for a condition, and for people.
 
 use acceptance::{Failure, Outcome};
-use reconciler_api::v1::{EventsQuery, Phase, Promotion};
+use reconciler_api::v1::{AnswerStep, EventsQuery, Phase, Promotion};
 use serde_json::json;
 
 use crate::pipeline::{call, direct, step};
-use crate::site::{PROJECT, Site};
+use crate::site::{PROJECT, Site, refusal};
 
 /// Waits until a promotion says that it waits for this.
-async fn told(site: &Site, id: &str, what: &str) -> Outcome<Promotion> {
+async fn told_of(site: &Site, id: &str, what: &str) -> Outcome<Promotion> {
     site.lockstepd
         .eventually(crate::site::SOON, &format!("{id} waits for {what}"), async || {
             let promotion = site.client()?.promotion(PROJECT, id).await?;
@@ -35,15 +35,72 @@ async fn a_step_waits_until_another_stage_vouches_for_the_freight() -> Outcome {
     site.stage("prod", &json!({ "requests": direct(), "steps": steps })).await?;
     let freight = site.first_freight().await?;
     let id = site.promote("prod", &freight).await?;
-    told(&site, &id, "`in_stage('canary').verified` does not hold").await?;
+    told_of(&site, &id, "`in_stage('canary').verified` does not hold").await?;
     // The looks leave no trace, and outlive the daemon.
     let log = entries(&site, &id).await?;
     site.lockstepd.restart().await?;
-    told(&site, &id, "`in_stage('canary').verified` does not hold").await?;
+    told_of(&site, &id, "`in_stage('canary').verified` does not hold").await?;
     assert_eq!(entries(&site, &id).await?, log);
     assert_eq!(site.desk.taken("/prod"), []);
     site.promoted("canary", &freight).await?;
     site.is(&id, Phase::Succeeded).await?;
     assert_eq!(site.desk.taken("/prod").len(), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn people_answer_what_a_step_asks() -> Outcome {
+    let mut site = Site::start(&[]).await?;
+    let approval = json!({
+        "message": "Is it quiet?", "groups": { "sre": 1 }, "exclude": ["requester"], "timeout": "1h",
+    });
+    let input = json!({
+        "message": "How many?", "timeout": "1h", "schema": {
+            "properties": { "replicas": { "type": "integer", "maximum": 9 },
+                "zone": { "type": "string", "default": "7" } },
+            "required": ["replicas"],
+        },
+    });
+    let told = json!({
+        "url": site.desk.url("/told"), "method": "PUT",
+        "body": "{{ steps.scale.replicas }} in {{ steps.scale.zone }}",
+    });
+    let steps = [
+        step("quiet", "wait_for_approval", &approval),
+        step("scale", "get_input", &input),
+        step("tell", "http", &told),
+    ];
+    site.stage("dev", &json!({ "requests": direct(), "steps": steps })).await?;
+    let freight = site.first_freight().await?;
+    let ann = site.person("ann", &["sre"]).await?;
+    let id = crate::site::ask(&ann, "dev", &freight).await?.id;
+    told_of(&site, &id, "1 approval of sre").await?;
+    // Whoever asked for it does not approve it, nor does anybody from elsewhere.
+    let cli = site.cli()?;
+    let as_bearer = async |name: &str, groups: &[&str]| -> Outcome<acceptance::cli::Cli> {
+        Ok(cli.as_bearer_of(&site.lockstepd.token(PROJECT, name, groups).await?))
+    };
+    let approve = ["approve", &id, "--step", "quiet", "--yes"];
+    let refused = as_bearer("ann-cli", &["dev"]).await?.refused(1, &approve).await?;
+    assert!(refused.contains("step quiet is for people of sre"), "{refused}");
+    let question = site.client()?.promotion(PROJECT, &id).await?.steps[0].question.clone();
+    let question = question.ok_or_else(|| Failure::new("the step asks nothing"))?;
+    let answer =
+        AnswerStep { digest: question.digest, approve: Some(true), values: None, comment: None };
+    let error = refusal(ann.answer_step(PROJECT, &id, "quiet", &answer).await)?;
+    assert!(error.to_string().contains("they asked for the promotion"), "{error}");
+    site.lockstepd.restart().await?;
+    let bob = site.lockstepd.cli(PROJECT)?;
+    let bob = bob.as_bearer_of(&site.lockstepd.token(PROJECT, "bob", &["sre"]).await?);
+    bob.ok(&approve).await?;
+    // Values are held to the form; what the form asks for as text is no number.
+    told_of(&site, &id, "waits for values").await?;
+    let input = ["input", &id, "--step", "scale"];
+    let refused = bob.refused(1, &[&input[..], &["replicas=many"]].concat()).await?;
+    assert!(refused.contains("replicas: expected a whole number"), "{refused}");
+    bob.ok(&[&input[..], &["replicas=3", "zone=8"]].concat()).await?;
+    site.is(&id, Phase::Succeeded).await?;
+    let bodies: Vec<String> = site.desk.taken("/told").into_iter().map(|it| it.body).collect();
+    assert_eq!(bodies, ["3 in 8"]);
     Ok(())
 }
