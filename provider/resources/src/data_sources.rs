@@ -14,6 +14,8 @@ pub(crate) use policy_preview::PolicyPreviewData;
 pub(crate) use promotion::PromotionData;
 pub(crate) use stage::StageData;
 
+use std::collections::BTreeMap;
+
 use provider_protocol::Diagnostics;
 use provider_protocol::cty::{Path, Type, Value};
 use provider_protocol::provider::Reader;
@@ -68,4 +70,20 @@ fn by_name<T>(
     value: impl Fn(&T) -> Value,
 ) -> Value {
     Value::object(objects.iter().map(|(name, object)| (name, value(object))))
+}
+
+/// What steps noted, by key.
+fn metadata_attribute() -> Attribute {
+    Attribute::map(Type::String).computed().describe(
+        "What steps noted about it, by key: texts as they are, anything else as JSON (`jsondecode`).",
+    )
+}
+
+fn metadata(noted: &BTreeMap<String, serde_json::Value>) -> Value {
+    let text = |value: &serde_json::Value| match value {
+        serde_json::Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    let noted = noted.iter().map(|(key, value)| (key.clone(), text(value)));
+    noted.collect::<BTreeMap<String, String>>().into()
 }

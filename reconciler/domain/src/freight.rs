@@ -1,6 +1,6 @@
 //! Freight: an immutable bundle, exactly one artifact per subscription of one warehouse.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use indexmap::IndexMap;
 use jiff::Timestamp;
@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::artifact::Artifact;
 use crate::hold::ArtifactMatch;
-use crate::id::{FreightId, StageName, SubscriptionName, WarehouseName};
+use crate::id::{Alias, FreightId, StageName, SubscriptionName, WarehouseName};
 use crate::stage::Request;
 
 /// An immutable bundle of artifacts.
@@ -92,6 +92,12 @@ pub struct FreightFacts {
     /// soak is that of the stages upstream of them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub passed_on: BTreeMap<StageName, Request>,
+    /// What steps noted about it, by key.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub metadata: Map<String, Value>,
+    /// The names that it has by now.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub aliases: BTreeSet<Alias>,
 }
 
 impl FreightFacts {
@@ -104,6 +110,8 @@ impl FreightFacts {
             verified_in: BTreeMap::new(),
             stays: BTreeMap::new(),
             passed_on: BTreeMap::new(),
+            metadata: Map::new(),
+            aliases: BTreeSet::new(),
         }
     }
 

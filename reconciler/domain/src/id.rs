@@ -84,6 +84,19 @@ fn check_freight_id(what: &'static str, text: &str) -> Result<(), NameError> {
     Err(NameError::Malformed { what, text: text.to_owned(), rule })
 }
 
+/// An alias is never taken for an id, or for a word that means freight.
+fn check_alias(what: &'static str, text: &str) -> Result<(), NameError> {
+    check_name(what, text)?;
+    let malformed = |rule| Err(NameError::Malformed { what, text: text.to_owned(), rule });
+    if matches!(text, "newest" | "previous") {
+        return malformed("another one, because this word means freight already");
+    }
+    if text.chars().all(|c| c.is_ascii_hexdigit()) {
+        return malformed("a name with a character that no id of freight has");
+    }
+    Ok(())
+}
+
 fn check_promotion_id(what: &'static str, text: &str) -> Result<(), NameError> {
     let well_formed = text.rsplit_once('.').is_some_and(|(stage, number)| {
         check_name(what, stage).is_ok() && number.parse::<u64>().is_ok_and(|n| n > 0)
@@ -250,6 +263,10 @@ name_type!(
 name_type!(
     /// An API token; in no project. It is who its bearer is.
     TokenName, "token name", check_token
+);
+name_type!(
+    /// A name of freight that people choose, and that may go on to other freight.
+    Alias, "alias", check_alias
 );
 name_type!(
     /// Freight: the hash of its content, 40 hexadecimal digits.

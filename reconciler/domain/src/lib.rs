@@ -31,6 +31,7 @@ pub mod hold;
 pub mod id;
 pub mod image;
 pub mod infra;
+pub mod metadata;
 pub mod plan;
 pub mod policy;
 pub mod preview;

@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 use crate::expression::{Function, Names, Scope, Shape};
 use crate::freight::{Freight, FreightFacts};
 use crate::id::{StageName, WarehouseName};
+use crate::metadata::Metadata;
 use crate::promotion::{Frozen, Promotion, State};
 use crate::snapshot::PromotionSnapshot;
 use crate::stage::Stage;
@@ -143,7 +144,11 @@ fn base_names(stage: &Stage, warehouses: &BTreeMap<&WarehouseName, &Warehouse>) 
 /// Adds what every promotion knows.
 fn of_promotion(names: Names) -> Names {
     names
-        .name("stage", Shape::object([("name", Shape::Scalar)]))
+        .name(
+            "stage",
+            Shape::object([("name", Shape::Scalar), ("metadata", Shape::open::<String>([]))]),
+        )
+        .name("freight_metadata", Shape::open::<String>([]))
         .name("project", Shape::object([("name", Shape::Scalar)]))
         .name(
             "promotion",
@@ -184,7 +189,7 @@ pub fn scope(promotion: &Promotion, frozen: &Frozen, state: &State) -> Scope {
         .map(|(name, value)| (name.clone(), Value::String(value.clone())))
         .collect();
     scope.set("vars", Value::Object(vars));
-    scope.set("stage", json!({ "name": frozen.stage.name }));
+    set_metadata(&mut scope, &frozen.stage.name, &frozen.metadata);
     scope.set("project", json!({ "name": frozen.project }));
     scope.set(
         "promotion",
@@ -214,6 +219,7 @@ pub fn look_names<'s>(names: &Names, stages: impl IntoIterator<Item = &'s StageN
 pub fn look_scope(snapshot: &PromotionSnapshot, frozen: &Frozen, now: Timestamp) -> Scope {
     let mut scope = scope(&snapshot.promotion, frozen, &snapshot.state);
     scope.set("now", Value::String(now.to_string()));
+    set_metadata(&mut scope, &frozen.stage.name, &snapshot.metadata());
     let facts = snapshot.facts.clone();
     scope.define("in_stage", move |arguments| match arguments {
         [Value::String(name)] => {
@@ -223,6 +229,11 @@ pub fn look_scope(snapshot: &PromotionSnapshot, frozen: &Frozen, now: Timestamp)
         _ => Err("in_stage takes the name of one stage".to_owned()),
     });
     scope
+}
+
+fn set_metadata(scope: &mut Scope, stage: &StageName, metadata: &Metadata) {
+    scope.set("stage", json!({ "name": stage, "metadata": metadata.stage }));
+    scope.set("freight_metadata", json!(metadata.freight));
 }
 
 /// What is known of how freight stands in a stage.

@@ -7,14 +7,16 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::credential::Credential;
 use crate::freight::{Freight, FreightFacts};
 use crate::hold::{AutomaticHold, Hold};
 use crate::id::{
-    CredentialName, FreightId, Principal, ProjectName, PromotionId, StageName, SubscriptionName,
-    TaskName, VerificationName, WarehouseName,
+    Alias, CredentialName, FreightId, Principal, ProjectName, PromotionId, StageName,
+    SubscriptionName, TaskName, VerificationName, WarehouseName,
 };
+use crate::metadata::Metadata;
 use crate::policy::Policy;
 use crate::promotion::{Ending, Phase, Previous, Promotion, State};
 use crate::stage::Stage;
@@ -103,6 +105,15 @@ pub struct StageSnapshot {
     pub commits: Vec<Committed>,
 }
 
+impl PromotionSnapshot {
+    /// What is noted about the stage and the freight now.
+    #[must_use]
+    pub fn metadata(&self) -> Metadata {
+        let (stage, freight) = (self.stage_metadata.clone(), self.facts.metadata.clone());
+        Metadata { stage, freight }
+    }
+}
+
 impl StageSnapshot {
     /// Freight that is in the stage now, by warehouse.
     #[must_use]
@@ -168,6 +179,10 @@ pub struct PromotionSnapshot {
     pub automatic_hold: Option<AutomaticHold>,
     /// The holds of the project that may concern the stage.
     pub holds: Vec<Defined<Hold>>,
+    /// What steps noted about the stage, by key.
+    pub stage_metadata: Map<String, Value>,
+    /// Freight by alias, of the aliases that its calls name.
+    pub aliases: BTreeMap<Alias, FreightId>,
     /// The promotion that holds the stage's slot.
     pub slot: Option<PromotionId>,
     /// Commits that the rates of its policies count: per stage the newest ones, as many as the

@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use reconciler_domain::artifact::{Artifact, ImageVersion};
 use reconciler_domain::freight::Freight;
 use reconciler_domain::id::{FreightId, Principal, ProjectName, PromotionId, WarehouseName};
+use reconciler_domain::metadata::Metadata;
 use reconciler_domain::promotion::{Event, Frozen};
 use reconciler_domain::stage::{Choose, Stage};
 use reconciler_domain::warehouse::Warehouse;
@@ -112,6 +113,7 @@ fn begun(n: usize) -> Event {
         templates: Vec::new(),
         tasks: Vec::new(),
         collection: IndexMap::new(),
+        metadata: Metadata::default(),
         previous: None,
     }))
 }

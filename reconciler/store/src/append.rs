@@ -17,6 +17,7 @@ use crate::error::StoreError;
 use crate::fold::Folded;
 use crate::freight;
 use crate::hold;
+use crate::kept;
 use crate::ledger::{Happened, Subject, hex};
 use crate::policy::wake_limited;
 use crate::promotion::{row_phase, slot_holder};
@@ -59,6 +60,12 @@ pub enum AppendError {
     SlotTaken {
         /// The other promotion.
         holder: PromotionId,
+    },
+    /// What the event changes beside the log is not as it was when that was decided.
+    #[error("what promotion {promotion} is to change was changed meanwhile; look again")]
+    Changed {
+        /// The promotion.
+        promotion: PromotionId,
     },
     /// The commit must name the revision that it was decided from.
     #[error("promotion {promotion} can only be committed against a revision of its project")]
@@ -260,7 +267,7 @@ struct Context<'a> {
 
 impl Context<'_> {
     /// Writes what follows.
-    fn follow(&self, write: &mut Write<'_>, after: &Consequences) -> Result<(), StoreError> {
+    fn follow(&self, write: &mut Write<'_>, after: &Consequences) -> Result<(), AppendError> {
         let stage = &self.promotion.stage;
         if let Some(entered) = &after.enter {
             stay::enter(write, self.project, &self.promotion.id, stage, entered, self.now)?;
@@ -270,6 +277,11 @@ impl Context<'_> {
         }
         for withdrawn in &after.withdraw {
             freight::withdraw(write, self.project, withdrawn, stage, self.now)?;
+        }
+        if let Some(kept) = &after.keep
+            && !kept::change(write, self.project, self.promotion, &kept.changes)?
+        {
+            return Err(AppendError::Changed { promotion: self.promotion.id.clone() });
         }
         if let Some(reason) = &after.hold {
             let by = &Principal::Automation;
@@ -349,6 +361,34 @@ impl Context<'_> {
             actor,
             summary,
             body,
+        })?;
+        self.audit(write, entry, after)
+    }
+
+    /// Writes the event that a step adds to the ledger.
+    fn audit(
+        &self,
+        write: &mut Write<'_>,
+        entry: &Entry,
+        after: &Consequences,
+    ) -> Result<(), StoreError> {
+        let Some(audit) = after.keep.as_ref().and_then(|kept| kept.audit.as_ref()) else {
+            return Ok(());
+        };
+        let id = &self.promotion.id;
+        let step = match &entry.event {
+            Event::Outcome { node, .. } => Some(node.step()),
+            _ => None,
+        };
+        write.record(&Happened {
+            at: self.now,
+            project: Some(self.project),
+            subject: Subject::Promotion(id.clone()),
+            touches: Vec::new(),
+            kind: "audit",
+            actor: &self.promotion.requester,
+            summary: audit.message.clone(),
+            body: json!({ "step": step, "fields": audit.fields }),
         })?;
         Ok(())
     }

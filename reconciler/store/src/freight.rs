@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use reconciler_domain::artifact::Artifact;
 use reconciler_domain::freight::{Freight, FreightFacts, FreightFilter, Stay};
 use reconciler_domain::id::{
-    FreightId, Principal, ProjectName, StageName, SubscriptionName, WarehouseName,
+    Alias, FreightId, Principal, ProjectName, StageName, SubscriptionName, WarehouseName,
 };
 use rusqlite::{Row, params};
 use serde_json::json;
@@ -17,6 +17,7 @@ use crate::Store;
 use crate::counter::{raise_counter, raise_revision};
 use crate::definition::{self, Kind};
 use crate::error::{StoreError, Unreadable};
+use crate::kept;
 use crate::ledger::{Happened, Subject};
 use crate::page::{Page, Paged};
 use crate::sql::{Sql, instant, json, micros, name, parsed, signed, whole_micros};
@@ -46,7 +47,9 @@ pub enum CreateFreightError {
 #[derive(Debug, thiserror::Error)]
 pub enum FindFreightError {
     /// The text says too little, or is no part of an id.
-    #[error("{text:?} does not name freight: give at least {PREFIX_MIN} digits of its id")]
+    #[error(
+        "{text:?} does not name freight: give an alias, or at least {PREFIX_MIN} digits of its id"
+    )]
     TooShort {
         /// The text.
         text: String,
@@ -377,6 +380,11 @@ fn find(
     text: String,
 ) -> Result<FreightFacts, FindFreightError> {
     const SHOWN: u32 = 5;
+    if let Ok(alias) = text.parse::<Alias>()
+        && let Some(id) = kept::freight_of(sql, project, &alias)?
+    {
+        return facts(sql, project, &id)?.ok_or(FindFreightError::NotFound { text });
+    }
     let digits = text.chars().all(|c| c.is_ascii_digit() || ('a'..='f').contains(&c));
     if !digits || text.len() < PREFIX_MIN {
         return Err(FindFreightError::TooShort { text });
@@ -442,7 +450,7 @@ pub(crate) fn facts(
 }
 
 pub(crate) const COLUMNS: &str =
-    "SELECT id, warehouse, sequence, artifacts, created_at FROM freight";
+    "SELECT id, warehouse, sequence, artifacts, created_at, metadata FROM freight";
 
 /// A freight's row.
 pub(crate) struct FreightRow {
@@ -451,6 +459,7 @@ pub(crate) struct FreightRow {
     sequence: i64,
     artifacts: String,
     created_at: i64,
+    metadata: String,
 }
 
 impl FreightRow {
@@ -462,6 +471,7 @@ impl FreightRow {
             sequence: row.get(2)?,
             artifacts: row.get(3)?,
             created_at: row.get(4)?,
+            metadata: row.get(5)?,
         })
     }
 
@@ -502,7 +512,16 @@ impl FreightRow {
             key,
             |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
         )?;
+        let aliases: Vec<String> = sql.rows(
+            "SELECT alias FROM freight_alias WHERE project = $1 AND freight = $2",
+            key,
+            |row| row.get(0),
+        )?;
         let mut facts = FreightFacts::new(freight);
+        facts.metadata = parsed(&self.metadata, what)?;
+        for alias in aliases {
+            facts.aliases.insert(name(&alias, what)?);
+        }
         for (stage, at) in approved {
             facts.approved_for.insert(name(&stage, what)?, instant(at));
         }

@@ -28,6 +28,7 @@ mod fold;
 mod freight;
 mod history;
 mod hold;
+mod kept;
 mod known;
 mod ledger;
 mod migrate;

@@ -18,6 +18,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0005_minted_tokens", include_str!("schema/0005_minted_tokens.sql")),
     ("0006_commit_order", include_str!("schema/0006_commit_order.sql")),
     ("0007_fair_wakeups", include_str!("schema/0007_fair_wakeups.sql")),
+    ("0008_kept", include_str!("schema/0008_kept.sql")),
 ];
 
 /// Applies what is missing.

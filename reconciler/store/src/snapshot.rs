@@ -28,6 +28,7 @@ use crate::error::{StoreError, Unreadable};
 use crate::fold::{self, Folded};
 use crate::freight;
 use crate::hold;
+use crate::kept;
 use crate::policy::{last_change, policies_for};
 use crate::promotion::{REVERIFYING, committed, running, slot_holder};
 use crate::sql::{Sql, instant, name, parsed};
@@ -255,6 +256,7 @@ impl<'a> Loader<'a> {
         let policies: Vec<Defined<Policy>> =
             self.policies(&promotion.stage)?.into_iter().map(Stored::defined).collect();
         let specs: Vec<Policy> = policies.iter().map(|policy| policy.spec.clone()).collect();
+        let aliases = kept::named(sql, project, state.aliases())?;
         let snapshot = PromotionSnapshot {
             project: project.clone(),
             state,
@@ -272,6 +274,8 @@ impl<'a> Loader<'a> {
             there,
             automatic_hold: hold::automatic(sql, project, &promotion.stage)?,
             holds: self.holds(&promotion.stage)?,
+            stage_metadata: kept::of_stage(sql, project, &promotion.stage)?,
+            aliases,
             slot: slot_holder(sql, project, &promotion.stage)?,
             promotion,
         };

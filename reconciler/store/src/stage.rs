@@ -10,6 +10,7 @@ use crate::definition::{
     self, Change, Definition, DeleteError, Kind, Outcome, Put, PutError, Stored,
 };
 use crate::error::StoreError;
+use crate::kept::forget_stage;
 use crate::ledger::Subject;
 use crate::page::Listed;
 use crate::sql::Sql;
@@ -136,6 +137,7 @@ fn delete(
     let subject = Subject::Stage(name.clone());
     definition::delete::<Stage>(write, project, name.as_str(), subject, change, needed_by)?;
     forget_uses(write, project, name)?;
+    forget_stage(write, project, name)?;
     Ok(())
 }
 

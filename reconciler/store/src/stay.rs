@@ -147,7 +147,7 @@ pub(crate) fn current(
 
 fn whereabouts(sql: Sql<'_>, project: &ProjectName) -> Result<Whereabouts, StoreError> {
     const FREIGHT: &str = "SELECT freight.id, freight.warehouse, freight.sequence, \
-                           freight.artifacts, freight.created_at";
+                           freight.artifacts, freight.created_at, freight.metadata";
     let stays: Vec<(FreightRow, String)> = sql.rows(
         &format!(
             "{FREIGHT}, stay.stage FROM stay \
@@ -156,7 +156,7 @@ fn whereabouts(sql: Sql<'_>, project: &ProjectName) -> Result<Whereabouts, Store
              ORDER BY stay.stage, freight.warehouse"
         ),
         params![project.as_str()],
-        |row| Ok((FreightRow::read(row)?, row.get(5)?)),
+        |row| Ok((FreightRow::read(row)?, row.get(6)?)),
     )?;
     let running: Vec<(FreightRow, String, String, bool)> = sql.rows(
         &format!(
@@ -166,7 +166,7 @@ fn whereabouts(sql: Sql<'_>, project: &ProjectName) -> Result<Whereabouts, Store
              WHERE promotion.project = $1 AND promotion.ended_at IS NULL ORDER BY promotion.place"
         ),
         params![project.as_str()],
-        |row| Ok((FreightRow::read(row)?, row.get(5)?, row.get(6)?, row.get(7)?)),
+        |row| Ok((FreightRow::read(row)?, row.get(6)?, row.get(7)?, row.get(8)?)),
     )?;
     let what = || format!("whereabouts of freight of {project}");
     let mut found = Whereabouts::default();

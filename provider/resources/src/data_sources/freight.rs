@@ -2,15 +2,18 @@
 
 use async_trait::async_trait;
 use provider_protocol::Diagnostics;
-use provider_protocol::cty::{Path, Value};
+use provider_protocol::cty::{Path, Type, Value};
 use provider_protocol::provider::{Context, DataSource, Reader};
-use provider_protocol::schema::{Block, Nesting, Schema};
+use provider_protocol::schema::{Attribute, Block, Nesting, Schema};
 use reconciler_api::v1::{
     Artifact, Freight, FreightQuery, FreightStage, GitArtifact, ImageArtifact,
 };
 use reconciler_domain::id::{StageName, WarehouseName};
 
-use super::{by_name, given, project, project_attribute, read_only, tell_unread};
+use super::{
+    by_name, given, metadata, metadata_attribute, project, project_attribute, read_only,
+    tell_unread,
+};
 use crate::attribute::{filled, parsed};
 use crate::form::{self, Read as _};
 use crate::session::Session;
@@ -55,7 +58,8 @@ impl DataSource<Session> for FreightData {
             .attribute(
                 "id",
                 filled().optional_computed().describe(
-                    "Its id, or a unique beginning of it. Give this, or `warehouse` or `stage`.",
+                    "Its id, a unique beginning of it, or an alias. Give this, or `warehouse` or \
+                     `stage`.",
                 ),
             )
             .attribute(
@@ -79,7 +83,14 @@ impl DataSource<Session> for FreightData {
             .attribute(
                 "stages",
                 read_only(Nesting::Map, &STAGE).describe("What it went through, by stage."),
-            );
+            )
+            .attribute(
+                "aliases",
+                Attribute::list(Type::String)
+                    .computed()
+                    .describe("Its names: each is this freight's alone."),
+            )
+            .attribute("metadata", metadata_attribute());
         Schema::new(block)
     }
 
@@ -164,7 +175,7 @@ async fn newest(
 }
 
 fn value(freight: &Freight, config: &Value) -> Value {
-    let Freight { id, short_id, project, warehouse, artifacts, created_at, stages } = freight;
+    let Freight { id, short_id, project, warehouse, artifacts, created_at, stages, .. } = freight;
     let asked = config.get("id").filter(|asked| !asked.is_null());
     Value::object([
         ("project", project.into()),
@@ -176,6 +187,8 @@ fn value(freight: &Freight, config: &Value) -> Value {
         ("created_at", form::instant(Some(*created_at))),
         ("artifacts", by_name(artifacts, artifact)),
         ("stages", by_name(stages, stage)),
+        ("aliases", freight.aliases.clone().into()),
+        ("metadata", metadata(&freight.metadata)),
     ])
 }
 

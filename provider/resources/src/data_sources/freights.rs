@@ -213,7 +213,7 @@ fn value(project: &str, found: &[Freight], config: &Value) -> Value {
 }
 
 fn one(freight: &Freight) -> Value {
-    let Freight { id, short_id, project: _, warehouse, artifacts, created_at, stages } = freight;
+    let Freight { id, short_id, warehouse, artifacts, created_at, stages, .. } = freight;
     Value::object([
         ("id", Value::from(id)),
         ("short_id", short_id.into()),

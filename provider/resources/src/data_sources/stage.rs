@@ -8,7 +8,10 @@ use provider_protocol::schema::{Attribute, Block, Nesting, Schema};
 use reconciler_api::v1::{self, ActivePromotion, CurrentFreight, StageHold, StageStatus, Waiting};
 use reconciler_domain::id::StageName;
 
-use super::{by_name, given, project, project_attribute, read_only, tell_unread};
+use super::{
+    by_name, given, metadata, metadata_attribute, project, project_attribute, read_only,
+    tell_unread,
+};
 use crate::attribute::parsed;
 use crate::form::{self, Read as _};
 use crate::session::Session;
@@ -87,7 +90,8 @@ impl DataSource<Session> for StageData {
                 Attribute::list(Type::String)
                     .computed()
                     .describe("The stages that take freight from this one."),
-            );
+            )
+            .attribute("metadata", metadata_attribute());
         Schema::new(block)
     }
 
@@ -113,7 +117,7 @@ impl DataSource<Session> for StageData {
 
 fn value(stage: &v1::Stage) -> Value {
     let v1::Stage { meta, spec, status } = stage;
-    let StageStatus { current, promotion, holds, waiting, downstream } = status;
+    let StageStatus { current, promotion, holds, waiting, downstream, metadata: noted } = status;
     Value::object([
         ("project", Value::from(&meta.project)),
         ("name", Value::from(&meta.name)),
@@ -124,6 +128,7 @@ fn value(stage: &v1::Stage) -> Value {
         ("holds", Value::List(holds.iter().map(hold_value).collect())),
         ("waiting", Value::List(waiting.iter().map(waiting_value).collect())),
         ("downstream", downstream.clone().into()),
+        ("metadata", metadata(noted)),
     ])
 }
 

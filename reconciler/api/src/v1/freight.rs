@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// An immutable bundle: exactly one artifact per subscription of one warehouse.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -23,6 +24,12 @@ pub struct Freight {
     pub created_at: Timestamp,
     /// What it went through, by stage.
     pub stages: BTreeMap<String, FreightStage>,
+    /// Its names: each is this freight's alone, and finds it where an id does.
+    #[serde(default)]
+    pub aliases: Vec<String>,
+    /// What steps noted about it, by key.
+    #[serde(default)]
+    pub metadata: BTreeMap<String, Value>,
 }
 
 /// One version that a subscription found.

@@ -173,6 +173,9 @@ pub struct StageStatus {
     pub waiting: Vec<Waiting>,
     /// The stages that take freight from this one, sorted.
     pub downstream: Vec<String>,
+    /// What steps noted about it, by key.
+    #[serde(default)]
+    pub metadata: BTreeMap<String, Value>,
 }
 
 /// The freight that a stage holds of one warehouse.

@@ -253,6 +253,7 @@ impl World {
                 holds,
                 waiting,
                 downstream: Vec::new(),
+                metadata: BTreeMap::new(),
             },
         })
     }
@@ -491,6 +492,8 @@ impl World {
             artifacts: BTreeMap::from([("api".to_owned(), image), ("infra".to_owned(), git)]),
             created_at: self.ago(hours),
             stages: BTreeMap::from([("dev".to_owned(), dev), ("prod".to_owned(), prod)]),
+            aliases: Vec::new(),
+            metadata: BTreeMap::new(),
         }
     }
 

@@ -56,6 +56,8 @@ pub(crate) fn freight(project: &ProjectName, facts: &FreightFacts) -> v1::Freigh
             .collect(),
         created_at: freight.created_at,
         stages: stages(facts),
+        aliases: facts.aliases.iter().map(ToString::to_string).collect(),
+        metadata: facts.metadata.clone().into_iter().collect(),
     }
 }
 

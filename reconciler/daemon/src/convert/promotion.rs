@@ -9,7 +9,9 @@ use reconciler_domain::promotion::Ending;
 use reconciler_domain::promotion::{
     Entry, Event, Node, NodeRun, Phase, Promotion, State, StepPlan,
 };
-use reconciler_domain::step::{Interruption, Nature, Said, Step, StepOutcome, Unseen};
+use reconciler_domain::step::{
+    Interruption, Kept, Nature, Record, Said, Step, StepOutcome, Unseen,
+};
 use reconciler_domain::verification::Measured;
 
 use super::change_set::change_set;
@@ -306,6 +308,9 @@ fn ended(node: &Node, outcome: &StepOutcome) -> String {
         Node::Undo(_) => "undone",
     };
     match outcome {
+        StepOutcome::Done { record: Record::Kept(Kept { audit: Some(audit), .. }), .. } => {
+            format!("{done}: {}", audit.message)
+        }
         StepOutcome::Done { .. } => done.to_owned(),
         StepOutcome::Failed { message, .. } => format!("failed: {message}"),
         StepOutcome::Uncertain { message } => format!("uncertain: {message}"),

@@ -98,6 +98,7 @@ async fn go_on(
             // The world moved in between: judge again.
             Err(
                 AppendError::Moved { .. }
+                | AppendError::Changed { .. }
                 | AppendError::Illegal(_)
                 | AppendError::Fenced { .. }
                 | AppendError::Revision { .. }

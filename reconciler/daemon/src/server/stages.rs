@@ -61,6 +61,7 @@ async fn status_of(
             .map(waiting)
             .collect(),
         downstream: downstream.collect(),
+        metadata: server.store.stage_metadata(project, stage).await?.into_iter().collect(),
     })
 }
 

@@ -345,7 +345,7 @@ impl Worker {
             match appended {
                 Ok(entry) => return Ok(Some(entry.seq)),
                 Err(AppendError::Moved { last_seq, .. }) if happened => seq = last_seq,
-                Err(AppendError::Moved { .. }) => return Ok(None),
+                Err(AppendError::Moved { .. } | AppendError::Changed { .. }) => return Ok(None),
                 Err(error) => return refused(error).map(|()| None),
             }
         }

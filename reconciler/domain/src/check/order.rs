@@ -159,6 +159,9 @@ impl<'a> Made<'a> {
             | StepKind::GitCommentPr
             | StepKind::WaitForApproval
             | StepKind::GetInput
+            | StepKind::SetMetadata
+            | StepKind::SetAlias
+            | StepKind::AuditEvent
             | StepKind::Task => {}
             StepKind::YamlUpdate
             | StepKind::TfPlan
@@ -303,6 +306,9 @@ impl<'a> Made<'a> {
             | StepKind::GitCommentPr
             | StepKind::WaitForApproval
             | StepKind::GetInput
+            | StepKind::SetMetadata
+            | StepKind::SetAlias
+            | StepKind::AuditEvent
             | StepKind::Task => {}
         }
     }

@@ -269,6 +269,9 @@ fn condition_names(kind: StepKind, names: &Names, around: &Surroundings<'_>) -> 
         | StepKind::GitCommentPr
         | StepKind::WaitForApproval
         | StepKind::GetInput
+        | StepKind::SetMetadata
+        | StepKind::SetAlias
+        | StepKind::AuditEvent
         | StepKind::Task => response_names(),
     }
 }

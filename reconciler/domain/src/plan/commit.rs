@@ -211,7 +211,7 @@ fn abort_message(snapshot: &PromotionSnapshot, node: &Node) -> String {
     }
 }
 
-fn is_step(node: &Node) -> bool {
+pub(super) fn is_step(node: &Node) -> bool {
     match node {
         Node::Step(_) => true,
         Node::UndoPlan(_) | Node::Undo(_) => false,
@@ -279,6 +279,7 @@ fn unrepeatable(call: &Call) -> Option<String> {
         | Call::Compose { .. }
         | Call::Fail { .. }
         | Call::Ask(_)
+        | Call::Keep(_)
         | Call::Wait(_) => None,
     }
 }
@@ -454,6 +455,7 @@ pub(super) fn effects_done(snapshot: &PromotionSnapshot) -> Vec<String> {
                     | Call::Compose { .. }
                     | Call::Fail { .. }
                     | Call::Ask(_)
+                    | Call::Keep(_)
                     | Call::Wait(_) => remains(record),
                 },
                 Some(StepOutcome::Failed { record, .. }) => remains(record),
@@ -482,6 +484,7 @@ fn remains(record: &Record) -> Option<String> {
         }
         Record::Applied(applied) => Some(format!("created {}", applied.created.join(", "))),
         Record::Oci(oci) => remains_in_registry(oci),
+        Record::Kept(kept) => kept.remains(),
         Record::None | Record::Clone(_) | Record::Commit(_) | Record::Plan(_) => None,
     }
 }

@@ -3,9 +3,10 @@
 
 use crate::id::FreightId;
 use crate::promotion::{Ending, Event, Phase, Promotion, State};
+use crate::step::{Kept, Record, StepOutcome};
 
 /// What follows from an event.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Consequences {
     /// The stage now holds exactly this freight; absent: as before. Stays that go on are not
     /// interrupted.
@@ -18,6 +19,8 @@ pub struct Consequences {
     pub slot: Option<bool>,
     /// Automation on the stage stops, for this reason.
     pub hold: Option<String>,
+    /// What is written about the stage and the freight, and to the ledger.
+    pub keep: Option<Kept>,
     /// The promotion is over: the stage, its other promotions and the stages downstream look again.
     pub over: Option<Ending>,
 }
@@ -50,6 +53,11 @@ pub fn consequences(promotion: &Promotion, before: &State, event: &Event) -> Con
                 after.hold = Some(format!("promotion {id} is stuck: {}", finish.message));
             }
         }
+        Event::Outcome { outcome, .. } => {
+            if let StepOutcome::Done { record: Record::Kept(kept), .. } = &**outcome {
+                after.keep = Some(kept.clone());
+            }
+        }
         Event::PrepareStarted(_)
         | Event::StepPrepared(_)
         | Event::PassedOver { .. }
@@ -58,7 +66,6 @@ pub fn consequences(promotion: &Promotion, before: &State, event: &Event) -> Con
         | Event::Approved(_)
         | Event::Probed { .. }
         | Event::Intent { .. }
-        | Event::Outcome { .. }
         | Event::Answered(_)
         | Event::Measured(_)
         | Event::Unwinding { .. }

@@ -6,16 +6,16 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-use super::commit::{describe, step_of};
+use super::commit::{describe, is_step, step_of};
 use super::prepare::deadline;
 use super::promotion::Move;
-use super::{Waiting, earlier};
+use super::{Waiting, earlier, keep};
 use crate::promotion::{Event, Node, NodeRun};
 use crate::scope::{layered, look_scope};
 use crate::snapshot::PromotionSnapshot;
 use crate::step::{
-    Answer, AskCall, AtTimeout, Call, ConditionCall, Form, Interruption, Layer, Record, Said,
-    StepOutcome, WaitCall,
+    Answer, AskCall, AtTimeout, Call, ConditionCall, Form, Interruption, KeepCall, Layer, Record,
+    Said, StepOutcome, WaitCall,
 };
 
 /// What a look at a step comes to.
@@ -40,7 +40,9 @@ pub(super) fn next(
 ) -> Move {
     let step = step_of(snapshot, node);
     let deadline = step.and_then(|step| deadline(step, run.started_at));
-    let look = if snapshot.state.abort.is_some() {
+    // What is half undone is worse than either.
+    let is_asked_to_stop = snapshot.state.abort.is_some() && is_step(node);
+    let look = if is_asked_to_stop {
         over(StepOutcome::Interrupted { by: Interruption::Abort })
     } else {
         look(snapshot, node, run, now)
@@ -64,6 +66,7 @@ pub(super) fn next(
 
 fn look(snapshot: &PromotionSnapshot, node: &Node, run: &NodeRun, now: Timestamp) -> Look {
     match &run.call {
+        Call::Keep(call) => kept(snapshot, call),
         Call::Ask(ask) => asked(snapshot, node, ask, now),
         Call::Wait(WaitCall::Duration(duration)) => {
             wait(run.started_at.checked_add(*duration).unwrap_or(Timestamp::MAX), now)
@@ -128,6 +131,14 @@ fn condition(
     match call.at_timeout {
         AtTimeout::Continue => held(false),
         AtTimeout::Fail => failed(format!("it was not so in its time: {why}")),
+    }
+}
+
+/// What is written with the outcome.
+fn kept(snapshot: &PromotionSnapshot, call: &KeepCall) -> Look {
+    match keep::kept(snapshot, call) {
+        Ok((kept, outputs)) => over(StepOutcome::Done { outputs, record: Record::Kept(kept) }),
+        Err(message) => failed(message),
     }
 }
 

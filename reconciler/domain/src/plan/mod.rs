@@ -18,6 +18,7 @@ mod answer;
 mod commit;
 mod consequence;
 mod inside;
+mod keep;
 mod prepare;
 mod promotion;
 mod request;

@@ -116,6 +116,7 @@ pub(super) fn start(snapshot: &PromotionSnapshot) -> Move {
         templates: snapshot.templates.clone(),
         tasks: snapshot.tasks.clone(),
         collection,
+        metadata: snapshot.metadata(),
         previous: snapshot.previous.clone(),
     };
     match stage.spec.vars_with(&snapshot.promotion.vars) {
@@ -160,7 +161,7 @@ pub(super) fn deadline(step: &Step, now: Timestamp) -> Option<Timestamp> {
     Some(now.checked_add(timeout).unwrap_or(Timestamp::MAX))
 }
 
-/// Whether what a preparation is made from has changed: the stage, its templates and tasks, the
+/// Whether what a preparation is made from has changed: the stage, its templates and tasks, metadata, the
 /// freight that goes with the promoted one, or what an undo would go back to.
 pub(super) fn is_outdated(snapshot: &PromotionSnapshot, frozen: &Frozen) -> bool {
     let ids = |collection: &Collection| -> Vec<FreightId> {
@@ -170,6 +171,7 @@ pub(super) fn is_outdated(snapshot: &PromotionSnapshot, frozen: &Frozen) -> bool
     snapshot.stage.as_ref().map(|stage| stage.generation) != Some(frozen.generation)
         || snapshot.templates != frozen.templates
         || snapshot.tasks != frozen.tasks
+        || snapshot.metadata() != frozen.metadata
         || promotion(&snapshot.previous) != promotion(&frozen.previous)
         || collection(snapshot).is_ok_and(|now| ids(&now) != ids(&frozen.collection))
 }

@@ -304,6 +304,7 @@ fn bases(state: &State) -> Vec<Base> {
                 | OciRecord::Left { .. },
             )
             | Record::PullRequest(_)
+            | Record::Kept(_)
             | Record::Applied(_) => {}
         }
     }

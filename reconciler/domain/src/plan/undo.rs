@@ -23,9 +23,9 @@ use crate::policy::Joined;
 use crate::promotion::{Ending, Event, Finish, Frozen, Node, Previous, State, UndoPlan};
 use crate::snapshot::PromotionSnapshot;
 use crate::step::{
-    ApplyCall, Call, Nature, OciCall, OciPutBack, OciRecord, PlanCall, PlanRecord, PullRequestCall,
-    PullRequestRecord, PushRecord, Record, RevertCall, Step, StepKind, StepOutcome, TagMove,
-    TagRecord, UntagCall, mark,
+    ApplyCall, Call, KeepCall, Kept, Nature, OciCall, OciPutBack, OciRecord, PlanCall, PlanRecord,
+    PullRequestCall, PullRequestRecord, PushRecord, Record, RevertCall, Step, StepKind,
+    StepOutcome, TagMove, TagRecord, UntagCall, mark,
 };
 use crate::window::Action as WindowAction;
 
@@ -60,6 +60,16 @@ pub(super) fn describe(frozen: &Frozen, state: &State) -> Vec<UndoPlan> {
                 }
                 StepKind::GitCommentPr => {
                     (false, "has no undo: what was said stays said".to_owned())
+                }
+                StepKind::SetMetadata => (
+                    true,
+                    "puts back what was noted before, where nobody noted more since".to_owned(),
+                ),
+                StepKind::SetAlias => {
+                    (true, "gives the alias back, if it was not given on since".to_owned())
+                }
+                StepKind::AuditEvent => {
+                    (false, "has no undo: what is in the ledger stays".to_owned())
                 }
                 StepKind::Http => (false, "has no undo: what was sent stays sent".to_owned()),
                 StepKind::GitClone
@@ -214,6 +224,7 @@ pub(super) fn next(snapshot: &PromotionSnapshot, now: Timestamp) -> Move {
             Record::Applied(applied) => {
                 undo_apply(snapshot, frozen, &step.name, &applied.created, now)
             }
+            Record::Kept(kept) => undo_kept(snapshot, &step.name, kept, now),
             Record::None | Record::Clone(_) | Record::Commit(_) | Record::Plan(_) => None,
         };
         if let Some(next) = next {
@@ -301,8 +312,12 @@ fn node(
     now: Timestamp,
 ) -> Option<Move> {
     let Some(run) = snapshot.state.nodes.get(&node) else {
+        let call = Box::new(call());
+        if !call.is_carried_out() {
+            return Some(Move::append(Event::Intent { node, call }));
+        }
         return Some(Move::act(Act::Run(vec![Run {
-            call: Box::new(call()),
+            call,
             rebuild: rebuild(snapshot, node.step()),
             resumed: false,
             deadline: None,
@@ -365,6 +380,20 @@ fn undo_tag(
     }
     let TagRecord { repo, tag, object, .. } = tag.clone();
     let call = || Call::GitUntag(UntagCall { repo, tag, object });
+    node(snapshot, Node::Undo(step.clone()), call, now)
+}
+
+fn undo_kept(
+    snapshot: &PromotionSnapshot,
+    step: &StepName,
+    kept: &Kept,
+    now: Timestamp,
+) -> Option<Move> {
+    let changes = kept.changes.clone();
+    if changes.is_empty() {
+        return None;
+    }
+    let call = || Call::Keep(KeepCall::PutBack { changes });
     node(snapshot, Node::Undo(step.clone()), call, now)
 }
 

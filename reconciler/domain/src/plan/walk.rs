@@ -411,6 +411,7 @@ impl<'a> Walk<'a> {
                 | Record::Tag(_)
                 | Record::Oci(_)
                 | Record::PullRequest(_)
+                | Record::Kept(_)
                 | Record::Applied(_) => {}
             }
         }

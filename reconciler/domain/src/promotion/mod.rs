@@ -24,6 +24,7 @@ use crate::freight::Freight;
 use crate::id::{
     FreightId, Principal, ProjectName, PromotionId, StageName, StepName, WarehouseName,
 };
+use crate::metadata::Metadata;
 use crate::policy::GateKind;
 use crate::stage::Stage;
 use crate::step::{Answer, Call, Lane, Record, StepOutcome};
@@ -196,6 +197,9 @@ pub struct Frozen {
     /// Freight by warehouse: the promoted one, and of every other requested warehouse that of the
     /// last succeeded promotion.
     pub collection: IndexMap<WarehouseName, Freight>,
+    /// What was noted about the stage and the freight.
+    #[serde(default, skip_serializing_if = "Metadata::is_empty")]
+    pub metadata: Metadata,
     /// How the infra of the last succeeded promotion is made again, for the undo.
     pub previous: Option<Previous>,
 }

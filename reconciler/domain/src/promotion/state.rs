@@ -14,8 +14,11 @@ use serde_json::{Map, Value};
 use super::{
     Approval, ChangeSet, Ending, Entry, Event, Finish, Frozen, Node, Previous, StepPrepared,
 };
-use crate::id::{FreightId, Principal, StepName};
-use crate::step::{Answer, AskCall, Call, CheckoutAt, OciCall, Record, Step, StepOutcome, Workdir, workdir};
+use crate::id::{Alias, FreightId, Principal, StepName};
+use crate::step::{
+    Answer, AskCall, Call, CheckoutAt, KeepCall, OciCall, Record, Step, StepOutcome, Workdir,
+    workdir,
+};
 use crate::verification::{FrozenCheck, Measurement};
 
 /// Where a promotion is.
@@ -310,6 +313,13 @@ impl State {
         Some((ask, ask.digest(change_set, step)))
     }
 
+    /// The aliases that calls of this promotion name.
+    #[must_use]
+    pub fn aliases(&self) -> BTreeSet<Alias> {
+        let calls = self.nodes.values().filter_map(|run| run.call.as_keep());
+        calls.flat_map(KeepCall::aliases).cloned().collect()
+    }
+
     /// What people answered to this question.
     #[must_use]
     pub fn answers_to(&self, question: &str) -> Vec<Answer> {
@@ -491,6 +501,7 @@ impl State {
                     | Call::Compose { .. }
                     | Call::Fail { .. }
                     | Call::Ask(_)
+                    | Call::Keep(_)
                     | Call::Wait(_),
                 )
                 | None => {}

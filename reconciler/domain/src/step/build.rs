@@ -5,6 +5,7 @@
 
 mod arguments;
 mod ask;
+mod keep;
 mod oci;
 mod pull_request;
 mod render;
@@ -251,6 +252,9 @@ impl Call {
             }
             StepKind::WaitForApproval => ask::approval(&arguments, context).map(Self::Ask),
             StepKind::GetInput => ask::input(&arguments, context).map(Self::Ask),
+            StepKind::SetMetadata => keep::metadata(&arguments).map(Self::Keep),
+            StepKind::SetAlias => keep::alias(&arguments).map(Self::Keep),
+            StepKind::AuditEvent => keep::audit(&arguments).map(Self::Keep),
         }
     }
 }

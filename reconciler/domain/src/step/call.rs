@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{
-    AskCall, FileCall, OciCall, ParseCall, PlanRecord, PullRequestCall, RenderCall, WaitCall,
+    AskCall, FileCall, KeepCall, OciCall, ParseCall, PlanRecord, PullRequestCall, RenderCall,
+    WaitCall,
 };
 
 /// What a step does, with nothing left to decide.
@@ -66,6 +67,9 @@ pub enum Call {
     PullRequest(PullRequestCall),
     /// `wait`. It is not carried out: the log says when it began, and when it is over.
     Wait(WaitCall),
+    /// Something for the daemon's own store: `set_metadata`, `set_alias`, `audit_event`. It is not carried
+    /// out: its outcome says what is written.
+    Keep(KeepCall),
     /// A question: `wait_for_approval`, `get_input`. It is not carried out: people answer it.
     Ask(AskCall),
 }
@@ -344,6 +348,7 @@ impl Call {
             | Self::Compose { .. }
             | Self::Fail { .. }
             | Self::Ask(_)
+            | Self::Keep(_)
             | Self::Wait(_) => Unseen::Nothing,
         }
     }
@@ -353,7 +358,7 @@ impl Call {
     #[must_use]
     pub fn is_carried_out(&self) -> bool {
         match self {
-            Self::Wait(_) | Self::Ask(_) => false,
+            Self::Wait(_) | Self::Ask(_) | Self::Keep(_) => false,
             Self::GitClone(_)
             | Self::YamlUpdate(_)
             | Self::GitCommit(_)
@@ -398,6 +403,12 @@ impl Call {
     #[must_use]
     pub fn as_ask(&self) -> Option<&AskCall> {
         if let Self::Ask(ask) = self { Some(ask) } else { None }
+    }
+
+    /// What it writes, if it is for the daemon's own store.
+    #[must_use]
+    pub fn as_keep(&self) -> Option<&KeepCall> {
+        if let Self::Keep(keep) = self { Some(keep) } else { None }
     }
 
     /// The plan to apply, if it applies one.

@@ -1,6 +1,7 @@
 //! Strict checking of a step's arguments against the table of its kind.
 
 mod ask;
+mod keep;
 mod wait;
 
 use std::time::Duration;
@@ -77,6 +78,12 @@ pub fn check_config(kind: StepKind, config: &Value) -> Vec<StepProblem> {
         }
         if kind == StepKind::WaitForApproval {
             problems.extend(ask::check_groups(config));
+        }
+        if kind == StepKind::SetMetadata {
+            problems.extend(keep::check_metadata(config));
+        }
+        if kind == StepKind::SetAlias {
+            problems.extend(keep::check_alias(config));
         }
         if kind == StepKind::GetInput {
             problems.extend(ask::check_form(config));

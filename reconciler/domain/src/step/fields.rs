@@ -2,6 +2,7 @@
 
 mod ask;
 mod git;
+mod keep;
 mod oci;
 mod pull_request;
 mod render;
@@ -539,5 +540,8 @@ pub fn fields(kind: StepKind) -> &'static [Field] {
         StepKind::GitCommentPr => pull_request::COMMENT,
         StepKind::WaitForApproval => ask::APPROVAL,
         StepKind::GetInput => ask::INPUT,
+        StepKind::SetMetadata => keep::METADATA,
+        StepKind::SetAlias => keep::ALIAS,
+        StepKind::AuditEvent => keep::AUDIT,
     }
 }

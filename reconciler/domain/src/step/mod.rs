@@ -16,6 +16,7 @@ mod expand;
 mod fields;
 mod file;
 mod form;
+mod keep;
 mod lane;
 mod oci;
 mod outputs;
@@ -41,6 +42,7 @@ pub use expand::{ExpandError, Expanded, Layer, Wanted, elements, expand};
 pub use fields::{Field, FieldType, Place, Touch, fields, places};
 pub use file::{FileCall, ImageCall, Language, ParseCall};
 pub use form::{Form, Misfit};
+pub use keep::{AuditCall, KeepCall, Kept, KeptAt, KeptChange, MetadataCall};
 pub use lane::{Lane, Workdir, lanes, read_beside, together, workdir};
 pub use oci::{
     ArtifactAt, ArtifactLayer, OciAttach, OciCall, OciDetach, OciLook, OciPull, OciPush,
@@ -178,6 +180,12 @@ pub enum StepKind {
     WaitForApproval,
     /// Waits until a person gives values.
     GetInput,
+    /// Notes values about the stage or the freight.
+    SetMetadata,
+    /// Gives the freight a name.
+    SetAlias,
+    /// Adds an event to the ledger.
+    AuditEvent,
 }
 
 /// Whether running a step changes anything outside the working directory.
@@ -193,7 +201,7 @@ pub enum Nature {
 
 impl StepKind {
     /// Every kind, in the order of the documentation.
-    pub const ALL: [Self; 42] = [
+    pub const ALL: [Self; 45] = [
         Self::GitClone,
         Self::YamlUpdate,
         Self::GitCommit,
@@ -236,6 +244,9 @@ impl StepKind {
         Self::GitCommentPr,
         Self::WaitForApproval,
         Self::GetInput,
+        Self::SetMetadata,
+        Self::SetAlias,
+        Self::AuditEvent,
     ];
 
     /// The word in `uses`, and the name of the provider function.
@@ -284,6 +295,9 @@ impl StepKind {
             Self::GitCommentPr => "git_comment_pr",
             Self::WaitForApproval => "wait_for_approval",
             Self::GetInput => "get_input",
+            Self::SetMetadata => "set_metadata",
+            Self::SetAlias => "set_alias",
+            Self::AuditEvent => "audit_event",
         }
     }
 
@@ -334,7 +348,11 @@ impl StepKind {
             | Self::GitMergePr
             | Self::GitClosePr
             | Self::GitCommentPr => Nature::Effect,
-            Self::WaitForApproval | Self::GetInput => Nature::Effect,
+            Self::WaitForApproval
+            | Self::GetInput
+            | Self::SetMetadata
+            | Self::SetAlias
+            | Self::AuditEvent => Nature::Effect,
             Self::Task => Nature::Expanded,
         }
     }
@@ -449,6 +467,13 @@ impl StepKind {
             Self::GetInput => {
                 "Waits after the commit until a person gives values (`lockstep input PROMOTION --step NAME KEY=VALUE`), which are held to a schema."
             }
+            Self::SetMetadata => {
+                "Notes values about the stage or the promoted freight, which expressions read; undone by putting the former ones back."
+            }
+            Self::SetAlias => {
+                "Gives the promoted freight a name by which people and the API find it, and takes it from other freight; undone by giving it back."
+            }
+            Self::AuditEvent => "Adds an event to the ledger, exactly once; has no undo.",
         }
     }
 }

@@ -150,6 +150,12 @@ const APPROVAL: &[Output] = &[
     output("by", OutputType::Texts, "What those who approved had to say, by their name."),
 ];
 
+const ALIAS: &[Output] = &[output(
+    "before",
+    OutputType::Text,
+    "The id of the freight that had the alias; null if none had.",
+)];
+
 impl Step {
     /// What expressions may read of the step.
     #[must_use]
@@ -190,6 +196,8 @@ impl StepKind {
             Self::GitClear | Self::Untar | Self::Copy | Self::Delete | Self::Fail => Some(&[]),
             Self::Wait => Some(WAIT),
             Self::WaitForApproval => Some(APPROVAL),
+            Self::SetMetadata | Self::AuditEvent => Some(&[]),
+            Self::SetAlias => Some(ALIAS),
             Self::GitCommit => Some(GIT_COMMIT),
             Self::GitPush => Some(GIT_PUSH),
             Self::TfPlan => Some(TF_PLAN),

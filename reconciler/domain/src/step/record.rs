@@ -7,7 +7,7 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{OciRecord, PlanCall, PullRequestRecord};
+use super::{Kept, OciRecord, PlanCall, PullRequestRecord};
 use crate::infra::{PlanDigest, PlanSummary};
 
 /// What a step left behind that later steps or the undo need.
@@ -32,6 +32,8 @@ pub enum Record {
     Plan(Box<PlanRecord>),
     /// An apply.
     Applied(Applied),
+    /// What was written into the daemon's own store.
+    Kept(Kept),
 }
 
 /// Which commit each directory holds.
@@ -230,7 +232,8 @@ impl Record {
             | Self::Oci(_)
             | Self::PullRequest(_)
             | Self::Plan(_)
-            | Self::Applied(_) => None,
+            | Self::Applied(_)
+            | Self::Kept(_) => None,
         }
     }
 
@@ -246,7 +249,8 @@ impl Record {
             | Self::Oci(_)
             | Self::PullRequest(_)
             | Self::Plan(_)
-            | Self::Applied(_) => None,
+            | Self::Applied(_)
+            | Self::Kept(_) => None,
         }
     }
 
@@ -262,7 +266,8 @@ impl Record {
             | Self::Oci(_)
             | Self::PullRequest(_)
             | Self::Plan(_)
-            | Self::Applied(_) => None,
+            | Self::Applied(_)
+            | Self::Kept(_) => None,
         }
     }
 
@@ -278,7 +283,8 @@ impl Record {
             | Self::Tag(_)
             | Self::Oci(_)
             | Self::Plan(_)
-            | Self::Applied(_) => None,
+            | Self::Applied(_)
+            | Self::Kept(_) => None,
         }
     }
 
@@ -294,7 +300,8 @@ impl Record {
             | Self::Tag(_)
             | Self::PullRequest(_)
             | Self::Plan(_)
-            | Self::Applied(_) => None,
+            | Self::Applied(_)
+            | Self::Kept(_) => None,
         }
     }
 
@@ -310,7 +317,8 @@ impl Record {
             | Self::Tag(_)
             | Self::Oci(_)
             | Self::PullRequest(_)
-            | Self::Applied(_) => None,
+            | Self::Applied(_)
+            | Self::Kept(_) => None,
         }
     }
 }

@@ -254,7 +254,7 @@ fn elements_are_known_before_any_step_runs() {
     let one = |control: Value| json!([call("call", &control)]);
     assert_snapshot!(checked(&one(json!({ "for_each": "{{ vars.regions }}" }))), @r#"steps[0]: for_each: expected a list or a map, found "eu,us""#);
     assert_snapshot!(checked(&one(json!({ "for_each": "{{ vars.region.split(',') }}" }))), @"steps[0].control.for_each: `vars` has no field `region`, did you mean `regions`? (offset 8)");
-    assert_snapshot!(checked(&one(json!({ "when": "each.key == 'eu'" }))), @"steps[0].control.when: unknown name `each`, there are: freight, project, promotion, stage, steps, vars (offset 0)");
+    assert_snapshot!(checked(&one(json!({ "when": "each.key == 'eu'" }))), @"steps[0].control.when: unknown name `each`, there are: freight, freight_metadata, project, promotion, stage, steps, vars (offset 0)");
     assert_snapshot!(checked(&one(json!({ "when": "vars.regions", "for_each": ["a"] }))), @"");
 }
 

@@ -108,7 +108,7 @@ fn requests_name_what_is_there() {
     assert_snapshot!(with_request("shop<staging|dev|staging"), @"requests[0].from[2]: stage staging is named twice");
     assert_snapshot!(with_request("shop<staging shop<dev"), @r"
     requests[1].warehouse: warehouse shop is requested twice
-    steps[1].config.updates.tag: unknown name `freight`, there are: project, promotion, stage, steps, vars (offset 3)
+    steps[1].config.updates.tag: unknown name `freight`, there are: freight_metadata, project, promotion, stage, steps, vars (offset 3)
     ");
     assert_snapshot!(with_request("data<staging"), @r"
     requests[0].from[0]: stage staging does not request warehouse data, so its freight never gets there

@@ -9,6 +9,7 @@ mod controlling;
 mod definitions;
 mod gating;
 mod holding;
+mod keeping;
 mod lanes;
 mod log;
 mod preparing;

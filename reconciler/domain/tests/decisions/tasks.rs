@@ -413,7 +413,7 @@ fn a_task_is_checked_by_itself() {
         ["other", "task", { "task": "tel" , "control": { "timeout": "1m", "continue_on_error": true } }],
     ])), @r#"
     steps[0].config.url: `inputs` has no field `plaec`, did you mean `place`? (offset 31)
-    steps[1].config.url: unknown name `vars`, there are: freight, inputs, project, promotion, stage, steps (offset 24)
+    steps[1].config.url: unknown name `vars`, there are: freight, freight_metadata, inputs, project, promotion, stage, steps (offset 24)
     steps[1].control.when: `steps` has no field `c`, there are: a (offset 6)
     steps[2].control.for_each: `inputs` has no field `all`, there are: place (offset 10)
     steps[3].config.plan: an apply and its plan stand in one task, and "{{ inputs.place }}" is no tf_plan step of this one

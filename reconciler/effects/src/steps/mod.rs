@@ -169,6 +169,7 @@ fn ends_itself(call: &Call) -> bool {
         | Call::Compose { .. }
         | Call::Fail { .. }
         | Call::Ask(_)
+        | Call::Keep(_)
         | Call::Wait(_) => false,
     }
 }
@@ -208,7 +209,9 @@ async fn carry_out(
         Call::Compose { outputs } => Ok(Done { outputs: outputs.clone(), record: Record::None }),
         Call::Fail { message } => Err(Halt::never(message)),
         // What it waits for is the log's to tell.
-        Call::Wait(_) | Call::Ask(_) => Ok(Done { outputs: Map::new(), record: Record::None }),
+        Call::Wait(_) | Call::Ask(_) | Call::Keep(_) => {
+            Ok(Done { outputs: Map::new(), record: Record::None })
+        }
     }
 }
 

@@ -319,6 +319,7 @@ impl<'a> Change<'a> {
             | Call::Compose { .. }
             | Call::Fail { .. }
             | Call::Ask(_)
+            | Call::Keep(_)
             | Call::Wait(_) => None,
         }
     }

@@ -81,7 +81,9 @@ async fn every_call_has_its_effect_once() {
     // Each has servers and processes of its own: all at once would only wait for each other.
     let room = Arc::new(Semaphore::new(AT_ONCE));
     let is_run = |kind: &StepKind| {
-        let is_decided = kind.only_waits() || *kind == StepKind::Fail;
+        let is_kept =
+            matches!(kind, StepKind::SetMetadata | StepKind::SetAlias | StepKind::AuditEvent);
+        let is_decided = kind.only_waits() || is_kept || *kind == StepKind::Fail;
         !is_decided && kind.nature() != Nature::Expanded
     };
     let kinds = StepKind::ALL.into_iter().filter(is_run);
@@ -363,7 +365,12 @@ async fn task(world: &mut World, kind: StepKind) -> Task {
             world.task("compose", Call::Compose { outputs })
         }
         StepKind::Fail => world.task("fail", Call::Fail { message: "no".to_owned() }),
-        StepKind::Wait | StepKind::WaitForApproval | StepKind::GetInput => {
+        StepKind::Wait
+        | StepKind::WaitForApproval
+        | StepKind::GetInput
+        | StepKind::SetMetadata
+        | StepKind::SetAlias
+        | StepKind::AuditEvent => {
             panic!("nobody carries it out: the log and the clock decide")
         }
         StepKind::GitOpenPr => {

@@ -7,6 +7,7 @@ mod durability;
 mod freight;
 mod history;
 mod holds;
+mod kept;
 mod ledger;
 mod poison;
 mod promotions;

@@ -11,6 +11,7 @@ use reconciler_domain::freight::Freight;
 use reconciler_domain::id::{
     FreightId, Principal, ProjectName, PromotionId, StageName, WarehouseName,
 };
+use reconciler_domain::metadata::Metadata;
 use reconciler_domain::policy::{Mode, Policy};
 use reconciler_domain::promotion::{ChangeSet, Ending, Event, Finish, Frozen};
 use reconciler_domain::stage::{Choose, Matching, Request, Stage, VerificationUse};
@@ -331,6 +332,7 @@ pub(crate) fn prepare_started(stage: Stage, freight: &Freight) -> Event {
         templates: Vec::new(),
         tasks: Vec::new(),
         collection: IndexMap::from([(web(), freight.clone())]),
+        metadata: Metadata::default(),
         previous: None,
     }))
 }

@@ -191,6 +191,7 @@ impl Outside {
             | Call::Compose { .. }
             | Call::Fail { .. }
             | Call::Ask(_)
+            | Call::Keep(_)
             | Call::Wait(_) => {
                 unreachable!("the pipelines have no such steps")
             }

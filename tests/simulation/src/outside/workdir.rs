@@ -90,6 +90,7 @@ impl Outside {
                 | Call::Compose { .. }
                 | Call::Fail { .. }
                 | Call::Ask(_)
+                | Call::Keep(_)
                 | Call::Wait(_) => {}
             }
         }

@@ -138,6 +138,9 @@ impl Store {
             previous,
             automatic_hold,
             holds: Vec::new(),
+            // No step of the simulation notes anything.
+            stage_metadata: serde_json::Map::new(),
+            aliases: BTreeMap::new(),
             slot,
             commits: Vec::new(),
         };

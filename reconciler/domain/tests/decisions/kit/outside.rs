@@ -162,7 +162,7 @@ impl Outside {
             Call::PullRequest(call) => self.pull_request(call),
             Call::Compose { outputs } => done(json!(outputs), Record::None),
             Call::Fail { message } => failed(message.clone(), false),
-            Call::Wait(_) | Call::Ask(_) => panic!("nobody carries it out"),
+            Call::Wait(_) | Call::Ask(_) | Call::Keep(_) => panic!("nobody carries it out"),
         }
     }
 
@@ -255,6 +255,7 @@ impl Outside {
                 | Call::Compose { .. }
                 | Call::Fail { .. }
                 | Call::Ask(_)
+                | Call::Keep(_)
                 | Call::Wait(_) => {}
             }
         }

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use reconciler_domain::freight::{Freight, FreightFacts, Stay};
 use reconciler_domain::hold::{AutomaticHold, Hold};
 use reconciler_domain::id::{
-    FreightId, Principal, ProjectName, PromotionId, StageName, SubscriptionName, TaskName,
+    Alias, FreightId, Principal, ProjectName, PromotionId, StageName, SubscriptionName, TaskName,
     WarehouseName,
 };
 use reconciler_domain::plan::{
@@ -24,9 +24,11 @@ use reconciler_domain::snapshot::{
     WarehouseSnapshot,
 };
 use reconciler_domain::stage::Stage;
-use reconciler_domain::step::{Answer, Interruption, StepOutcome};
+use reconciler_domain::step::{Answer, Interruption, Kept, KeptAt, KeptChange, StepOutcome};
 use reconciler_domain::task::{Task, used};
 use reconciler_domain::warehouse::{Discovery, Warehouse};
+
+use serde_json::{Map, Value};
 
 use super::outside::Outside;
 use super::tell;
@@ -61,6 +63,9 @@ pub(crate) struct World {
     pub(crate) sagas: IndexMap<PromotionId, Saga>,
     pub(crate) automatic_holds: BTreeMap<StageName, AutomaticHold>,
     pub(crate) holds: Vec<Defined<Hold>>,
+    /// What steps noted about stages.
+    pub(crate) noted: BTreeMap<StageName, Map<String, Value>>,
+    pub(crate) aliases: BTreeMap<Alias, FreightId>,
     pub(crate) outside: Outside,
     pub(crate) story: Vec<String>,
     /// Boundaries that can still be passed before the process dies.
@@ -82,6 +87,8 @@ impl World {
             sagas: IndexMap::new(),
             automatic_holds: BTreeMap::new(),
             holds: Vec::new(),
+            noted: BTreeMap::new(),
+            aliases: BTreeMap::new(),
             outside: Outside::default(),
             story: Vec::new(),
             fuel: None,
@@ -245,6 +252,8 @@ impl World {
             previous: last.and_then(|last| last.state.as_previous(&last.promotion)),
             automatic_hold: self.automatic_holds.get(&saga.promotion.stage).cloned(),
             holds: self.holds.clone(),
+            stage_metadata: self.noted.get(&saga.promotion.stage).cloned().unwrap_or_default(),
+            aliases: self.aliases.clone(),
             slot: self.slot(&saga.promotion.stage),
             commits: self.commits(),
         }
@@ -489,10 +498,13 @@ impl World {
         let entry = Entry { seq, at: now, event };
         saga.state.apply(&entry).expect("a decision appends only what can happen");
         saga.log.push(entry.clone());
-        let stage = saga.promotion.stage.clone();
+        let (stage, freight) = (saga.promotion.stage.clone(), saga.promotion.freight.clone());
         let lines = tell::event(saga, &entry.event);
         for line in lines {
             self.tell(format!("{id} {line}"));
+        }
+        if let Some(kept) = after.keep {
+            self.keep(&stage, &freight, kept);
         }
         if let Some(entered) = after.enter {
             self.enter(&stage, &entered);
@@ -592,6 +604,28 @@ impl World {
         }
     }
 
+    /// Writes what a step keeps, as the store does.
+    fn keep(&mut self, stage: &StageName, freight: &FreightId, kept: Kept) {
+        for KeptChange { at, before, after } in kept.changes {
+            let found = match &at {
+                KeptAt::Stage(key) => {
+                    swap(self.noted.entry(stage.clone()).or_default(), key, after)
+                }
+                KeptAt::Freight(key) => swap(&mut self.facts_mut(freight).metadata, key, after),
+                KeptAt::Alias(alias) => {
+                    let found = self.aliases.remove(alias);
+                    let given = after.and_then(|id| id.as_str()?.parse().ok());
+                    self.aliases.extend(given.map(|id| (alias.clone(), id)));
+                    found.map(|id| Value::from(id.as_str()))
+                }
+            };
+            assert_eq!(found, before, "{at:?} is as it was when its change was decided");
+        }
+        if let Some(audit) = kept.audit {
+            self.tell(format!("ledger: {} {}", audit.message, Value::Object(audit.fields)));
+        }
+    }
+
     pub(crate) fn answer(&mut self, id: &PromotionId, answer: Answer) {
         match plan::answer(&self.promotion_snapshot(id), answer) {
             Ok(event) => self.append(id, event),
@@ -650,4 +684,11 @@ impl World {
 
 pub(crate) fn project() -> ProjectName {
     "shop".parse().expect("a project's name")
+}
+
+fn swap(noted: &mut Map<String, Value>, key: &str, after: Option<Value>) -> Option<Value> {
+    match after {
+        Some(value) => noted.insert(key.to_owned(), value),
+        None => noted.shift_remove(key),
+    }
 }

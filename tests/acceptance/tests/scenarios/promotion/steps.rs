@@ -1,10 +1,12 @@
-//! Steps that wait in the middle of a promotion: for a condition, and for people.
+//! Steps that wait in the middle of a promotion, for a condition and for people; and those that write into
+//! the daemon's own store.
 
 use acceptance::{Failure, Outcome};
-use reconciler_api::v1::{AnswerStep, EventsQuery, Phase, Promotion};
+use axum::http::StatusCode;
+use reconciler_api::v1::{AnswerStep, EventsQuery, Phase, Promotion, Stage};
 use serde_json::json;
 
-use crate::pipeline::{call, direct, step};
+use crate::pipeline::{call, direct, step, undone};
 use crate::site::{PROJECT, Site, refusal};
 
 /// Waits until a promotion says that it waits for this.
@@ -102,5 +104,54 @@ async fn people_answer_what_a_step_asks() -> Outcome {
     site.is(&id, Phase::Succeeded).await?;
     let bodies: Vec<String> = site.desk.taken("/told").into_iter().map(|it| it.body).collect();
     assert_eq!(bodies, ["3 in 8"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_a_step_keeps_is_found_again_and_put_back() -> Outcome {
+    let mut site = Site::start(&[]).await?;
+    let note = json!({
+        "stage": { "commit": "{{ freight.infra.commit }}" }, "freight": { "seen": ["{{ stage.name }}"] },
+    });
+    let tell = json!({
+        "url": site.desk.url("/told"), "method": "PUT",
+        "body": "before: {{ has(stage.metadata.commit) ? stage.metadata.commit : 'nothing' }}",
+    });
+    let audit = json!({ "message": "{{ stage.name }} has it", "fields": { "n": 1 } });
+    let steps = [
+        step("note", "set_metadata", &note),
+        step("name", "set_alias", &json!({ "alias": "stable" })),
+        step("audit", "audit_event", &audit),
+        step("tell", "http", &tell),
+    ];
+    site.stage("dev", &json!({ "requests": direct(), "steps": steps })).await?;
+    site.policy("dev", &undone("dev")).await?;
+    let first = site.first_freight().await?;
+    site.promoted("dev", &first).await?;
+    site.lockstepd.restart().await?;
+    let client = site.client()?;
+    let commit = match &first.artifacts["infra"] {
+        reconciler_api::v1::Artifact::Git(git) => git.commit.clone(),
+        reconciler_api::v1::Artifact::Image(_) => return Err(Failure::new("an image")),
+    };
+    let stage: Stage = client.get(PROJECT, "dev").await?;
+    assert_eq!(stage.status.metadata["commit"], json!(commit));
+    let named = client.freight(PROJECT, "stable").await?;
+    assert_eq!((&named.id, &named.metadata["seen"]), (&first.id, &json!(["dev"])));
+    // The second fails after it noted the same: what was there before is there again.
+    let second = site.freight("second").await?;
+    site.desk.answer("/told", StatusCode::BAD_REQUEST);
+    let id = site.promote("dev", &second).await?;
+    site.is(&id, Phase::RolledBack).await?;
+    let stage: Stage = client.get(PROJECT, "dev").await?;
+    assert_eq!(stage.status.metadata["commit"], json!(commit));
+    assert_eq!(client.freight(PROJECT, "stable").await?.id, first.id);
+    assert!(client.freight(PROJECT, &second.id).await?.metadata.is_empty());
+    let bodies: Vec<String> = site.desk.taken("/told").into_iter().map(|it| it.body).collect();
+    assert_eq!(bodies, ["before: nothing".to_owned(), format!("before: {commit}")]);
+    // People name freight by its alias, too.
+    site.desk.answer("/told", StatusCode::OK);
+    let cli = site.cli()?;
+    cli.ok(&["promote", "dev", "--freight", "stable", "--watch"]).await?;
     Ok(())
 }

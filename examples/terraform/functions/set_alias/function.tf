@@ -1,0 +1,4 @@
+locals {
+  # lockstep promote prod --freight stable
+  stable = provider::lockstep::set_alias("stable", { alias = "stable" })
+}
