@@ -11,6 +11,7 @@ use clap::Args;
 use reconciler_effects::git::Secret;
 use reconciler_effects::http::{EgressPolicy, HostRule};
 use reconciler_effects::infra::ToolPreference;
+use reconciler_effects::sandbox::{Mode, Settings};
 use reconciler_effects::{Credential, Login};
 use serde::Deserialize;
 
@@ -68,9 +69,27 @@ struct File {
     /// Environment variables that projects may have read.
     #[serde(default)]
     secret_variables: BTreeSet<String>,
+    /// How programs that are not trusted are contained.
+    #[serde(default)]
+    sandbox: SandboxEntry,
     /// Credentials by URL prefix; the longest prefix wins.
     #[serde(default, rename = "credential")]
     credentials: Vec<CredentialEntry>,
+}
+
+/// How programs are contained.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SandboxEntry {
+    /// Whether they have to be: `required`, `preferred`, `off`.
+    #[serde(default)]
+    mode: Mode,
+    /// Files and directories that they may read, beside those of the system.
+    #[serde(default)]
+    read: Vec<PathBuf>,
+    /// Whether a step may ask for the network of the machine.
+    #[serde(default)]
+    host_network: bool,
 }
 
 /// One credential; its secret is read from a file or a variable, never written here.
@@ -112,6 +131,8 @@ pub struct Config {
     pub secret_key_file: Option<PathBuf>,
     /// What projects may have secrets read from.
     pub secret_sources: AllowedSources,
+    /// How programs that are not trusted are contained.
+    pub sandbox: Settings,
     /// Credentials by URL prefix.
     pub credentials: Vec<Credential>,
 }
@@ -183,6 +204,7 @@ impl Config {
             plugin_cache: file.plugin_cache,
             secret_key_file: file.secret_key_file,
             secret_sources,
+            sandbox: sandbox(file.sandbox)?,
             credentials: credentials.collect::<Result<_, _>>()?,
         })
     }
@@ -192,6 +214,14 @@ impl Config {
 fn is_narrow(dir: &Path) -> bool {
     let plain = |part| matches!(part, Component::RootDir | Component::Normal(_));
     dir.is_absolute() && dir.parent().is_some() && dir.components().all(plain)
+}
+
+fn sandbox(entry: SandboxEntry) -> Result<Settings, ConfigError> {
+    if let Some(path) = entry.read.iter().find(|path| !is_narrow(path)) {
+        let message = format!("{} is no place of its own: write a whole path", path.display());
+        return Err(invalid("sandbox.read", message));
+    }
+    Ok(Settings { mode: entry.mode, read: entry.read, host_network: entry.host_network })
 }
 
 fn read(path: &Path) -> Result<File, ConfigError> {

@@ -7,6 +7,8 @@ use clap::{Parser, Subcommand};
 use reconciler_daemon::config::{Config, Options};
 use reconciler_daemon::crash::Crash;
 use reconciler_daemon::{Service, StartError};
+use reconciler_effects::infra::shim;
+use reconciler_effects::sandbox;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -28,8 +30,10 @@ enum Command {
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args_os();
-    if arguments.nth(1).is_some_and(|first| first == "infra-shim") {
-        return reconciler_effects::infra::shim::shim_main(arguments);
+    match arguments.nth(1) {
+        Some(first) if first == shim::ARGUMENT => return shim::shim_main(arguments),
+        Some(first) if first == sandbox::ARGUMENT => return sandbox::sandbox_main(arguments),
+        Some(_) | None => {}
     }
     let Arguments { command } = Arguments::parse();
     let filter =

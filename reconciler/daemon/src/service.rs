@@ -11,6 +11,7 @@ use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
 use reconciler_domain::id::Principal;
 use reconciler_domain::token::SecretOrigin;
 use reconciler_effects::infra::shim::Shim;
+use reconciler_effects::sandbox::{Mode, Sandbox};
 use reconciler_effects::{Effects, EffectsConfig};
 use reconciler_store::{Change, NewSecret, NewToken, Precondition, PutTokenError, Store};
 use tokio::net::TcpListener;
@@ -183,6 +184,7 @@ fn open_effects(
     effects.egress = config.egress.clone();
     effects.insecure_registries = config.insecure_registries.clone();
     effects.tool = config.tool.clone();
+    effects.sandbox = config.sandbox.clone();
     effects.infra_env = config.infra_env.clone();
     effects.work_limit = config.work_limit.unwrap_or(effects.work_limit);
     effects.plugin_cache = config.plugin_cache.clone();
@@ -190,7 +192,31 @@ fn open_effects(
     effects.holdings = holdings;
     effects.shim = Shim::current();
     effects.shutdown = shutdown;
-    Ok(Effects::open(effects)?)
+    let effects = Effects::open(effects)?;
+    tell_of_sandbox(effects.sandbox());
+    Ok(effects)
+}
+
+/// What the machine offers is found out at start, so that nobody learns it from a promotion that fails.
+fn tell_of_sandbox(sandbox: &Sandbox) {
+    match (sandbox.mode(), sandbox.mode() == Mode::Off || sandbox.probe().is_ok()) {
+        (Mode::Off, _) => tracing::warn!("programs of steps run as this user: the sandbox is off"),
+        (Mode::Required | Mode::Preferred, true) => {
+            if let Ok(offer) = sandbox.probe() {
+                tracing::info!("programs of steps are contained by {offer}");
+            }
+        }
+        (Mode::Required, false) => {
+            if let Err(missing) = sandbox.probe() {
+                tracing::warn!("{missing}. Steps that run programs will refuse");
+            }
+        }
+        (Mode::Preferred, false) => {
+            if let Err(missing) = sandbox.probe() {
+                tracing::warn!("{missing}. Programs of steps run as this user");
+            }
+        }
+    }
 }
 
 /// Makes the first administrator's token, once. Its secret is only ever in the file, which is there

@@ -12,6 +12,7 @@ use crate::credentials::{Credential, Holdings, NothingHeld};
 use crate::http::EgressPolicy;
 use crate::infra::ToolPreference;
 use crate::infra::shim::Shim;
+use crate::sandbox;
 
 /// What a working directory may take unless it is said: 10 GiB.
 const WORK_LIMIT: u64 = 10 << 30;
@@ -38,6 +39,8 @@ pub struct EffectsConfig {
     pub shim: Shim,
     /// Bytes that one working directory may take.
     pub work_limit: u64,
+    /// How programs that are not trusted are contained: by starting the program of `shim` once more.
+    pub sandbox: sandbox::Settings,
     /// Folder in which infra runs share downloaded providers.
     pub plugin_cache: Option<PathBuf>,
     /// Environment of every infra run, beside `PATH`: credentials of clouds and backends.
@@ -64,6 +67,7 @@ impl EffectsConfig {
             hash_key,
             shim: Shim::current(),
             work_limit: WORK_LIMIT,
+            sandbox: sandbox::Settings::default(),
             plugin_cache: None,
             infra_env: BTreeMap::new(),
             credentials: Vec::new(),
@@ -84,6 +88,7 @@ impl fmt::Debug for EffectsConfig {
             .field("tool", &self.tool)
             .field("search_path", &self.search_path)
             .field("work_limit", &self.work_limit)
+            .field("sandbox", &self.sandbox)
             .field("plugin_cache", &self.plugin_cache)
             .field("infra_env", &self.infra_env.keys())
             .field("credentials", &self.credentials)

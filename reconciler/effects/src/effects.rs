@@ -17,10 +17,11 @@ use tokio_util::sync::CancellationToken;
 use crate::config::EffectsConfig;
 use crate::credentials::{Holdings, Logins};
 use crate::git::{Git, GitConfig, GitError};
-use crate::http::{HttpClient, HttpError};
+use crate::http::{EgressPolicy, HttpClient, HttpError};
 use crate::infra::shim::Shim;
 use crate::infra::{Tool, ToolError, ToolKind, ToolPreference};
 use crate::layout::Layout;
+use crate::sandbox::{Sandbox, Settings};
 use crate::scoped::Scoped;
 use crate::sources::{self, Registries, Tips};
 use crate::steps::{self, Halted, RunContext};
@@ -42,6 +43,7 @@ struct Inner {
     http: HttpClient,
     registries: Registries,
     tips: Tips,
+    sandbox: Sandbox,
     tools: tokio::sync::Mutex<HashMap<Option<String>, Tool>>,
 }
 
@@ -84,7 +86,8 @@ impl Effects {
         let registries = Registries::new(&config)?;
         let (tips, tools) = (Tips::default(), tokio::sync::Mutex::default());
         let cancel = config.shutdown.clone();
-        let inner = Inner { config, layout, logins, git, http, registries, tips, tools };
+        let sandbox = Sandbox::new(config.sandbox.mode, &config.shim.program);
+        let inner = Inner { config, layout, logins, git, http, registries, tips, sandbox, tools };
         Ok(Self { inner: Arc::new(inner), cancel })
     }
 
@@ -220,6 +223,19 @@ impl Effects {
 
     pub(crate) fn work_limit(&self) -> u64 {
         self.inner.config.work_limit
+    }
+
+    /// How programs are contained.
+    #[must_use]
+    pub fn sandbox(&self) -> &Sandbox {
+        &self.inner.sandbox
+    }
+
+    pub(crate) fn sandbox_settings(&self) -> &Settings {
+        &self.inner.config.sandbox
+    }
+    pub(crate) fn egress(&self) -> &EgressPolicy {
+        &self.inner.config.egress
     }
 
     pub(crate) fn plugin_cache(&self) -> Option<&PathBuf> {

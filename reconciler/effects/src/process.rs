@@ -38,6 +38,8 @@ const GRACE_DEFAULT: Duration = Duration::from_secs(10);
 const DRAIN_AFTER_EXIT: Duration = Duration::from_secs(2);
 /// How much of standard error an error message quotes.
 const STDERR_TAIL: usize = 2048;
+/// How much of the end of a stream is kept, whatever the limit.
+const LAST_BYTES: usize = 32 << 10;
 
 /// A program to run, with everything that it may see.
 #[derive(Clone)]
@@ -121,6 +123,12 @@ impl Captured {
         Self { bytes, truncated: false, last: Vec::new() }
     }
 
+    /// The end of the text; more of it than is told, so that what must not be told can be found first.
+    pub(crate) fn end(&self) -> String {
+        let end = if self.truncated { &self.last } else { &self.bytes };
+        String::from_utf8_lossy(&end[end.len().saturating_sub(LAST_BYTES)..]).into_owned()
+    }
+
     /// The last two kilobytes of the text, trimmed: what an error message quotes.
     #[must_use]
     pub fn tail(&self) -> String {
@@ -133,8 +141,8 @@ impl Captured {
         let room = limit.saturating_sub(self.bytes.len());
         self.bytes.extend_from_slice(&chunk[..chunk.len().min(room)]);
         self.truncated |= chunk.len() > room;
-        self.last.extend_from_slice(&chunk[chunk.len().saturating_sub(STDERR_TAIL)..]);
-        let excess = self.last.len().saturating_sub(STDERR_TAIL);
+        self.last.extend_from_slice(&chunk[chunk.len().saturating_sub(LAST_BYTES)..]);
+        let excess = self.last.len().saturating_sub(LAST_BYTES);
         self.last.drain(..excess);
     }
 }

@@ -127,6 +127,25 @@ impl Scoped {
         Ok(login.and_then(|login| login.for_web()))
     }
 
+    /// A secret that the project holds itself, as `CREDENTIAL/KEY`.
+    ///
+    /// # Errors
+    /// There is none, or it cannot be used.
+    pub(crate) fn secret(&self, reference: &str) -> Result<Secret, String> {
+        let (name, key) = reference.split_once('/').unwrap_or((reference, ""));
+        let held = self.wallet.held.iter().find(|held| held.name.as_str() == name);
+        let held = held.ok_or_else(|| {
+            format!(
+                "secrets: the project holds no credential {name:?}; define it, or correct the name"
+            )
+        })?;
+        let secret = held.secrets.get(key).ok_or_else(|| {
+            let keys: Vec<&str> = held.secrets.keys().map(String::as_str).collect();
+            format!("secrets: credential {name:?} has no key {key:?}; it has {}", keys.join(", "))
+        })?;
+        usable(held, secret)
+    }
+
     /// The text without secrets.
     pub(crate) fn clean(&self, text: &str) -> String {
         self.wallet.redactor.text(text)

@@ -23,6 +23,8 @@ mod pull_requests;
 mod registries;
 #[path = "steps/rendering.rs"]
 mod rendering;
+#[path = "steps/running.rs"]
+mod running;
 #[path = "steps/sources.rs"]
 mod sources;
 #[path = "effects/support.rs"]

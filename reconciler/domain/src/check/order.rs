@@ -183,6 +183,8 @@ impl<'a> Made<'a> {
             | StepKind::OciAttach
             | StepKind::KustomizeBuild
             | StepKind::HelmTemplate
+            | StepKind::Run
+            | StepKind::RunEffect
             | StepKind::HclParse => {
                 let needed = literal_places(step).filter(|place| place.touch.needs());
                 for place in needed.filter(|place| !self.is_made(place.path)) {
@@ -294,6 +296,8 @@ impl<'a> Made<'a> {
             | StepKind::OciPull
             | StepKind::OciPush
             | StepKind::OciAttach
+            | StepKind::Run
+            | StepKind::RunEffect
             | StepKind::KustomizeBuild
             | StepKind::HelmTemplate
             | StepKind::ComposeOutput

@@ -260,6 +260,8 @@ fn condition_names(kind: StepKind, names: &Names, around: &Surroundings<'_>) -> 
         | StepKind::OciAttach
         | StepKind::KustomizeBuild
         | StepKind::HelmTemplate
+        | StepKind::Run
+        | StepKind::RunEffect
         | StepKind::ComposeOutput
         | StepKind::Fail
         | StepKind::GitOpenPr

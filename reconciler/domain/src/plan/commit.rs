@@ -259,6 +259,11 @@ fn unrepeatable(call: &Call) -> Option<String> {
              saw it, and the step is marked to be sent at most once",
             http.method, http.url,
         )),
+        Call::Run(run) if run.is_at_most_once() => Some(format!(
+            "the daemon stopped while `{}` was running; it is not known what it had done, and the step is \
+             marked to be run at most once",
+            run.program(),
+        )),
         Call::GitClone(_)
         | Call::YamlUpdate(_)
         | Call::GitCommit(_)
@@ -276,6 +281,7 @@ fn unrepeatable(call: &Call) -> Option<String> {
         | Call::Render(_)
         | Call::Parse(_)
         | Call::PullRequest(_)
+        | Call::Run(_)
         | Call::Compose { .. }
         | Call::Fail { .. }
         | Call::Ask(_)
@@ -452,6 +458,7 @@ pub(super) fn effects_done(snapshot: &PromotionSnapshot) -> Vec<String> {
                     | Call::Oci(_)
                     | Call::Render(_)
                     | Call::Parse(_)
+                    | Call::Run(_)
                     | Call::Compose { .. }
                     | Call::Fail { .. }
                     | Call::Ask(_)
@@ -485,6 +492,7 @@ fn remains(record: &Record) -> Option<String> {
         Record::Applied(applied) => Some(format!("created {}", applied.created.join(", "))),
         Record::Oci(oci) => remains_in_registry(oci),
         Record::Kept(kept) => kept.remains(),
+        Record::Ran(ran) => Some(format!("its program ran ({})", ran.ended)),
         Record::None | Record::Clone(_) | Record::Commit(_) | Record::Plan(_) => None,
     }
 }

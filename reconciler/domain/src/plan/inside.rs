@@ -93,6 +93,7 @@ fn look(snapshot: &PromotionSnapshot, node: &Node, run: &NodeRun, now: Timestamp
         | Call::Render(_)
         | Call::Parse(_)
         | Call::PullRequest(_)
+        | Call::Run(_)
         | Call::Compose { .. }
         | Call::Fail { .. } => unreachable!("effects carry it out"),
     }

@@ -305,7 +305,8 @@ fn bases(state: &State) -> Vec<Base> {
             )
             | Record::PullRequest(_)
             | Record::Kept(_)
-            | Record::Applied(_) => {}
+            | Record::Applied(_)
+            | Record::Ran(_) => {}
         }
     }
     bases

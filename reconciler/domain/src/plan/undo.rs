@@ -8,6 +8,7 @@
 //! told, and leaves nothing stuck.
 
 mod pull_request;
+mod run;
 
 use std::collections::BTreeSet;
 
@@ -72,6 +73,7 @@ pub(super) fn describe(frozen: &Frozen, state: &State) -> Vec<UndoPlan> {
                     (false, "has no undo: what is in the ledger stays".to_owned())
                 }
                 StepKind::Http => (false, "has no undo: what was sent stays sent".to_owned()),
+                StepKind::RunEffect => run::describe(&step.config),
                 StepKind::GitClone
                 | StepKind::YamlUpdate
                 | StepKind::GitCommit
@@ -98,6 +100,7 @@ pub(super) fn describe(frozen: &Frozen, state: &State) -> Vec<UndoPlan> {
                 | StepKind::KustomizeBuild
                 | StepKind::HelmTemplate
                 | StepKind::ComposeOutput
+                | StepKind::Run
                 | StepKind::Fail
                 | StepKind::Wait
                 | StepKind::WaitForApproval
@@ -225,6 +228,7 @@ pub(super) fn next(snapshot: &PromotionSnapshot, now: Timestamp) -> Move {
                 undo_apply(snapshot, frozen, &step.name, &applied.created, now)
             }
             Record::Kept(kept) => undo_kept(snapshot, &step.name, kept, now),
+            Record::Ran(_) => run::undo(snapshot, &step.name, now),
             Record::None | Record::Clone(_) | Record::Commit(_) | Record::Plan(_) => None,
         };
         if let Some(next) = next {
@@ -245,6 +249,7 @@ fn finish(snapshot: &PromotionSnapshot, frozen: &Frozen) -> Move {
         remaining.extend(
             sent.then(|| format!("step {}: its request was sent and has no undo", step.name)),
         );
+        remaining.extend(run::remains(state, &step.name));
         let done = state.nodes.get(&Node::Step(step.name.clone()));
         let done = done.filter(|_| was_done(state, &step.name));
         let stays =

@@ -412,7 +412,8 @@ impl<'a> Walk<'a> {
                 | Record::Oci(_)
                 | Record::PullRequest(_)
                 | Record::Kept(_)
-                | Record::Applied(_) => {}
+                | Record::Applied(_)
+                | Record::Ran(_) => {}
             }
         }
         let collection: IndexMap<WarehouseName, FreightId> = self

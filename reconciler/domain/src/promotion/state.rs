@@ -480,6 +480,9 @@ impl State {
                 ) => {
                     calls.push((step.name.clone(), call.clone()));
                 }
+                Some(call @ Call::Run(run)) if run.effect.is_none() => {
+                    calls.push((step.name.clone(), call.clone()));
+                }
                 Some(
                     Call::GitPush(_)
                     | Call::GitRevert(_)
@@ -498,6 +501,7 @@ impl State {
                     )
                     | Call::Parse(_)
                     | Call::PullRequest(_)
+                    | Call::Run(_)
                     | Call::Compose { .. }
                     | Call::Fail { .. }
                     | Call::Ask(_)

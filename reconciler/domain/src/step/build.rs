@@ -9,6 +9,7 @@ mod keep;
 mod oci;
 mod pull_request;
 mod render;
+mod run;
 mod wait;
 
 use std::time::Duration;
@@ -240,6 +241,8 @@ impl Call {
                 Ok(Self::Fail { message })
             }
             StepKind::Wait => wait::wait(&arguments, context).map(Self::Wait),
+            StepKind::Run => run::local(&arguments, context).map(Self::Run),
+            StepKind::RunEffect => run::effect(&arguments, context).map(Self::Run),
             StepKind::Task => Err(CallError::NotExpanded { task: arguments.text("task")? }),
             StepKind::GitOpenPr => pull_request::open(&arguments, context).map(Self::PullRequest),
             StepKind::GitWaitForPr => {

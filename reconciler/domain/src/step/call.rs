@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 
 use super::{
     AskCall, FileCall, KeepCall, OciCall, ParseCall, PlanRecord, PullRequestCall, RenderCall,
-    WaitCall,
+    RunCall, WaitCall,
 };
 
 /// What a step does, with nothing left to decide.
@@ -65,6 +65,8 @@ pub enum Call {
     },
     /// About a pull request.
     PullRequest(PullRequestCall),
+    /// A program to run: `run`, `run_effect`, and the undo of the latter.
+    Run(RunCall),
     /// `wait`. It is not carried out: the log says when it began, and when it is over.
     Wait(WaitCall),
     /// Something for the daemon's own store: `set_metadata`, `set_alias`, `audit_event`. It is not carried
@@ -334,6 +336,7 @@ impl Call {
             Self::Http(http) if http.at_most_once => Unseen::Unknown,
             Self::Http(_) => Unseen::Tolerable,
             Self::PullRequest(call) => call.unseen(),
+            Self::Run(call) => call.unseen(),
             // An apply that began is waited for, whoever breaks it off, and has an end of its own.
             Self::TfApply(_)
             | Self::GitClone(_)
@@ -376,6 +379,7 @@ impl Call {
             | Self::Render(_)
             | Self::Parse(_)
             | Self::PullRequest(_)
+            | Self::Run(_)
             | Self::Compose { .. }
             | Self::Fail { .. } => true,
         }
@@ -391,6 +395,12 @@ impl Call {
     #[must_use]
     pub fn as_plan(&self) -> Option<&PlanCall> {
         if let Self::TfPlan(plan) = self { Some(plan) } else { None }
+    }
+
+    /// The program to run, if it runs one.
+    #[must_use]
+    pub fn as_run(&self) -> Option<&RunCall> {
+        if let Self::Run(run) = self { Some(run) } else { None }
     }
 
     /// What it does about a pull request, if it is about one.

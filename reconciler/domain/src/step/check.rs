@@ -10,8 +10,8 @@ use serde_json::Value;
 
 use super::control::{Control, split_control};
 use super::fields::{Field, FieldType, fields, places};
-use super::oci;
 use super::{ForgeKind, StepKind};
+use super::{oci, run};
 use crate::check::ProblemKind;
 use crate::duration;
 use crate::expression::Expression;
@@ -72,6 +72,9 @@ pub fn check_config(kind: StepKind, config: &Value) -> Vec<StepProblem> {
         }
         if fields(kind).iter().any(|field| field.name == "forge") {
             forge(config, &mut problems);
+        }
+        if matches!(kind, StepKind::Run | StepKind::RunEffect) {
+            run::check(config, &mut problems);
         }
         if kind == StepKind::Wait {
             problems.extend(wait::check(config));

@@ -6,6 +6,7 @@ mod keep;
 mod oci;
 mod pull_request;
 mod render;
+mod run;
 mod wait;
 
 use serde_json::Value;
@@ -543,5 +544,7 @@ pub fn fields(kind: StepKind) -> &'static [Field] {
         StepKind::SetMetadata => keep::METADATA,
         StepKind::SetAlias => keep::ALIAS,
         StepKind::AuditEvent => keep::AUDIT,
+        StepKind::Run => run::RUN,
+        StepKind::RunEffect => run::RUN_EFFECT,
     }
 }

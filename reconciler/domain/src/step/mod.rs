@@ -23,6 +23,7 @@ mod outputs;
 mod pull_request;
 mod record;
 mod render;
+mod run;
 mod wait;
 
 use serde::{Deserialize, Serialize};
@@ -60,6 +61,7 @@ pub use record::{
 };
 
 pub use render::{HelmTemplate, RenderCall, Renderer, top};
+pub use run::{RanRecord, RunCall, RunEffect, RunNetwork};
 pub use wait::{AtTimeout, ConditionCall, WaitCall};
 
 use crate::id::StepName;
@@ -186,6 +188,10 @@ pub enum StepKind {
     SetAlias,
     /// Adds an event to the ledger.
     AuditEvent,
+    /// Runs a program over files of the working directory.
+    Run,
+    /// Runs a program with effects outside.
+    RunEffect,
 }
 
 /// Whether running a step changes anything outside the working directory.
@@ -201,7 +207,7 @@ pub enum Nature {
 
 impl StepKind {
     /// Every kind, in the order of the documentation.
-    pub const ALL: [Self; 45] = [
+    pub const ALL: [Self; 47] = [
         Self::GitClone,
         Self::YamlUpdate,
         Self::GitCommit,
@@ -247,6 +253,8 @@ impl StepKind {
         Self::SetMetadata,
         Self::SetAlias,
         Self::AuditEvent,
+        Self::Run,
+        Self::RunEffect,
     ];
 
     /// The word in `uses`, and the name of the provider function.
@@ -298,6 +306,8 @@ impl StepKind {
             Self::SetMetadata => "set_metadata",
             Self::SetAlias => "set_alias",
             Self::AuditEvent => "audit_event",
+            Self::Run => "run",
+            Self::RunEffect => "run_effect",
         }
     }
 
@@ -353,6 +363,8 @@ impl StepKind {
             | Self::SetMetadata
             | Self::SetAlias
             | Self::AuditEvent => Nature::Effect,
+            Self::Run => Nature::Local,
+            Self::RunEffect => Nature::Effect,
             Self::Task => Nature::Expanded,
         }
     }
@@ -474,6 +486,12 @@ impl StepKind {
                 "Gives the promoted freight a name by which people and the API find it, and takes it from other freight; undone by giving it back."
             }
             Self::AuditEvent => "Adds an event to the ledger, exactly once; has no undo.",
+            Self::Run => {
+                "Runs a program, contained, over files of the working directory. It may be run again at any time, and has to make the same of the same files."
+            }
+            Self::RunEffect => {
+                "Runs a program with effects outside, contained, after the commit; undone by its `undo` program, if it names one."
+            }
         }
     }
 }

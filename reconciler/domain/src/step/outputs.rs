@@ -214,6 +214,8 @@ impl StepKind {
             | Self::HclParse
             | Self::ComposeOutput
             | Self::GetInput
+            | Self::Run
+            | Self::RunEffect
             | Self::Task => None,
         }
     }

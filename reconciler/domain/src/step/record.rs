@@ -7,7 +7,7 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Kept, OciRecord, PlanCall, PullRequestRecord};
+use super::{Kept, OciRecord, PlanCall, PullRequestRecord, RanRecord};
 use crate::infra::{PlanDigest, PlanSummary};
 
 /// What a step left behind that later steps or the undo need.
@@ -34,6 +34,8 @@ pub enum Record {
     Applied(Applied),
     /// What was written into the daemon's own store.
     Kept(Kept),
+    /// A program with effects outside that has run.
+    Ran(RanRecord),
 }
 
 /// Which commit each directory holds.
@@ -234,6 +236,7 @@ impl Record {
             | Self::Plan(_)
             | Self::Applied(_)
             | Self::Kept(_) => None,
+            Self::Ran(_) => None,
         }
     }
 
@@ -251,6 +254,7 @@ impl Record {
             | Self::Plan(_)
             | Self::Applied(_)
             | Self::Kept(_) => None,
+            Self::Ran(_) => None,
         }
     }
 
@@ -268,6 +272,7 @@ impl Record {
             | Self::Plan(_)
             | Self::Applied(_)
             | Self::Kept(_) => None,
+            Self::Ran(_) => None,
         }
     }
 
@@ -285,6 +290,7 @@ impl Record {
             | Self::Plan(_)
             | Self::Applied(_)
             | Self::Kept(_) => None,
+            Self::Ran(_) => None,
         }
     }
 
@@ -302,6 +308,7 @@ impl Record {
             | Self::Plan(_)
             | Self::Applied(_)
             | Self::Kept(_) => None,
+            Self::Ran(_) => None,
         }
     }
 
@@ -319,6 +326,7 @@ impl Record {
             | Self::PullRequest(_)
             | Self::Applied(_)
             | Self::Kept(_) => None,
+            Self::Ran(_) => None,
         }
     }
 }

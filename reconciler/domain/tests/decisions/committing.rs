@@ -344,6 +344,25 @@ fn a_request_that_may_have_been_sent_at_most_once_is_stuck() {
 }
 
 #[test]
+fn a_program_that_may_have_run_at_most_once_is_stuck() {
+    let uncertain = (0..100).map(|fuel| with_crash("program-once", fuel)).find(|world| {
+        let state = &world.sagas[&promotion_id("dev.1")].state;
+        state.finish.as_ref().is_some_and(|(_, finish)| finish.message.contains("not known"))
+    });
+    let story = uncertain.expect("some crash is while the program runs").story.join("\n");
+    let why = "the daemon stopped while `migrate` was running; it is not known what it had done, and the \
+               step is marked to be run at most once";
+    assert!(story.contains(&format!("dev.1 stuck: step program: {why}")), "{story}");
+    for fuel in 0..40 {
+        let world = with_crash("program-once", fuel);
+        assert!(world.outside.effects.values().sum::<u32>() <= 1, "{:?}", world.outside.effects);
+        // One that knows its key is run again, and does nothing twice.
+        let world = with_crash("program", fuel);
+        assert_eq!(world.outside.effects.values().sum::<u32>(), 1, "after {fuel}");
+    }
+}
+
+#[test]
 fn a_request_that_may_be_repeated_goes_on() {
     for fuel in 0..40 {
         let world = with_crash("hook", fuel);

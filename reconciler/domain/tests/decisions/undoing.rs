@@ -393,3 +393,30 @@ fn what_was_there_is_there_again_even_if_it_had_not_succeeded() {
       ? freight f3: PassedOver: its last promotion here did not succeed; a person can promote it
     ");
 }
+
+#[test]
+fn a_program_is_undone_by_the_one_that_it_names() {
+    assert_snapshot!(run("
+        warehouse shop api
+        stage dev shop: program hook
+        policy auto dev automatic rollback
+        fail call 1
+        found shop api 1.1.0
+        undo-plan dev.1
+        outside
+    "), @r"
+    f1 is made: api 1.1.0
+    dev.1 starts: f1, by automation
+    dev.1 is prepared
+    dev.1 commits
+    dev.1 runs program
+    dev.1 runs call: failed: call was told to fail
+    dev.1 unwinds: step call failed: call was told to fail
+    dev.1 undoes program
+    dev.1 rolled_back: undone: step call failed: call was told to fail
+      < call (not all): has no undo: what was sent stays sent
+      < program: runs its undo, `migrate`
+      | request shop/dev.1/program
+      | request shop/dev.1/program/undo
+    ");
+}

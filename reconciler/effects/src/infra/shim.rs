@@ -25,7 +25,7 @@ pub(super) const TAKEN: &str = "taken";
 /// The program to start as the shim.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shim {
-    pub(super) program: PathBuf,
+    pub(crate) program: PathBuf,
 }
 
 impl Shim {

@@ -63,6 +63,12 @@ pub enum SandboxError {
         /// What failed.
         message: String,
     },
+    /// Nobody reported its end.
+    #[error("`{program}` was killed with its sandbox from outside, perhaps for want of memory")]
+    Lost {
+        /// The program as named.
+        program: String,
+    },
     /// As without a sandbox.
     #[error(transparent)]
     Process(#[from] ProcessError),
@@ -73,9 +79,8 @@ impl SandboxError {
     #[must_use]
     pub fn is_before_the_start(&self) -> bool {
         match self {
-            Self::Unavailable(_) | Self::NotStarted { .. } => true,
-            // The first process may have been killed while the program ran.
-            Self::NotMade { .. } | Self::Exceeded { .. } => false,
+            Self::Unavailable(_) | Self::NotStarted { .. } | Self::NotMade { .. } => true,
+            Self::Lost { .. } | Self::Exceeded { .. } => false,
             Self::Process(error) => match error {
                 ProcessError::NotFound { .. } | ProcessError::Spawn { .. } => true,
                 ProcessError::Cancelled { .. }
@@ -188,7 +193,7 @@ fn conclude(report: &Path, program: &str, limits: Limits) -> Result<Status, Sand
         Some(Report::NotMade(NotMade { stage, message })) => {
             Err(not_made(format!("{stage}: {message}")))
         }
-        None => Err(not_made("it was killed from outside, perhaps for want of memory".to_owned())),
+        Some(Report::Lost) | None => Err(SandboxError::Lost { program: program() }),
     }
 }
 

@@ -25,7 +25,7 @@ pub(super) fn run(spec: &Spec, mut outside: UnixStream, mut report: File) -> ! {
     let code = match &ended {
         Report::Ended { code: Some(code), .. } => *code,
         Report::Ended { signal: Some(signal), .. } => 128 + signal,
-        Report::Ended { .. } | Report::Exceeded(_) => 137,
+        Report::Ended { .. } | Report::Exceeded(_) | Report::Lost => 137,
         Report::NotStarted { .. } | Report::NotMade(_) => 126,
     };
     if let Err(error) = tell(&mut report, &ended) {
@@ -126,8 +126,10 @@ fn carry_out(spec: &Spec) -> Report {
             return Report::NotStarted { message: error.to_string(), is_missing };
         }
     };
-    look_after(spec, program, watch)
-        .unwrap_or_else(|error| Report::NotMade(Stage::Namespaces.failed()(error)))
+    look_after(spec, program, watch).unwrap_or_else(|error| {
+        eprintln!("sandbox: the program is out of sight: {error}");
+        Report::Lost
+    })
 }
 
 /// It leads a group of its own, and its signals are as usual.

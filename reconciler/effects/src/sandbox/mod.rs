@@ -50,6 +50,17 @@ pub enum Mode {
     Off,
 }
 
+/// What the owner of the machine says about programs that are contained.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// Whether they have to be.
+    pub mode: Mode,
+    /// Files and directories of the machine that they may read, beside those of the system.
+    pub read: Vec<PathBuf>,
+    /// Whether a step may ask for the network of the machine.
+    pub host_network: bool,
+}
+
 /// How programs are contained on this machine.
 #[derive(Debug, Clone)]
 pub struct Sandbox {

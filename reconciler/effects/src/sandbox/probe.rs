@@ -48,9 +48,10 @@ pub(super) fn probe(program: &Path) -> Result<Offer, Missing> {
     match report? {
         Report::Ended { code: Some(0), .. } => Ok(Offer { landlock: wall::has_landlock() }),
         Report::NotMade(not_made) => Err(explain(&not_made)),
-        report @ (Report::Ended { .. } | Report::Exceeded(_) | Report::NotStarted { .. }) => {
-            Err(other(std::io::Error::other(format!("{report:?}"))))
-        }
+        report @ (Report::Ended { .. }
+        | Report::Exceeded(_)
+        | Report::Lost
+        | Report::NotStarted { .. }) => Err(other(std::io::Error::other(format!("{report:?}")))),
     }
 }
 

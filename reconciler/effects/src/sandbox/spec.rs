@@ -156,6 +156,8 @@ pub(super) enum Report {
     Ended { code: Option<i32>, signal: Option<i32> },
     /// The program, because it went beyond a limit.
     Exceeded(Excess),
+    /// The program ran, and its end was not seen.
+    Lost,
     /// The program could not be started.
     NotStarted { message: String, is_missing: bool },
     /// The sandbox could not be made.

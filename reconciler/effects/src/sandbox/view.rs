@@ -88,6 +88,8 @@ impl View {
                 view.open_one(&share.path, at, attributes)?;
             }
         }
+        // What is further up comes first, or it would hide what is below.
+        view.places.sort_by_key(|place| place.at.components().count());
         Ok(view)
     }
 

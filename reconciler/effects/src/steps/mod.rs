@@ -9,6 +9,7 @@
 //!      ├─ download       files from elsewhere, by their checksum
 //!      ├─ oci            layers, copies, tags and attachments of registries
 //!      ├─ render         manifests, by kustomize and helm
+//!      ├─ run            programs, contained
 //!      ├─ infra ─┬─ vault     stored plans and embedded states
 //!      │         └─ apply     the one run of a plan, found again after a crash
 //!      ├─ http           a request and what its answer means
@@ -31,6 +32,7 @@ mod oci;
 mod probe;
 mod pull_request;
 mod render;
+mod run;
 mod vault;
 mod workspace;
 mod yaml;
@@ -166,6 +168,7 @@ fn ends_itself(call: &Call) -> bool {
         | Call::File(_)
         | Call::Download(_)
         | Call::Parse(_)
+        | Call::Run(_)
         | Call::Compose { .. }
         | Call::Fail { .. }
         | Call::Ask(_)
@@ -204,6 +207,10 @@ async fn carry_out(
         Call::Oci(OciCall::Attach(attach)) => oci::attach(effects, cx, &workspace, attach).await,
         Call::Oci(OciCall::Detach(detach)) => oci::detach(effects, detach).await,
         Call::Render(render) => workspace.advance(Change::Render(render)).await,
+        Call::Run(run) if run.effect.is_some() => {
+            run::act(effects, cx, step, &workspace, run).await
+        }
+        Call::Run(run) => workspace.advance(Change::Run(step, run)).await,
         Call::Parse(parse) => files::parse(&workspace.fill().await?, parse).await,
         Call::PullRequest(call) => pull_request::carry_out(effects, cx, call, interrupt).await,
         Call::Compose { outputs } => Ok(Done { outputs: outputs.clone(), record: Record::None }),

@@ -12,13 +12,15 @@ use indexmap::IndexMap;
 use reconciler_domain::id::StepName;
 use reconciler_domain::step::{
     Call, Checkout, CheckoutAt, CloneCall, CloneRecord, CommitCall, DownloadCall, FileCall,
-    OciCall, OciPull, Record, RenderCall, UpdateCall,
+    OciCall, OciPull, Record, RenderCall, RunCall, UpdateCall,
 };
 use rustix::fs::Mode;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Done, Halt, RunContext, Workdir, blocking, download, files, git, oci, render, yaml};
+use super::{
+    Done, Halt, RunContext, Workdir, blocking, download, files, git, oci, render, run, yaml,
+};
 use crate::git::{CommitId, RepoUrl, Revision};
 use crate::scoped::Scoped;
 use crate::workdir::{RelPath, WorkDir, WorkKey, WorkRoot, WorkdirError, free, write_atomic};
@@ -53,6 +55,7 @@ pub(super) enum Change<'a> {
     Download(&'a DownloadCall),
     Pull(&'a OciPull),
     Render(&'a RenderCall),
+    Run(&'a StepName, &'a RunCall),
 }
 
 impl<'a> Workspace<'a> {
@@ -116,12 +119,12 @@ impl<'a> Workspace<'a> {
     /// commit was among the needed calls.
     pub(super) async fn commit_again(&self, wanted: &str) -> Result<bool, Halt> {
         let dir = self.fresh().await?;
-        for (_, call) in self.rebuild {
+        for (step, call) in self.rebuild {
             if let Call::GitCommit(commit) = call {
                 if self.is_made(&dir, commit, wanted).await? {
                     return Ok(true);
                 }
-            } else if let Some(change) = Change::of(call) {
+            } else if let Some(change) = Change::of(step, call) {
                 self.make(&dir, &change).await?;
             }
         }
@@ -134,7 +137,7 @@ impl<'a> Workspace<'a> {
     }
 
     fn needed(&self) -> impl Iterator<Item = Change<'a>> + use<'a> {
-        self.rebuild.iter().filter_map(|(_, call)| Change::of(call))
+        self.rebuild.iter().filter_map(|(step, call)| Change::of(step, call))
     }
 
     /// Makes a change. What brings much in is held to the limit of a directory, and does not begin
@@ -176,6 +179,9 @@ impl<'a> Workspace<'a> {
             Change::Pull(pull) => oci::pull(self.effects, dir, pull).await,
             Change::Render(call) => {
                 render::render(self.effects, dir, &self.scratch("render"), call).await
+            }
+            Change::Run(step, call) => {
+                run::files(self.effects, self.cx, step, dir, self, call).await
             }
         }
     }
@@ -286,11 +292,12 @@ impl<'a> Change<'a> {
                 | FileCall::Update { .. }
                 | FileCall::Images { .. } => false,
             },
+            Self::Run(..) => true,
             Self::Update(_) => false,
         }
     }
 
-    fn of(call: &'a Call) -> Option<Self> {
+    fn of(step: &'a StepName, call: &'a Call) -> Option<Self> {
         match call {
             Call::GitClone(clone) => Some(Self::Clone(clone)),
             Call::YamlUpdate(update) => Some(Self::Update(update)),
@@ -298,6 +305,7 @@ impl<'a> Change<'a> {
             Call::Download(download) => Some(Self::Download(download)),
             Call::Oci(OciCall::Pull(pull)) => Some(Self::Pull(pull)),
             Call::Render(render) => Some(Self::Render(render)),
+            Call::Run(run) if run.effect.is_none() => Some(Self::Run(step, run)),
             Call::GitCommit(_)
             | Call::GitPush(_)
             | Call::GitRevert(_)
@@ -316,6 +324,7 @@ impl<'a> Change<'a> {
                 | OciCall::Detach(_),
             )
             | Call::Parse(_)
+            | Call::Run(_)
             | Call::Compose { .. }
             | Call::Fail { .. }
             | Call::Ask(_)
@@ -332,6 +341,7 @@ impl<'a> Change<'a> {
             Self::Download(download) => Call::Download(download.clone()),
             Self::Pull(pull) => Call::Oci(OciCall::Pull(pull.clone())),
             Self::Render(render) => Call::Render(render.clone()),
+            Self::Run(_, run) => Call::Run(run.clone()),
         }
     }
 }

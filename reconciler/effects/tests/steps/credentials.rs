@@ -32,7 +32,7 @@ const PASSWORD: &str = "correct horse battery";
 
 /// What projects hold, by name; it may change.
 #[derive(Clone, Default)]
-struct Wallets(Arc<Mutex<BTreeMap<String, Vec<Held>>>>);
+pub(crate) struct Wallets(Arc<Mutex<BTreeMap<String, Vec<Held>>>>);
 
 #[async_trait]
 impl Holdings for Wallets {
@@ -42,7 +42,7 @@ impl Holdings for Wallets {
 }
 
 impl Wallets {
-    fn give(&self, project: &str, held: Held) {
+    pub(crate) fn give(&self, project: &str, held: Held) {
         self.0.lock().unwrap().entry(project.to_owned()).or_default().push(held);
     }
 
@@ -50,7 +50,7 @@ impl Wallets {
         self.0.lock().unwrap().remove(project);
     }
 
-    fn open(&self, world: &World, credentials: Vec<Credential>) -> Effects {
+    pub(crate) fn open(&self, world: &World, credentials: Vec<Credential>) -> Effects {
         let holdings = Arc::new(self.clone());
         Effects::open(EffectsConfig { holdings, credentials, ..world.config() }).unwrap()
     }

@@ -23,8 +23,8 @@ use tokio_util::sync::CancellationToken;
 use crate::forge::How;
 use crate::images::TARGET;
 use crate::pull_requests::{at, comment_call, merge_call, open_call};
-use crate::rendering;
 use crate::world::{REPO, Task, World, done, now, revert_call, update_call};
+use crate::{rendering, running};
 
 /// Time for an exchange beside everything else that is tried at once.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -142,6 +142,8 @@ fn is_on_files(subject: Subject) -> bool {
                 | StepKind::GitCommentPr
                 | StepKind::KustomizeBuild
                 | StepKind::HelmTemplate
+                | StepKind::Run
+                | StepKind::RunEffect
         ),
         Subject::Revert
         | Subject::Untag
@@ -396,6 +398,15 @@ async fn task(world: &mut World, kind: StepKind) -> Task {
         StepKind::GitCommentPr => {
             let call = comment_call(world, proposed(world).0, "on its way");
             world.task("said", Call::PullRequest(call))
+        }
+        StepKind::Run => {
+            world.checkout().await;
+            let call = running::shell("tr a-z A-Z < values.yaml > made.yaml");
+            world.task("make", Call::Run(call))
+        }
+        StepKind::RunEffect => {
+            let call = running::announce(world);
+            world.task("announce", Call::Run(call))
         }
         StepKind::Task => panic!("its steps are carried out in its place"),
     }

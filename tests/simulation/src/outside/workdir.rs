@@ -87,6 +87,7 @@ impl Outside {
                 | Call::Oci(_)
                 | Call::Render(_)
                 | Call::Parse(_)
+                | Call::Run(_)
                 | Call::Compose { .. }
                 | Call::Fail { .. }
                 | Call::Ask(_)

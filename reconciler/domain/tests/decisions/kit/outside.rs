@@ -13,8 +13,8 @@ use reconciler_domain::promotion::Node;
 use reconciler_domain::step::{
     Applied, ApplyCall, Call, CheckoutAt, CloneCall, CloneRecord, CommitCall, CommitRecord,
     FileChange, HttpCall, OciAttach, OciCall, OciDetach, OciLook, OciPush, OciPutBack, OciRecord,
-    PlanCall, PlanRecord, PlannedOutput, PushCall, PushRecord, Record, RevertCall, StepOutcome,
-    TagCall, TagMove, TagRecord, UntagCall,
+    PlanCall, PlanRecord, PlannedOutput, PushCall, PushRecord, RanRecord, Record, RevertCall,
+    RunCall, StepOutcome, TagCall, TagMove, TagRecord, UntagCall,
 };
 use reconciler_domain::verification::{FrozenCheck, Measured, Measurement};
 use serde_json::{Map, Value, json};
@@ -160,6 +160,7 @@ impl Outside {
                 done(Value::Object(outputs), Record::None)
             }
             Call::PullRequest(call) => self.pull_request(call),
+            Call::Run(call) => self.run_program(call),
             Call::Compose { outputs } => done(json!(outputs), Record::None),
             Call::Fail { message } => failed(message.clone(), false),
             Call::Wait(_) | Call::Ask(_) | Call::Keep(_) => panic!("nobody carries it out"),
@@ -252,6 +253,7 @@ impl Outside {
                 | Call::Oci(_)
                 | Call::Render(_)
                 | Call::Parse(_)
+                | Call::Run(_)
                 | Call::Compose { .. }
                 | Call::Fail { .. }
                 | Call::Ask(_)
@@ -538,6 +540,19 @@ impl Outside {
         let outputs = call.outputs.keys().map(|name| (name.clone(), json!(format!("the {name}"))));
         let outputs: Map<String, Value> = outputs.collect();
         StepOutcome::Done { outputs, record: Record::None }
+    }
+
+    /// A program that looks for its key, and does nothing twice unless it must be run at most once.
+    fn run_program(&mut self, call: &RunCall) -> StepOutcome {
+        let Some(effect) = &call.effect else {
+            return done(json!({ "stdout": "made" }), Record::None);
+        };
+        let first = self.requests.insert(call.key.clone());
+        if first || effect.at_most_once {
+            self.count(format!("{} {}", call.program(), call.key));
+        }
+        let record = RanRecord { ended: "exit code 0".to_owned(), output: String::new() };
+        done(json!({ "stdout": "done" }), Record::Ran(record))
     }
 
     fn count(&mut self, effect: String) {

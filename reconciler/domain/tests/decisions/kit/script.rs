@@ -308,7 +308,14 @@ pub(crate) fn steps(preset: &str) -> Vec<Step> {
             "delivery": delivery, "body": { "tag": tag }, "outputs": { "ticket": "response.json.id" },
         }]])
     };
+    let program = |delivery: &str| {
+        json!([["program", "run_effect", {
+            "command": ["migrate", tag], "undo": ["migrate", "--back"], "delivery": delivery,
+        }]])
+    };
     let parts = match preset {
+        "program" => vec![program("at_least_once")],
+        "program-once" => vec![program("at_most_once")],
         "app" => vec![gitops(json!({ "tag": tag }))],
         "sized" => vec![gitops(json!({ "tag": tag, "size": "{{ vars.size }}" }))],
         "pair" => vec![gitops(json!({
