@@ -11,7 +11,7 @@ use clap::Args;
 use reconciler_effects::git::Secret;
 use reconciler_effects::http::{EgressPolicy, HostRule};
 use reconciler_effects::infra::ToolPreference;
-use reconciler_effects::sandbox::{Mode, Settings};
+use reconciler_effects::sandbox::{Mode, Reach, Settings};
 use reconciler_effects::{Credential, Login};
 use serde::Deserialize;
 
@@ -87,9 +87,15 @@ struct SandboxEntry {
     /// Files and directories that they may read, beside those of the system.
     #[serde(default)]
     read: Vec<PathBuf>,
+    /// What of the machine infra runs may change, beside their own directories.
+    #[serde(default)]
+    write: Vec<PathBuf>,
     /// Whether a step may ask for the network of the machine.
     #[serde(default)]
     host_network: bool,
+    /// What infra runs may reach: `none`, `egress`, `host`.
+    #[serde(default)]
+    infra_network: Reach,
 }
 
 /// One credential; its secret is read from a file or a variable, never written here.
@@ -217,11 +223,14 @@ fn is_narrow(dir: &Path) -> bool {
 }
 
 fn sandbox(entry: SandboxEntry) -> Result<Settings, ConfigError> {
-    if let Some(path) = entry.read.iter().find(|path| !is_narrow(path)) {
-        let message = format!("{} is no place of its own: write a whole path", path.display());
-        return Err(invalid("sandbox.read", message));
+    for (key, paths) in [("sandbox.read", &entry.read), ("sandbox.write", &entry.write)] {
+        if let Some(path) = paths.iter().find(|path| !is_narrow(path)) {
+            let message = format!("{} is no place of its own: write a whole path", path.display());
+            return Err(invalid(key, message));
+        }
     }
-    Ok(Settings { mode: entry.mode, read: entry.read, host_network: entry.host_network })
+    let SandboxEntry { mode, read, write, host_network, infra_network } = entry;
+    Ok(Settings { mode, read, write, host_network, infra_network })
 }
 
 fn read(path: &Path) -> Result<File, ConfigError> {

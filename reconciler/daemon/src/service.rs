@@ -200,20 +200,24 @@ fn open_effects(
 /// What the machine offers is found out at start, so that nobody learns it from a promotion that fails.
 fn tell_of_sandbox(sandbox: &Sandbox) {
     match (sandbox.mode(), sandbox.mode() == Mode::Off || sandbox.probe().is_ok()) {
-        (Mode::Off, _) => tracing::warn!("programs of steps run as this user: the sandbox is off"),
+        (Mode::Off, _) => {
+            tracing::warn!(
+                "infra tools and programs of steps run as this user: the sandbox is off"
+            );
+        }
         (Mode::Required | Mode::Preferred, true) => {
             if let Ok(offer) = sandbox.probe() {
-                tracing::info!("programs of steps are contained by {offer}");
+                tracing::info!("infra tools and programs of steps are contained by {offer}");
             }
         }
         (Mode::Required, false) => {
             if let Err(missing) = sandbox.probe() {
-                tracing::warn!("{missing}. Steps that run programs will refuse");
+                tracing::warn!("{missing}. Steps of infra and of programs will refuse");
             }
         }
         (Mode::Preferred, false) => {
             if let Err(missing) = sandbox.probe() {
-                tracing::warn!("{missing}. Programs of steps run as this user");
+                tracing::warn!("{missing}. Infra tools and programs of steps run as this user");
             }
         }
     }

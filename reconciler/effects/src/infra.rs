@@ -19,6 +19,8 @@
 //! A service manager that ends the daemon's whole control group ends the shim too; under systemd set
 //! `KillMode=process`.
 //!
+//! All of it runs contained, where the module says how ([`Containment`]).
+//!
 //! It knows nothing of approvals: whether a plan may be applied is decided elsewhere.
 
 pub mod backend;
@@ -26,12 +28,15 @@ pub mod log;
 pub mod run;
 pub mod shim;
 
+mod contain;
 mod error;
 mod module;
 mod plan;
 mod record;
 mod tool;
 
+pub use self::contain::Containment;
+pub(crate) use self::contain::{open_file, read_file, write_file};
 pub use self::error::{Diagnostic, InfraError, LockHolder, Severity};
 pub use self::module::{Init, Module, OutputValue, State, StateId};
 pub use self::plan::{Plan, PlanMode, PlanOptions};

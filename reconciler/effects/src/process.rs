@@ -299,6 +299,11 @@ impl Command {
         &self.args
     }
 
+    /// What it reads from standard input.
+    pub(crate) fn input(&self) -> &[u8] {
+        &self.stdin
+    }
+
     /// The directory that it runs in, if it is not this process's own.
     pub(crate) fn directory(&self) -> Option<&Path> {
         self.dir.as_deref()

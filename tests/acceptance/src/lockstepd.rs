@@ -23,6 +23,8 @@ const USER_AGENT: &str = "lockstep-acceptance";
 pub struct Settings {
     /// The configuration file's text; none: no file.
     pub config: Option<String>,
+    /// Directories of this machine that infra runs may change.
+    pub writable: Vec<PathBuf>,
     /// Arguments beside those that the harness needs.
     pub arguments: Vec<String>,
     /// Environment variables beside those of this process.
@@ -92,7 +94,11 @@ impl Lockstepd {
         let mut command = Command::new(&self.program);
         command.arg("serve").arg("--data-dir").arg(self.data_dir());
         command.args(["--listen", &format!("127.0.0.1:{}", self.port), "--allow-private"]);
-        if let Some(config) = &self.settings.config {
+        let mut config = self.settings.config.clone().unwrap_or_default();
+        if !self.settings.writable.is_empty() {
+            config.push_str(&format!("\n[sandbox]\nwrite = {:?}\n", self.settings.writable));
+        }
+        if !config.is_empty() {
             let path = self.dir.path().join("lockstepd.toml");
             fs::write(&path, config).at("the daemon's configuration")?;
             command.arg("--config").arg(path);

@@ -87,6 +87,18 @@ pub fn folder(what: &str) -> Outcome<TempDir> {
     made.at(format_args!("a folder for {what}"))
 }
 
+/// The same for programs that run as any user.
+///
+/// # Errors
+/// It cannot be made.
+pub fn open_folder(what: &str) -> Outcome<TempDir> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let made = folder(what)?;
+    let all = std::fs::Permissions::from_mode(0o777);
+    std::fs::set_permissions(made.path(), all).at(format_args!("a folder for {what}"))?;
+    Ok(made)
+}
+
 /// What a program that ran to its end did.
 #[derive(Debug, Clone)]
 pub struct Run {

@@ -90,7 +90,7 @@ pub(super) fn write_override(dir: &Path, state: &Path) -> Result<(), BackendErro
         hcl_string(&state.to_string_lossy()),
         hcl_string(&workspace_dir(state).to_string_lossy()),
     );
-    std::fs::write(&path, text).map_err(|source| BackendError::Io { path, source })
+    super::write_file(&path, text.as_bytes()).map_err(|source| BackendError::Io { path, source })
 }
 
 /// Where the states of workspaces other than the default one are.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::backend::BackendError;
 use crate::process::{Output, ProcessError};
+use crate::sandbox::SandboxError;
 
 /// A message of the tool about the configuration or the run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,6 +101,17 @@ pub enum InfraError {
         #[source]
         source: ProcessError,
     },
+    /// It could not be contained, or went beyond its limits.
+    #[error("{operation} in `{dir}` could not be run to its end")]
+    Sandbox {
+        /// The sub-command.
+        operation: &'static str,
+        /// The module's directory.
+        dir: PathBuf,
+        /// The reason.
+        #[source]
+        source: SandboxError,
+    },
     /// The answer is larger than allowed.
     #[error(
         "{operation} in `{dir}` gave more than {limit_bytes} bytes; split the module or raise the limit"
@@ -153,6 +165,13 @@ impl InfraError {
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::StateLocked { .. } | Self::StateMoved { .. } => true,
+            Self::Sandbox { source, .. } => match source {
+                SandboxError::NotMade { .. } | SandboxError::Lost { .. } => true,
+                SandboxError::Unavailable(_)
+                | SandboxError::Exceeded { .. }
+                | SandboxError::NotStarted { .. }
+                | SandboxError::Process(_) => false,
+            },
             Self::Failed { .. } | Self::OtherPlan { .. } | Self::Process { .. } => false,
             Self::TooLarge { .. } | Self::Malformed { .. } | Self::Backend(_) => false,
             Self::Refused { .. } | Self::Io { .. } => false,

@@ -11,8 +11,9 @@ use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 
 use super::backend::{self, Backend};
-use super::{InfraError, Tool};
+use super::{Containment, InfraError, Tool, read_file};
 use crate::process::{Command, Output};
+use crate::sandbox::SandboxError;
 
 const DEADLINE_DEFAULT: Duration = Duration::from_secs(30 * 60);
 const GRACE_DEFAULT: Duration = Duration::from_secs(2 * 60);
@@ -43,6 +44,8 @@ pub struct Module {
     pub workspace: Option<String>,
     /// Settings for a declared backend, passed in a file.
     pub backend_config: Map<String, Value>,
+    /// How the tool is contained; absent: not at all.
+    pub containment: Option<Containment>,
     /// Providers shared between modules.
     pub plugin_cache: Option<PathBuf>,
     /// Whether `init` may add to the lock file, or fails where a provider is not in it.
@@ -101,6 +104,7 @@ impl Module {
             state: State::Declared,
             workspace: None,
             backend_config: Map::new(),
+            containment: None,
             plugin_cache: None,
             lock_file_readonly: false,
             lock_timeout: LOCK_TIMEOUT_DEFAULT,
@@ -171,11 +175,12 @@ impl Module {
     /// [`InfraError`].
     pub async fn state(&self, cancel: &CancellationToken) -> Result<Option<StateId>, InfraError> {
         let bytes = match (&self.state, &self.workspace) {
-            (State::Embedded(path), None) => match std::fs::read(path) {
-                Ok(bytes) => bytes,
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-                Err(error) => return Err(InfraError::io("read", path)(error)),
-            },
+            (State::Embedded(path), None) => {
+                match read_file(path).map_err(InfraError::io("read", path))? {
+                    Some(bytes) => bytes,
+                    None => return Ok(None),
+                }
+            }
             (State::Embedded(_) | State::Declared, _) => {
                 let command = self.command("state")?.arg("pull");
                 self.run("state pull", command, cancel).await?.stdout.bytes
@@ -195,11 +200,8 @@ impl Module {
     /// [`InfraError::Io`].
     pub fn lock_hash(&self) -> Result<Option<String>, InfraError> {
         let path = self.dir.join(LOCK_FILE);
-        match std::fs::read(&path) {
-            Ok(bytes) => Ok(Some(sha256(&bytes))),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(InfraError::io("read", path)(error)),
-        }
+        let read = read_file(&path).map_err(InfraError::io("read", &path))?;
+        Ok(read.map(|bytes| sha256(&bytes)))
     }
 
     /// The tool with a sub-command, its environment set.
@@ -257,11 +259,19 @@ impl Module {
         cancel: &CancellationToken,
     ) -> Result<Output, InfraError> {
         let dir = || self.dir.clone();
-        let output = command.run(cancel).await.map_err(|source| InfraError::Process {
-            operation,
-            dir: dir(),
-            source,
-        })?;
+        let output = match self.contained(operation, command.clone(), self.notes(), &[])? {
+            Some(contained) => match contained.run(cancel).await {
+                Err(SandboxError::Process(source)) => {
+                    return Err(InfraError::Process { operation, dir: dir(), source });
+                }
+                ended => ended.map_err(|source| self.uncontained(operation, source))?,
+            },
+            None => command.run(cancel).await.map_err(|source| InfraError::Process {
+                operation,
+                dir: dir(),
+                source,
+            })?,
+        };
         if output.stdout.truncated {
             let limit_bytes = output.stdout.bytes.len();
             return Err(InfraError::TooLarge { operation, dir: dir(), limit_bytes });

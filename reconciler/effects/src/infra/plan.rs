@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
 use super::module::sha256;
-use super::{Diagnostic, InfraError, Module, Severity, StateId};
+use super::{Diagnostic, InfraError, Module, Severity, StateId, read_file};
 
 const SHOW_LIMIT_DEFAULT_BYTES: usize = 64 << 20;
 
@@ -141,7 +141,11 @@ impl Module {
         if self.state(cancel).await? != before {
             return Err(InfraError::StateMoved { dir: self.dir.clone() });
         }
-        let bytes = std::fs::read(&options.out).map_err(InfraError::io("read", &options.out))?;
+        let bytes = read_file(&options.out).map_err(InfraError::io("read", &options.out))?;
+        let bytes = bytes.ok_or(InfraError::Refused {
+            operation: "plan",
+            reason: "the tool left no plan where it was told to",
+        })?;
         let warnings = super::log::diagnostics(&output.stdout.bytes)
             .into_iter()
             .filter(|diagnostic| diagnostic.severity == Severity::Warning)

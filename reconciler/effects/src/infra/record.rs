@@ -27,6 +27,19 @@ pub(super) struct Spec {
     pub(super) program: PathBuf,
     pub(super) args: Vec<PathBuf>,
     pub(super) dir: PathBuf,
+    /// What it reads from its standard input, and where its sandbox reports the end; absent: it is the tool
+    /// itself.
+    #[serde(default)]
+    pub(super) contained: Option<Contained>,
+}
+
+/// A tool in a sandbox.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Contained {
+    /// What the sandbox is to be.
+    pub(super) order: String,
+    /// The report.
+    pub(super) report: PathBuf,
 }
 
 /// One process of one boot of this host.

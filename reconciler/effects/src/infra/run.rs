@@ -17,7 +17,7 @@ use super::module::{make_private_dir, sha256};
 use super::record::{self, Exit, ProcessId, Spec};
 use super::shim::{self, Shim};
 use super::{InfraError, LockHolder, Module};
-use crate::process::{PidFd, ProcessError};
+use crate::process::{Command, PidFd, ProcessError};
 
 /// How long the shim may take to say that the run is its own.
 const CLAIM_DEADLINE: Duration = Duration::from_secs(30);
@@ -176,20 +176,20 @@ impl Module {
             return Ok(RunHandle { run_dir, started_here: false });
         }
         make_private_dir(&run_dir)?;
-        let mut args: Vec<PathBuf> = vec!["apply".into(), "-input=false".into(), "-json".into()];
-        args.push(self.lock_timeout_argument().into());
+        let mut command = self.command("apply")?.args(["-input=false", "-json"]);
+        command = command.arg(self.lock_timeout_argument());
         let ephemeral = if spec.ephemeral.is_empty() {
             None
         } else {
             let file = self.private_json("ephemeral.tfvars", &spec.ephemeral)?;
-            args.push(file.as_argument("-var-file=").into());
+            command = command.arg(file.as_argument("-var-file="));
             Some(file)
         };
-        args.push(spec.plan.clone());
-        let record = Spec { program: self.tool.path.clone(), args, dir: self.dir.clone() };
+        command = command.arg(&spec.plan);
+        let (command, record) = self.order(command, &run_dir, &spec.plan)?;
         record::write(&run_dir, record::SPEC, &record)
             .map_err(InfraError::io("write", &run_dir))?;
-        let started_here = self.start_shim(&spec.shim, &run_dir).await?;
+        let started_here = self.start_shim(&spec.shim, &run_dir, command).await?;
         if started_here && let Some(file) = ephemeral {
             // The run reads it, perhaps after this process is gone; it lies in the scratch directory.
             file.keep();
@@ -197,8 +197,39 @@ impl Module {
         Ok(RunHandle { run_dir, started_here })
     }
 
+    /// What the shim is to start, and with which environment.
+    fn order(
+        &self,
+        command: Command,
+        run_dir: &Path,
+        plan: &Path,
+    ) -> Result<(Command, Spec), InfraError> {
+        let contained = self.contained("apply", command.clone(), run_dir.to_owned(), &[plan])?;
+        let (command, contained) = match contained {
+            None => (command, None),
+            Some(contained) => {
+                let command = contained.command().clone();
+                let order = String::from_utf8_lossy(command.input()).into_owned();
+                let report = contained.report().map(Path::to_owned);
+                (command, report.map(|report| record::Contained { order, report }))
+            }
+        };
+        let record = Spec {
+            program: command.program().into(),
+            args: command.arguments().iter().map(PathBuf::from).collect(),
+            dir: command.directory().unwrap_or(&self.dir).to_owned(),
+            contained,
+        };
+        Ok((command, record))
+    }
+
     /// Starts the shim and waits for its first word.
-    async fn start_shim(&self, shim: &Shim, run_dir: &Path) -> Result<bool, InfraError> {
+    async fn start_shim(
+        &self,
+        shim: &Shim,
+        run_dir: &Path,
+        command: Command,
+    ) -> Result<bool, InfraError> {
         let failed = |source: std::io::Error| InfraError::Process {
             operation: "apply",
             dir: self.dir.clone(),
@@ -209,8 +240,7 @@ impl Module {
             },
         };
         let log = std::fs::File::create(run_dir.join(record::SHIM_LOG)).map_err(failed)?;
-        let mut child = self
-            .command("apply")?
+        let mut child = command
             .re_executed(&shim.program, [shim::ARGUMENT.into(), run_dir.as_os_str().to_owned()])
             .spawn_detached(log)
             .map_err(failed)?;

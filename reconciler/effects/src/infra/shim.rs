@@ -9,10 +9,11 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{ExitCode, Stdio};
 
-use super::record::{self, Exit, ProcessId, Spec};
+use super::record::{self, Contained, Exit, ProcessId, Spec};
 use crate::process::{Command, Status, ignore_polite_signals};
+use crate::sandbox::conclude;
 
 /// The first argument by which a program knows that it is to be the shim.
 pub const ARGUMENT: &str = "infra-shim";
@@ -87,16 +88,33 @@ fn run(run_dir: &Path, spec: &Spec) -> std::io::Result<Exit> {
         .current_dir(&spec.dir)
         .envs(std::env::vars_os())
         .to_std();
-    command.stdin(std::process::Stdio::null());
-    command.stdout(stdout.try_clone()?).stderr(stderr.try_clone()?);
+    let input = if spec.contained.is_some() { Stdio::piped() } else { Stdio::null() };
+    command.stdin(input).stdout(stdout.try_clone()?).stderr(stderr.try_clone()?);
     let mut child = command.spawn()?;
+    if let (Some(contained), Some(mut stdin)) = (&spec.contained, child.stdin.take())
+        && let Err(error) = stdin.write_all(contained.order.as_bytes())
+    {
+        // One that does not read it ends, and nothing has begun.
+        eprintln!("cannot tell the sandbox what to run: {error}");
+    }
     if let Some(id) = ProcessId::of(child.id().cast_signed())?
         && let Err(error) = record::write(run_dir, record::CHILD, &id)
     {
         // Without the record nobody can interrupt it, but it must not be cut off for that.
         eprintln!("cannot record the process: {error}");
     }
-    let status = Status::of(child.wait()?);
+    let mut status = Status::of(child.wait()?);
+    if let Some(Contained { report, .. }) = &spec.contained {
+        status = match conclude(report, "the tool") {
+            Ok(status) => status,
+            Err(error) if error.is_before_the_start() => return Err(std::io::Error::other(error)),
+            // It had begun, and was killed.
+            Err(error) => {
+                writeln!(&stderr, "{error}")?;
+                Status { code: None, signal: Some(libc::SIGKILL) }
+            }
+        };
+    }
     for log in [stdout, stderr] {
         if let Err(error) = log.sync_all() {
             eprintln!("cannot sync a log: {error}");

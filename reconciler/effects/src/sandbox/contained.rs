@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::egress;
 use super::outer;
-use super::spec::{Bounds, Excess, Identity, Limits, Network, NotMade, Report, Spec};
+use super::spec::{Bounds, Excess, Identity, Network, NotMade, Report, Spec};
 use super::{Missing, Mode, Sandbox};
 use crate::process::{Command, Output, ProcessError, Status};
 
@@ -28,7 +28,6 @@ pub struct Contained {
     /// Where its end is reported; none: it runs as the daemon's user.
     report: Option<PathBuf>,
     program: String,
-    limits: Limits,
 }
 
 /// Why a contained program gave no [`Output`].
@@ -99,12 +98,7 @@ impl Sandbox {
     /// [`SandboxError::Unavailable`] where it has to be contained and cannot be; the notes cannot be kept.
     pub fn contain(&self, command: Command, bounds: &Bounds) -> Result<Contained, SandboxError> {
         let program = command.program().to_string_lossy().into_owned();
-        let bare = |command| Contained {
-            command,
-            report: None,
-            program: program.clone(),
-            limits: bounds.limits,
-        };
+        let bare = |command| Contained { command, report: None, program: program.clone() };
         match (self.mode, self.mode == Mode::Off || self.probe().is_ok()) {
             (Mode::Off, _) => return Ok(bare(command)),
             (Mode::Preferred, false) => {
@@ -148,11 +142,21 @@ impl Sandbox {
             .re_executed(&self.program, [OsString::from(outer::ARGUMENT)])
             .current_dir("/")
             .stdin(spec);
-        Ok(Contained { command, report: Some(report), program, limits: bounds.limits })
+        Ok(Contained { command, report: Some(report), program })
     }
 }
 
 impl Contained {
+    /// The command as it is started, for a caller that starts it by itself and asks [`conclude`] later.
+    pub(crate) fn command(&self) -> &Command {
+        &self.command
+    }
+
+    /// Where the end is reported; none: the program is started as it is.
+    pub(crate) fn report(&self) -> Option<&Path> {
+        self.report.as_deref()
+    }
+
     /// Runs the program to its end, or stops it at the deadline or when `cancel` fires.
     ///
     /// # Errors
@@ -160,24 +164,23 @@ impl Contained {
     pub async fn run(self, cancel: &CancellationToken) -> Result<Output, SandboxError> {
         let mut output = self.command.clone().run(cancel).await?;
         if let Some(report) = &self.report {
-            output.status = conclude(report, &self.program, self.limits)?;
+            output.status = conclude(report, &self.program)?;
         }
         Ok(output)
     }
 }
 
-/// How a program ended that was started as [`Contained::command`] says.
-fn conclude(report: &Path, program: &str, limits: Limits) -> Result<Status, SandboxError> {
+/// How a program ended that was started as [`Contained::command`] says, from its report.
+///
+/// # Errors
+/// It did not come to an end of its own: [`SandboxError`].
+pub(crate) fn conclude(report: &Path, program: &str) -> Result<Status, SandboxError> {
     let program = || program.to_owned();
     let not_made = |message: String| SandboxError::NotMade { program: program(), message };
     match read_report(report).map_err(|error| not_made(error.to_string()))? {
         Some(Report::Ended { code, signal }) => Ok(Status { code, signal }),
-        Some(Report::Exceeded(excess)) => {
-            let bytes = match excess {
-                Excess::Memory => limits.memory,
-                Excess::Disk => limits.disk,
-            };
-            Err(SandboxError::Exceeded { program: program(), excess, limit: in_words(bytes) })
+        Some(Report::Exceeded { excess, limit }) => {
+            Err(SandboxError::Exceeded { program: program(), excess, limit: in_words(limit) })
         }
         Some(Report::NotStarted { message, is_missing: true }) => {
             let hint = "it is not among the programs that a sandbox sees (name its directory in \

@@ -25,7 +25,7 @@ pub(super) fn run(spec: &Spec, mut outside: UnixStream, mut report: File) -> ! {
     let code = match &ended {
         Report::Ended { code: Some(code), .. } => *code,
         Report::Ended { signal: Some(signal), .. } => 128 + signal,
-        Report::Ended { .. } | Report::Exceeded(_) | Report::Lost => 137,
+        Report::Ended { .. } | Report::Exceeded { .. } | Report::Lost => 137,
         Report::NotStarted { .. } | Report::NotMade(_) => 126,
     };
     if let Err(error) = tell(&mut report, &ended) {
@@ -156,9 +156,9 @@ fn look_after(spec: &Spec, program: Pid, mut watch: Watch) -> io::Result<Report>
         // Once more at the end: what it left is there.
         let excess = if ended.is_some() || watch.due().is_zero() { watch.look() } else { None };
         match (excess, spec.limits.beyond) {
-            (Some((excess, _)), Beyond::End) => return Ok(Report::Exceeded(excess)),
+            (Some((excess, _)), Beyond::End) => return Ok(exceeded(spec, excess)),
             (Some((excess, factor)), Beyond::AskFirst) if factor >= 2 => {
-                return Ok(Report::Exceeded(excess));
+                return Ok(exceeded(spec, excess));
             }
             (Some((excess, _)), Beyond::AskFirst) if asked.is_none() => {
                 asked = Some(excess);
@@ -170,6 +170,14 @@ fn look_after(spec: &Spec, program: Pid, mut watch: Watch) -> io::Result<Report>
             return Ok(Report::Ended { code, signal });
         }
     }
+}
+
+fn exceeded(spec: &Spec, excess: Excess) -> Report {
+    let limit = match excess {
+        Excess::Memory => spec.limits.memory,
+        Excess::Disk => spec.limits.disk,
+    };
+    Report::Exceeded { excess, limit }
 }
 
 fn interrupt(program: Pid) -> io::Result<()> {

@@ -29,6 +29,7 @@ mod view;
 mod wall;
 mod watch;
 
+pub(crate) use contained::conclude;
 pub use contained::{Contained, SandboxError};
 pub use outer::{ARGUMENT, sandbox_main};
 pub use probe::{Missing, Offer};
@@ -57,8 +58,25 @@ pub struct Settings {
     pub mode: Mode,
     /// Files and directories of the machine that they may read, beside those of the system.
     pub read: Vec<PathBuf>,
+    /// What of the machine infra runs may change, beside their own directories.
+    pub write: Vec<PathBuf>,
     /// Whether a step may ask for the network of the machine.
     pub host_network: bool,
+    /// What infra runs may reach.
+    pub infra_network: Reach,
+}
+
+/// What infra runs may reach.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Reach {
+    /// Themselves.
+    None,
+    /// What the egress policy opens, over HTTP and HTTPS.
+    #[default]
+    Egress,
+    /// All that the machine reaches.
+    Host,
 }
 
 /// How programs are contained on this machine.

@@ -49,7 +49,7 @@ pub(super) fn probe(program: &Path) -> Result<Offer, Missing> {
         Report::Ended { code: Some(0), .. } => Ok(Offer { landlock: wall::has_landlock() }),
         Report::NotMade(not_made) => Err(explain(&not_made)),
         report @ (Report::Ended { .. }
-        | Report::Exceeded(_)
+        | Report::Exceeded { .. }
         | Report::Lost
         | Report::NotStarted { .. }) => Err(other(std::io::Error::other(format!("{report:?}")))),
     }

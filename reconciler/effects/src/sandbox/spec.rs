@@ -154,8 +154,8 @@ pub(super) struct Spec {
 pub(super) enum Report {
     /// The program, by itself: exit code, or signal.
     Ended { code: Option<i32>, signal: Option<i32> },
-    /// The program, because it went beyond a limit.
-    Exceeded(Excess),
+    /// The program, because it went beyond a limit of so many bytes.
+    Exceeded { excess: Excess, limit: u64 },
     /// The program ran, and its end was not seen.
     Lost,
     /// The program could not be started.

@@ -19,6 +19,7 @@ use super::workspace::Workspace;
 use super::{Done, Halt, RunContext, infra, vault};
 use crate::infra::log::ApplyLog;
 use crate::infra::run::{self, ApplyError, ApplySpec, RunError, RunStatus};
+use crate::infra::{read_file, write_file};
 use crate::layout::{make_private_dir, plain};
 use crate::scoped::Scoped;
 
@@ -312,9 +313,14 @@ fn cut_off(log: &ApplyLog, run: &Run) -> Halt {
 fn keep_errored_state(run: &Run) -> String {
     let dir = run.dir();
     let left = run.began().map(|began| began.module.join(ERRORED_STATE));
-    let Some(left) = left.filter(|left| left.exists()) else { return String::new() };
-    match std::fs::copy(&left, dir.join(ERRORED_STATE)) {
-        Ok(_) => format!(
+    let read = left.map(|left| read_file(&left)).transpose().map(Option::flatten);
+    let kept = match read {
+        Ok(None) => return String::new(),
+        Ok(Some(state)) => write_file(&dir.join(ERRORED_STATE), &state),
+        Err(error) => Err(error),
+    };
+    match kept {
+        Ok(()) => format!(
             "; the tool could not write the state: it is kept in {}, push it with `state push`",
             dir.join(ERRORED_STATE).display()
         ),

@@ -10,10 +10,14 @@ use serde_json::{Map, Value, json};
 use super::workspace::{Workspace, rel_path};
 use super::{Done, Halt, RunContext, vault};
 use crate::infra::backend::{self, Backend};
-use crate::infra::{InfraError, Module, Plan, PlanMode, PlanOptions, State, StateId};
+use crate::infra::{Containment, InfraError, Module, Plan, PlanMode, PlanOptions, State, StateId};
 use crate::layout::plain;
+use crate::sandbox::{Network, Reach};
 use crate::scoped::Scoped;
 use crate::workdir::WorkDir;
+
+/// What a plan is called before it is stored, in the tool's private directory.
+const DRAFT: &str = "draft.tfplan";
 
 pub(super) async fn plan(
     effects: &Scoped,
@@ -30,7 +34,7 @@ pub(super) async fn plan(
         targets: call.destroy.clone(),
         variables: call.vars.clone(),
         var_files: var_files(&dir, call)?,
-        ..PlanOptions::new(vault::draft(effects, cx, step)?)
+        ..PlanOptions::new(module.scratch.join(DRAFT))
     };
     let made = module.plan(&options, effects.cancel()).await.map_err(|error| halt(&error))?;
     let file = vault::store(effects, cx, step, &made, &module.dir).await?;
@@ -115,11 +119,28 @@ pub(super) async fn module(
     Ok(Module {
         env: effects.infra_env().clone(),
         state,
+        containment: Some(containment(effects, dir)),
         plugin_cache: effects.plugin_cache().cloned(),
         lock_timeout: call.lock_timeout,
         deadline: call.timeout,
         ..Module::new(tool, path, workspace.scratch(&scratch_name(call)?))
     })
+}
+
+fn containment(effects: &Scoped, dir: &WorkDir) -> Containment {
+    let settings = effects.sandbox_settings();
+    Containment {
+        sandbox: effects.sandbox().clone(),
+        tree: dir.path().to_owned(),
+        read: settings.read.clone(),
+        write: settings.write.clone(),
+        limits: Containment::LIMITS,
+        network: match settings.infra_network {
+            Reach::None => Network::None,
+            Reach::Egress => Network::Egress(effects.egress().clone()),
+            Reach::Host => Network::Host,
+        },
+    }
 }
 
 /// The file of the embedded state.

@@ -10,20 +10,13 @@ use reconciler_domain::step::PlanRecord;
 use sha2::{Digest as _, Sha256};
 
 use super::{Halt, RunContext, Workdir, blocking};
-use crate::infra::Plan;
+use crate::infra::{Plan, open_file, read_file, write_file};
 use crate::layout::make_private_dir;
 use crate::scoped::Scoped;
 use crate::workdir::RelPath;
 
 /// What the tool calls the file that pins the versions of providers.
 pub(super) const LOCK_FILE: &str = ".terraform.lock.hcl";
-
-/// A plan being made: the tool writes `draft`, and [`store`] gives it its name.
-pub(super) fn draft(effects: &Scoped, cx: &RunContext, step: &StepName) -> Result<PathBuf, Halt> {
-    let dir = effects.layout().plans(&cx.project, &cx.promotion);
-    make_private_dir(&dir).map_err(|error| io("make", &dir, &error))?;
-    Ok(dir.join(format!(".{}.draft", stem(cx, step))))
-}
 
 /// Keeps a plan, its JSON form and the lock file that it was made with, under a name that holds
 /// the plan's digest. The name inside the storage.
@@ -39,13 +32,17 @@ pub(super) async fn store(
     let kept = format!("{}/{}/{name}", cx.project, cx.promotion);
     let (draft, json, lock) = (plan.file.clone(), plan.json.clone(), module.join(LOCK_FILE));
     let stored = blocking(move || {
+        make_private_dir(&dir)?;
         let file = dir.join(name);
         write_new(&with_suffix(&file, ".json"), json.as_bytes())?;
-        if let Some(lock) = read_if_there(&lock)? {
+        if let Some(lock) = read_file(&lock)? {
             write_new(&with_suffix(&file, ".lock"), &lock)?;
         }
-        std::fs::set_permissions(&draft, std::fs::Permissions::from_mode(0o600))?;
-        File::open(&draft)?.sync_all()?;
+        // By its handle: what has its name may be anything that the module's code put there.
+        let made = open_file(&draft)?;
+        made.set_permissions(std::fs::Permissions::from_mode(0o600))?;
+        own(&made)?;
+        made.sync_all()?;
         // The plan comes last: where it is, the rest is too.
         std::fs::rename(&draft, &file)?;
         File::open(&dir)?.sync_all()
@@ -84,10 +81,19 @@ pub(super) async fn find(effects: &Scoped, plan: &PlanRecord) -> Result<PathBuf,
 pub(super) fn restore_lock(plan: &Path, module: &Path) -> Result<(), Halt> {
     let lock = with_suffix(plan, ".lock");
     let restored = read_if_there(&lock).and_then(|bytes| match bytes {
-        Some(bytes) => std::fs::write(module.join(LOCK_FILE), bytes),
+        Some(bytes) => write_file(&module.join(LOCK_FILE), &bytes),
         None => Ok(()),
     });
     restored.map_err(|error| io("restore", &lock, &error))
+}
+
+/// Takes a file back from the user that made it.
+fn own(file: &File) -> std::io::Result<()> {
+    let (uid, gid) = (rustix::process::geteuid(), rustix::process::getegid());
+    if std::os::unix::fs::MetadataExt::uid(&file.metadata()?) == uid.as_raw() {
+        return Ok(());
+    }
+    Ok(rustix::fs::fchown(file, Some(uid), Some(gid))?)
 }
 
 fn stem(cx: &RunContext, step: &StepName) -> String {

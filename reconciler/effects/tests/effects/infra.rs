@@ -43,14 +43,14 @@ resource "terraform_data" "b" {
 }
 "#;
 
-struct Bench {
+pub(crate) struct Bench {
     temp: tempfile::TempDir,
-    module: Module,
-    cancel: CancellationToken,
+    pub(crate) module: Module,
+    pub(crate) cancel: CancellationToken,
 }
 
 impl Bench {
-    async fn new(config: &str) -> Self {
+    pub(crate) async fn new(config: &str) -> Self {
         let temp = tempfile::tempdir().unwrap();
         let cancel = CancellationToken::new();
         let tool = Tool::detect(&ToolPreference::Auto, &cancel).await.unwrap();
@@ -63,28 +63,28 @@ impl Bench {
         Self { temp, module, cancel }
     }
 
-    async fn ready(config: &str) -> Self {
+    pub(crate) async fn ready(config: &str) -> Self {
         let bench = Self::new(config).await;
         bench.module.init(&bench.cancel).await.unwrap();
         bench
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.temp.path().join(name)
     }
 
-    fn options(&self, variables: &Value) -> PlanOptions {
+    pub(crate) fn options(&self, variables: &Value) -> PlanOptions {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let variables = variables.as_object().unwrap().clone();
         let name = format!("plan{}.bin", NEXT.fetch_add(1, Ordering::Relaxed));
         PlanOptions { variables, ..PlanOptions::new(self.path(&name)) }
     }
 
-    async fn plan(&self, variables: &Value) -> Plan {
+    pub(crate) async fn plan(&self, variables: &Value) -> Plan {
         self.module.plan(&self.options(variables), &self.cancel).await.unwrap()
     }
 
-    fn spec(&self, plan: &Plan, run: &str) -> ApplySpec {
+    pub(crate) fn spec(&self, plan: &Plan, run: &str) -> ApplySpec {
         ApplySpec {
             plan: plan.file.clone(),
             digest: plan.digest.clone(),
@@ -95,13 +95,13 @@ impl Bench {
     }
 
     /// Starts an apply and returns its run directory.
-    async fn start(&self, plan: &Plan, run: &str) -> PathBuf {
+    pub(crate) async fn start(&self, plan: &Plan, run: &str) -> PathBuf {
         let handle = self.module.start_apply(&self.spec(plan, run)).await.unwrap();
         assert!(handle.started_here);
         handle.run_dir
     }
 
-    async fn apply(&self, plan: &Plan, run: &str) -> Result<(), ApplyError> {
+    pub(crate) async fn apply(&self, plan: &Plan, run: &str) -> Result<(), ApplyError> {
         let run_dir = self.start(plan, run).await;
         wait(&run_dir, None, &self.cancel).await.unwrap();
         outcome(&run_dir).map(drop)
@@ -145,17 +145,17 @@ impl Bench {
     }
 }
 
-async fn exists(path: &Path) {
+pub(crate) async fn exists(path: &Path) {
     while !path.exists() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 
-fn kill9(pid: i32) {
+pub(crate) fn kill9(pid: i32) {
     rustix::process::kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL).unwrap();
 }
 
-fn running_pid(run_dir: &Path) -> i32 {
+pub(crate) fn running_pid(run_dir: &Path) -> i32 {
     match attach(run_dir).unwrap() {
         RunStatus::Running { pid } => pid,
         other => panic!("{other:?}"),

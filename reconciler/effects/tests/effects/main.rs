@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod conformance;
+mod contained_infra;
 mod http;
 mod infra;
 mod metrics;

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use reconciler_domain::id::{ProjectName, PromotionId, StageName, StepName};
 use reconciler_domain::step::{Call, StepOutcome};
 use reconciler_effects::http::EgressPolicy;
+use reconciler_effects::sandbox::Settings;
 use reconciler_effects::{Effects, EffectsConfig, RunContext, Workdir};
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
@@ -19,6 +20,7 @@ struct Order {
     promotion: PromotionId,
     undo: bool,
     now: Timestamp,
+    write: Vec<PathBuf>,
     step: StepName,
     call: Call,
     rebuild: Vec<(StepName, Call)>,
@@ -31,6 +33,7 @@ pub(crate) fn run(order: &str) -> Option<()> {
     runtime.block_on(async {
         let effects = Effects::open(EffectsConfig {
             egress: EgressPolicy::with_private(),
+            sandbox: Settings { write: order.write, ..Settings::default() },
             ..EffectsConfig::new(order.data_dir, [7; 32])
         });
         let cx = RunContext {

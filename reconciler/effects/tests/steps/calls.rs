@@ -205,7 +205,7 @@ async fn only_the_stored_plan_is_applied() {
     std::fs::remove_file(&file).unwrap();
     let (message, retry, _) = failed(world.run(&apply(&world, &plan)).await);
     assert!(!retry && message.contains("is gone"), "{message}");
-    assert!(!world.path("effects").exists());
+    assert!(!world.path("outside/effects").exists());
 }
 
 #[tokio::test]
@@ -268,7 +268,7 @@ async fn an_apply_that_was_cut_off_is_never_guessed_at() {
     let plan = planned(&mut world).await;
     let task = apply(&world, &plan);
     let mut child = world.spawn(&task);
-    while !world.path("effects").exists() {
+    while !world.path("outside/effects").exists() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     child.kill().unwrap();
@@ -282,7 +282,7 @@ async fn an_apply_that_was_cut_off_is_never_guessed_at() {
     {
         assert!(message.contains(part), "{part}: {message}");
     }
-    assert_eq!(std::fs::read_to_string(world.path("effects")).unwrap().lines().count(), 1);
+    assert_eq!(std::fs::read_to_string(world.path("outside/effects")).unwrap().lines().count(), 1);
 }
 
 #[tokio::test]
@@ -291,7 +291,7 @@ async fn an_apply_past_its_time_is_asked_to_end() {
     let plan = planned(&mut world).await;
     let task = apply(&world, &plan);
     let mut child = world.spawn(&task);
-    while !world.path("effects").exists() {
+    while !world.path("outside/effects").exists() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     child.kill().unwrap();
@@ -313,7 +313,7 @@ async fn an_apply_that_finds_the_state_locked_may_be_tried_again() {
     let plan = planned(&mut world).await;
     let first = apply(&world, &plan);
     let mut child = world.spawn(&first);
-    while !world.path("effects").exists() {
+    while !world.path("outside/effects").exists() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let call = PlanCall { lock_timeout: Duration::ZERO, ..plan.call.clone() };
@@ -329,7 +329,7 @@ async fn an_apply_that_finds_the_state_locked_may_be_tried_again() {
     assert!(child.wait().unwrap().success());
     let (message, retry, _) = failed(world.run(&second).await);
     assert!(!retry && message.contains("promote again"), "{message}");
-    assert_eq!(std::fs::read_to_string(world.path("effects")).unwrap().lines().count(), 1);
+    assert_eq!(std::fs::read_to_string(world.path("outside/effects")).unwrap().lines().count(), 1);
 }
 
 #[tokio::test]
@@ -495,7 +495,7 @@ async fn an_apply_that_is_broken_off_ends_as_its_tool_does() {
     let task = apply(&world, &plan);
     let order = CancellationToken::new();
     let at_work = async {
-        while !world.path("effects").exists() {
+        while !world.path("outside/effects").exists() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         order.cancel();

@@ -479,7 +479,7 @@ async fn applied(world: &mut World) -> Vec<String> {
     let plan = planned(world).await;
     world.go();
     let record = world.prepare("apply", apply_call(plan, "prod.1-apply")).await;
-    std::fs::remove_file(world.path("go")).unwrap();
+    std::fs::remove_file(world.path("outside/go")).unwrap();
     match record {
         Record::Applied(applied) => applied.created,
         other => panic!("{other:?}"),

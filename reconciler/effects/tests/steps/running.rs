@@ -9,7 +9,7 @@ use reconciler_domain::credential::CredentialKind;
 use reconciler_domain::step::{Call, Record, RunCall, RunEffect, RunNetwork, StepOutcome};
 use reconciler_effects::git::Secret;
 use reconciler_effects::sandbox::{Mode, Settings};
-use reconciler_effects::{Effects, EffectsConfig, Held, WorkdirKind};
+use reconciler_effects::{Effects, EffectsConfig, Held, Workdir};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
@@ -160,7 +160,7 @@ async fn secrets_reach_it_and_nobody_else() {
     };
     let told = async |call: RunCall| {
         let task = world.task("run", Call::Run(call));
-        let cx = cx(WorkdirKind::Main);
+        let cx = cx(Workdir::Main);
         let rebuild: Vec<_> =
             task.rebuild.iter().map(|(step, call)| (name(step), call.clone())).collect();
         let never = CancellationToken::new();
@@ -270,7 +270,7 @@ async fn what_cannot_be_contained_does_not_run() {
     let mut world = World::new().await;
     world.checkout().await;
     let open = |mode: Mode| {
-        let settings = Settings { mode, ..Settings::default() };
+        let settings = Settings { mode, ..world.config().sandbox };
         let shim = reconciler_effects::infra::shim::Shim::at("/bin/false");
         Effects::open(EffectsConfig { sandbox: settings, shim, ..world.config() }).unwrap()
     };
@@ -278,7 +278,7 @@ async fn what_cannot_be_contained_does_not_run() {
     let rebuild: Arc<[_]> =
         task.rebuild.iter().map(|(step, call)| (name(step), call.clone())).collect();
     let tried = async |mode: Mode| {
-        let (cx, never) = (cx(WorkdirKind::Main), CancellationToken::new());
+        let (cx, never) = (cx(Workdir::Main), CancellationToken::new());
         open(mode).run(&cx, &name("run"), &task.call, &rebuild, &never).await.unwrap()
     };
     match tried(Mode::Required).await {

@@ -1,6 +1,7 @@
 //! One world: a git server, a receiver of requests, real infra, and what happened in them.
 
 use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -17,6 +18,7 @@ use reconciler_domain::step::{
 };
 use reconciler_effects::http::EgressPolicy;
 use reconciler_effects::infra::shim::Shim;
+use reconciler_effects::sandbox::Settings;
 use reconciler_effects::{Effects, EffectsConfig, Halted, RunContext, Workdir};
 use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
@@ -91,6 +93,10 @@ impl World {
         let server = GitHttp::start_beside(address, &served, Access::Open, forge.router());
         let server = server.await.unwrap();
         let inbox = Inbox::start().await;
+        let outside = folder.path().join("outside");
+        std::fs::create_dir(&outside).unwrap();
+        // Whoever a module's code is, this is what it may change.
+        std::fs::set_permissions(&outside, std::fs::Permissions::from_mode(0o777)).unwrap();
         let world = Self { folder, server, inbox, images: None, forge, history: Vec::new() };
         let people = world.path("people");
         git(world.folder.path(), &["clone", "--quiet", "served/app.git", "people"]);
@@ -113,7 +119,7 @@ impl World {
 
     /// Lets the infra run go on.
     pub(crate) fn go(&self) {
-        std::fs::write(self.path("go"), "").unwrap();
+        std::fs::write(self.path("outside/go"), "").unwrap();
     }
 
     /// Its registry, which is started when it is needed.
@@ -171,7 +177,7 @@ impl World {
     /// is a commit.
     pub(crate) fn happened(&self) -> isize {
         let commits = git(&self.path("served/app.git"), &["rev-list", "--count", "main"]);
-        let infra = std::fs::read_to_string(self.path("effects")).unwrap_or_default();
+        let infra = std::fs::read_to_string(self.path("outside/effects")).unwrap_or_default();
         let tags = git(&self.path("served/app.git"), &["tag", "--list"]).lines().count();
         let commits: usize = commits.trim().parse().unwrap();
         let images = self.images.as_ref().map_or(0, Images::happened);
@@ -194,6 +200,7 @@ impl World {
     pub(crate) fn config(&self) -> EffectsConfig {
         EffectsConfig {
             egress: EgressPolicy::with_private(),
+            sandbox: Settings { write: vec![self.path("outside")], ..Settings::default() },
             shim: Shim::at(PROBE),
             search_path: rendering::installed(&self.path("bin")),
             ..EffectsConfig::new(self.path("data"), [7; 32])
@@ -234,6 +241,7 @@ impl World {
             "data_dir": self.path("data"), "project": "shop", "stage": "prod",
             "promotion": "prod.1", "undo": task.workdir == Workdir::Undo, "now": now(),
             "step": task.step, "call": task.call, "rebuild": task.rebuild,
+            "write": [self.path("outside")], "step": task.step, "call": task.call, "rebuild": task.rebuild,
         });
         let file = self.path("order.json");
         std::fs::write(&file, order.to_string()).unwrap();
@@ -309,7 +317,7 @@ impl World {
     }
 
     pub(crate) fn plan_call(&self) -> PlanCall {
-        let vars = Map::from_iter([("world".to_owned(), json!(self.folder.path()))]);
+        let vars = Map::from_iter([("world".to_owned(), json!(self.path("outside")))]);
         PlanCall {
             dir: "src/infra".to_owned(),
             vars,

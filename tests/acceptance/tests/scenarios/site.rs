@@ -10,6 +10,7 @@ use std::time::Duration;
 use acceptance::cli::Cli;
 use acceptance::git::{GitServer, Repo};
 use acceptance::lockstepd::{Lockstepd, Settings};
+use acceptance::process;
 use acceptance::{At as _, Failure, Outcome};
 use reconciler_api::client::{Client, ClientError};
 use reconciler_api::v1::{
@@ -49,8 +50,9 @@ impl Site {
         let infra = git.create("infra").await?;
         infra.commit("shop: begin", &[("modules/shop/main.tf", module_text())]).await?;
         let gitops = git.create("gitops").await?;
-        let marks = tempfile::tempdir().at("a folder for marks")?;
-        let lockstepd = Lockstepd::start_with(settings).await?;
+        let marks = process::open_folder("marks")?;
+        let writable = vec![marks.path().to_owned()];
+        let lockstepd = Lockstepd::start_with(Settings { writable, ..settings }).await?;
         let desk = Desk::open().await?;
         let site = Self { lockstepd, desk, infra, gitops, _git: git, marks };
         site.values(environments).await?;

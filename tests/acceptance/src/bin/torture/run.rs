@@ -3,10 +3,12 @@
 use std::path::Path;
 use std::time::Duration;
 
+use acceptance::lockstepd::Settings;
+use acceptance::process;
 use acceptance::terraform::{Tool, Workspace};
 use acceptance::wait::eventually;
 use acceptance::world::{MODULE, PROJECT, World};
-use acceptance::{At as _, Failure, Outcome};
+use acceptance::{Failure, Outcome};
 use reconciler_api::v1::{Artifact, Phase, Promotion, PromotionQuery};
 
 use crate::audit::{Site, Tally};
@@ -25,8 +27,9 @@ const STAGES: [&str; 2] = ["dev", "staging"];
 
 /// Kills the daemon so many times while it promotes; what came of it.
 pub(crate) async fn torture(kills: u32, seed: u64) -> Outcome<Tally> {
-    let mut world = World::start().await?;
-    let folder = tempfile::tempdir().at("a folder")?;
+    let folder = process::open_folder("made")?;
+    let writable = vec![folder.path().to_owned()];
+    let mut world = World::start_with(Settings { writable, ..Settings::default() }).await?;
     let made = folder.path().join("made");
     world
         .infra
