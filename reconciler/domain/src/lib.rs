@@ -37,6 +37,7 @@ pub mod policy;
 pub mod preview;
 pub mod promotion;
 pub mod scope;
+pub mod secret;
 pub mod snapshot;
 pub mod stage;
 pub mod step;

@@ -14,6 +14,7 @@ use crate::freight::{Freight, FreightFacts};
 use crate::id::{StageName, WarehouseName};
 use crate::metadata::Metadata;
 use crate::promotion::{Frozen, Promotion, State};
+use crate::secret;
 use crate::snapshot::PromotionSnapshot;
 use crate::stage::Stage;
 use crate::step::Step;
@@ -200,6 +201,7 @@ pub fn scope(promotion: &Promotion, frozen: &Frozen, state: &State) -> Scope {
         }),
     );
     scope.set("steps", state.outputs());
+    secret::define(&mut scope);
     scope
 }
 

@@ -194,7 +194,7 @@ impl HttpClient {
     /// Sends a request, and again where it is pointed on, up to an answer whose body is still to come.
     async fn reach(&self, request: Request) -> Result<(Url, reqwest::Response), HttpError> {
         let mut headers = request.header_map()?;
-        let Request { mut method, mut url, mut body, .. } = request;
+        let Request { mut method, mut url, mut body, held_here, .. } = request;
         for hop in 0..=REDIRECTS_MAX {
             self.check(&url)
                 .map_err(|error| if hop == 0 { error } else { blocked_redirect(error) })?;
@@ -209,6 +209,10 @@ impl HttpClient {
             let Some(target) = redirect_target(&url, &answer)? else {
                 return Ok((url, answer));
             };
+            if held_here {
+                let reason = "the request holds a secret, which is for this address alone";
+                return Err(HttpError::Redirect { host: host_of(&url), reason });
+            }
             if turns_into_get(answer.status(), &method) {
                 method = Method::GET;
                 body = bytes::Bytes::new();

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use reconciler_domain::credential::CredentialKind;
 use reconciler_domain::id::ProjectName;
+use reconciler_domain::secret::SecretRef;
 use reconciler_domain::step::StepOutcome;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -95,6 +96,24 @@ impl Scoped {
     pub(crate) fn own_authorization(&self, url: &url::Url) -> Result<Option<String>, String> {
         let login = self.wallet.own(CredentialKind::Http, url.as_str())?;
         Ok(login.and_then(|login| login.for_web()))
+    }
+
+    /// A secret that a request to this address holds.
+    ///
+    /// # Errors
+    /// There is none, it cannot be used, or it is for another address.
+    pub(crate) fn secret_for(&self, wanted: &SecretRef, url: &url::Url) -> Result<Secret, String> {
+        let SecretRef { credential, key } = wanted;
+        let held = self.wallet.held.iter().find(|held| held.name == *credential);
+        let held = held.ok_or_else(|| format!("there is no credential {credential}"))?;
+        let address = held.address.as_ref().filter(|_| held.kind == CredentialKind::Http);
+        if !address.is_some_and(|address| address.covers(url.as_str())) {
+            let host = url.host_str().unwrap_or_default();
+            return Err(format!("credential {credential} is not for this address of {host}"));
+        }
+        let secret = held.secrets.get(key);
+        let secret = secret.ok_or_else(|| format!("credential {credential} has no {key:?}"))?;
+        usable(held, secret)
     }
 
     /// The `Authorization` header for what a forge is asked about a repository: with the token that git

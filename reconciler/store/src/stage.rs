@@ -1,6 +1,7 @@
 //! Stages. A change wakes the stage, its promotions that are not over, and the stages downstream.
 
 use reconciler_domain::id::{ProjectName, StageName};
+use reconciler_domain::secret::credentials_of;
 use reconciler_domain::stage::Stage;
 use reconciler_domain::task::task_of;
 use rusqlite::params;
@@ -104,7 +105,10 @@ fn put(
     let upstreams = spec.upstreams().into_iter().map(|stage| (Kind::Stage, stage.as_str()));
     let templates = spec.verifications.iter().map(|v| (Kind::Verification, v.template.as_str()));
     let tasks = spec.steps.iter().filter_map(task_of).map(|task| (Kind::Task, task));
-    for (kind, name) in warehouses.chain(upstreams).chain(templates).chain(tasks) {
+    let credentials = credentials_of(&spec.steps);
+    let credentials = credentials.iter().map(|name| (Kind::Credential, name.as_str()));
+    let used = warehouses.chain(upstreams).chain(templates).chain(tasks).chain(credentials);
+    for (kind, name) in used {
         write.sql.execute(
             "INSERT INTO stage_use (project, kind, name, stage) VALUES ($1, $2, $3, $4) \
              ON CONFLICT (project, kind, name, stage) DO NOTHING",

@@ -6,6 +6,7 @@ mod graph;
 mod hold;
 mod order;
 mod policy;
+mod secret;
 mod stage;
 mod task;
 mod verification;
@@ -13,8 +14,9 @@ mod warehouse;
 
 use std::collections::BTreeMap;
 
+use crate::credential::Credential;
 use crate::expression::{Expression, ExpressionError, Names};
-use crate::id::{StageName, VerificationName, WarehouseName};
+use crate::id::{CredentialName, StageName, VerificationName, WarehouseName};
 use crate::stage::Stage;
 use crate::step::did_you_mean;
 use crate::task::Tasks;
@@ -79,6 +81,8 @@ pub struct Surroundings<'a> {
     pub verifications: BTreeMap<&'a VerificationName, &'a Verification>,
     /// Tasks.
     pub tasks: Tasks<'a>,
+    /// Credentials.
+    pub credentials: BTreeMap<&'a CredentialName, &'a Credential>,
 }
 
 impl<'a> Surroundings<'a> {
@@ -90,6 +94,7 @@ impl<'a> Surroundings<'a> {
             stages: definitions.stages.iter().map(|(n, d)| (n, &d.spec)).collect(),
             verifications: definitions.verifications.iter().map(|(n, d)| (n, &d.spec)).collect(),
             tasks: definitions.tasks.iter().map(|(n, d)| (n.as_str(), &d.spec)).collect(),
+            credentials: definitions.credentials.iter().map(|(n, d)| (n, &d.spec)).collect(),
         }
     }
 }

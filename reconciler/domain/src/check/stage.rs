@@ -5,14 +5,16 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::order::check_order;
+use super::secret::check_secrets;
 use super::task::{check_inside, check_use};
 use super::verification::{response_names, texts};
 use super::{Problem, ProblemKind, Surroundings, cycle_through, dotted, expression, join, unknown};
 use crate::expression::{Names, Shape};
 use crate::id::StageName;
 use crate::scope::{elements_names, look_names, step_names, verification_names};
+use crate::secret::with_secret;
 use crate::stage::{Request, Stage};
-use crate::step::{FieldType, Step, StepKind, check_config, fields};
+use crate::step::{Field, FieldType, Step, StepKind, check_config, fields};
 use crate::template::{Template, TemplateError, check_json};
 use crate::verification::Verification;
 
@@ -179,7 +181,17 @@ pub(super) fn check_step_names(
     problems: &mut Vec<Problem>,
 ) {
     let conditions = condition_names(step.uses, names, around);
-    check_texts(&step.config, &format!("steps[{at}].config"), names, problems);
+    let secret_names = with_secret(names);
+    for (argument, value) in step.config.as_object().into_iter().flatten() {
+        let path = format!("steps[{at}].config.{argument}");
+        let is_it = |field: &&Field| field.name == argument && field.may_hold_secret;
+        if fields(step.uses).iter().any(|field| is_it(&field)) {
+            check_texts(value, &path, &secret_names, problems);
+            check_secrets(step, value, &path, around, problems);
+        } else {
+            check_texts(value, &path, names, problems);
+        }
+    }
     if let Some(for_each) = &step.control.for_each {
         check_texts(for_each, &format!("steps[{at}].control.for_each"), elements, problems);
     }

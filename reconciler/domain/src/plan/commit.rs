@@ -20,12 +20,13 @@ use crate::infra::judge;
 use crate::policy::{GateKind, Joined, RollbackOn};
 use crate::promotion::{Ending, Event, Finish, Frozen, Node, NodeRun, State};
 use crate::scope::{layered, scope};
+use crate::secret;
 use crate::snapshot::PromotionSnapshot;
 use crate::step::{
     ApplyCall, Call, Interruption, Nature, OciDetach, OciRecord, Record, Retry, Step, StepOutcome,
     Unseen, WorkdirContext, together,
 };
-use crate::template::{DEFERRED, render_json};
+use crate::template::DEFERRED;
 
 pub(super) fn next(snapshot: &PromotionSnapshot, now: Timestamp) -> Move {
     let Some(frozen) = &snapshot.state.frozen else { return Move::default() };
@@ -344,7 +345,7 @@ fn call_of(
     now: Timestamp,
 ) -> Result<Call, String> {
     let state = &snapshot.state;
-    let config = render_json(&step.config, scope).map_err(|error| error.to_string())?;
+    let (config, secrets) = secret::rendered(&step.config, scope)?;
     let approved = state.change_set.iter().flat_map(|set| &set.steps).find(|s| s.name == step.name);
     if let Some(approved) = approved
         && let Some(path) = leaves_envelope(&approved.config, &config, String::new())
@@ -361,7 +362,8 @@ fn call_of(
         records: &records,
         prepared: state.prepared.get(&step.name).map(|prepared| &prepared.record),
     };
-    Call::new(step.uses, &config, &context).map_err(|error| error.to_string())
+    let call = Call::new(step.uses, &config, &context).map_err(|error| error.to_string())?;
+    Ok(call.with_secrets(secrets))
 }
 
 /// Why a plan that was made only after the commit, so that no gate saw it, may not be applied.

@@ -17,6 +17,7 @@ use crate::promotion::{
     ChangeSet, FilesOf, Frozen, InfraChange, PlannedStep, State, StepPlan, StepPrepared,
 };
 use crate::scope::{conditions, layered, outermost, scope};
+use crate::secret;
 use crate::snapshot::PromotionSnapshot;
 use crate::step::{
     Call, Layer, Nature, OciRecord, Place, PlanRecord, PlannedOutput, Record, Step, StepKind,
@@ -137,7 +138,7 @@ impl<'a> Walk<'a> {
         {
             return Ok(Progress::Follows(Box::new(prepared)));
         }
-        let config = render_json(&step.config, &scope).map_err(|error| error.to_string())?;
+        let (config, secrets) = secret::rendered(&step.config, &scope)?;
         let records = self.state.records_before(&step.name);
         let context = WorkdirContext {
             project: &self.snapshot.project,
@@ -149,7 +150,7 @@ impl<'a> Walk<'a> {
             prepared: None,
         };
         let call = Call::new(step.uses, &config, &context).map_err(|error| error.to_string())?;
-        Ok(Progress::Run(Box::new(call)))
+        Ok(Progress::Run(Box::new(call.with_secrets(secrets))))
     }
 
     /// What the step's conditions come to, outermost first: what stands behind one that fails, or

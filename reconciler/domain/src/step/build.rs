@@ -321,6 +321,7 @@ fn download(arguments: &Arguments<'_>) -> Result<DownloadCall, CallError> {
         headers: arguments.headers()?,
         max_bytes: arguments.count("max_bytes", DOWNLOAD_MAX)?.unwrap_or(DOWNLOAD_USUAL),
         timeout: arguments.duration("timeout")?.unwrap_or(Duration::from_secs(5 * 60)),
+        secrets: Vec::new(),
     })
 }
 
@@ -473,6 +474,7 @@ fn http(arguments: &Arguments<'_>, context: &WorkdirContext<'_>) -> Result<HttpC
             .unwrap_or_else(|| "response.status >= 200 && response.status < 300".to_owned()),
         outputs,
         at_most_once,
+        secrets: Vec::new(),
         method,
     })
 }

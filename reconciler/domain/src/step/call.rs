@@ -16,6 +16,7 @@ use super::{
     AskCall, FileCall, KeepCall, OciCall, ParseCall, PlanRecord, PullRequestCall, RenderCall,
     RunCall, WaitCall,
 };
+use crate::secret::SecretRef;
 
 /// What a step does, with nothing left to decide.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -283,6 +284,9 @@ pub struct HttpCall {
     pub outputs: BTreeMap<String, String>,
     /// Whether it may be sent again when it is not known whether it was.
     pub at_most_once: bool,
+    /// The secrets whose words are in headers and body.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<SecretRef>,
 }
 
 /// A file to fetch.
@@ -300,6 +304,9 @@ pub struct DownloadCall {
     pub max_bytes: u64,
     /// Time for the whole exchange.
     pub timeout: Duration,
+    /// The secrets whose words are in the headers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<SecretRef>,
 }
 
 /// How a request is asked again.
@@ -354,6 +361,17 @@ impl Call {
             | Self::Keep(_)
             | Self::Wait(_) => Unseen::Nothing,
         }
+    }
+
+    /// The call with the secrets that its arguments name. Only what sends requests may name any.
+    #[must_use]
+    pub fn with_secrets(mut self, secrets: Vec<SecretRef>) -> Self {
+        if let Self::Http(HttpCall { secrets: own, .. })
+        | Self::Download(DownloadCall { secrets: own, .. }) = &mut self
+        {
+            *own = secrets;
+        }
+        self
     }
 
     /// Whether effects carry it out. What is not is decided from the log and the rest of the snapshot:

@@ -25,6 +25,8 @@ pub struct Field {
     /// Whether its templates may wait for an output of a later effect. What decides *where* a step
     /// acts may not wait: it is part of what is approved.
     pub may_wait: bool,
+    /// Whether its templates may name secrets.
+    pub may_hold_secret: bool,
     /// What it means, in one or two sentences.
     pub doc: &'static str,
     /// What is done to the file or directory that it names; absent: it names none.
@@ -126,15 +128,35 @@ pub enum FieldType {
 }
 
 const fn required(name: &'static str, holds: FieldType, doc: &'static str) -> Field {
-    Field { name, holds, required: true, may_wait: false, doc, touches: None }
+    Field {
+        name,
+        holds,
+        required: true,
+        may_wait: false,
+        may_hold_secret: false,
+        doc,
+        touches: None,
+    }
 }
 
 pub(super) const fn optional(name: &'static str, holds: FieldType, doc: &'static str) -> Field {
-    Field { name, holds, required: false, may_wait: false, doc, touches: None }
+    Field {
+        name,
+        holds,
+        required: false,
+        may_wait: false,
+        may_hold_secret: false,
+        doc,
+        touches: None,
+    }
 }
 
 const fn may_wait(field: Field) -> Field {
     Field { may_wait: true, ..field }
+}
+
+const fn may_hold_secret(field: Field) -> Field {
+    Field { may_hold_secret: true, ..field }
 }
 
 const fn touches(touch: Touch, field: Field) -> Field {
@@ -220,12 +242,17 @@ const HTTP: &[Field] = &[
         FieldType::OneOf(&["GET", "POST", "PUT", "PATCH", "DELETE"]),
         "The method. Default `GET`.",
     ),
-    may_wait(optional("headers", FieldType::Map(&FieldType::Text), "Request headers.")),
-    may_wait(optional(
+    may_hold_secret(may_wait(optional(
+        "headers",
+        FieldType::Map(&FieldType::Text),
+        "Request headers. `{{ secret(\"NAME\", \"KEY\") }}` stands for a secret of a credential of kind `http` \
+         whose address the request is sent below.",
+    ))),
+    may_hold_secret(may_wait(optional(
         "body",
         FieldType::Any,
-        "The body: text is sent as it is, anything else as JSON.",
-    )),
+        "The body: text is sent as it is, anything else as JSON. Secrets as in `headers`.",
+    ))),
     optional("timeout", FieldType::Duration, "Time for the whole exchange. Default `30s`."),
     optional(
         "success",
@@ -309,7 +336,12 @@ const DOWNLOAD: &[Field] = &[
         FieldType::Text,
         "What it has to be: `sha256:` and 64 hexadecimal digits.",
     ),
-    optional("headers", FieldType::Map(&FieldType::Text), "Request headers."),
+    may_hold_secret(optional(
+        "headers",
+        FieldType::Map(&FieldType::Text),
+        "Request headers. `{{ secret(\"NAME\", \"KEY\") }}` stands for a secret of a credential of kind `http` \
+         whose address the file is below.",
+    )),
     optional(
         "max_bytes",
         FieldType::Integer,

@@ -7,6 +7,7 @@ use insta::assert_snapshot;
 use reconciler_domain::check::{
     Problem, Surroundings, check_policy, check_stage, check_verification, check_warehouse, in_order,
 };
+use reconciler_domain::credential::{Credential, CredentialKind, Origin};
 use reconciler_domain::id::StageName;
 use reconciler_domain::policy::GateKind;
 use reconciler_domain::stage::Stage;
@@ -415,4 +416,68 @@ fn warehouses_are_checked() {
     interval: the sources would be looked at without a pause
     image["api"].discovery_limit: nothing would ever be found
     "#);
+}
+
+#[test]
+fn a_secret_is_there_and_sent_to_its_address_only() {
+    let mut world = World::new();
+    play(&mut world, "warehouse shop api\nstage dev shop: app").expect("nothing crashes");
+    let credential = Credential {
+        name: "hook".parse().expect("a name"),
+        description: String::new(),
+        kind: CredentialKind::Http,
+        address: Some("https://hook.example/v1".parse().expect("an address")),
+        username: None,
+        version: None,
+        secrets: [("token".to_owned(), Origin::Env("TOKEN".to_owned()))].into(),
+    };
+    let defined = world.defined(credential, None);
+    world.definitions.credentials.insert(defined.spec.name.clone(), defined);
+    let check = |url: &str, argument: &str, value: Value, expect: &str| {
+        let mut stage = world.stage("dev").clone();
+        let mut config = json!({ "url": url });
+        config[argument] = value;
+        stage.steps = steps_of(&json!([["call", "http", config]]));
+        let problems = check_stage(&stage, &Surroundings::of(&world.definitions));
+        assert_eq!(lines(&problems), expect);
+    };
+    let url = "https://hook.example/v1/send";
+    check(url, "headers", json!({ "X-Key": "{{ secret('hook', 'token') }}" }), "");
+    check(
+        "{{ vars.url }}",
+        "body",
+        json!([{ "k": "{{ secret('hook', 'token') }}" }]),
+        "steps[0].config.url: `vars` has no field `url` (offset 8)",
+    );
+    check(
+        url,
+        "body",
+        json!("{{ secret('hok', 'token') }}"),
+        "steps[0].config.body: there is no credential \"hok\"; did you mean \"hook\"?",
+    );
+    check(
+        url,
+        "body",
+        json!("{{ secret('hook', 'tokn') }}"),
+        "steps[0].config.body: credential hook has no secret \"tokn\"; did you mean \"token\"?",
+    );
+    check(
+        url,
+        "body",
+        json!("{{ secret('hook', freight.api.tag) }}"),
+        "steps[0].config.body: secret(\"hook\", …) names its secret otherwise than by two literal texts",
+    );
+    check(
+        "https://evil.example/v1",
+        "body",
+        json!("{{ secret('hook', 'token') }}"),
+        "steps[0].config.body: credential hook is for https://hook.example/v1 and below, and not sent to \
+         https://evil.example/v1",
+    );
+    check(
+        "https://hook.example/v1/{{ secret('hook', 'token') }}",
+        "body",
+        json!("x"),
+        "steps[0].config.url: unknown function `secret` (offset 27)",
+    );
 }

@@ -30,6 +30,8 @@ pub struct Request {
     pub timeout: Duration,
     /// The largest body that is accepted, in bytes. Default 2 MiB.
     pub max_body: usize,
+    /// Whether it is for this address alone: a redirect to anywhere else is not followed.
+    pub held_here: bool,
 }
 
 impl Request {
@@ -43,6 +45,7 @@ impl Request {
             body: Bytes::new(),
             timeout: TIMEOUT_DEFAULT,
             max_body: MAX_BODY_DEFAULT,
+            held_here: false,
         }
     }
 
@@ -63,6 +66,13 @@ impl Request {
     #[must_use]
     pub fn body(mut self, body: impl Into<Bytes>) -> Self {
         self.body = body.into();
+        self
+    }
+
+    /// Keeps it from being sent on to another address.
+    #[must_use]
+    pub fn held_here(mut self) -> Self {
+        self.held_here = true;
         self
     }
 

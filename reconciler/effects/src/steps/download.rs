@@ -7,6 +7,7 @@ use sha2::{Digest as _, Sha256};
 use url::Url;
 
 use super::http::{introduced, shown};
+use super::revealed::Revealed;
 use super::vault::hex;
 use super::workspace::rel_path;
 use super::{Done, Halt, blocking};
@@ -42,7 +43,9 @@ async fn answer(effects: &Scoped, call: &DownloadCall) -> Result<Vec<u8>, Halt> 
         .parse()
         .map_err(|error| Halt::never(format_args!("URL {}: {error}", shown(&call.url))))?;
     let limit = usize::try_from(call.max_bytes).unwrap_or(usize::MAX);
-    let request = introduced(effects, Method::GET, url, &call.headers)?;
+    let secrets = Revealed::open(effects, &call.secrets, &url)?;
+    let request = introduced(effects, Method::GET, url, &secrets.headers(&call.headers))?;
+    let request = if secrets.is_some() { request.held_here() } else { request };
     let request = request.timeout(call.timeout).max_body(limit);
     let sent = effects.http().send(request, effects.cancel()).await;
     let response = sent.map_err(|error| Halt::of(&error, error.is_retryable()))?;

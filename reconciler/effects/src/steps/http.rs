@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 use tokio::time::Instant;
 use url::Url;
 
+use super::revealed::Revealed;
 use super::{Done, Halt, RunContext};
 use crate::answer;
 use crate::http::{Request, Response};
@@ -158,13 +159,19 @@ fn request(effects: &Scoped, call: &HttpCall) -> Result<Request, Halt> {
         .map_err(|error| Halt::never(format_args!("URL {}: {error}", shown(&call.url))))?;
     let method = Method::from_bytes(call.method.as_bytes())
         .map_err(|_| Halt::never(format_args!("{:?} is not an HTTP method", call.method)))?;
-    let request = introduced(effects, method, url, &call.headers)?.timeout(call.timeout);
+    let secrets = Revealed::open(effects, &call.secrets, &url)?;
+    let headers = secrets.headers(&call.headers);
+    let request = introduced(effects, method, url, &headers)?.timeout(call.timeout);
+    let request = if secrets.is_some() { request.held_here() } else { request };
     let is_typed = call.headers.keys().any(|name| name.eq_ignore_ascii_case("content-type"));
     Ok(match &call.body {
         None => request,
-        Some(Value::String(text)) => request.body(text.clone()),
-        Some(json) if is_typed => request.body(json.to_string()),
-        Some(json) => request.header("Content-Type", "application/json").body(json.to_string()),
+        Some(Value::String(text)) => request.body(secrets.text(text)),
+        Some(json) if is_typed => request.body(secrets.json(json).to_string()),
+        Some(json) => {
+            let body = secrets.json(json).to_string();
+            request.header("Content-Type", "application/json").body(body)
+        }
     })
 }
 

@@ -32,6 +32,7 @@ mod oci;
 mod probe;
 mod pull_request;
 mod render;
+mod revealed;
 mod run;
 mod vault;
 mod workspace;

@@ -365,6 +365,7 @@ fn http(url: &str) -> HttpCall {
         poll: None,
         outputs: [].into(),
         at_most_once: true,
+        secrets: Vec::new(),
     }
 }
 
@@ -555,6 +556,7 @@ async fn only_what_the_checksum_says_is_kept() {
             headers: BTreeMap::new(),
             max_bytes,
             timeout: Duration::from_secs(10),
+            secrets: Vec::new(),
         })
     };
     let digest = Sha256::digest("{\"id\":7}");

@@ -8,11 +8,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use axum::Router;
 use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Redirect};
 use axum::routing::get;
 use jiff::Timestamp;
 use reconciler_domain::credential::CredentialKind;
 use reconciler_domain::id::ProjectName;
+use reconciler_domain::secret::SecretRef;
 use reconciler_domain::step::{Call, HttpCall, StepOutcome};
 use reconciler_domain::verification::{Check, FrozenCheck, HttpCheck, Measured};
 use reconciler_domain::warehouse::{Discovery, GitSource, Source};
@@ -67,7 +68,11 @@ fn held(kind: CredentialKind, address: &str, password: &str) -> Held {
 }
 
 fn http_call(url: &str) -> Call {
-    Call::Http(HttpCall {
+    Call::Http(http(url))
+}
+
+fn http(url: &str) -> HttpCall {
+    HttpCall {
         url: url.to_owned(),
         method: "GET".to_owned(),
         headers: BTreeMap::new(),
@@ -78,7 +83,8 @@ fn http_call(url: &str) -> Call {
         poll: None,
         outputs: [("said".to_owned(), "response.body".to_owned())].into(),
         at_most_once: false,
-    })
+        secrets: Vec::new(),
+    }
 }
 
 async fn send(effects: &Effects, url: &str) -> StepOutcome {
@@ -269,4 +275,55 @@ async fn a_forge_gets_the_token_of_its_repository_and_nobody_repeats_it() {
     wallets.give("shop", bearer);
     assert!(matches!(say("x").await, StepOutcome::Done { .. }));
     assert_eq!(world.forge.pulls()[0].comments.len(), 1);
+}
+
+#[tokio::test]
+async fn a_secret_is_sent_where_its_words_stand_and_below_its_address_only() {
+    let world = World::new().await;
+    let say = |headers: HeaderMap, body: String| async move {
+        let key = headers.get("x-key").and_then(|value| value.to_str().ok()).unwrap_or("none");
+        format!("{}:{} {}", key.len(), body.len(), key.starts_with("Key correct"))
+    };
+    let server = scripted(
+        Router::new()
+            .route("/v1/hook", get(say).post(say))
+            .route("/other", get(say).post(say))
+            .route(
+                "/v1/away",
+                get(async || Redirect::temporary("/other"))
+                    .post(async || Redirect::temporary("/other")),
+            ),
+    )
+    .await;
+    let wallets = Wallets::default();
+    let effects = wallets.open(&world, Vec::new());
+    wallets.give("shop", held(CredentialKind::Http, &format!("{server}v1"), PASSWORD));
+    let secret = SecretRef { credential: "mine".parse().unwrap(), key: "password".to_owned() };
+    let call = |url: String, secrets: Vec<SecretRef>| {
+        Call::Http(HttpCall {
+            method: "POST".to_owned(),
+            headers: [("X-Key".to_owned(), format!("Key {}", secret.words()))].into(),
+            body: Some(json!({ "key": secret.words() })),
+            secrets,
+            ..http(&url)
+        })
+    };
+    let run = async |call: Call| {
+        let (cx, step) = (cx(Workdir::Main), name("call"));
+        effects.run(&cx, &step, &call, &[], &CancellationToken::new()).await.unwrap()
+    };
+    let sent = run(call(format!("{server}v1/hook"), vec![secret.clone()])).await;
+    let StepOutcome::Done { outputs, .. } = sent else { panic!("{sent:?}") };
+    let (key, body) = (4 + PASSWORD.len(), json!({ "key": PASSWORD }).to_string().len());
+    assert_eq!(outputs["said"], json!(format!("{key}:{body} true")));
+    // Words alone are no secret.
+    let words = run(call(format!("{server}v1/hook"), Vec::new())).await;
+    let StepOutcome::Done { outputs, .. } = words else { panic!("{words:?}") };
+    assert!(outputs["said"].as_str().unwrap().ends_with("false"), "{outputs:?}");
+    for (path, why) in [("other", "is not for this address"), ("v1/away", "for this address alone")]
+    {
+        let refused = run(call(format!("{server}{path}"), vec![secret.clone()])).await;
+        let StepOutcome::Failed { message, .. } = refused else { panic!("{refused:?}") };
+        assert!(message.contains(why), "{message}");
+    }
 }

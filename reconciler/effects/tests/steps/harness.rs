@@ -499,6 +499,7 @@ fn download_call(world: &World) -> Call {
         headers: BTreeMap::new(),
         max_bytes: 1024,
         timeout: PATIENCE,
+        secrets: Vec::new(),
     })
 }
 
@@ -514,6 +515,7 @@ fn http_call(world: &World) -> Call {
         poll: None,
         outputs: [("id".to_owned(), "response.json.id".to_owned())].into(),
         at_most_once: false,
+        secrets: Vec::new(),
     })
 }
 

@@ -1,9 +1,11 @@
 //! Steps that wait in the middle of a promotion, for a condition and for people; and those that write into
 //! the daemon's own store.
 
-use acceptance::{Failure, Outcome};
+use acceptance::{At as _, Failure, Outcome};
 use axum::http::StatusCode;
-use reconciler_api::v1::{AnswerStep, EventsQuery, Phase, Promotion, Stage};
+use reconciler_api::v1::{
+    AnswerStep, Credential, CredentialSpec, EventsQuery, Phase, Precondition, Promotion, Stage,
+};
 use serde_json::json;
 
 use crate::pipeline::{call, direct, step, undone};
@@ -153,5 +155,31 @@ async fn what_a_step_keeps_is_found_again_and_put_back() -> Outcome {
     site.desk.answer("/told", StatusCode::OK);
     let cli = site.cli()?;
     cli.ok(&["promote", "dev", "--freight", "stable", "--watch"]).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_secret_reaches_the_receiver_and_nothing_else() -> Outcome {
+    const TOKEN: &str = "correct-horse-battery-staple";
+    let site = Site::start(&[]).await?;
+    let spec = json!({ "kind": "http", "address": site.desk.url("/"), "data": { "token": TOKEN } });
+    let spec: CredentialSpec = serde_json::from_value(spec).at("a credential")?;
+    let client = site.client()?;
+    client.put::<Credential>(PROJECT, "hook", &spec, Precondition::Absent).await?;
+    let tell = json!({
+        "url": site.desk.url("/told"), "method": "PUT",
+        "body": { "token": "{{ secret('hook', 'token') }}", "stage": "{{ stage.name }}" },
+    });
+    site.stage("dev", &json!({ "requests": direct(), "steps": [step("tell", "http", &tell)] }))
+        .await?;
+    let promotion = site.promoted("dev", &site.first_freight().await?).await?;
+    let bodies: Vec<String> = site.desk.taken("/told").into_iter().map(|it| it.body).collect();
+    assert_eq!(bodies, [json!({ "token": TOKEN, "stage": "dev" }).to_string()]);
+    let told = json!(promotion).to_string();
+    assert!(!told.contains(TOKEN), "{told}");
+    assert!(!site.lockstepd.log().contains(TOKEN));
+    // What a step names is not deleted under it.
+    let refused = site.cli()?.refused(1, &["credential", "delete", "hook"]).await?;
+    assert!(refused.contains("stage dev"), "{refused}");
     Ok(())
 }
