@@ -107,7 +107,11 @@ pub(super) async fn promote_downstream(
         };
         let wish = Wish { caller: &caller, wanted, again_back: false };
         let (promotion, refused) = match start(&server, &project, &wish).await {
-            Ok((_, id)) => (Some(object(&server, &project, &id).await?), None),
+            Ok((_, id)) => match object(&server, &project, &id).await {
+                Ok(promotion) => (Some(promotion), None),
+                // It was started all the same; the others are still to be told of.
+                Err(refusal) => (None, Some(refusal.into_problem())),
+            },
             Err(refusal) => (None, Some(refusal.into_problem())),
         };
         started.push(StartedDownstream { stage: stage.to_string(), promotion, refused });
@@ -297,7 +301,9 @@ async fn promotion_of(
 
 fn request_refusal(error: &RequestError) -> Refusal {
     let code = match error {
-        RequestError::ControlFlow { .. } | RequestError::NotSettable { .. } => ProblemCode::Invalid,
+        RequestError::ControlFlow { .. }
+        | RequestError::NotSettable { .. }
+        | RequestError::LongValue { .. } => ProblemCode::Invalid,
         RequestError::NotAvailable { .. }
         | RequestError::NoneAvailable { .. }
         | RequestError::NoPrevious { .. } => ProblemCode::FreightUnavailable,

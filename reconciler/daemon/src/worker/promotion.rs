@@ -67,6 +67,8 @@ enum SetOff {
     Overtaken,
 }
 
+/// Lanes of one promotion that run at the same time.
+const LANES_MAX: usize = 8;
 /// Entries that are looked through at a time for one that breaks off what runs.
 const LOG_PAGE: u32 = 100;
 
@@ -144,6 +146,15 @@ impl Worker {
             if let Some(rest) = self.rest_of(&run, air) {
                 due = [due, Some(rest)].into_iter().flatten().min();
                 continue;
+            }
+            // Each may be a process of its own. What is left begins when one of these ended.
+            if air.nodes.len() >= LANES_MAX {
+                break;
+            }
+            // Nobody of this process runs it, so nobody does.
+            if let Some(given_up) = plan::given_up(&run) {
+                self.append(at.subject, seq, given_up).await?;
+                return Ok(SetOff::Overtaken);
             }
             if !run.resumed {
                 self.crash.pass(Boundary::BeforeIntent, &run.node);

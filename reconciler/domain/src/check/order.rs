@@ -45,7 +45,7 @@ pub(super) fn check_order(stage: &Stage, tasks: &Tasks<'_>, problems: &mut Vec<P
                 &lane_sees
             }
         };
-        seen.check_needs(step, *origin, &mut wrong);
+        seen.check_needs(step, &made.applied, *origin, &mut wrong);
         seen.check_waits(step, *origin, &mut wrong);
         let steps = expanded.iter().map(|expanded| &expanded.step);
         wrong.extend(read_beside(steps, step).map(|(what, other)| Problem {
@@ -58,8 +58,11 @@ pub(super) fn check_order(stage: &Stage, tasks: &Tasks<'_>, problems: &mut Vec<P
         }));
         if step.lane.is_some() {
             lane_sees.note(step);
+            // Outside of the lane nothing of it is seen but its outputs.
+            made.note_outputs(step, &lane_sees);
+        } else {
+            made.note(step);
         }
-        made.note(step);
         // What is wrong inside a task is told at the step that stands for it.
         let inside = step.within.iter().any(|layer| matches!(layer, Layer::Task { .. }));
         found.extend(wrong.into_iter().map(|problem| match inside {
@@ -137,7 +140,13 @@ impl<'a> Places<'a> {
 
 impl<'a> Made<'a> {
     /// Files, commits and plans that the step needs.
-    fn check_needs(&self, step: &Step, at: usize, problems: &mut Vec<Problem>) {
+    fn check_needs(
+        &self,
+        step: &Step,
+        applied: &BTreeSet<&str>,
+        at: usize,
+        problems: &mut Vec<Problem>,
+    ) {
         let path = |argument: &str| format!("steps[{at}].config.{argument}");
         let mut missing = |argument: &str, message: String| {
             problems.push(Problem::new(path(argument), ProblemKind::Unknown, message));
@@ -218,7 +227,7 @@ impl<'a> Made<'a> {
             StepKind::TfApply => {
                 let Some(plan) = literal(step, "plan") else { return };
                 unknown("tf_plan step", plan, &self.plan_steps, path("plan"), problems);
-                if self.applied.contains(plan) {
+                if applied.contains(plan) {
                     let message = format!(
                         "the plan of step {plan} is applied before; a plan is applied once"
                     );
@@ -244,6 +253,14 @@ impl<'a> Made<'a> {
             );
             let path = format!("steps[{at}].config.{}", field.name);
             problems.push(Problem::new(path, ProblemKind::Invalid, message));
+        }
+    }
+
+    /// Notes what a step in a lane gives to those after the group.
+    fn note_outputs(&mut self, step: &'a Step, lane: &Self) {
+        self.late.extend(lane.late.get(&step.name).copied());
+        if step.uses == StepKind::TfApply {
+            self.applied.extend(literal(step, "plan"));
         }
     }
 

@@ -126,13 +126,7 @@ pub(super) fn advance(
         if !run.call.is_carried_out() {
             return Advance::Move(Box::new(inside::next(snapshot, node, run, now)));
         }
-        return match unrepeatable(&run.call) {
-            Some(message) => Advance::Move(Box::new(Move::append(Event::Outcome {
-                node: node.clone(),
-                outcome: Box::new(StepOutcome::Uncertain { message }),
-            }))),
-            None => again(true, run.started_at),
-        };
+        return again(true, run.started_at);
     };
     let (message, retry, wished) = match outcome {
         StepOutcome::Done { .. } => return Advance::Done,
@@ -250,6 +244,15 @@ fn waits_outside(snapshot: &PromotionSnapshot, node: &Node, call: &Call) -> Vec<
         until: Some(until),
     });
     waiting.into_iter().collect()
+}
+
+/// What is to be written down of a run that was begun and that nobody carries out any more, where it
+/// must not be carried out once more: nobody knows how it ended.
+#[must_use]
+pub fn given_up(run: &Run) -> Option<Event> {
+    let message = unrepeatable(&run.call).filter(|_| run.resumed)?;
+    let outcome = Box::new(StepOutcome::Uncertain { message });
+    Some(Event::Outcome { node: run.node.clone(), outcome })
 }
 
 /// A call that must not be repeated when it is not known whether it was carried out.

@@ -34,6 +34,7 @@ use indexmap::IndexMap;
 use jiff::Timestamp;
 
 pub use answer::{AnswerError, answer};
+pub use commit::given_up;
 pub use consequence::{Consequences, consequences};
 pub use prepare::prepared;
 pub(crate) use promotion::promotion_gates;

@@ -14,6 +14,9 @@ use crate::policy::{GateKind, Joined, Mode};
 use crate::promotion::{Approval, BypassRequest, Ending, Event, Phase, Promotion, State};
 use crate::snapshot::{RunningPromotion, StageSnapshot};
 
+/// Most bytes of a variable that is set for one promotion: it is in the log for ever.
+const VALUE_MAX: usize = 4096;
+
 /// Why a person's wish cannot be granted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ApproveError {
@@ -180,6 +183,14 @@ pub enum RequestError {
         /// Those that can be set.
         may: Vec<String>,
     },
+    /// A variable's value is too long.
+    #[error("the value of variable {name:?} is longer than {max} bytes")]
+    LongValue {
+        /// The variable.
+        name: String,
+        /// The limit, in bytes.
+        max: usize,
+    },
     /// None can go there.
     #[error("no freight is available to stage {stage}; `lockstep explain {stage}` says why")]
     NoneAvailable {
@@ -271,7 +282,10 @@ pub fn ensured(facts: &RequestFacts<'_>) -> Option<Ensured> {
     if vouched && snapshot.current.values().any(|there| there == facts.freight) {
         return Some(Ensured::There);
     }
-    let running = snapshot.running.iter().find(|run| run.promotion.freight == *facts.freight);
+    let running = snapshot
+        .running
+        .iter()
+        .find(|run| run.promotion.freight == *facts.freight && run.promotion.vars == *facts.vars);
     running.map(|running| Ensured::Running(running.promotion.id.clone()))
 }
 
@@ -356,11 +370,14 @@ fn gave_up(stage: &StageSnapshot, facts: &FreightFacts) -> bool {
 }
 
 /// Freight that is on its way needs no second promotion, unless this one skips gates at which the
-/// other waits.
+/// other waits, or sets other variables.
 fn check_running(facts: &RequestFacts<'_>) -> Result<(), RequestError> {
+    let is_same = |running: &RunningPromotion| {
+        facts.bypass.is_none() && running.promotion.vars == *facts.vars
+    };
     let in_the_way = |running: &&RunningPromotion| {
         running.promotion.freight == *facts.freight
-            && (facts.bypass.is_none() || running.phase.holds_slot())
+            && (is_same(running) || running.phase.holds_slot())
     };
     match facts.stage.running.iter().find(in_the_way) {
         Some(running) => Err(RequestError::Running {
@@ -392,6 +409,9 @@ fn check_held(
 
 fn check_vars(facts: &RequestFacts<'_>) -> Result<(), RequestError> {
     let stage = &facts.stage.stage.spec;
+    if let Some((name, _)) = facts.vars.iter().find(|(_, value)| value.len() > VALUE_MAX) {
+        return Err(RequestError::LongValue { name: name.clone(), max: VALUE_MAX });
+    }
     let refused = |name: &str| RequestError::NotSettable {
         stage: stage.name.to_string(),
         name: name.to_owned(),

@@ -537,9 +537,7 @@ pub(super) fn rebuild(snapshot: &PromotionSnapshot, step: &StepName) -> Vec<(Ste
         Some((previous, plan))
     });
     match before {
-        Some((previous, plan)) => {
-            previous.calls_for(plan).filter(|(_, call)| call.as_plan().is_none()).cloned().collect()
-        }
+        Some((previous, plan)) => previous.calls_for(plan).cloned().collect(),
         None => state.rebuild(step),
     }
 }

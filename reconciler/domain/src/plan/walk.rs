@@ -180,9 +180,9 @@ impl<'a> Walk<'a> {
         for (dir, at) in checkouts.into_iter().flatten() {
             let source = (config["repo"].clone(), at.clone());
             let inside =
-                |(other, path): &(&Step, String)| !step.is_beside(other) && is_beneath(path, dir);
+                |(other, path): &(&Step, String)| step.sees(other) && is_beneath(path, dir);
             let there = |(other, place, _): &&(&Step, String, (Value, Value))| {
-                !step.is_beside(other) && place == dir
+                step.sees(other) && place == dir
             };
             let before = self.checkouts.iter().rev().find(there);
             let same = before.is_none_or(|(_, _, before)| *before == source);
@@ -208,26 +208,20 @@ impl<'a> Walk<'a> {
             .collect();
         for place in touched(step, scope, |touch| touch != Touch::Names) {
             let inside = |(other, path): &&(&Step, String)| {
-                !step.is_beside(other) && (is_beneath(path, &place) || is_beneath(&place, path))
+                step.sees(other) && (is_beneath(path, &place) || is_beneath(&place, path))
             };
             let inside = self.waiting_paths.iter().filter(inside);
             waits.extend(inside.map(|(_, path)| format!("file {path}")));
         }
         if step.uses == StepKind::TfPlan {
             let state = state_of(step, scope);
+            self.no_apply_beside(step, &state)?;
             for (other, _) in self.applied_states.iter().filter(|(_, applied)| state == *applied) {
-                if step.is_beside(other) {
-                    return Err(format!(
-                        "step {} is carried out beside it and changes the same infra state \
-                         {state:?}: give each a `state` of its own, or put one after the other",
-                        other.name
-                    ));
-                }
                 waits.insert(format!("steps.{}", other.name));
             }
         }
         if step.uses == StepKind::TfOutput {
-            let seen = self.perhaps_applied.iter().filter(|other| !step.is_beside(other));
+            let seen = self.perhaps_applied.iter().filter(|other| step.sees(other));
             waits.extend(seen.map(|other| format!("steps.{}", other.name)));
         }
         Ok(waits.into_iter().collect())
@@ -263,11 +257,31 @@ impl<'a> Walk<'a> {
         let plan = step.config.get("plan").and_then(Value::as_str);
         let planned = |other: &&Step| Some(other.name.as_str()) == plan;
         if let Some(plan) = self.frozen.stage.steps.iter().find(planned) {
-            let scope = layered(&self.scope, &plan.within)?;
-            self.applied_states.push((step, state_of(plan, &scope)));
+            if !step.sees(plan) {
+                return Err(format!(
+                    "step {} plans in a lane of its own: apply the plan in that lane",
+                    plan.name
+                ));
+            }
+            let state = state_of(plan, &layered(&self.scope, &plan.within)?);
+            self.no_apply_beside(step, &state)?;
+            self.applied_states.push((step, state));
         }
         self.perhaps_applied.extend(perhaps.then_some(step));
         Ok(())
+    }
+
+    /// Two that are carried out side by side must not work on one infra state.
+    fn no_apply_beside(&self, step: &Step, state: &str) -> Result<(), String> {
+        let mut applied = self.applied_states.iter().filter(|(_, applied)| applied == state);
+        match applied.find(|(other, _)| step.is_beside(other)) {
+            Some((other, _)) => Err(format!(
+                "step {} is carried out beside it and changes the same infra state {state:?}: give \
+                 each a `state` of its own, or put one after the other",
+                other.name
+            )),
+            None => Ok(()),
+        }
     }
 
     /// What a reference of a step in these layers has to wait for.
@@ -301,6 +315,7 @@ impl<'a> Walk<'a> {
             .filter_map(|(name, done)| Some((name, done.record.as_plan()?)))
             .find(|(_, plan)| dir.as_str() == Some(&plan.call.dir));
         let Some((plan_step, plan)) = planned else { return Ok(None) };
+        self.no_apply_beside(step, &plan.call.state)?;
         let applied_before =
             self.frozen.stage.steps.iter().take_while(|s| s.name != step.name).any(|other| {
                 other.uses == StepKind::TfApply
@@ -332,6 +347,7 @@ impl<'a> Walk<'a> {
     fn note_passed_over(&mut self, step: &Step, why: String) {
         let (name, uses, plan) = (step.name.clone(), step.uses, StepPlan::PassedOver { why });
         let within = Vec::new();
+        let lane = step.lane.clone();
         self.planned.push(PlannedStep {
             name,
             uses,
@@ -339,6 +355,7 @@ impl<'a> Walk<'a> {
             plan,
             when: None,
             within,
+            lane,
         });
     }
 
@@ -384,6 +401,7 @@ impl<'a> Walk<'a> {
             plan,
             when,
             within: if waits { step.within.clone() } else { Vec::new() },
+            lane: step.lane.clone(),
         });
         Ok(())
     }
@@ -430,7 +448,7 @@ impl<'a> Walk<'a> {
     /// Whether a step sees what that one does.
     fn is_seen(&self, other: &StepName, step: &Step) -> bool {
         let mut steps = self.frozen.stage.steps.iter();
-        steps.find(|known| known.name == *other).is_none_or(|other| !step.is_beside(other))
+        steps.find(|known| known.name == *other).is_none_or(|other| step.sees(other))
     }
 
     /// The branch that a push step sends what this step committed to.

@@ -82,8 +82,8 @@ pub fn rerun(promotion: &Promotion, phase: Phase) -> Result<Again, RerunError> {
     }
 }
 
-/// Whether this freight is older than what is in the stage now: only then may a promotion of it be
-/// taken for a rollback.
+/// Whether this freight is older than what is in the stage now, and the stage vouches for it: only then
+/// may a promotion of it be taken for a rollback.
 #[must_use]
 pub fn goes_back(stage: &StageSnapshot, freight: &FreightId) -> bool {
     let there = stage.companions();
@@ -91,6 +91,7 @@ pub fn goes_back(stage: &StageSnapshot, freight: &FreightId) -> bool {
     known.is_some_and(|known| {
         let now = there.get(&known.freight.warehouse);
         now.is_some_and(|now| known.freight.sequence < now.sequence)
+            && known.verified_in.contains_key(&stage.stage.spec.name)
     })
 }
 

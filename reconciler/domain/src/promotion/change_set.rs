@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use crate::freight::hex;
 use crate::id::{FreightId, StepName, WarehouseName};
 use crate::infra::{PlanDigest, PlanSummary};
-use crate::step::{FileChange, Layer, StepKind};
+use crate::step::{FileChange, Lane, Layer, StepKind};
 
 /// What a promotion will do.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -44,6 +44,9 @@ pub struct PlannedStep {
     /// What it was expanded from, where something of it must wait: its expressions read that.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub within: Vec<Layer>,
+    /// Where it stands among steps that are carried out side by side.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lane: Option<Lane>,
 }
 
 /// Where a step stands when the change set is complete.
@@ -141,6 +144,7 @@ fn digest(
             if !step.within.is_empty() {
                 parts.push(canonical(&json!({ "within": step.within })));
             }
+            parts.extend(step.lane.as_ref().map(|lane| json!({ "lane": lane })));
             Value::Array(parts)
         })
         .collect();

@@ -27,7 +27,7 @@ use crate::id::{
 use crate::metadata::Metadata;
 use crate::policy::GateKind;
 use crate::stage::Stage;
-use crate::step::{Answer, Call, Lane, Record, StepOutcome};
+use crate::step::{Answer, Call, Record, StepOutcome};
 use crate::task::Task;
 use crate::verification::{FrozenCheck, Measurement, Verification};
 
@@ -213,18 +213,17 @@ pub struct Previous {
     pub collection: IndexMap<WarehouseName, FreightId>,
     /// Its local calls up to and including each plan, in order.
     pub calls: Vec<(StepName, Call)>,
-    /// Its lanes: a call sees what those before it made, but for those beside it.
+    /// The steps that a plan of it worked on, where that was made in a lane; absent: all but lanes.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub lanes: BTreeMap<StepName, Lane>,
+    pub seen: BTreeMap<StepName, BTreeSet<StepName>>,
 }
 
 impl Previous {
-    /// The calls whose results a step of it worked on, and later ones.
-    pub fn calls_for(&self, step: &StepName) -> impl Iterator<Item = &(StepName, Call)> {
-        let here = self.lanes.get(step);
-        self.calls.iter().filter(move |(other, _)| {
-            let lanes = here.zip(self.lanes.get(other));
-            lanes.is_none_or(|(here, other)| !here.is_beside(other))
+    /// The local calls whose results this plan of it worked on.
+    pub fn calls_for(&self, plan: &StepName) -> impl Iterator<Item = &(StepName, Call)> {
+        let seen = self.seen.get(plan);
+        self.calls.iter().filter(move |(step, call)| {
+            call.as_plan().is_none() && seen.is_none_or(|seen| seen.contains(step))
         })
     }
 }

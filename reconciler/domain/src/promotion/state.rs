@@ -17,7 +17,7 @@ use super::{
 use crate::id::{Alias, FreightId, Principal, StepName};
 use crate::step::{
     Answer, AskCall, Call, CheckoutAt, KeepCall, OciCall, Record, Step, StepOutcome, Workdir,
-    workdir,
+    seen_by, workdir,
 };
 use crate::verification::{FrozenCheck, Measurement};
 
@@ -375,13 +375,11 @@ impl State {
         records
     }
 
-    /// Records of the steps before this one, but for those in lanes beside it. What a later step made
-    /// in the same directory is not what this one works on.
+    /// Records of the steps before this one, as far as it sees them. What a later step made in the
+    /// same directory is not what this one works on.
     #[must_use]
     pub fn records_before(&self, step: &StepName) -> IndexMap<StepName, Record> {
-        let here = self.steps().iter().find(|known| known.name == *step);
-        let seen = |other: &&Step| here.is_none_or(|here| !here.is_beside(other));
-        let before = self.steps().iter().take_while(|other| other.name != *step).filter(seen);
+        let before = seen_by(self.steps(), step).take_while(|other| other.name != *step);
         let done = before
             .filter_map(|other| Some((other.name.clone(), self.done(&other.name)?.1.clone())));
         done.collect()
@@ -444,13 +442,12 @@ impl State {
     /// branch pinned to the commit that it meant when it was first looked up.
     #[must_use]
     pub fn rebuild(&self, step: &StepName) -> Vec<(StepName, Call)> {
-        let here = self.steps().iter().find(|known| known.name == *step);
-        self.rebuild_where(|other| here.is_none_or(|here| !here.is_beside(other)))
+        self.rebuild_of(seen_by(self.steps(), step))
     }
 
-    fn rebuild_where(&self, is_seen: impl Fn(&Step) -> bool) -> Vec<(StepName, Call)> {
+    fn rebuild_of<'a>(&self, steps: impl Iterator<Item = &'a Step>) -> Vec<(StepName, Call)> {
         let mut calls = Vec::new();
-        for step in self.steps().iter().filter(|step| is_seen(step)) {
+        for step in steps {
             let run = self.nodes.get(&Node::Step(step.name.clone()));
             let committed =
                 run.filter(|run| matches!(run.outcome, Some((_, StepOutcome::Done { .. }))));
@@ -514,11 +511,23 @@ impl State {
         calls
     }
 
+    /// What each plan that was made in a lane worked on.
+    fn plans_in_lanes(&self) -> BTreeMap<StepName, BTreeSet<StepName>> {
+        let in_lane = self.steps().iter().filter(|step| step.lane.is_some());
+        let planned = in_lane.filter(|step| {
+            self.done(&step.name).is_some_and(|(_, record)| record.as_plan().is_some())
+        });
+        let seen = |step: &Step| {
+            seen_by(self.steps(), &step.name).map(|other| other.name.clone()).collect()
+        };
+        planned.map(|step| (step.name.clone(), seen(step))).collect()
+    }
+
     /// How the infra of this promotion is made again, if it succeeded and had any.
     #[must_use]
     pub fn as_previous(&self, promotion: &super::Promotion) -> Option<Previous> {
         let frozen = self.frozen.as_ref()?;
-        let mut calls = self.rebuild_where(|_| true);
+        let mut calls = self.rebuild_of(self.steps().iter());
         for step in &frozen.stage.steps {
             if let Some(plan) = self.done(&step.name).and_then(|(_, record)| record.as_plan()) {
                 calls.push((step.name.clone(), Call::TfPlan(plan.call.clone())));
@@ -532,12 +541,7 @@ impl State {
                 .map(|(warehouse, freight)| (warehouse.clone(), freight.id.clone()))
                 .collect(),
             calls,
-            lanes: frozen
-                .stage
-                .steps
-                .iter()
-                .filter_map(|step| Some((step.name.clone(), step.lane.clone()?)))
-                .collect(),
+            seen: self.plans_in_lanes(),
         })
     }
 }

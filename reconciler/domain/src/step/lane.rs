@@ -3,7 +3,8 @@
 //! Steps that follow one another under the same word (`control.parallel`) are a *group*; each of them is a
 //! *lane*: a step, one element of a `for_each`, or all the steps of one use of a task. What is in one lane
 //! is carried out in order, and knows nothing of the others: it has a working directory of its own, which
-//! begins with what was made before the group.
+//! begins with what was made before the group. Outside of the lane nothing of that directory is seen, also
+//! after the group; outputs are.
 
 use serde::{Deserialize, Serialize};
 
@@ -48,6 +49,26 @@ impl Step {
         let lanes = self.lane.as_ref().zip(other.lane.as_ref());
         lanes.is_some_and(|(one, other)| one.is_beside(other))
     }
+}
+
+impl Step {
+    /// Whether this step works on what that one made in the working directory.
+    #[must_use]
+    pub fn sees(&self, other: &Self) -> bool {
+        other.lane.is_none() || other.lane == self.lane
+    }
+}
+
+/// The steps whose results the working directory of one of them holds: those that it sees, and of a
+/// group nothing that comes after it.
+pub fn seen_by<'a>(steps: &'a [Step], step: &StepName) -> impl Iterator<Item = &'a Step> {
+    let here = steps.iter().find(|known| known.name == *step);
+    let group = here.and_then(|here| here.lane.as_ref()).map(|lane| lane.group.as_str());
+    let in_group = move |known: &Step| {
+        group.is_some() && known.lane.as_ref().map(|lane| lane.group.as_str()) == group
+    };
+    let end = steps.iter().rposition(in_group).map_or(steps.len(), |last| last + 1);
+    steps[..end].iter().filter(move |other| here.is_none_or(|here| here.sees(other)))
 }
 
 /// How many steps from the beginning are carried out as one: those of the first one's group, or one.

@@ -44,7 +44,7 @@ pub use fields::{Field, FieldType, Place, Touch, fields, places};
 pub use file::{FileCall, ImageCall, Language, ParseCall};
 pub use form::{Form, Misfit};
 pub use keep::{AuditCall, KeepCall, Kept, KeptAt, KeptChange, MetadataCall};
-pub use lane::{Lane, Workdir, lanes, read_beside, together, workdir};
+pub use lane::{Lane, Workdir, lanes, read_beside, seen_by, together, workdir};
 pub use oci::{
     ArtifactAt, ArtifactLayer, OciAttach, OciCall, OciDetach, OciLook, OciPull, OciPush,
     OciPutBack, OciRecord, TagMove,

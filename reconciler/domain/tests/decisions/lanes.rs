@@ -128,3 +128,57 @@ fn what_is_beside_is_not_seen() {
     steps[2]: other steps stand between it and those before that have `parallel` "regions", too: put them together, or use another word
     "#);
 }
+
+#[test]
+fn an_abort_ends_a_lane_that_may_fail_and_waits_for_its_next_attempt() {
+    let tries = json!({ "continue_on_error": true, "retry": { "attempts": 9, "backoff": "10m" } });
+    let steps = json!([beside("eu", &tries), beside("us", &json!({}))]);
+    assert_snapshot!(promoted(&steps, "fail eu 9 retry", "+1s\nabort dev.1 by ann\n+1s"), @r"
+    f1 is made: api 1.0.0
+    dev.1 starts: f1, by automation
+    dev.1 is prepared
+    dev.1 commits
+    dev.1 runs us
+    dev.1 runs eu: failed: eu was told to fail
+    -- +1s
+    dev.1 is to stop, says ann
+    dev.1 passes eu over: eu was told to fail
+    dev.1 aborted: aborted by ann during verification: not now
+    dev.1   remains: step us: PUT https://hook.example/x was sent
+    -- +1s
+    ");
+}
+
+#[test]
+fn what_is_sent_at_most_once_goes_on_beside_others() {
+    let post = |name: &str| {
+        json!([name, "http", { "url": "https://hook.example/x", "method": "POST",
+            "delivery": "at_most_once", "control": { "parallel": "regions" } }])
+    };
+    let pause =
+        json!(["pause", "wait", { "duration": "1h", "control": { "parallel": "regions" } }]);
+    let steps = json!([post("eu"), pause, post("us")]);
+    assert_snapshot!(promoted(&steps, "", "+2h"), @r"
+    f1 is made: api 1.0.0
+    dev.1 starts: f1, by automation
+    dev.1 is prepared
+    dev.1 commits
+    dev.1 runs us
+    dev.1 runs eu
+    -- +2h
+    dev.1 runs pause
+    dev.1 succeeded: every step is done and every check passed
+    ");
+}
+
+#[test]
+fn what_a_lane_made_is_not_there_after_the_group() {
+    let steps = json!([
+        ["clone", "git_clone", { "repo": "https://git.example/gitops",
+            "checkout": { "gitops": { "branch": "main" } }, "control": { "parallel": "regions" } }],
+        ["commit", "git_commit", { "dir": "gitops", "message": "m" }],
+    ]);
+    assert_snapshot!(with_steps(&steps), @r#"
+    steps[1].config.dir: no git_clone step before this one checks out "gitops"
+    "#);
+}

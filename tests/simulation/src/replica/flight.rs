@@ -239,6 +239,6 @@ impl World {
 /// A request whose sender died arrives within this time or never. Shorter than a lease: clients time out.
 const LATE_MAX_MS: u64 = 25_000;
 
-fn at_most_once(call: &Call) -> bool {
+pub(super) fn at_most_once(call: &Call) -> bool {
     matches!(call, Call::Http(http) if http.at_most_once)
 }

@@ -8,7 +8,7 @@ use reconciler_domain::promotion::Event;
 use reconciler_store::{AppendError, Lease, StoreError, WakeKey};
 
 use super::JobId;
-use super::flight::Ask;
+use super::flight::{Ask, at_most_once};
 use super::job::{Doing, End, Next, Then};
 use crate::agenda::Process;
 use crate::bug::Bug;
@@ -69,8 +69,14 @@ impl World {
             // Side by side: any of them goes on, and whatever was begun stays open meanwhile.
             Act::Run(mut runs) => {
                 let among = self.fate.index(runs.len());
-                let Run { node, call, rebuild, resumed, deadline: _ } = runs.swap_remove(among);
-                let alone = runs.is_empty();
+                let run = runs.swap_remove(among);
+                if let Some(event) = plan::given_up(&run) {
+                    let event = Box::new(event);
+                    return Next::Do(Doing::Append { seq, event, then: Then::Look });
+                }
+                let Run { node, call, rebuild, resumed, deadline: _ } = run;
+                // What must not be sent twice is under way as soon as it is begun.
+                let alone = runs.is_empty() || at_most_once(&call);
                 let ask = Box::new(Ask::Run { node: node.clone(), call: call.clone(), rebuild });
                 if resumed || self.bug == Some(Bug::IntentNotAppended) {
                     return Next::Do(Doing::Send { seq, ask });

@@ -9,12 +9,12 @@ use jiff::Timestamp;
 
 use super::super::Waiting;
 use super::super::promotion::{Act, Move, Run};
-use super::{StepNext, failed, is_unknown, step_next, waits_outside};
+use super::{StepNext, effects_done, failed, is_unknown, step_next, unrepeatable, waits_outside};
 use crate::plan::earlier;
 use crate::policy::RollbackOn;
-use crate::promotion::{Ending, Event, Frozen, Node, NodeRun};
+use crate::promotion::{Ending, Event, Finish, Frozen, Node, NodeRun};
 use crate::snapshot::PromotionSnapshot;
-use crate::step::{Interruption, Step, StepOutcome, Unseen, lanes};
+use crate::step::{Interruption, Step, StepOutcome, lanes};
 
 /// Where a lane stands.
 struct Turn<'a> {
@@ -106,6 +106,11 @@ fn turn<'a>(
     None
 }
 
+/// Whether an entry only says that a step is left out.
+fn passes_over(event: &Event) -> bool {
+    matches!(event, Event::PassedOver { .. })
+}
+
 fn ending(event: &Event) -> Option<Ending> {
     if let Event::Finished(finish) = event { Some(finish.ending) } else { None }
 }
@@ -118,9 +123,10 @@ fn stop(snapshot: &PromotionSnapshot, turns: Vec<Turn<'_>>, all: Waits, now: Tim
         let is_open = run.is_some_and(|run| run.outcome.is_none());
         let unknown = run.is_some_and(is_unknown);
         match next {
-            Next::Append(event) if is_open => return Move::append(*event),
+            Next::Append(event) if is_open || passes_over(&event) => return Move::append(*event),
             Next::Run(run) if is_open => runs.push(cut_short(snapshot, run, now)),
-            Next::Run(run) if unknown => runs.push(run),
+            // What must not be sent twice was not sent, or its end would be unknown for good.
+            Next::Run(run) if unknown && unrepeatable(&run.call).is_none() => runs.push(run),
             Next::Wait if is_open => {
                 let outcome = Box::new(StepOutcome::Interrupted { by: Interruption::Beside });
                 return Move::append(Event::Outcome { node, outcome });
@@ -143,14 +149,20 @@ fn stop(snapshot: &PromotionSnapshot, turns: Vec<Turn<'_>>, all: Waits, now: Tim
     match (end, causes.into_iter().next()) {
         (Some(event), _) => Move::append(*event),
         (None, Some((_, cause))) => failed(snapshot, RollbackOn::PromotionFailed, cause),
-        (None, None) => all.with(runs),
+        (None, None) => match &snapshot.state.abort {
+            Some((by, reason)) => {
+                let message = format!("aborted by {by}: {reason}");
+                let finish = Finish::new(Ending::Aborted, message, effects_done(snapshot));
+                Move::append(Event::Finished(finish))
+            }
+            None => all.with(runs),
+        },
     }
 }
 
-/// What only waits for others, and changes nothing by that, waits no longer.
+/// What waits for others waits no longer.
 fn cut_short(snapshot: &PromotionSnapshot, run: Run, now: Timestamp) -> Run {
-    let only_waits = run.call.unseen() == Unseen::Nothing
-        && !waits_outside(snapshot, &run.node, &run.call).is_empty();
+    let only_waits = !waits_outside(snapshot, &run.node, &run.call).is_empty();
     if only_waits { Run { deadline: Some(now), ..run } } else { run }
 }
 

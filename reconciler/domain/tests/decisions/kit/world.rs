@@ -434,14 +434,16 @@ impl World {
                 self.append_own(id, Event::Committed)
             }
             Act::Run(runs) => {
+                if let Some(given_up) = runs.iter().find_map(plan::given_up) {
+                    return self.append_own(id, given_up);
+                }
                 // Side by side: all have begun before one ends, and the last one ends first.
                 for run in runs.iter().filter(|run| !run.resumed) {
                     let (node, call) = (run.node.clone(), run.call.clone());
                     self.append_own(id, Event::Intent { node, call })?;
                 }
                 self.boundary()?;
-                let last = runs.into_iter().next_back().expect("something is to run");
-                self.run(id, last)
+                runs.into_iter().rev().try_for_each(|run| self.run(id, run))
             }
             Act::Measure(check) => {
                 self.boundary()?;
