@@ -286,7 +286,7 @@ fn check_for_each(value: &Value, problems: &mut Vec<StepProblem>) {
 }
 
 fn check_word(value: &Value, problems: &mut Vec<StepProblem>) {
-    let word = value.get("parallel").and_then(Value::as_str);
+    let word = value.get("parallel").and_then(Value::as_str).filter(|word| !word.contains("{{"));
     if let Some(Err(error)) = word.map(str::parse::<StepName>) {
         problems.push(problem("control.parallel", error.to_string()));
     }
