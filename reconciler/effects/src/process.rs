@@ -134,7 +134,14 @@ impl Captured {
     pub fn tail(&self) -> String {
         let end = if self.truncated { &self.last } else { &self.bytes };
         let from = end.len().saturating_sub(STDERR_TAIL);
-        String::from_utf8_lossy(&end[from..]).trim().to_owned()
+        let mut tail = &end[from..];
+        // A line that is cut may be half a secret, which nobody would know again.
+        if from > 0
+            && let Some(cut) = tail.iter().position(|byte| *byte == b'\n')
+        {
+            tail = &tail[cut + 1..];
+        }
+        String::from_utf8_lossy(tail).trim().to_owned()
     }
 
     fn take(&mut self, chunk: &[u8], limit: usize) {

@@ -34,6 +34,18 @@ struct Wallet {
     redactor: Redactor,
 }
 
+/// Shortest value of a variable that is hidden: shorter ones stand in texts by chance.
+const HIDDEN_MIN: usize = 8;
+
+/// Whether a variable of this name holds a secret, by the words that tools give such names.
+fn is_secret(name: &str) -> bool {
+    let words = ["SECRET", "TOKEN", "PASSWORD", "PASSPHRASE", "KEY", "CREDENTIAL"];
+    let names_a_place = ["_FILE", "_PATH", "_DIR", "_ID", "_NAME", "_URL"];
+    let name = name.to_ascii_uppercase();
+    words.iter().any(|word| name.contains(word))
+        && !names_a_place.iter().any(|end| name.ends_with(end))
+}
+
 impl Scoped {
     /// Opens what the project holds.
     ///
@@ -45,6 +57,11 @@ impl Scoped {
         let mut redactor = Redactor::default();
         for secret in shared.secrets() {
             redactor.hide(secret, "[secret of the daemon]");
+        }
+        for (name, value) in effects.infra_env() {
+            if is_secret(name) && value.len() >= HIDDEN_MIN {
+                redactor.hide(&Secret::new(value.clone()), "[secret of the daemon]");
+            }
         }
         for credential in &held {
             for (key, secret) in &credential.secrets {

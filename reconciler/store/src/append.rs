@@ -386,9 +386,14 @@ impl Context<'_> {
             subject: Subject::Promotion(id.clone()),
             touches: Vec::new(),
             kind: "audit",
-            actor: &self.promotion.requester,
+            // Words of whoever wrote the step, not of whoever asked for the promotion.
+            actor: &Principal::Automation,
             summary: audit.message.clone(),
-            body: json!({ "step": step, "fields": audit.fields }),
+            body: json!({
+                "step": step,
+                "fields": audit.fields,
+                "requester": self.promotion.requester,
+            }),
         })?;
         Ok(())
     }

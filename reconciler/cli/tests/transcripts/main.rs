@@ -754,6 +754,7 @@ fn help_documents_environment_and_exit_codes() {
       rollback    Have a stage go back to what it vouched for before
       rerun       Ask for a promotion once more that is over
       approve     Approve what a promotion will do
+      input       Give the values that a step asks for
       freight     Act on freight
       abort       End a promotion
       reverify    Verify anew what is in a stage

@@ -14,6 +14,11 @@ use super::answer::{Answer, Json, Refusal, busy, name, promotion_id};
 use super::auth::Caller;
 use super::promotions::{ATTEMPTS_MAX, object};
 
+/// Most bytes of a comment.
+const COMMENT_MAX: usize = 2048;
+/// Most bytes of the values that a person gives, as JSON.
+const VALUES_MAX: usize = 64 << 10;
+
 pub(super) async fn answer_step(
     State(server): State<Server>,
     Extension(caller): Extension<Caller>,
@@ -22,6 +27,7 @@ pub(super) async fn answer_step(
 ) -> Answer<Json<v1::Promotion>> {
     let (project, id): (ProjectName, PromotionId) = (name(&project)?, promotion_id(&wanted)?);
     let step: StepName = name(&step)?;
+    bounded(&body)?;
     let said = said(&body)?;
     let given = Said {
         step,
@@ -47,6 +53,21 @@ pub(super) async fn answer_step(
         }
     }
     Err(busy())
+}
+
+/// What is answered becomes outputs of the step, and those are bounded.
+fn bounded(body: &AnswerStep) -> Answer<()> {
+    let comment = body.comment.as_ref().map_or(0, String::len);
+    let values =
+        body.values.as_ref().map_or(0, |values| serde_json::json!(values).to_string().len());
+    if comment > COMMENT_MAX {
+        let detail = format!("a comment has at most {COMMENT_MAX} bytes");
+        return Err(Problem::malformed(detail).into());
+    }
+    if values > VALUES_MAX {
+        return Err(Problem::malformed(format!("values have at most {VALUES_MAX} bytes")).into());
+    }
+    Ok(())
 }
 
 fn said(body: &AnswerStep) -> Answer<What> {

@@ -154,7 +154,8 @@ pub(super) fn advance(
             (message.clone(), *retry, *retry_after)
         }
     };
-    let retry = retry && snapshot.state.abort.is_none();
+    // What nobody carries out has no attempts: its time is over once.
+    let retry = retry && snapshot.state.abort.is_none() && run.call.is_carried_out();
     let policy = step_of(snapshot, node).and_then(|step| step.control.retry);
     let due = policy.unwrap_or(Retry::USUAL).due(run.attempts, *at, wished).filter(|_| retry);
     match due {

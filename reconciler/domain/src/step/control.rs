@@ -147,6 +147,11 @@ impl Control {
     /// that do not have one.
     #[must_use]
     pub fn check_for(&self, kind: StepKind) -> Vec<StepProblem> {
+        if kind == StepKind::WaitForApproval && self.continue_on_error {
+            let message = "a person's no is an answer, not an error to go on after; `at_timeout` says \
+                           what happens where there is no answer";
+            return vec![problem(&format!("{KEY}.continue_on_error"), message.to_owned())];
+        }
         if kind != StepKind::Task {
             return Vec::new();
         }

@@ -358,3 +358,35 @@ fn what_a_form_gives_is_known_when_the_stage_is_defined() {
         ]
     );
 }
+
+#[test]
+fn the_time_of_its_control_ends_a_wait_and_never_passes_it() {
+    let control = json!({ "control": { "timeout": "10m", "retry": { "attempts": 9 } } });
+    assert_snapshot!(told(&canary(&control), "
+        promote prod f1 by ann
+        +1h
+    "), @r"
+    prod.1 starts: f1, by ann
+    prod.1 is prepared
+    prod.1 commits
+    -- +1h
+    prod.1 runs quiet: out of time
+    prod.1 unwinds: step quiet failed: it was broken off: it took longer than its 10m
+    prod.1 rolled_back: undone: step quiet failed: it was broken off: it took longer than its 10m
+    ");
+    let asked = json!([["agreed", "wait_for_approval", {
+        "message": "go on?", "timeout": "1h", "control": { "timeout": "10m" },
+    }]]);
+    assert_snapshot!(told(&asked, "
+        promote prod f1 by ann
+        +2h
+    "), @r"
+    prod.1 starts: f1, by ann
+    prod.1 is prepared
+    prod.1 commits
+    -- +2h
+    prod.1 runs agreed: out of time
+    prod.1 unwinds: step agreed failed: it was broken off: it took longer than its 10m
+    prod.1 rolled_back: undone: step agreed failed: it was broken off: it took longer than its 10m
+    ");
+}

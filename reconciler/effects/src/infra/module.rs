@@ -120,7 +120,7 @@ impl Module {
     /// other way round.
     pub async fn init(&self, cancel: &CancellationToken) -> Result<Init, InfraError> {
         make_private_dir(&self.scratch)?;
-        make_private_dir(&self.scratch.join("home"))?;
+        self.fresh_home()?;
         self.place_state()?;
         let mut command = self.command("init")?.args(["-input=false", "-no-color", "-reconfigure"]);
         if self.lock_file_readonly {
@@ -192,6 +192,19 @@ impl Module {
         let id: StateId = self.parse("state pull", &bytes)?;
         // Before its first write the tool shows a state with neither.
         Ok(if id.lineage.is_empty() { None } else { Some(id) })
+    }
+
+    /// An empty home. What providers left there, such as settings that name programs to run, must not
+    /// reach `init`, which may write where others read.
+    fn fresh_home(&self) -> Result<(), InfraError> {
+        let home = self.scratch.join("home");
+        match std::fs::remove_dir_all(&home) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(InfraError::io("empty", &home)(error));
+            }
+            Ok(()) | Err(_) => {}
+        }
+        make_private_dir(&home)
     }
 
     /// SHA-256 of the dependency lock file, in hexadecimal; `None` if there is no such file.

@@ -46,6 +46,10 @@ pub fn sandbox_main(mut args: impl Iterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(2);
         }
     }
+    if let Err(error) = kernel::close_inherited() {
+        eprintln!("sandbox: what was left open cannot be closed: {error}");
+        return ExitCode::from(2);
+    }
     let spec = match read_spec() {
         Ok(spec) => spec,
         Err(error) => {

@@ -11,7 +11,7 @@ use super::workspace::{Workspace, rel_path};
 use super::{Done, Halt, RunContext, vault};
 use crate::infra::backend::{self, Backend};
 use crate::infra::{Containment, InfraError, Module, Plan, PlanMode, PlanOptions, State, StateId};
-use crate::layout::plain;
+use crate::layout::{make_private_dir, plain};
 use crate::sandbox::{Network, Reach};
 use crate::scoped::Scoped;
 use crate::workdir::WorkDir;
@@ -120,7 +120,7 @@ pub(super) async fn module(
         env: effects.infra_env().clone(),
         state,
         containment: Some(containment(effects, dir)),
-        plugin_cache: effects.plugin_cache().cloned(),
+        plugin_cache: plugin_cache(effects, cx)?,
         lock_timeout: call.lock_timeout,
         deadline: call.timeout,
         ..Module::new(tool, path, workspace.scratch(&scratch_name(call)?))
@@ -141,6 +141,16 @@ fn containment(effects: &Scoped, dir: &WorkDir) -> Containment {
             Reach::Host => Network::Host,
         },
     }
+}
+
+/// The providers that infra runs of the project share; another project's code must not reach them.
+fn plugin_cache(effects: &Scoped, cx: &RunContext) -> Result<Option<PathBuf>, Halt> {
+    let Some(cache) = effects.plugin_cache() else { return Ok(None) };
+    let own = cache.join(cx.project.as_str());
+    make_private_dir(&own).map_err(|error| {
+        Halt::later(format_args!("plugin cache {} cannot be made: {error}", own.display()))
+    })?;
+    Ok(Some(own))
 }
 
 /// The file of the embedded state.

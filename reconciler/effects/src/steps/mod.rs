@@ -216,9 +216,9 @@ async fn carry_out(
         Call::PullRequest(call) => pull_request::carry_out(effects, cx, call, interrupt).await,
         Call::Compose { outputs } => Ok(Done { outputs: outputs.clone(), record: Record::None }),
         Call::Fail { message } => Err(Halt::never(message)),
-        // What it waits for is the log's to tell.
+        // What it waits for is the log's to tell, and nobody else's.
         Call::Wait(_) | Call::Ask(_) | Call::Keep(_) => {
-            Ok(Done { outputs: Map::new(), record: Record::None })
+            Err(Halt::never("nobody carries this step out; this is a bug of lockstepd"))
         }
     }
 }

@@ -262,13 +262,18 @@ variable "world" { type = string }
     assert_eq!(created(record), ["terraform_data.fine", "terraform_data.broken"]);
 }
 
+/// Whether the first effect of an apply is written down.
+fn has_begun(world: &World) -> bool {
+    std::fs::read(world.path("outside/effects")).is_ok_and(|written| !written.is_empty())
+}
+
 #[tokio::test]
 async fn an_apply_that_was_cut_off_is_never_guessed_at() {
     let mut world = World::new().await;
     let plan = planned(&mut world).await;
     let task = apply(&world, &plan);
     let mut child = world.spawn(&task);
-    while !world.path("outside/effects").exists() {
+    while !has_begun(&world) {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     child.kill().unwrap();
@@ -291,7 +296,7 @@ async fn an_apply_past_its_time_is_asked_to_end() {
     let plan = planned(&mut world).await;
     let task = apply(&world, &plan);
     let mut child = world.spawn(&task);
-    while !world.path("outside/effects").exists() {
+    while !has_begun(&world) {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     child.kill().unwrap();
@@ -313,7 +318,7 @@ async fn an_apply_that_finds_the_state_locked_may_be_tried_again() {
     let plan = planned(&mut world).await;
     let first = apply(&world, &plan);
     let mut child = world.spawn(&first);
-    while !world.path("outside/effects").exists() {
+    while !has_begun(&world) {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let call = PlanCall { lock_timeout: Duration::ZERO, ..plan.call.clone() };
@@ -496,7 +501,7 @@ async fn an_apply_that_is_broken_off_ends_as_its_tool_does() {
     let task = apply(&world, &plan);
     let order = CancellationToken::new();
     let at_work = async {
-        while !world.path("outside/effects").exists() {
+        while !has_begun(&world) {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         order.cancel();
