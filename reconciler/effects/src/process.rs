@@ -136,10 +136,11 @@ impl Captured {
         let from = end.len().saturating_sub(STDERR_TAIL);
         let mut tail = &end[from..];
         // A line that is cut may be half a secret, which nobody would know again.
+        let cut = tail.iter().position(|byte| *byte == b'\n').map(|end| &tail[end + 1..]);
         if from > 0
-            && let Some(cut) = tail.iter().position(|byte| *byte == b'\n')
+            && let Some(whole_lines) = cut.filter(|lines| !lines.is_empty())
         {
-            tail = &tail[cut + 1..];
+            tail = whole_lines;
         }
         String::from_utf8_lossy(tail).trim().to_owned()
     }
