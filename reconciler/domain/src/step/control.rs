@@ -111,8 +111,8 @@ pub const CONTROL: &[Field] = &[
         FieldType::Text,
         "A word. Steps that follow one another with the same one are carried out side by side after the \
          commit: each of them, each element of a `for_each`, each use of a task with all its steps. None \
-         sees what another does; the working directory of each begins with what was made before them. If \
-         one fails for good, the others begin nothing new.",
+         sees what another does: the working directory of each begins with what was made before them, and \
+         outside nothing of it is seen but outputs. If one fails for good, the others begin nothing new.",
     ),
 ];
 
