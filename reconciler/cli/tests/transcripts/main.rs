@@ -818,7 +818,7 @@ fn help_documents_environment_and_exit_codes() {
 
     Arguments:
       <STAGE>
-              The stage to promote to
+              The stage to promote to; with `--downstream` the one to promote from
 
     Options:
           --endpoint <URL>
@@ -835,14 +835,11 @@ fn help_documents_environment_and_exit_codes() {
           --token-file <FILE>
               A file that holds the token, instead of the one in the environment
 
+          --downstream
+              Promote to every stage that takes freight from this one; what is there now, unless freight is named
+
       -p, --project <NAME>
               The project
-
-          --reason <TEXT>
-              Why; it is recorded
-
-          --bypass <GATE,…>
-              Gates to skip, where a policy grants it: soak, approvals, infra, upstream
 
       -o, --output <FORMAT>
               How answers are written
@@ -852,6 +849,15 @@ fn help_documents_environment_and_exit_codes() {
               - json:  For programs: the objects as the API answers them
 
               [default: table]
+
+          --var <NAME=VALUE>
+              Another value for a variable that the stage lets promotions set
+
+          --reason <TEXT>
+              Why; it is recorded
+
+          --bypass <GATE,…>
+              Gates to skip, where a policy grants it: soak, approvals, infra, upstream
 
           --watch
               Follow the promotion until it ends

@@ -3,6 +3,7 @@
 mod gates;
 mod lanes;
 mod people;
+mod programs;
 mod registry;
 mod steps;
 mod together;
