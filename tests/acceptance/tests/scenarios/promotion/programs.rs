@@ -43,7 +43,12 @@ async fn programs_that_misbehave_are_contained_and_named() -> Outcome {
         ("forks", "for i in $(seq 200); do sleep 9 & done; wait", &none, "sh"),
         ("large", "head -c 10G /dev/zero > large", &none, "step bad"),
         ("greedy", "head -c 10G /dev/zero | tail", &none, "step bad"),
-        ("tells", "echo the password is $PASSWORD >&2; exit 3", &secrets, "[secret vault/password]"),
+        (
+            "tells",
+            "echo the password is $PASSWORD >&2; exit 3",
+            &secrets,
+            "[secret vault/password]",
+        ),
         ("network", &format!("curl -sS --max-time 5 {url}"), &none, "curl"),
         ("looks", &format!("ls {home} && cat /proc/1/environ"), &none, "No such file"),
         ("leaves", "ln -s /etc out && cat out/shadow", &none, "No such file"),
