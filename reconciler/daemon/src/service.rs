@@ -199,27 +199,18 @@ fn open_effects(
 
 /// What the machine offers is found out at start, so that nobody learns it from a promotion that fails.
 fn tell_of_sandbox(sandbox: &Sandbox) {
-    match (sandbox.mode(), sandbox.mode() == Mode::Off || sandbox.probe().is_ok()) {
-        (Mode::Off, _) => {
-            tracing::warn!(
+    let refused = match sandbox.mode() {
+        Mode::Off => {
+            return tracing::warn!(
                 "infra tools and programs of steps run as this user: the sandbox is off"
             );
         }
-        (Mode::Required | Mode::Preferred, true) => {
-            if let Ok(offer) = sandbox.probe() {
-                tracing::info!("infra tools and programs of steps are contained by {offer}");
-            }
-        }
-        (Mode::Required, false) => {
-            if let Err(missing) = sandbox.probe() {
-                tracing::warn!("{missing}. Steps of infra and of programs will refuse");
-            }
-        }
-        (Mode::Preferred, false) => {
-            if let Err(missing) = sandbox.probe() {
-                tracing::warn!("{missing}. Infra tools and programs of steps run as this user");
-            }
-        }
+        Mode::Required => "Steps of infra and of programs will refuse",
+        Mode::Preferred => "Infra tools and programs of steps run as this user",
+    };
+    match sandbox.probe() {
+        Ok(offer) => tracing::info!("infra tools and programs of steps are contained by {offer}"),
+        Err(missing) => tracing::warn!("{missing}. {refused}"),
     }
 }
 

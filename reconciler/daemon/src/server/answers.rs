@@ -14,11 +14,6 @@ use super::answer::{Answer, Json, Refusal, busy, name, promotion_id};
 use super::auth::Caller;
 use super::promotions::{ATTEMPTS_MAX, object};
 
-/// Most bytes of a comment.
-const COMMENT_MAX: usize = 2048;
-/// Most bytes of the values that a person gives, as JSON.
-const VALUES_MAX: usize = 64 << 10;
-
 pub(super) async fn answer_step(
     State(server): State<Server>,
     Extension(caller): Extension<Caller>,
@@ -27,7 +22,6 @@ pub(super) async fn answer_step(
 ) -> Answer<Json<v1::Promotion>> {
     let (project, id): (ProjectName, PromotionId) = (name(&project)?, promotion_id(&wanted)?);
     let step: StepName = name(&step)?;
-    bounded(&body)?;
     let said = said(&body)?;
     let given = Said {
         step,
@@ -55,21 +49,6 @@ pub(super) async fn answer_step(
     Err(busy())
 }
 
-/// What is answered becomes outputs of the step, and those are bounded.
-fn bounded(body: &AnswerStep) -> Answer<()> {
-    let comment = body.comment.as_ref().map_or(0, String::len);
-    let values =
-        body.values.as_ref().map_or(0, |values| serde_json::json!(values).to_string().len());
-    if comment > COMMENT_MAX {
-        let detail = format!("a comment has at most {COMMENT_MAX} bytes");
-        return Err(Problem::malformed(detail).into());
-    }
-    if values > VALUES_MAX {
-        return Err(Problem::malformed(format!("values have at most {VALUES_MAX} bytes")).into());
-    }
-    Ok(())
-}
-
 fn said(body: &AnswerStep) -> Answer<What> {
     match (body.approve, &body.values) {
         (Some(true), None) => Ok(What::Approved),
@@ -88,7 +67,9 @@ fn refusal(promotion: &PromotionId, error: &AnswerError) -> Refusal {
             return Problem::digest_mismatch(promotion.as_str(), present).into();
         }
         AnswerError::NotInGroup { .. } | AnswerError::Excluded { .. } => ProblemCode::Forbidden,
-        AnswerError::OtherKind { .. } | AnswerError::Misfit { .. } => ProblemCode::Invalid,
+        AnswerError::OtherKind { .. }
+        | AnswerError::TooLong { .. }
+        | AnswerError::Misfit { .. } => ProblemCode::Invalid,
         AnswerError::Again { .. } => ProblemCode::AlreadyExists,
     };
     Problem::new(code, error.to_string()).into()

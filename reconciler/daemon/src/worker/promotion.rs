@@ -2,8 +2,8 @@
 //!
 //! The bracket round every effect: append the intent, run, append the outcome, each append fenced
 //! by the lease. Effects of several lanes run side by side, each in a bracket of its own, and after each
-//! end the decision is made anew. Where the daemon dies inside the bracket, the next worker finds the intent without
-//! an outcome and runs the same call again; effects see for themselves what is done already.
+//! end the decision is made anew. Where the daemon dies inside the bracket, the next worker finds the
+//! intent without an outcome and runs the same call again; effects see for themselves what is done already.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;

@@ -1,5 +1,7 @@
 //! Whether a person may answer the question of a step so.
 
+use serde_json::json;
+
 use crate::artifact::Artifact;
 use crate::gate::is_author;
 use crate::id::{Principal, PromotionId, StepName};
@@ -7,6 +9,11 @@ use crate::policy::Excluded;
 use crate::promotion::Event;
 use crate::snapshot::PromotionSnapshot;
 use crate::step::{Answer, ApprovalCall, AskCall, Form, InputCall, Said};
+
+/// Most bytes of a comment: it becomes an output of the step, and those are bounded.
+const COMMENT_MAX: usize = 2048;
+/// Most bytes of the values that a person gives, as JSON, for the same reason.
+const VALUES_MAX: usize = 64 << 10;
 
 /// Why an answer is not taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -61,6 +68,16 @@ pub enum AnswerError {
         /// The step.
         step: StepName,
     },
+    /// There is too much of it.
+    #[error("the {what} for step {step} may have {max} bytes, as JSON")]
+    TooLong {
+        /// The step.
+        step: StepName,
+        /// What is too long.
+        what: &'static str,
+        /// The limit, in bytes.
+        max: usize,
+    },
     /// The values are not what the step asks for.
     #[error("the values are not what step {step} asks for: {}", .misfits.join("; "))]
     Misfit {
@@ -88,6 +105,7 @@ pub fn answer(snapshot: &PromotionSnapshot, mut answer: Answer) -> Result<Event,
         let groups: Vec<&str> = ask.groups().into_iter().collect();
         return Err(AnswerError::NotInGroup { step: step(), groups: groups.join(", ") });
     }
+    check_length(&answer)?;
     match (ask, &answer.said) {
         (AskCall::Approval(call), Said::Approved) => approves(snapshot, call, &answer)?,
         // No needs no quorum, and everybody who may say yes may say it.
@@ -103,6 +121,19 @@ pub fn answer(snapshot: &PromotionSnapshot, mut answer: Answer) -> Result<Event,
         }
     }
     Ok(Event::Answered(Box::new(answer)))
+}
+
+fn check_length(answer: &Answer) -> Result<(), AnswerError> {
+    let long = |what, max| AnswerError::TooLong { step: answer.step.clone(), what, max };
+    if answer.comment.as_ref().is_some_and(|comment| comment.len() > COMMENT_MAX) {
+        return Err(long("comment", COMMENT_MAX));
+    }
+    match &answer.said {
+        Said::Given(values) if json!(values).to_string().len() > VALUES_MAX => {
+            Err(long("values", VALUES_MAX))
+        }
+        Said::Given(_) | Said::Approved | Said::Refused => Ok(()),
+    }
 }
 
 fn approves(

@@ -123,8 +123,9 @@ pub(super) fn advance(
         Advance::Move(Box::new(Move { waiting: waits_outside(snapshot, node, &run.call), ..next }))
     };
     let Some((at, outcome)) = &run.outcome else {
-        if !run.call.is_carried_out() {
-            return Advance::Move(Box::new(inside::next(snapshot, node, run, now)));
+        if let Some(call) = run.call.inside() {
+            let next = inside::next(snapshot, node, call, run.started_at, now);
+            return Advance::Move(Box::new(next));
         }
         return again(true, run.started_at);
     };

@@ -10,11 +10,11 @@ use super::commit::{describe, is_step, step_of};
 use super::prepare::deadline;
 use super::promotion::Move;
 use super::{Waiting, earlier, keep};
-use crate::promotion::{Event, Node, NodeRun};
+use crate::promotion::{Event, Node};
 use crate::scope::{layered, look_scope};
 use crate::snapshot::PromotionSnapshot;
 use crate::step::{
-    Answer, AskCall, AtTimeout, Call, ConditionCall, Form, Interruption, KeepCall, Layer, Record,
+    Answer, AskCall, AtTimeout, ConditionCall, Form, Inside, Interruption, KeepCall, Layer, Record,
     Said, StepOutcome, WaitCall,
 };
 
@@ -31,21 +31,22 @@ enum Look {
     },
 }
 
-/// The next move of a step that began and that nobody carries out.
+/// The next move of a step that began then and that nobody carries out.
 pub(super) fn next(
     snapshot: &PromotionSnapshot,
     node: &Node,
-    run: &NodeRun,
+    call: Inside<'_>,
+    began: Timestamp,
     now: Timestamp,
 ) -> Move {
     let step = step_of(snapshot, node);
-    let deadline = step.and_then(|step| deadline(step, run.started_at));
+    let deadline = step.and_then(|step| deadline(step, began));
     // What is half undone is worse than either.
     let is_asked_to_stop = snapshot.state.abort.is_some() && is_step(node);
     let look = if is_asked_to_stop {
         over(StepOutcome::Interrupted { by: Interruption::Abort })
     } else {
-        look(snapshot, node, run, now)
+        look(snapshot, node, call, began, now)
     };
     let outcome = match look {
         Look::Over(outcome) => outcome,
@@ -64,38 +65,24 @@ pub(super) fn next(
     Move::append(Event::Outcome { node: node.clone(), outcome })
 }
 
-fn look(snapshot: &PromotionSnapshot, node: &Node, run: &NodeRun, now: Timestamp) -> Look {
-    match &run.call {
-        Call::Keep(call) => kept(snapshot, call),
-        Call::Ask(ask) => asked(snapshot, node, ask, now),
-        Call::Wait(WaitCall::Duration(duration)) => {
-            wait(run.started_at.checked_add(*duration).unwrap_or(Timestamp::MAX), now)
+fn look(
+    snapshot: &PromotionSnapshot,
+    node: &Node,
+    call: Inside<'_>,
+    began: Timestamp,
+    now: Timestamp,
+) -> Look {
+    match call {
+        Inside::Keep(call) => kept(snapshot, call),
+        Inside::Ask(ask) => asked(snapshot, node, ask, now),
+        Inside::Wait(WaitCall::Duration(duration)) => {
+            wait(began.checked_add(*duration).unwrap_or(Timestamp::MAX), now)
         }
-        Call::Wait(WaitCall::Until(until)) => wait(*until, now),
-        Call::Wait(WaitCall::Condition(call)) => {
+        Inside::Wait(WaitCall::Until(until)) => wait(*until, now),
+        Inside::Wait(WaitCall::Condition(call)) => {
             let within = step_of(snapshot, node).map_or(&[][..], |step| &step.within);
             condition(snapshot, within, call, now)
         }
-        Call::GitClone(_)
-        | Call::YamlUpdate(_)
-        | Call::GitCommit(_)
-        | Call::GitPush(_)
-        | Call::GitRevert(_)
-        | Call::GitTag(_)
-        | Call::GitUntag(_)
-        | Call::TfPlan(_)
-        | Call::TfApply(_)
-        | Call::TfOutput(_)
-        | Call::Http(_)
-        | Call::File(_)
-        | Call::Download(_)
-        | Call::Oci(_)
-        | Call::Render(_)
-        | Call::Parse(_)
-        | Call::PullRequest(_)
-        | Call::Run(_)
-        | Call::Compose { .. }
-        | Call::Fail { .. } => unreachable!("effects carry it out"),
     }
 }
 

@@ -329,6 +329,17 @@ pub enum Unseen {
     Unknown,
 }
 
+/// A call that nobody carries out.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Inside<'a> {
+    /// It waits for a time or a condition.
+    Wait(&'a WaitCall),
+    /// It asks people.
+    Ask(&'a AskCall),
+    /// It is written with its outcome.
+    Keep(&'a KeepCall),
+}
+
 impl Call {
     /// What it means that nobody saw the end of the call.
     #[must_use]
@@ -374,12 +385,20 @@ impl Call {
         self
     }
 
-    /// Whether effects carry it out. What is not is decided from the log and the rest of the snapshot:
-    /// nobody works on it while it waits.
+    /// Whether effects carry it out.
     #[must_use]
     pub fn is_carried_out(&self) -> bool {
+        self.inside().is_none()
+    }
+
+    /// What nobody carries out: it is decided from the log and the rest of the snapshot, and nobody
+    /// works on it while it waits.
+    #[must_use]
+    pub fn inside(&self) -> Option<Inside<'_>> {
         match self {
-            Self::Wait(_) | Self::Ask(_) | Self::Keep(_) => false,
+            Self::Wait(wait) => Some(Inside::Wait(wait)),
+            Self::Ask(ask) => Some(Inside::Ask(ask)),
+            Self::Keep(keep) => Some(Inside::Keep(keep)),
             Self::GitClone(_)
             | Self::YamlUpdate(_)
             | Self::GitCommit(_)
@@ -399,7 +418,7 @@ impl Call {
             | Self::PullRequest(_)
             | Self::Run(_)
             | Self::Compose { .. }
-            | Self::Fail { .. } => true,
+            | Self::Fail { .. } => None,
         }
     }
 

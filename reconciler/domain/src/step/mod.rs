@@ -32,7 +32,7 @@ use serde_json::Value;
 pub use ask::{Answer, ApprovalCall, AskCall, InputCall, Said};
 pub use build::{CallError, WorkdirContext, mark};
 pub use call::{
-    ApplyCall, Call, Checkout, CheckoutAt, CloneCall, CommitCall, DownloadCall, HttpCall,
+    ApplyCall, Call, Checkout, CheckoutAt, CloneCall, CommitCall, DownloadCall, HttpCall, Inside,
     OutputCall, PlanCall, Poll, PushCall, RevertCall, TagCall, TagNote, Unseen, UntagCall,
     UpdateCall,
 };

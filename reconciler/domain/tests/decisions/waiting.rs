@@ -338,10 +338,14 @@ fn an_answer_is_to_the_question_that_was_seen() {
         said: Said::Approved,
         comment: None,
     };
-    let refused = plan::answer(&world.promotion_snapshot(&id), answer);
+    let refused = plan::answer(&world.promotion_snapshot(&id), answer.clone());
     assert!(
         matches!(refused, Err(AnswerError::OtherQuestion { present, .. }) if present == second)
     );
+    // What is said becomes an output, and outputs are bounded.
+    let loud = Answer { question: second, comment: Some("no! ".repeat(1000)), ..answer };
+    let refused = plan::answer(&world.promotion_snapshot(&id), loud);
+    assert!(matches!(refused, Err(AnswerError::TooLong { what: "comment", .. })), "{refused:?}");
 }
 
 #[test]

@@ -153,21 +153,11 @@ fn read_line(line: &[u8], reference: &str) -> Result<Option<CommitId>, Misread> 
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::pktline::lines;
     use super::*;
 
     const ID: &str = "0123456789abcdef0123456789abcdef01234567";
     const MAIN: &str = "refs/heads/main";
-
-    fn lines(lines: &[&str]) -> Vec<u8> {
-        let mut out = Vec::new();
-        for line in lines {
-            match *line {
-                "flush" => pktline::put_flush(&mut out),
-                text => pktline::put(&mut out, text),
-            }
-        }
-        out
-    }
 
     fn tip() -> Option<CommitId> {
         ID.parse().ok()

@@ -125,6 +125,19 @@ pub(super) fn put_delimiter(out: &mut Vec<u8>) {
     out.extend_from_slice(b"0001");
 }
 
+/// Packets of these texts, where `flush` stands for a flush.
+#[cfg(test)]
+pub(super) fn lines(lines: &[&str]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for line in lines {
+        match *line {
+            "flush" => put_flush(&mut out),
+            text => put(&mut out, text),
+        }
+    }
+    out
+}
+
 fn length(digits: &[u8]) -> Option<usize> {
     digits.iter().try_fold(0, |sum, digit| {
         let value = char::from(*digit).to_digit(16)?;

@@ -84,7 +84,7 @@ fn reach(spec: &Spec, outside: &mut UnixStream) -> io::Result<()> {
 }
 
 /// From the user of the outer process to the one that is known inside. The capabilities over these namespaces
-/// stay for now: neither is root.
+/// stay until the view is built, and are dropped before the program starts: neither user is root.
 fn become_nobody(spec: &Spec) -> io::Result<()> {
     if spec.identity.is_some() {
         let (uid, gid) = (Uid::from_raw(INSIDE), Gid::from_raw(INSIDE));
