@@ -19,6 +19,8 @@ pub use address::{Address, AddressError, Scheme};
 
 /// Characters of the longest address.
 pub const ADDRESS_MAX: usize = 2_000;
+/// The key of the private key that commits and tags are signed with.
+pub const SIGNING_KEY: &str = "signing_key";
 /// The most secrets of one credential.
 pub const SECRETS_MAX: usize = 50;
 
@@ -79,11 +81,12 @@ impl CredentialKind {
         }
     }
 
-    /// The keys that secrets of this kind may have, of which exactly one is given.
+    /// The keys that secrets of this kind may have: of those that log in exactly one, and of git the key
+    /// that commits and tags are signed with, beside one of them or alone.
     #[must_use]
     pub fn keys(self) -> &'static [&'static str] {
         match self {
-            Self::Git => &["password", "token", "ssh_key"],
+            Self::Git => &["password", "token", "ssh_key", SIGNING_KEY],
             Self::Image => &["password"],
             Self::Http => &["password", "token"],
         }
@@ -197,8 +200,9 @@ fn check_keys(credential: &Credential, problems: &mut Vec<Problem>) {
             add(&path, ProblemKind::Invalid, message);
         }
     }
-    if secrets.len() > 1 {
-        let known = kind.keys().join(", ");
+    if secrets.keys().filter(|key| *key != SIGNING_KEY).count() > 1 {
+        let known = kind.keys().iter().filter(|key| **key != SIGNING_KEY);
+        let known = known.copied().collect::<Vec<_>>().join(", ");
         let message = format!("kind {} takes exactly one of {known}", kind.as_str());
         add("data", ProblemKind::Conflict, message);
     }
@@ -228,7 +232,7 @@ fn check_login(credential: &Credential, problems: &mut Vec<Problem>) {
         Some(_) | None => {}
     }
     if *kind == CredentialKind::Git && address.is_some() {
-        for (key, origin) in secrets {
+        for (key, origin) in secrets.iter().filter(|(key, _)| *key != SIGNING_KEY) {
             if is_ssh != (key == "ssh_key") {
                 let message = if is_ssh {
                     "ssh takes an ssh_key"
@@ -286,6 +290,9 @@ mod tests {
         check(&credential(Git, Some("https://git.example.com/team"), &["password"]), &[]);
         check(&credential(Git, Some("https://git.example.com/team"), &["token"]), &[]);
         check(&credential(Git, Some("git@git.example.com:team"), &["ssh_key"]), &[]);
+        let signing = ["ssh_key", "signing_key"];
+        check(&credential(Git, Some("git@git.example.com:team"), &signing), &[]);
+        check(&credential(Git, Some("https://git.example.com/team"), &["signing_key"]), &[]);
         check(&credential(Image, Some("oci://registry.example.com/team"), &["password"]), &[]);
         check(&credential(Http, Some("https://hooks.example.com"), &["token"]), &[]);
     }
@@ -312,6 +319,10 @@ mod tests {
         check(
             &credential(Git, Some("https://git.example.com"), &["token", "password"]),
             &["data: kind git takes exactly one of password, token, ssh_key"],
+        );
+        check(
+            &credential(Image, Some("oci://registry.example.com"), &["signing_key"]),
+            &["data.signing_key: kind image has no secret \"signing_key\"; known: password"],
         );
         check(
             &credential(Git, Some("https://git.example.com"), &[]),

@@ -16,8 +16,8 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use reconciler_effects::git::{
-    CommitId, CommitOutcome, CommitRequest, FileEdit, Git, GitConfig, PushOutcome, PushRequest,
-    RepoUrl, Revision, Signature, Source, Trailer,
+    CommitId, CommitOutcome, CommitRequest, FileEdit, Git, GitConfig, IfMoved, PushOutcome,
+    PushRequest, RepoUrl, Revision, Signature, Source, Trailer,
 };
 use tempfile::TempDir;
 
@@ -144,6 +144,7 @@ impl Bench {
             commit: made.commit,
             trailer,
             create: false,
+            if_moved: IfMoved::Rebase,
             max_attempts: 10,
         };
         let pushed = self.git.push(request).await.unwrap();

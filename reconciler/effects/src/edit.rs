@@ -2,7 +2,9 @@
 //!
 //! `yaml`, `json`, `toml` and `hcl` set existing scalars in place and read a text as data. Each
 //! edited text is parsed again before anybody sees it. Nothing but `kustomize` adds or removes keys.
+//! `chart` sets what belongs together in two files.
 
+pub mod chart;
 pub mod hcl;
 pub mod json;
 pub mod kustomize;

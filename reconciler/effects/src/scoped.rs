@@ -5,7 +5,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use reconciler_domain::credential::CredentialKind;
+use reconciler_domain::credential::{CredentialKind, SIGNING_KEY};
 use reconciler_domain::id::ProjectName;
 use reconciler_domain::secret::SecretRef;
 use reconciler_domain::step::StepOutcome;
@@ -223,7 +223,9 @@ impl Wallet {
     }
 
     fn own(&self, kind: CredentialKind, target: &str) -> Result<Option<Login>, String> {
-        let Some(held) = self.covering(kind, target) else { return Ok(None) };
+        let Some(held) = self.covering(kind, target, &["password", "token"]) else {
+            return Ok(None);
+        };
         if let Some(password) = held.secrets.get("password") {
             let username = held.username.clone().unwrap_or_default();
             return Ok(Some(Login::Basic { username, password: usable(held, password)? }));
@@ -234,9 +236,11 @@ impl Wallet {
         Ok(None)
     }
 
-    /// The credential with the most exact address.
-    fn covering(&self, kind: CredentialKind, target: &str) -> Option<&Held> {
-        let fits = self.held.iter().filter_map(|held| {
+    /// The credential with the most exact address, of those that have one of the secrets.
+    fn covering(&self, kind: CredentialKind, target: &str, keys: &[&str]) -> Option<&Held> {
+        let able =
+            self.held.iter().filter(|held| keys.iter().any(|key| held.secrets.contains_key(*key)));
+        let fits = able.filter_map(|held| {
             let address = held.address.as_ref().filter(|address| address.covers(target))?;
             (held.kind == kind).then_some((address.length(), held))
         });
@@ -252,7 +256,7 @@ fn usable(held: &Held, secret: &Result<Secret, String>) -> Result<Secret, String
 impl CredentialSource for Wallet {
     async fn credentials(&self, repo: &RepoUrl) -> Result<git::Credentials, String> {
         let target = git_target(repo);
-        if let Some(held) = self.covering(CredentialKind::Git, target)
+        if let Some(held) = self.covering(CredentialKind::Git, target, &["ssh_key"])
             && let Some(key) = held.secrets.get("ssh_key")
         {
             let file = KeyFile::write(&self.layout.keys(), &usable(held, key)?);
@@ -261,5 +265,13 @@ impl CredentialSource for Wallet {
         }
         let login = self.find(CredentialKind::Git, target)?;
         Ok(login.map_or(git::Credentials::Anonymous, |login| login.for_git()))
+    }
+
+    async fn signer(&self, repo: &RepoUrl) -> Result<Option<git::Signer>, String> {
+        let held = self.covering(CredentialKind::Git, git_target(repo), &[SIGNING_KEY]);
+        let found = held.and_then(|held| Some((held, held.secrets.get(SIGNING_KEY)?)));
+        let Some((held, key)) = found else { return Ok(None) };
+        let signer = git::Signer::parse(&usable(held, key)?);
+        signer.map(Some).map_err(|why| format!("credential {}: {why}", held.name))
     }
 }

@@ -14,6 +14,8 @@ mod githttp;
 mod landing;
 #[path = "git/reading.rs"]
 mod reading;
+#[path = "git/signing.rs"]
+mod signing;
 #[path = "git/tagging.rs"]
 mod tagging;
 #[path = "git/together.rs"]

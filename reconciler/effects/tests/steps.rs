@@ -4,6 +4,8 @@
 
 #[path = "steps/calls.rs"]
 mod calls;
+#[path = "steps/charts.rs"]
+mod charts;
 #[path = "steps/checks.rs"]
 mod checks;
 #[path = "steps/credentials.rs"]

@@ -78,7 +78,10 @@ impl Definition for Credential {
                     .sensitive()
                     .describe(
                         "The secrets by key, 8 characters at least: `password` (with \
-                         `username`) or `token`; of git over SSH `ssh_key`.",
+                         `username`) or `token`; of git over SSH `ssh_key`. Of git also \
+                         `signing_key`, beside one of these or alone: an Ed25519 private key in the \
+                         format of OpenSSH, without a passphrase, by which all commits and annotated \
+                         tags that promotions make at the address are signed, their undo included.",
                     )
                     .into(),
             ),

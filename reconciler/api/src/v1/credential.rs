@@ -32,8 +32,9 @@ pub struct CredentialSpec {
     /// Secrets that the daemon reads at each use from what its configuration allows.
     #[serde(default)]
     pub from: Vec<SecretFrom>,
-    /// The secrets by key, all of them: `password`, `token` or `ssh_key`. Null keeps those that are stored, unless the credential would then be sent to
-    /// another address.
+    /// The secrets by key, all of them: `password`, `token` or `ssh_key`, and of git the `signing_key` of
+    /// its commits and tags, beside one of them or alone. Null keeps those that are stored, unless the
+    /// credential would then be sent to another address.
     #[serde(default)]
     pub data: Option<BTreeMap<String, Secret>>,
 }

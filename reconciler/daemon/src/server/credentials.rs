@@ -7,9 +7,10 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use reconciler_api::problem::{FieldCode, FieldProblem, Problem};
 use reconciler_api::v1::{self, CredentialSpec, Kind};
-use reconciler_domain::credential::{Credential, Origin, check_credential, kept};
+use reconciler_domain::credential::{Credential, Origin, SIGNING_KEY, check_credential, kept};
 use reconciler_domain::id::{CredentialName, ProjectName};
 use reconciler_domain::snapshot::Definitions;
+use reconciler_effects::git::Signer;
 use reconciler_store::{Change, Outcome, Put, PutError, SecretChange};
 
 use super::Server;
@@ -69,6 +70,10 @@ fn draft(
                 "a secret has between {LENGTH_MIN} and {LENGTH_MAX} bytes, this has {}",
                 secret.len()
             ));
+        }
+        if key == SIGNING_KEY {
+            // Its author is here now; whoever promotes with it is not.
+            Signer::parse(&reconciler_effects::git::Secret::new(secret))?;
         }
         Ok(Origin::Stored(server.safe.fingerprint(project, name, key, secret)))
     };

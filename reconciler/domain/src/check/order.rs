@@ -192,6 +192,7 @@ impl<'a> Made<'a> {
             | StepKind::OciAttach
             | StepKind::KustomizeBuild
             | StepKind::HelmTemplate
+            | StepKind::HelmUpdateChart
             | StepKind::Run
             | StepKind::RunEffect
             | StepKind::HclParse => {
@@ -317,6 +318,7 @@ impl<'a> Made<'a> {
             | StepKind::RunEffect
             | StepKind::KustomizeBuild
             | StepKind::HelmTemplate
+            | StepKind::HelmUpdateChart
             | StepKind::ComposeOutput
             | StepKind::Fail
             | StepKind::Wait

@@ -272,6 +272,7 @@ fn condition_names(kind: StepKind, names: &Names, around: &Surroundings<'_>) -> 
         | StepKind::OciAttach
         | StepKind::KustomizeBuild
         | StepKind::HelmTemplate
+        | StepKind::HelmUpdateChart
         | StepKind::Run
         | StepKind::RunEffect
         | StepKind::ComposeOutput

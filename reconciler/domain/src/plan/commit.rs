@@ -285,6 +285,7 @@ fn unrepeatable(call: &Call) -> Option<String> {
         | Call::Download(_)
         | Call::Oci(_)
         | Call::Render(_)
+        | Call::Chart(_)
         | Call::Parse(_)
         | Call::PullRequest(_)
         | Call::Run(_)
@@ -464,6 +465,7 @@ pub(super) fn effects_done(snapshot: &PromotionSnapshot) -> Vec<String> {
                     | Call::Download(_)
                     | Call::Oci(_)
                     | Call::Render(_)
+                    | Call::Chart(_)
                     | Call::Parse(_)
                     | Call::Run(_)
                     | Call::Compose { .. }
@@ -500,7 +502,11 @@ fn remains(record: &Record) -> Option<String> {
         Record::Oci(oci) => remains_in_registry(oci),
         Record::Kept(kept) => kept.remains(),
         Record::Ran(ran) => Some(format!("its program ran ({})", ran.ended)),
-        Record::None | Record::Clone(_) | Record::Commit(_) | Record::Plan(_) => None,
+        Record::None
+        | Record::Clone(_)
+        | Record::Commit(_)
+        | Record::Charts(_)
+        | Record::Plan(_) => None,
     }
 }
 

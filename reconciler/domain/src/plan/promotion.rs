@@ -303,6 +303,7 @@ fn bases(state: &State) -> Vec<Base> {
                 | OciRecord::Attached(_)
                 | OciRecord::Left { .. },
             )
+            | Record::Charts(_)
             | Record::PullRequest(_)
             | Record::Kept(_)
             | Record::Applied(_)

@@ -99,6 +99,7 @@ pub(super) fn describe(frozen: &Frozen, state: &State) -> Vec<UndoPlan> {
                 | StepKind::OciPull
                 | StepKind::KustomizeBuild
                 | StepKind::HelmTemplate
+                | StepKind::HelmUpdateChart
                 | StepKind::ComposeOutput
                 | StepKind::Run
                 | StepKind::Fail
@@ -229,7 +230,11 @@ pub(super) fn next(snapshot: &PromotionSnapshot, now: Timestamp) -> Move {
             }
             Record::Kept(kept) => undo_kept(snapshot, &step.name, kept, now),
             Record::Ran(_) => run::undo(snapshot, &step.name, now),
-            Record::None | Record::Clone(_) | Record::Commit(_) | Record::Plan(_) => None,
+            Record::None
+            | Record::Clone(_)
+            | Record::Commit(_)
+            | Record::Charts(_)
+            | Record::Plan(_) => None,
         };
         if let Some(next) = next {
             return next;

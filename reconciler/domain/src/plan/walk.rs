@@ -429,6 +429,7 @@ impl<'a> Walk<'a> {
                 | Record::Push(_)
                 | Record::Tag(_)
                 | Record::Oci(_)
+                | Record::Charts(_)
                 | Record::PullRequest(_)
                 | Record::Kept(_)
                 | Record::Applied(_)

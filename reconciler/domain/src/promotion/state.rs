@@ -468,6 +468,11 @@ impl State {
                     let found = record.and_then(Record::as_oci);
                     calls.push((step.name.clone(), Call::Oci(call.clone().pinned(found))));
                 }
+                Some(Call::Chart(call)) => {
+                    let call =
+                        record.map_or_else(|| call.clone(), |record| call.clone().pinned(record));
+                    calls.push((step.name.clone(), Call::Chart(call)));
+                }
                 Some(
                     call @ (Call::YamlUpdate(_)
                     | Call::GitCommit(_)

@@ -20,8 +20,8 @@ use serde_json::Value;
 
 use super::{
     ApplyCall, Call, Checkout, CheckoutAt, CloneCall, CloneRecord, CommitCall, DownloadCall,
-    FileCall, ForgeKind, HttpCall, ImageCall, Language, OciCall, OutputCall, ParseCall, PlanCall,
-    PlanRecord, Poll, PushCall, Record, StepKind, TagCall, TagNote, UpdateCall,
+    FileCall, ForgeKind, HttpCall, IfMoved, ImageCall, Language, OciCall, OutputCall, ParseCall,
+    PlanCall, PlanRecord, Poll, PushCall, Record, StepKind, TagCall, TagNote, UpdateCall,
 };
 use arguments::{Arguments, scalar_text};
 
@@ -232,6 +232,7 @@ impl Call {
             }
             StepKind::KustomizeBuild => render::kustomize(&arguments).map(Self::Render),
             StepKind::HelmTemplate => render::helm(&arguments).map(Self::Render),
+            StepKind::HelmUpdateChart => render::chart(&arguments).map(Self::Chart),
             StepKind::ComposeOutput => {
                 arguments.values("outputs").map(|outputs| Self::Compose { outputs })
             }
@@ -389,6 +390,10 @@ fn push(arguments: &Arguments<'_>, context: &WorkdirContext<'_>) -> Result<PushC
         branch,
         commit: record.commit.clone(),
         mark: mark(context.promotion, committer),
+        if_moved: arguments
+            .word(StepKind::GitPush, "if_moved")?
+            .and_then(|word| IfMoved::from_word(&word))
+            .unwrap_or_default(),
     })
 }
 

@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{
-    AskCall, FileCall, KeepCall, OciCall, ParseCall, PlanRecord, PullRequestCall, RenderCall,
-    RunCall, WaitCall,
+    AskCall, ChartCall, FileCall, KeepCall, OciCall, ParseCall, PlanRecord, PullRequestCall,
+    RenderCall, RunCall, WaitCall,
 };
 use crate::secret::SecretRef;
 
@@ -54,6 +54,8 @@ pub enum Call {
     Oci(OciCall),
     /// Manifests to render: `kustomize_build`, `helm_template`.
     Render(RenderCall),
+    /// `helm_update_chart`.
+    Chart(ChartCall),
     /// `compose_output`.
     Compose {
         /// Values by output name.
@@ -181,6 +183,42 @@ pub struct PushCall {
     pub commit: Option<String>,
     /// Value of the commit's `Lockstep-Promotion` trailer.
     pub mark: String,
+    /// What is done where others pushed to the branch since.
+    #[serde(default, skip_serializing_if = "IfMoved::is_usual")]
+    pub if_moved: IfMoved,
+}
+
+/// What a push does where others pushed to the branch since the commit was made.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IfMoved {
+    /// Makes the commit again on top of theirs.
+    #[default]
+    Rebase,
+    /// Joins both by a merge commit, so that the commit itself is on the branch.
+    Merge,
+    /// Does nothing, and fails.
+    Fail,
+}
+
+impl IfMoved {
+    /// The words for them in a step.
+    pub const WORDS: &'static [&'static str] = &["rebase", "merge", "fail"];
+
+    /// The one of a word.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        match word {
+            "rebase" => Some(Self::Rebase),
+            "merge" => Some(Self::Merge),
+            "fail" => Some(Self::Fail),
+            _ => None,
+        }
+    }
+
+    fn is_usual(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// A tag to make.
@@ -365,6 +403,7 @@ impl Call {
             | Self::File(_)
             | Self::Download(_)
             | Self::Render(_)
+            | Self::Chart(_)
             | Self::Parse(_)
             | Self::Compose { .. }
             | Self::Fail { .. }
@@ -414,6 +453,7 @@ impl Call {
             | Self::Download(_)
             | Self::Oci(_)
             | Self::Render(_)
+            | Self::Chart(_)
             | Self::Parse(_)
             | Self::PullRequest(_)
             | Self::Run(_)

@@ -562,6 +562,7 @@ pub fn fields(kind: StepKind) -> &'static [Field] {
         StepKind::OciAttach => oci::OCI_ATTACH,
         StepKind::KustomizeBuild => render::KUSTOMIZE_BUILD,
         StepKind::HelmTemplate => render::HELM_TEMPLATE,
+        StepKind::HelmUpdateChart => render::HELM_UPDATE_CHART,
         StepKind::ComposeOutput => COMPOSE_OUTPUT,
         StepKind::Fail => FAIL,
         StepKind::Wait => wait::WAIT,

@@ -32,8 +32,8 @@ use serde_json::Value;
 pub use ask::{Answer, ApprovalCall, AskCall, InputCall, Said};
 pub use build::{CallError, WorkdirContext, mark};
 pub use call::{
-    ApplyCall, Call, Checkout, CheckoutAt, CloneCall, CommitCall, DownloadCall, HttpCall, Inside,
-    OutputCall, PlanCall, Poll, PushCall, RevertCall, TagCall, TagNote, Unseen, UntagCall,
+    ApplyCall, Call, Checkout, CheckoutAt, CloneCall, CommitCall, DownloadCall, HttpCall, IfMoved,
+    Inside, OutputCall, PlanCall, Poll, PushCall, RevertCall, TagCall, TagNote, Unseen, UntagCall,
     UpdateCall,
 };
 pub(crate) use check::did_you_mean;
@@ -60,7 +60,7 @@ pub use record::{
     PlannedOutput, PushRecord, Record, StepOutcome, TagRecord,
 };
 
-pub use render::{HelmTemplate, RenderCall, Renderer, top};
+pub use render::{ChartCall, ChartsRecord, HelmTemplate, RenderCall, Renderer, top};
 pub use run::{RanRecord, RunCall, RunEffect, RunNetwork};
 pub use wait::{AtTimeout, ConditionCall, WaitCall};
 
@@ -160,6 +160,8 @@ pub enum StepKind {
     KustomizeBuild,
     /// Renders a chart.
     HelmTemplate,
+    /// Set versions of a chart's dependencies.
+    HelmUpdateChart,
     /// Gives out values under names of its own.
     ComposeOutput,
     /// Fails.
@@ -207,7 +209,7 @@ pub enum Nature {
 
 impl StepKind {
     /// Every kind, in the order of the documentation.
-    pub const ALL: [Self; 47] = [
+    pub const ALL: [Self; 48] = [
         Self::GitClone,
         Self::YamlUpdate,
         Self::GitCommit,
@@ -239,6 +241,7 @@ impl StepKind {
         Self::OciAttach,
         Self::KustomizeBuild,
         Self::HelmTemplate,
+        Self::HelmUpdateChart,
         Self::ComposeOutput,
         Self::Fail,
         Self::Wait,
@@ -292,6 +295,7 @@ impl StepKind {
             Self::OciAttach => "oci_attach",
             Self::KustomizeBuild => "kustomize_build",
             Self::HelmTemplate => "helm_template",
+            Self::HelmUpdateChart => "helm_update_chart",
             Self::ComposeOutput => "compose_output",
             Self::Fail => "fail",
             Self::Wait => "wait",
@@ -344,6 +348,7 @@ impl StepKind {
             | Self::OciPull
             | Self::KustomizeBuild
             | Self::HelmTemplate
+            | Self::HelmUpdateChart
             | Self::ComposeOutput
             | Self::Fail => Nature::Local,
             Self::GitPush
@@ -455,6 +460,9 @@ impl StepKind {
             }
             Self::HelmTemplate => {
                 "Renders a chart by `helm template`; nothing is fetched, and no cluster is asked. A chart that draws random values or looks at the clock gives something else each time, and cannot be carried on after a crash."
+            }
+            Self::HelmUpdateChart => {
+                "Sets versions of a chart's dependencies in its `Chart.yaml`, keeps its `Chart.lock` true, and fetches their archives where the chart holds them; without the program helm."
             }
             Self::ComposeOutput => "Gives out values under names of its own, for later steps.",
             Self::Fail => {

@@ -185,7 +185,8 @@ impl StepKind {
             | Self::JsonUpdate
             | Self::TomlUpdate
             | Self::HclUpdate
-            | Self::KustomizeSetImage => Some(&[CHANGED]),
+            | Self::KustomizeSetImage
+            | Self::HelmUpdateChart => Some(&[CHANGED]),
             Self::KustomizeBuild | Self::HelmTemplate => Some(RENDERED),
             Self::GitTag => Some(GIT_TAG),
             Self::Tar => Some(TAR),

@@ -7,7 +7,7 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Kept, OciRecord, PlanCall, PullRequestRecord, RanRecord};
+use super::{ChartsRecord, Kept, OciRecord, PlanCall, PullRequestRecord, RanRecord};
 use crate::infra::{PlanDigest, PlanSummary};
 
 /// What a step left behind that later steps or the undo need.
@@ -26,6 +26,8 @@ pub enum Record {
     Tag(TagRecord),
     /// What a call on a registry left behind.
     Oci(OciRecord),
+    /// Archives of charts that were fetched.
+    Charts(ChartsRecord),
     /// A pull request.
     PullRequest(PullRequestRecord),
     /// A stored plan.
@@ -232,6 +234,7 @@ impl Record {
             | Self::Push(_)
             | Self::Tag(_)
             | Self::Oci(_)
+            | Self::Charts(_)
             | Self::PullRequest(_)
             | Self::Plan(_)
             | Self::Applied(_)
@@ -250,6 +253,7 @@ impl Record {
             | Self::Push(_)
             | Self::Tag(_)
             | Self::Oci(_)
+            | Self::Charts(_)
             | Self::PullRequest(_)
             | Self::Plan(_)
             | Self::Applied(_)
@@ -268,6 +272,7 @@ impl Record {
             | Self::Commit(_)
             | Self::Tag(_)
             | Self::Oci(_)
+            | Self::Charts(_)
             | Self::PullRequest(_)
             | Self::Plan(_)
             | Self::Applied(_)
@@ -287,6 +292,7 @@ impl Record {
             | Self::Push(_)
             | Self::Tag(_)
             | Self::Oci(_)
+            | Self::Charts(_)
             | Self::Plan(_)
             | Self::Applied(_)
             | Self::Kept(_) => None,
@@ -304,6 +310,7 @@ impl Record {
             | Self::Commit(_)
             | Self::Push(_)
             | Self::Tag(_)
+            | Self::Charts(_)
             | Self::PullRequest(_)
             | Self::Plan(_)
             | Self::Applied(_)
@@ -323,6 +330,7 @@ impl Record {
             | Self::Push(_)
             | Self::Tag(_)
             | Self::Oci(_)
+            | Self::Charts(_)
             | Self::PullRequest(_)
             | Self::Applied(_)
             | Self::Kept(_) => None,

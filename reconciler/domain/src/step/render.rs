@@ -1,9 +1,12 @@
-//! Manifests rendered by other people's programs.
+//! Manifests rendered by other people's programs, and the charts that they are rendered from.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+
+use super::Record;
 
 /// Manifests to render.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -50,6 +53,39 @@ pub struct HelmTemplate {
     pub hooks: bool,
     /// Whether tests are.
     pub tests: bool,
+}
+
+/// Dependencies of a chart, set to exact versions.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChartCall {
+    /// The directory of the chart, below the working directory.
+    pub path: String,
+    /// Exact versions by the name that the chart has a dependency by: its alias, if it has one.
+    pub versions: BTreeMap<String, String>,
+    /// Whether the archives of all dependencies are put into `charts/`, not only of those that one is of.
+    pub vendor: bool,
+    /// What the archives were when they were fetched first, by their name: they may be nothing else when
+    /// the directory is made again.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub sha256: BTreeMap<String, String>,
+}
+
+/// Archives that were fetched.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChartsRecord {
+    /// Their SHA-256 in hexadecimal digits, by their name.
+    pub sha256: BTreeMap<String, String>,
+}
+
+impl ChartCall {
+    /// The same call for a rebuild.
+    #[must_use]
+    pub fn pinned(mut self, record: &Record) -> Self {
+        if let Record::Charts(found) = record {
+            self.sha256.clone_from(&found.sha256);
+        }
+        self
+    }
 }
 
 impl RenderCall {

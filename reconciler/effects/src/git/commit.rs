@@ -11,6 +11,7 @@ use super::error::GitError;
 use super::id::CommitId;
 use super::mirror::Job;
 use super::scan;
+use super::signing::write_commit;
 use super::sparse::Only;
 use super::tree::{self, EXECUTABLE, Edit, Edits, FILE};
 use super::url::RepoUrl;
@@ -243,9 +244,8 @@ pub(super) fn transplant(
     parent: &git2::Commit<'_>,
 ) -> Result<Oid, GitError> {
     let message = String::from_utf8_lossy(original.message_raw_bytes()).into_owned();
-    job.repository
-        .commit(None, &original.author(), &original.committer(), &message, tree, &[parent])
-        .map_err(job.fail("re-applying a commit"))
+    let (author, committer) = (original.author(), original.committer());
+    write_commit(job, (&author, &committer), &message, tree, &[parent], "re-applying a commit")
 }
 
 fn write(
@@ -259,9 +259,7 @@ fn write(
     author.check("author")?;
     committer.check("committer")?;
     let (author, committer) = (author.to_git(job)?, committer.to_git(job)?);
-    job.repository
-        .commit(None, &author, &committer, message, tree, &[parent])
-        .map_err(job.fail("making a commit"))
+    write_commit(job, (&author, &committer), message, tree, &[parent], "making a commit")
 }
 
 fn single_edits(

@@ -9,6 +9,7 @@ use reqwest::header::HeaderValue;
 use zeroize::Zeroizing;
 
 use super::key_file::KeyFile;
+use super::signing::Signer;
 use super::url::RepoUrl;
 
 /// Text that is never printed and is wiped when dropped.
@@ -39,6 +40,12 @@ pub trait CredentialSource: Send + Sync {
     /// The credentials for `repo`, asked once per operation so that a rotated secret is used at
     /// once. The error is shown to people: it says what is missing and never a secret.
     async fn credentials(&self, repo: &RepoUrl) -> Result<Credentials, String>;
+
+    /// What signs the commits and annotated tags that are made for `repo`; `None`: nothing does. Asked
+    /// as often, with the same kind of error.
+    async fn signer(&self, _repo: &RepoUrl) -> Result<Option<Signer>, String> {
+        Ok(None)
+    }
 }
 
 /// No credentials for anything.

@@ -19,6 +19,7 @@ use super::id::{CommitId, Revision, branch_ref, tag_ref};
 use super::ls_refs;
 use super::mirror::{Job, Locks, Mirrors, tracking_ref};
 use super::receive_pack::{self, Update};
+use super::signing::Signer;
 use super::transport::{self, Link, OpenSession, SshLink};
 use super::url::{Location, RepoUrl};
 use super::writer::Writers;
@@ -46,7 +47,14 @@ pub(super) struct Remote {
     pub(super) repo: RepoUrl,
     pub(super) mirror: String,
     credentials: Credentials,
+    signer: Option<Signer>,
     cancel: CancellationToken,
+}
+
+/// Who we are towards a repository.
+pub(super) struct Who {
+    pub(super) credentials: Credentials,
+    pub(super) signer: Option<Signer>,
 }
 
 /// How a push of one ref ended.
@@ -106,14 +114,16 @@ impl Remote {
         engine: &Arc<Engine>,
         scope: &str,
         repo: &RepoUrl,
-        credentials: Credentials,
+        who: Who,
         cancel: CancellationToken,
     ) -> Result<Self, GitError> {
         if let Location::Local(path) = repo.location() {
             check_local(engine, repo, path)?;
         }
         let mirror = Mirrors::name(scope, repo);
-        Ok(Self { engine: Arc::clone(engine), repo: repo.clone(), mirror, credentials, cancel })
+        let Who { credentials, signer } = who;
+        let (engine, repo) = (Arc::clone(engine), repo.clone());
+        Ok(Self { engine, repo, mirror, credentials, signer, cancel })
     }
 
     /// The branch's tip as the server has it now.
@@ -288,7 +298,8 @@ impl Remote {
             let _held = (permit, lock);
             let (caps, mirrors) = (remote.engine.config.caps, &remote.engine.mirrors);
             let repository = mirrors.open_or_replace(&remote.mirror, &remote.repo)?;
-            let job = Job { repo: remote.repo.clone(), repository, cancel, caps };
+            let signer = remote.signer.clone();
+            let job = Job { repo: remote.repo.clone(), repository, cancel, caps, signer };
             let done = work(&job, prepared);
             drop(job);
             if let Err(GitError::DamagedMirror { .. }) = &done {

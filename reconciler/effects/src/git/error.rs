@@ -74,6 +74,14 @@ pub enum GitError {
         /// What the source said.
         why: String,
     },
+    /// A commit or tag could not be signed.
+    #[error("{repo}: nothing was made, for it cannot be signed: {why}")]
+    NotSigned {
+        /// The repository.
+        repo: RepoUrl,
+        /// Why.
+        why: String,
+    },
     /// The server knows no such repository.
     #[error("{repo}: repository not found; check the URL, and that the credentials may see it")]
     RepositoryNotFound {
@@ -194,6 +202,21 @@ pub enum GitError {
         branch: String,
         /// The files, sorted.
         files: Vec<String>,
+        /// Our commit.
+        ours: CommitId,
+        /// The branch's tip.
+        theirs: CommitId,
+    },
+    /// Others pushed since, and that was not to be.
+    #[error(
+        "{repo}: branch {branch:?} is at {theirs}, which {ours} does not stand on, and `if_moved` is `fail`: \
+         promote again"
+    )]
+    BranchMoved {
+        /// The repository.
+        repo: RepoUrl,
+        /// The branch.
+        branch: String,
         /// Our commit.
         ours: CommitId,
         /// The branch's tip.
@@ -333,6 +356,7 @@ impl GitError {
             Self::Blocked { .. }
             | Self::CredentialsRefused { .. }
             | Self::CredentialsMissing { .. }
+            | Self::NotSigned { .. }
             | Self::RepositoryNotFound { .. }
             | Self::NotGit { .. }
             | Self::Moved { .. }
@@ -347,6 +371,7 @@ impl GitError {
             | Self::PathNotFound { .. }
             | Self::NotOnBranch { .. }
             | Self::Conflict { .. }
+            | Self::BranchMoved { .. }
             | Self::Rejected { .. }
             | Self::TagTaken { .. }
             | Self::TagRefused { .. }

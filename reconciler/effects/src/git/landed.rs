@@ -34,6 +34,8 @@ struct Known {
     commits: HashSet<Oid>,
     /// The newest commit by trailer.
     trailers: HashMap<String, Oid>,
+    /// What joined a commit to the branch, by the commit.
+    joined: HashMap<Oid, Oid>,
 }
 
 impl<'a> Chain<'a> {
@@ -63,6 +65,18 @@ impl<'a> Chain<'a> {
             return Ok(true);
         }
         if known.complete { Ok(false) } else { job.is_ancestor(commit, tip) }
+    }
+
+    /// The merge by which the commit came to the branch after `base`.
+    pub(super) fn joined(
+        &mut self,
+        commit: Oid,
+        base: Option<Oid>,
+    ) -> Result<Option<CommitId>, GitError> {
+        if self.tip.is_none() {
+            return Ok(None);
+        }
+        Ok(self.known(base)?.joined.get(&commit).map(|id| CommitId::from(*id)))
     }
 
     /// The newest commit with this trailer that came after `base`.
@@ -149,6 +163,7 @@ impl Known {
             complete: true,
             commits: HashSet::new(),
             trailers: HashMap::new(),
+            joined: HashMap::new(),
         };
         let Some(tip) = tip else { return Ok(known) };
         let fail = job.fail("searching the history");
@@ -183,6 +198,7 @@ impl Known {
 
     fn note(&mut self, commit: &git2::Commit<'_>) {
         self.commits.insert(commit.id());
+        self.joined.extend(commit.parent_ids().skip(1).map(|parent| (parent, commit.id())));
         for line in trailer_lines(commit) {
             self.trailers.insert(line, commit.id());
         }

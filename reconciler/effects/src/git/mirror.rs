@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use super::config::Caps;
 use super::error::GitError;
 use super::id::CommitId;
+use super::signing::Signer;
 use super::url::RepoUrl;
 
 /// The folder of all mirrors.
@@ -34,6 +35,8 @@ pub(super) struct Job {
     pub(super) repository: Repository,
     pub(super) cancel: CancellationToken,
     pub(super) caps: Caps,
+    /// What signs the commits and tags that it makes.
+    pub(super) signer: Option<Signer>,
 }
 
 /// Asynchronous locks by name.

@@ -6,7 +6,7 @@
 //!               └─ mirror: one bare repository per remote, worked on with libgit2
 //!                    ├─ history, diff            what happened
 //!                    ├─ checkout, sparse, scan, tree   files in and out
-//!                    ├─ commit, merge            new commits
+//!                    ├─ commit, merge, signing   new commits
 //!                    ├─ publish: push, revert    onto a branch, exactly once
 //!                    ├─ tag                       names, made and taken away
 //!                    └─ branch                    what a branch has; one that is taken away
@@ -41,6 +41,7 @@ mod push;
 mod receive_pack;
 mod revert;
 mod scan;
+mod signing;
 mod sparse;
 mod tag;
 mod transport;
@@ -63,12 +64,13 @@ pub use error::{Class, GitError};
 pub use history::{CommitInfo, Discovery, HistoryLimit};
 pub use id::{CommitId, CommitIdError, Revision};
 pub use key_file::KeyFile;
-pub use push::{Mark, PushOutcome, PushRequest};
+pub use push::{IfMoved, Mark, PushOutcome, PushRequest};
 pub use revert::{RevertConflict, RevertOutcome, RevertRequest};
+pub use signing::Signer;
 pub use tag::{Annotation, TagOutcome, TagRequest, UntagOutcome, UntagRequest};
 pub use url::{RepoUrl, RepoUrlError};
 
-use engine::{Engine, Remote};
+use engine::{Engine, Remote, Who};
 
 /// The git room. Clones share everything.
 #[derive(Clone)]
@@ -327,7 +329,10 @@ impl Git {
         let asked = self.credentials.credentials(repo).await;
         let missing = |why| GitError::CredentialsMissing { repo: repo.clone(), why };
         let credentials = asked.map_err(missing)?;
-        Remote::new(&self.engine, &self.scope, repo, credentials, self.cancel.clone())
+        let signer = self.credentials.signer(repo).await;
+        let signer = signer.map_err(|why| GitError::NotSigned { repo: repo.clone(), why })?;
+        let who = Who { credentials, signer };
+        Remote::new(&self.engine, &self.scope, repo, who, self.cancel.clone())
     }
 }
 

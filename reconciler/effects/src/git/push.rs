@@ -9,8 +9,9 @@ use super::error::GitError;
 use super::history;
 use super::id::{CommitId, Revision};
 use super::landed::{Chain, SEARCH};
-use super::merge::{self, Merged};
+use super::merge::{self, Merged, Overlap};
 use super::mirror::Job;
+use super::signing::write_commit;
 use super::url::RepoUrl;
 use super::writer::{Published, Step, Target, publish};
 
@@ -30,8 +31,21 @@ pub struct PushRequest {
     pub trailer: Trailer,
     /// Whether a missing branch may be made.
     pub create: bool,
+    /// What to do where others pushed since.
+    pub if_moved: IfMoved,
     /// Attempts before a branch that keeps moving is given up; 10 is usual.
     pub max_attempts: u32,
+}
+
+/// What to do where a branch has commits that the one to be pushed does not stand on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IfMoved {
+    /// Re-apply it on top of them.
+    Rebase,
+    /// Join both by a merge commit.
+    Merge,
+    /// Fail.
+    Fail,
 }
 
 /// Where the effect is.
@@ -117,20 +131,70 @@ fn plan(chain: &mut Chain<'_>, request: &PushRequest) -> Result<Step<CommitId>, 
     if base == Some(tip.oid()) {
         return Ok(Step::Send(ours));
     }
+    if let Some(found) = chain.joined(ours, base)? {
+        return Ok(Step::Done(found));
+    }
     if chain.has(ours, base)? {
         return Ok(Step::Done(request.commit.clone()));
     }
     if let Some(found) = chain.carrying(&request.trailer, base)? {
         return Ok(Step::Done(found));
     }
-    match chain.line(ours, CHAIN)? {
+    let line = match chain.line(ours, CHAIN)? {
         Some((from, _)) if from == tip.oid() => return Ok(Step::Send(ours)),
-        Some((_, line)) => return reapply(job, line, &tip, &request.branch).map(Step::Send),
         None if job.is_ancestor(tip.oid(), ours)? => return Ok(Step::Send(ours)),
-        None => {}
+        line => line.map(|(_, line)| line),
+    };
+    match request.if_moved {
+        IfMoved::Rebase => {
+            let line = line.map_or_else(|| lacking(job, ours, &tip), Ok)?;
+            reapply(job, line, &tip, &request.branch).map(Step::Send)
+        }
+        IfMoved::Merge => join(job, request, &tip).map(Step::Send),
+        IfMoved::Fail => {
+            let (repo, branch) = (job.repo.clone(), request.branch.clone());
+            Err(GitError::BranchMoved { repo, branch, ours: request.commit.clone(), theirs: tip })
+        }
     }
-    let line = lacking(job, ours, &tip)?;
-    reapply(job, line, &tip, &request.branch).map(Step::Send)
+}
+
+/// Joins the commit and the branch. The branch comes first, so that its own line stays the one that is
+/// followed, and the undo of what joined them takes back what the commit brought.
+fn join(job: &Job, request: &PushRequest, tip: &CommitId) -> Result<Oid, GitError> {
+    let fail = job.fail("joining commits");
+    let (ours, theirs) = (job.commit(&request.commit)?, job.commit(tip)?);
+    let common = match job.repository.merge_base(ours.id(), theirs.id()) {
+        Ok(base) => job.repository.find_commit(base).and_then(|base| base.tree()).map_err(&fail)?,
+        Err(error) if error.code() == git2::ErrorCode::NotFound => job.empty_tree()?,
+        Err(error) => return Err(fail(error)),
+    };
+    let (mine, there) = (ours.tree().map_err(&fail)?, theirs.tree().map_err(&fail)?);
+    let tree = match merge::three_way(job, &common, &there, &mine)? {
+        Merged::Tree(tree) => job.repository.find_tree(tree).map_err(&fail)?,
+        Merged::Conflicts(overlaps) => {
+            return Err(conflict(job, &request.branch, overlaps, ours.id(), tip));
+        }
+    };
+    let message = format!("Merge {:.10} into {}\n", request.commit.as_str(), request.branch);
+    let (author, committer) = (ours.author(), ours.committer());
+    let parents = [&theirs, &ours];
+    write_commit(job, (&author, &committer), &message, &tree, &parents, "joining commits")
+}
+
+fn conflict(
+    job: &Job,
+    branch: &str,
+    overlaps: Vec<Overlap>,
+    ours: Oid,
+    tip: &CommitId,
+) -> GitError {
+    GitError::Conflict {
+        repo: job.repo.clone(),
+        branch: branch.to_owned(),
+        files: overlaps.into_iter().map(|overlap| overlap.path).collect(),
+        ours: ours.into(),
+        theirs: tip.clone(),
+    }
 }
 
 /// The commits up to `ours` that `tip` does not have, oldest first.
@@ -162,13 +226,7 @@ fn reapply(job: &Job, line: Vec<Oid>, tip: &CommitId, branch: &str) -> Result<Oi
         let tree = match merge::three_way(job, &base, &there, &mine)? {
             Merged::Tree(tree) => job.repository.find_tree(tree).map_err(&fail)?,
             Merged::Conflicts(overlaps) => {
-                return Err(GitError::Conflict {
-                    repo: job.repo.clone(),
-                    branch: branch.to_owned(),
-                    files: overlaps.into_iter().map(|overlap| overlap.path).collect(),
-                    ours: id.into(),
-                    theirs: tip.clone(),
-                });
+                return Err(conflict(job, branch, overlaps, id, tip));
             }
         };
         let id = transplant(job, &commit, &tree, &onto)?;

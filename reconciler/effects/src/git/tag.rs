@@ -3,13 +3,14 @@
 //! An annotated tag is made of nothing but its request, so it has the same id each time, and its trailer
 //! makes it nobody else's. A lightweight one is only a name for a commit: who gave it is not to be seen.
 
-use git2::{ObjectType, Oid};
+use git2::Oid;
 
 use super::commit::{Signature, Trailer, full_message};
 use super::engine::{Remote, Sent};
 use super::error::GitError;
 use super::id::{CommitId, tag_ref};
 use super::mirror::Job;
+use super::signing::write_tag;
 use super::url::RepoUrl;
 
 /// Looks at a tag that others make and remove at the same time.
@@ -126,17 +127,13 @@ pub(super) async fn untag(
 
 /// What the name is to be at; an annotation is written to the mirror, without a name there.
 fn object(job: &Job, request: &TagRequest) -> Result<Oid, GitError> {
-    let fail = job.fail("making a tag");
     let commit = job.commit(&request.commit)?;
     let Some(Annotation { tagger, message, trailer }) = &request.annotation else {
         return Ok(commit.id());
     };
     tagger.check("tagger")?;
     let message = full_message(message, std::slice::from_ref(trailer))?;
-    let target =
-        job.repository.find_object(commit.id(), Some(ObjectType::Commit)).map_err(&fail)?;
-    let tagger = tagger.to_git(job)?;
-    job.repository.tag_annotation_create(&request.tag, &target, &tagger, &message).map_err(&fail)
+    write_tag(job, &request.tag, commit.id(), &tagger.to_git(job)?, &message)
 }
 
 fn refused(remote: &Remote, tag: String, reason: String) -> GitError {

@@ -3,6 +3,7 @@
 //! A look never loses what earlier ones found: when it fails, the versions stay and the error says
 //! what to do. That nothing matches is not an error.
 
+pub(crate) mod chart_index;
 mod git;
 mod image;
 

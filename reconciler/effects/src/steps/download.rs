@@ -11,6 +11,7 @@ use super::revealed::Revealed;
 use super::vault::hex;
 use super::workspace::rel_path;
 use super::{Done, Halt, blocking};
+use crate::http::Request;
 use crate::scoped::Scoped;
 use crate::workdir::{WorkDir, WorkdirError};
 
@@ -46,13 +47,21 @@ async fn answer(effects: &Scoped, call: &DownloadCall) -> Result<Vec<u8>, Halt> 
     let secrets = Revealed::open(effects, &call.secrets, &url)?;
     let request = introduced(effects, Method::GET, url, &secrets.headers(&call.headers))?;
     let request = if secrets.is_some() { request.held_here() } else { request };
-    let request = request.timeout(call.timeout).max_body(limit);
+    received(effects, request.timeout(call.timeout).max_body(limit), &call.url).await
+}
+
+/// What the other side gives, if that is what was asked for.
+pub(super) async fn received(
+    effects: &Scoped,
+    request: Request,
+    url: &str,
+) -> Result<Vec<u8>, Halt> {
     let sent = effects.http().send(request, effects.cancel()).await;
     let response = sent.map_err(|error| Halt::of(&error, error.is_retryable()))?;
     if response.status == 200 {
         return Ok(response.body);
     }
-    let message = format!("GET {} answered {}, not 200", shown(&call.url), response.status);
+    let message = format!("GET {} answered {}, not 200", shown(url), response.status);
     let may_pass = response.status >= 500 || matches!(response.status, 408 | 429);
     Err(if may_pass { Halt::later(message) } else { Halt::never(message) })
 }

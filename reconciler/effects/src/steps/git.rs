@@ -4,17 +4,18 @@
 //! recognised by that id, or by its trailer where others had pushed before and it was re-applied.
 
 use reconciler_domain::step::{
-    CommitCall, CommitRecord, FileChange, PushCall, PushRecord, Record, RevertCall, TagCall,
-    TagRecord, UntagCall,
+    CommitCall, CommitRecord, FileChange, IfMoved, PushCall, PushRecord, Record, RevertCall,
+    TagCall, TagRecord, UntagCall,
 };
 use serde_json::{Map, Value};
 
 use super::workspace::{Workspace, rel_path};
 use super::{Done, Halt, RunContext};
 use crate::git::{
-    Annotation, Class, CommitId, CommitOutcome, CommitRequest, FileDiff, Git, GitError, NewCommit,
-    PushOutcome, PushRequest, RepoUrl, RepoUrlError, Retracted, RevertConflict, RevertOutcome,
-    RevertRequest, Signature, Source, TagOutcome, TagRequest, Trailer, UntagOutcome, UntagRequest,
+    self, Annotation, Class, CommitId, CommitOutcome, CommitRequest, FileDiff, Git, GitError,
+    NewCommit, PushOutcome, PushRequest, RepoUrl, RepoUrlError, Retracted, RevertConflict,
+    RevertOutcome, RevertRequest, Signature, Source, TagOutcome, TagRequest, Trailer, UntagOutcome,
+    UntagRequest,
 };
 use crate::scoped::Scoped;
 use crate::workdir::WorkDir;
@@ -97,6 +98,11 @@ pub(super) async fn push(
         commit: commit_id(&repo, commit)?,
         trailer: Trailer::promotion(&mark(cx, &call.mark)).map_err(|error| halt(&error))?,
         create: true,
+        if_moved: match call.if_moved {
+            IfMoved::Rebase => git::IfMoved::Rebase,
+            IfMoved::Merge => git::IfMoved::Merge,
+            IfMoved::Fail => git::IfMoved::Fail,
+        },
         max_attempts: ATTEMPTS_MAX,
         repo,
     };

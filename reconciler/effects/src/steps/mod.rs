@@ -23,6 +23,7 @@
 
 mod apply;
 mod archive;
+mod chart;
 mod download;
 mod files;
 mod git;
@@ -163,6 +164,7 @@ fn ends_itself(call: &Call) -> bool {
         | Call::GitUntag(_)
         | Call::Oci(_)
         | Call::Render(_)
+        | Call::Chart(_)
         | Call::TfPlan(_)
         | Call::TfOutput(_)
         | Call::Http(_)
@@ -208,6 +210,7 @@ async fn carry_out(
         Call::Oci(OciCall::Attach(attach)) => oci::attach(effects, cx, &workspace, attach).await,
         Call::Oci(OciCall::Detach(detach)) => oci::detach(effects, detach).await,
         Call::Render(render) => workspace.advance(Change::Render(render)).await,
+        Call::Chart(chart) => workspace.advance(Change::Chart(chart)).await,
         Call::Run(run) if run.effect.is_some() => {
             run::act(effects, cx, step, &workspace, run).await
         }

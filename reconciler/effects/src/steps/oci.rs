@@ -28,6 +28,18 @@ const DEPTH_MAX: usize = 4;
 const MARK: &str = "lockstep.promotion";
 
 pub(super) async fn pull(effects: &Scoped, dir: &WorkDir, call: &OciPull) -> Result<Done, Halt> {
+    let (bytes, digest) = layer(effects, call).await?;
+    let size = bytes.len();
+    let (dir, path) = (dir.clone(), rel_path(&call.to)?);
+    let written = blocking(move || dir.write(&path, &bytes)).await;
+    written.map_err(|error| Halt::of(&error, matches!(error, WorkdirError::Io { .. })))?;
+    let digest = digest.to_string();
+    let outputs = [("digest", Value::from(digest.as_str())), ("size", Value::from(size))];
+    Ok(Done::new(outputs, Record::Oci(OciRecord::Pulled { digest })))
+}
+
+/// A layer, and the digest of the artifact that it is of.
+pub(super) async fn layer(effects: &Scoped, call: &OciPull) -> Result<(Vec<u8>, Digest), Halt> {
     let repo = repo(&call.repo)?;
     let registry = registry(effects, &repo)?;
     let cancel = effects.cancel();
@@ -44,14 +56,7 @@ pub(super) async fn pull(effects: &Scoped, dir: &WorkDir, call: &OciPull) -> Res
     let part = chosen(&parts.layers.unwrap_or_default(), &call.layer)
         .map_err(|why| Halt::never(format_args!("{repo}@{digest}: {why}")))?;
     let blob = registry.blob(&repo, &part, call.max_bytes, cancel).await;
-    let bytes = blob.map_err(|error| halt(&error))?;
-    let size = bytes.len();
-    let (dir, path) = (dir.clone(), rel_path(&call.to)?);
-    let written = blocking(move || dir.write(&path, &bytes)).await;
-    written.map_err(|error| Halt::of(&error, matches!(error, WorkdirError::Io { .. })))?;
-    let digest = digest.to_string();
-    let outputs = [("digest", Value::from(digest.as_str())), ("size", Value::from(size))];
-    Ok(Done::new(outputs, Record::Oci(OciRecord::Pulled { digest })))
+    Ok((blob.map_err(|error| halt(&error))?, digest))
 }
 
 /// The manifest behind a digest; of an index that of the platform.

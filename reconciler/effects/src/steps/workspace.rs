@@ -11,15 +11,15 @@ use std::path::{Path, PathBuf};
 use indexmap::IndexMap;
 use reconciler_domain::id::StepName;
 use reconciler_domain::step::{
-    Call, Checkout, CheckoutAt, CloneCall, CloneRecord, CommitCall, DownloadCall, FileCall,
-    OciCall, OciPull, Record, RenderCall, RunCall, UpdateCall,
+    Call, ChartCall, Checkout, CheckoutAt, CloneCall, CloneRecord, CommitCall, DownloadCall,
+    FileCall, OciCall, OciPull, Record, RenderCall, RunCall, UpdateCall,
 };
 use rustix::fs::Mode;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
-    Done, Halt, RunContext, Workdir, blocking, download, files, git, oci, render, run, yaml,
+    Done, Halt, RunContext, Workdir, blocking, chart, download, files, git, oci, render, run, yaml,
 };
 use crate::git::{CommitId, RepoUrl, Revision};
 use crate::scoped::Scoped;
@@ -55,6 +55,7 @@ pub(super) enum Change<'a> {
     Download(&'a DownloadCall),
     Pull(&'a OciPull),
     Render(&'a RenderCall),
+    Chart(&'a ChartCall),
     Run(&'a StepName, &'a RunCall),
 }
 
@@ -180,6 +181,7 @@ impl<'a> Workspace<'a> {
             Change::Render(call) => {
                 render::render(self.effects, dir, &self.scratch("render"), call).await
             }
+            Change::Chart(call) => chart::update(self.effects, dir, call).await,
             Change::Run(step, call) => {
                 run::files(self.effects, self.cx, step, dir, self, call).await
             }
@@ -281,7 +283,11 @@ impl<'a> Change<'a> {
     /// Whether it may take much room.
     fn brings_much(&self) -> bool {
         match self {
-            Self::Clone(_) | Self::Download(_) | Self::Pull(_) | Self::Render(_) => true,
+            Self::Clone(_)
+            | Self::Download(_)
+            | Self::Pull(_)
+            | Self::Render(_)
+            | Self::Chart(_) => true,
             Self::File(file) => match file {
                 FileCall::Copy { .. } | FileCall::Tar { .. } | FileCall::Untar { .. } => true,
                 FileCall::Delete { .. }
@@ -305,6 +311,7 @@ impl<'a> Change<'a> {
             Call::Download(download) => Some(Self::Download(download)),
             Call::Oci(OciCall::Pull(pull)) => Some(Self::Pull(pull)),
             Call::Render(render) => Some(Self::Render(render)),
+            Call::Chart(chart) => Some(Self::Chart(chart)),
             Call::Run(run) if run.effect.is_none() => Some(Self::Run(step, run)),
             Call::GitCommit(_)
             | Call::GitPush(_)
@@ -341,6 +348,7 @@ impl<'a> Change<'a> {
             Self::Download(download) => Call::Download(download.clone()),
             Self::Pull(pull) => Call::Oci(OciCall::Pull(pull.clone())),
             Self::Render(render) => Call::Render(render.clone()),
+            Self::Chart(chart) => Call::Chart(chart.clone()),
             Self::Run(_, run) => Call::Run(run.clone()),
         }
     }
@@ -370,6 +378,7 @@ fn pinned(mut call: Call, record: &Record) -> Call {
     }
     match call {
         Call::Oci(oci) => Call::Oci(oci.pinned(record.as_oci())),
+        Call::Chart(chart) => Call::Chart(chart.pinned(record)),
         other => other,
     }
 }

@@ -5,8 +5,9 @@ use std::process::Command;
 use std::sync::Arc;
 
 use reconciler_effects::git::{
-    CommitId, CommitOutcome, CommitRequest, Credentials, FileEdit, Git, GitConfig, NewCommit,
-    PushOutcome, PushRequest, RepoUrl, RevertRequest, Secret, Signature, Source, Trailer,
+    CommitId, CommitOutcome, CommitRequest, Credentials, FileEdit, Git, GitConfig, IfMoved,
+    NewCommit, PushOutcome, PushRequest, RepoUrl, RevertRequest, Secret, Signature, Source,
+    Trailer,
 };
 use tempfile::TempDir;
 
@@ -164,6 +165,7 @@ pub(crate) fn push_request(repo: &RepoUrl, commit: &CommitId, mark: &str) -> Pus
         commit: commit.clone(),
         trailer: Trailer::promotion(mark).unwrap(),
         create: false,
+        if_moved: IfMoved::Rebase,
         max_attempts: 10,
     }
 }

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use reconciler_effects::git::{Class, GitError, Mark, PushOutcome, Trailer};
+use reconciler_effects::git::{
+    Class, GitError, IfMoved, Mark, PushOutcome, PushRequest, RevertOutcome, Trailer,
+};
 
 use crate::fixture::{Fixture, VALUES, commit_with, git_in, push_request};
 
@@ -141,6 +143,68 @@ async fn eight_writers_of_one_process_all_land() {
 #[tokio::test(flavor = "multi_thread")]
 async fn eight_writers_of_eight_processes_all_land() {
     race(&Fixture::new().await, true).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_others_pushed_is_joined_if_asked_for() {
+    let fixture = Fixture::new().await;
+    let made = fixture.commit(&fixture.tip().await, "dev.1/1", &[("app.yaml", "tag: 1\n")]).await;
+    let theirs = fixture.people.change("other.txt", "x\n", "theirs");
+    let request = fixture.push_request(&made.commit, "dev.1/1");
+    let request = PushRequest { if_moved: IfMoved::Merge, ..request };
+    let PushOutcome::Pushed { commit, previous_tip, .. } =
+        fixture.git.push(request.clone()).await.unwrap()
+    else {
+        panic!("it was not there");
+    };
+    assert_eq!(previous_tip, Some(theirs.clone()));
+    let parents = git_in(&fixture.served(), &["log", "-1", "--format=%P", "main"]);
+    assert_eq!(parents.trim(), format!("{theirs} {}", made.commit));
+    let message = git_in(&fixture.served(), &["log", "-1", "--format=%B", "main"]);
+    let short = &made.commit.as_str()[..10];
+    assert_eq!(message.trim_end(), format!("Merge {short} into main"));
+    assert_eq!(fixture.on_server("app.yaml") + &fixture.on_server("other.txt"), "tag: 1\nx\n");
+    // Others go on; it is found by whoever comes after a crash.
+    fixture.people.change("third.txt", "y\n", "later");
+    let there = PushOutcome::AlreadyThere { commit: commit.clone() };
+    assert_eq!(fixture.git.push(request).await.unwrap(), there);
+    // Its undo takes back what it brought, and nothing else.
+    let undone = fixture.git.revert(fixture.revert_request(&commit, "dev.1/1")).await.unwrap();
+    assert!(matches!(undone, RevertOutcome::Reverted { .. }), "{undone:?}");
+    let files = git_in(&fixture.served(), &["ls-tree", "--name-only", "main"]);
+    assert_eq!(files, "other.txt\nthird.txt\nvalues.yaml\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_joined_names_the_files() {
+    let fixture = Fixture::new().await;
+    let ours = VALUES.replace("first: 1", "first: 2");
+    let made = fixture.commit(&fixture.tip().await, "dev.1/1", &[("values.yaml", &ours)]).await;
+    let tip = fixture.people.change("values.yaml", &VALUES.replace("first: 1", "first: 3"), "them");
+    let request = fixture.push_request(&made.commit, "dev.1/1");
+    let refused = fixture.git.push(PushRequest { if_moved: IfMoved::Merge, ..request }).await;
+    let Err(GitError::Conflict { files, theirs, .. }) = refused else { panic!("{refused:?}") };
+    assert_eq!((files, theirs), (vec!["values.yaml".to_owned()], tip));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_branch_that_moved_is_left_alone_if_asked_for() {
+    let fixture = Fixture::new().await;
+    let base = fixture.tip().await;
+    let first = fixture.commit(&base, "dev.1/1", &[("app.yaml", "tag: 1\n")]).await;
+    let second = fixture.commit(&base, "dev.2/1", &[("web.yaml", "tag: 1\n")]).await;
+    let request = |commit, mark| PushRequest {
+        if_moved: IfMoved::Fail,
+        ..fixture.push_request(commit, mark)
+    };
+    let landed = fixture.git.push(request(&first.commit, "dev.1/1")).await.unwrap();
+    assert!(matches!(landed, PushOutcome::Pushed { .. }), "{landed:?}");
+    let refused = fixture.git.push(request(&second.commit, "dev.2/1")).await.unwrap_err();
+    assert!(matches!(&refused, GitError::BranchMoved { theirs, .. } if *theirs == first.commit));
+    assert_eq!(refused.class(), Class::Never);
+    fixture.people.change("other.txt", "x\n", "theirs");
+    let there = PushOutcome::AlreadyThere { commit: first.commit.clone() };
+    assert_eq!(fixture.git.push(request(&first.commit, "dev.1/1")).await.unwrap(), there);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,8 +11,8 @@ use indexmap::IndexMap;
 use reconciler_domain::infra::Action;
 use reconciler_domain::plan::Base;
 use reconciler_domain::step::{
-    Applied, ApplyCall, Call, DownloadCall, FileCall, HttpCall, OutputCall, PlanCall, PlanRecord,
-    PlannedOutput, Poll, PushCall, Record, StepOutcome, UpdateCall,
+    Applied, ApplyCall, Call, DownloadCall, FileCall, HttpCall, IfMoved, OutputCall, PlanCall,
+    PlanRecord, PlannedOutput, Poll, PushCall, Record, StepOutcome, UpdateCall,
 };
 use reconciler_effects::{Effects, EffectsConfig, Halted, RunContext, Workdir};
 use serde_json::json;
@@ -119,6 +119,7 @@ async fn a_push_lands_on_what_others_pushed() {
         branch: "release".to_owned(),
         commit: Some(commit),
         mark: "prod.1/commit".to_owned(),
+        if_moved: IfMoved::Rebase,
     });
     let (message, retry, _) = failed(world.run(&world.task("push", other)).await);
     assert!(!retry && message.contains("hook declined"), "{message}");

@@ -9,9 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reconciler_domain::step::{
-    ApplyCall, AwaitCall, Call, CloseCall, DownloadCall, FileCall, HttpCall, ImageCall, Language,
-    Nature, OciCall, OciRecord, OutputCall, ParseCall, PlanCall, PlanRecord, PullRequestCall,
-    PushCall, PushRecord, Record, StepKind, StepOutcome, TagCall, TagNote, TagRecord, UntagCall,
+    ApplyCall, AwaitCall, Call, CloseCall, DownloadCall, FileCall, HttpCall, IfMoved, ImageCall,
+    Language, Nature, OciCall, OciRecord, OutputCall, ParseCall, PlanCall, PlanRecord,
+    PullRequestCall, PushCall, PushRecord, Record, StepKind, StepOutcome, TagCall, TagNote,
+    TagRecord, UntagCall,
 };
 use reconciler_effects::{Halted, Workdir};
 use serde_json::{Map, Value, json};
@@ -24,7 +25,7 @@ use crate::forge::How;
 use crate::images::TARGET;
 use crate::pull_requests::{at, comment_call, merge_call, open_call};
 use crate::world::{REPO, Task, World, done, now, revert_call, update_call};
-use crate::{rendering, running};
+use crate::{charts, rendering, running};
 
 /// Time for an exchange beside everything else that is tried at once.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -142,6 +143,7 @@ fn is_on_files(subject: Subject) -> bool {
                 | StepKind::GitCommentPr
                 | StepKind::KustomizeBuild
                 | StepKind::HelmTemplate
+                | StepKind::HelmUpdateChart
                 | StepKind::Run
                 | StepKind::RunEffect
         ),
@@ -361,6 +363,10 @@ async fn task(world: &mut World, kind: StepKind) -> Task {
         StepKind::HelmTemplate => {
             rendering::sources(world).await;
             world.task("render", Call::Render(rendering::helm("src/out")))
+        }
+        StepKind::HelmUpdateChart => {
+            charts::sources(world).await;
+            world.task("chart", charts::update())
         }
         StepKind::ComposeOutput => {
             let outputs = Map::from_iter([("tag".to_owned(), json!("2.0.0"))]);
@@ -583,6 +589,7 @@ async fn retract(world: &mut World) -> Task {
         branch: branch.clone(),
         commit: Some(commit.clone()),
         mark: "prod.1/commit".to_owned(),
+        if_moved: IfMoved::Rebase,
     });
     let record = world.prepare("push", call).await;
     let Record::Push(PushRecord { created: true, .. }) = record else { panic!("{record:?}") };

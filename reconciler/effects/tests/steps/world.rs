@@ -13,8 +13,8 @@ use axum::http::HeaderMap;
 use indexmap::IndexMap;
 use jiff::Timestamp;
 use reconciler_domain::step::{
-    Call, Checkout, CheckoutAt, CloneCall, CommitCall, PlanCall, PushCall, Record, RevertCall,
-    StepOutcome, UpdateCall,
+    Call, Checkout, CheckoutAt, CloneCall, CommitCall, IfMoved, PlanCall, PushCall, Record,
+    RevertCall, StepOutcome, UpdateCall,
 };
 use reconciler_effects::http::EgressPolicy;
 use reconciler_effects::infra::shim::Shim;
@@ -313,6 +313,7 @@ impl World {
             branch: "main".to_owned(),
             commit: commit.map(str::to_owned),
             mark: "prod.1/commit".to_owned(),
+            if_moved: IfMoved::Rebase,
         })
     }
 

@@ -187,6 +187,7 @@ impl Outside {
             | Call::Download(_)
             | Call::Oci(_)
             | Call::Render(_)
+            | Call::Chart(_)
             | Call::Parse(_)
             | Call::Run(_)
             | Call::Compose { .. }

@@ -1,9 +1,12 @@
-//! Calls that render manifests.
+//! Calls that render manifests, and that change the charts they are rendered from.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::arguments::scalar_text;
 use super::{Arguments, CallError};
-use crate::step::{HelmTemplate, RenderCall, Renderer};
+use crate::step::{ChartCall, HelmTemplate, RenderCall, Renderer};
+use crate::version::Version;
 
 /// Time of a program that has none given.
 const TIMEOUT: Duration = Duration::from_secs(5 * 60);
@@ -38,6 +41,29 @@ pub(super) fn helm(arguments: &Arguments<'_>) -> Result<RenderCall, CallError> {
         }
     }
     call(arguments, Renderer::Helm(template))
+}
+
+pub(super) fn chart(arguments: &Arguments<'_>) -> Result<ChartCall, CallError> {
+    let mut versions = BTreeMap::new();
+    for (name, version) in arguments.map("versions")? {
+        let path = format!("versions.{name}");
+        let found = scalar_text(version, &path)?;
+        // What is not exact would be somebody else's to choose later.
+        if Version::strict(&found).is_err() {
+            let expected = "an exact version such as \"1.4.2\"";
+            return Err(CallError::Type { path, expected, found });
+        }
+        versions.insert(name.clone(), found);
+    }
+    if versions.is_empty() {
+        return Err(CallError::Type {
+            path: "versions".to_owned(),
+            expected: "at least one dependency",
+            found: "{}".to_owned(),
+        });
+    }
+    let (path, vendor) = (arguments.text("path")?, arguments.flag("vendor")?);
+    Ok(ChartCall { path, versions, vendor, sha256: BTreeMap::new() })
 }
 
 fn call(arguments: &Arguments<'_>, by: Renderer) -> Result<RenderCall, CallError> {

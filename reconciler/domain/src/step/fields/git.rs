@@ -1,6 +1,7 @@
 //! Tables of the steps that work on repositories.
 
 use super::{Field, FieldType, Touch, may_wait, optional, required, touches};
+use crate::step::IfMoved;
 
 const CHECKOUT: &[Field] = &[
     optional("commit", FieldType::Text, "The commit to check out. Give this or `branch`."),
@@ -55,6 +56,13 @@ pub(super) const GIT_PUSH: &[Field] = &[
         FieldType::Text,
         "The branch to push to; one that is not there is made. Default: the branch that the directory \
          was checked out from.",
+    ),
+    optional(
+        "if_moved",
+        FieldType::OneOf(IfMoved::WORDS),
+        "What to do where others pushed to the branch since the commit was made: `rebase` makes it again on \
+         top of theirs, `merge` joins both by a merge commit, and `fail` gives up. Changes of the same lines \
+         are a failure with each. Default `rebase`.",
     ),
 ];
 

@@ -72,3 +72,27 @@ pub(super) const HELM_TEMPLATE: &[Field] = &[
     optional("skip_tests", FieldType::Bool, "Whether tests are left out. Default `false`."),
     TIMEOUT,
 ];
+
+pub(super) const HELM_UPDATE_CHART: &[Field] = &[
+    touches(
+        Touch::Edits,
+        required(
+            "path",
+            FieldType::Text,
+            "The directory of the chart, below the working directory. Its `Chart.yaml` lists the dependencies.",
+        ),
+    ),
+    required(
+        "versions",
+        FieldType::Map(&FieldType::Text),
+        "Exact versions by the name that the chart has a dependency by: its `alias`, if it has one. Others \
+         stay at what `Chart.lock` says.",
+    ),
+    optional(
+        "vendor",
+        FieldType::Bool,
+        "Whether the archives of all dependencies from repositories are put into the chart's `charts/`, as \
+         `helm_template` needs them. Without it, only archives that are there already are replaced by those \
+         of the new versions. Default `false`.",
+    ),
+];

@@ -151,7 +151,9 @@ impl Outside {
                 done(json!({ "url": url_of(&state.resources) }), Record::None)
             }
             Call::Http(http) => self.send(http),
-            Call::File(_) | Call::Render(_) => done(json!({ "changed": true }), Record::None),
+            Call::File(_) | Call::Render(_) | Call::Chart(_) => {
+                done(json!({ "changed": true }), Record::None)
+            }
             Call::Download(_) => done(json!({ "size": 1 }), Record::None),
             Call::Oci(oci) => self.oci(oci),
             Call::Parse(parse) => {
@@ -252,6 +254,7 @@ impl Outside {
                 | Call::Download(_)
                 | Call::Oci(_)
                 | Call::Render(_)
+                | Call::Chart(_)
                 | Call::Parse(_)
                 | Call::Run(_)
                 | Call::Compose { .. }
