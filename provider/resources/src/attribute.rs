@@ -2,14 +2,14 @@
 //!
 //! Every check is made at `validate`, without a daemon, by the reconciler's own parsers.
 
+mod time;
+
 use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::str::FromStr;
 
-use jiff::Timestamp;
 use provider_protocol::cty::{Type, Value};
 use provider_protocol::schema::Attribute;
-use reconciler_domain::duration;
 use reconciler_domain::expression::{Expression, Names};
 use reconciler_domain::filter::{PathFilter, TagFilter};
 use reconciler_domain::glob::Glob;
@@ -19,6 +19,8 @@ use reconciler_domain::version::Constraint;
 use url::Url;
 
 use crate::words::{did_you_mean, sentence};
+
+pub(crate) use time::{instant, local_time, span, zone};
 
 /// Text that a check accepts.
 pub(crate) fn checked(
@@ -43,25 +45,6 @@ pub(crate) fn filled() -> Attribute {
             if text.trim().is_empty() { Err("It must not be empty.".to_owned()) } else { Ok(()) }
         },
     )
-}
-
-/// A length of time. Two texts of the same length are no change.
-pub(crate) fn span() -> Attribute {
-    let parse = |value: &Value| value.as_str().and_then(|text| duration::parse(text).ok());
-    checked(|text| duration::parse(text).map(drop).map_err(|error| sentence(&error.to_string())))
-        .equal(move |left, right| parse(left).is_some() && parse(left) == parse(right))
-}
-
-/// An instant, as RFC 3339 has it. Two texts of the same instant are no change.
-pub(crate) fn instant() -> Attribute {
-    let parse = |value: &Value| value.as_str().and_then(|text| text.parse::<Timestamp>().ok());
-    checked(|text| match text.parse::<Timestamp>() {
-        Ok(_) => Ok(()),
-        Err(_) => Err(format!(
-            "{text:?} is not an instant: write it with its zone, such as 2030-01-01T08:00:00Z."
-        )),
-    })
-    .equal(move |left, right| parse(left).is_some() && parse(left) == parse(right))
 }
 
 /// One of some words.

@@ -22,7 +22,8 @@ use crate::functions::{
 };
 use crate::managed::{Definition, Listing, Managed};
 use crate::resources::{
-    ApiToken, Credential, Hold, Policy, Project, Promotion, Stage, Task, Verification, Warehouse,
+    ApiToken, Credential, Freeze, Hold, Policy, Project, Promotion, Stage, Task, Verification,
+    Warehouse,
 };
 use crate::session::Session;
 
@@ -119,6 +120,7 @@ fn types() -> Vec<Type> {
         of::<Verification>(),
         of::<Policy>(),
         of::<Hold>(),
+        of::<Freeze>(),
         of::<Credential>(),
         of::<ApiToken>(),
     ]

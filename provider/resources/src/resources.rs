@@ -2,6 +2,7 @@
 
 mod api_token;
 mod credential;
+mod freeze;
 mod hold;
 mod policy;
 mod project;
@@ -14,6 +15,7 @@ mod warehouse;
 
 pub(crate) use api_token::ApiToken;
 pub(crate) use credential::Credential;
+pub(crate) use freeze::Freeze;
 pub(crate) use hold::Hold;
 pub(crate) use policy::Policy;
 pub(crate) use project::Project;

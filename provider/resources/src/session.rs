@@ -63,6 +63,7 @@ impl Identity {
             | Kind::Task
             | Kind::Policy
             | Kind::Hold
+            | Kind::Freeze
             | Kind::Credential => text("project")?,
         };
         Some(Self { kind, project, name })
@@ -79,6 +80,7 @@ impl Identity {
             | Kind::Task
             | Kind::Policy
             | Kind::Hold
+            | Kind::Freeze
             | Kind::Credential => id.split_once('/')?,
         };
         let is_name = |text: &str| !text.is_empty() && !text.contains('/');
@@ -100,6 +102,7 @@ impl Identity {
             Kind::Task => "PROJECT/NAME, such as shop/deploy",
             Kind::Policy => "PROJECT/NAME, such as shop/prod-gates",
             Kind::Hold => "PROJECT/NAME, such as shop/cve-2026-1234",
+            Kind::Freeze => "PROJECT/NAME, such as shop/year-end",
             Kind::Credential => "PROJECT/NAME, such as shop/git",
             Kind::Token => "NAME, such as terraform-ci",
         }

@@ -11,6 +11,7 @@ mod completion;
 mod credential;
 mod diff;
 mod explain;
+mod freeze;
 mod freight;
 mod get;
 mod hold;
@@ -51,6 +52,8 @@ pub(crate) enum Command {
     Reverify(reverify::Arguments),
     /// Stop stages, freight or artifacts, and let them go
     Hold(hold::Arguments),
+    /// Let nothing happen in a project for a time
+    Freeze(freeze::Arguments),
     /// Say why a stage does or does not get freight
     Explain(explain::Arguments),
     /// Show the graph of the stages
@@ -86,6 +89,7 @@ impl Command {
             Self::Abort(arguments) => abort::run(arguments, &connection.open()?).await,
             Self::Reverify(arguments) => reverify::run(arguments, &connection.open()?).await,
             Self::Hold(arguments) => hold::run(arguments, &connection.open()?).await,
+            Self::Freeze(arguments) => freeze::run(arguments, &connection.open()?).await,
             Self::Explain(arguments) => explain::run(arguments, &connection.open()?).await,
             Self::Pipeline(arguments) => pipeline::run(arguments, &connection.open()?).await,
             Self::Preview(arguments) => preview::run(arguments, &connection.open()?).await,

@@ -20,7 +20,7 @@ use reconciler_domain::duration;
 use reconciler_domain::id::NameError;
 
 pub use policy::{bypass_gate, parse_policy, policy_spec, wire_bypass_gate, wire_mode};
-pub use window::{parse_windows, window_rule};
+pub use window::{domain_action, parse_windows, window_rule, wire_action};
 
 /// Reads wire fields into domain types and collects what does not parse.
 #[derive(Debug, Default)]

@@ -146,7 +146,7 @@ pub fn wire_bypass_gate(gate: GateKind) -> Option<v1::BypassGate> {
         GateKind::Approvals => Some(v1::BypassGate::Approvals),
         GateKind::Infra => Some(v1::BypassGate::Infra),
         GateKind::Upstream => Some(v1::BypassGate::Upstream),
-        GateKind::Mode | GateKind::Hold => None,
+        GateKind::Mode | GateKind::Hold | GateKind::Freeze => None,
     }
 }
 

@@ -77,11 +77,21 @@ fn parse_spec(
     })
 }
 
-fn domain_action(action: &WindowAction) -> Action {
+/// The domain's name of what a window is about.
+pub fn domain_action(action: &WindowAction) -> Action {
     match action {
         WindowAction::Promote => Action::Promote,
         WindowAction::Rollback => Action::Rollback,
         WindowAction::Bypass => Action::Bypass,
+    }
+}
+
+/// The wire's name of what a window is about.
+pub fn wire_action(action: &Action) -> WindowAction {
+    match action {
+        Action::Promote => WindowAction::Promote,
+        Action::Rollback => WindowAction::Rollback,
+        Action::Bypass => WindowAction::Bypass,
     }
 }
 
@@ -93,11 +103,6 @@ pub fn window_rule(window: &Window) -> WindowRule {
         WindowKind::Allow => (rule(), None),
         WindowKind::Deny => (None, rule()),
     };
-    let actions = spec.actions.iter().map(|action| match action {
-        Action::Promote => WindowAction::Promote,
-        Action::Rollback => WindowAction::Rollback,
-        Action::Bypass => WindowAction::Bypass,
-    });
     WindowRule {
         name: spec.name.clone(),
         allow,
@@ -105,7 +110,7 @@ pub fn window_rule(window: &Window) -> WindowRule {
         duration: duration::print(spec.duration),
         timezone: spec.timezone.to_string(),
         start: spec.start.map(|start| start.to_string()),
-        actions: actions.collect(),
+        actions: spec.actions.iter().map(wire_action).collect(),
         groups: spec.groups.iter().cloned().collect(),
         exempt: spec.exempt.iter().cloned().collect(),
     }

@@ -223,6 +223,7 @@ pub fn evaluate(
         approvals: &approvals,
         automatic_hold: hold.as_ref(),
         holds: &[],
+        freezes: &[],
         brings: &[],
         companions: &BTreeMap::new(),
         commits: &commits(facts),

@@ -4,6 +4,7 @@
 //! `evaluate_policy` alike. What is not known is never taken to pass.
 
 mod condition;
+mod freeze;
 mod rate;
 mod window;
 
@@ -14,6 +15,7 @@ use jiff::Timestamp;
 use crate::artifact::Artifact;
 use crate::availability::{Availability, Because, availability};
 use crate::duration;
+use crate::freeze::Freeze;
 use crate::freight::{Freight, FreightFacts};
 use crate::hold::{self, AutomaticHold, Hold};
 use crate::id::{PolicyName, Principal, WarehouseName};
@@ -26,7 +28,8 @@ use crate::stage::Stage;
 use crate::step::StepKind;
 use crate::window::Action;
 
-pub use window::{Closed, closed};
+pub use freeze::Times;
+pub use window::Closed;
 
 /// What a gate says. Unknown never promotes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -112,6 +115,8 @@ pub struct Facts<'a> {
     pub automatic_hold: Option<&'a AutomaticHold>,
     /// The holds of the project.
     pub holds: &'a [Defined<Hold>],
+    /// The freezes of the project.
+    pub freezes: &'a [Defined<Freeze>],
     /// Freight of other warehouses that comes to the stage with it and is not there yet.
     pub brings: &'a [Freight],
     /// Freight of other warehouses that goes with it.
@@ -140,6 +145,7 @@ pub fn gates(facts: &Facts<'_>, now: Timestamp) -> Vec<Gate> {
     gates.extend(mode(facts));
     gates.extend(automatic_hold(facts));
     gates.extend(holds(facts, now));
+    gates.extend(freeze::gates(facts, now));
     for asked in facts.joined.approvals.values() {
         gates.push(approvals(facts, asked));
     }
@@ -379,7 +385,9 @@ fn apply_bypass(facts: &Facts<'_>, now: Timestamp, gates: &mut [Gate]) {
     let Some(request) = facts.promotion.and_then(|promotion| promotion.bypass.as_ref()) else {
         return;
     };
-    let closed = window::closed(facts.joined, Action::Bypass, facts.groups(), now);
+    let Facts { joined, freezes, .. } = *facts;
+    let times = Times { stage: &facts.stage.name, joined, freezes };
+    let closed = times.closed(Action::Bypass, facts.asker(), now);
     for gate in gates.iter_mut().filter(|gate| request.gates.contains(&gate.kind)) {
         let failing: BTreeSet<&PolicyName> = gate.policies.iter().collect();
         let may = gate.verdict != Verdict::Pass

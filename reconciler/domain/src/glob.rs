@@ -70,6 +70,17 @@ impl Glob {
     }
 }
 
+/// Whether a glob matches. A plain name and `*` are most of them, and decisions ask often: they need
+/// no glob to be compiled. A malformed one matches nothing.
+#[must_use]
+pub fn matches_name(pattern: &str, name: &str) -> bool {
+    let is_plain = pattern.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    if is_plain {
+        return pattern == name;
+    }
+    pattern == "*" || Glob::of_names(pattern).is_ok_and(|glob| glob.is_match(name))
+}
+
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
@@ -116,6 +127,24 @@ mod tests {
             for glob in [Glob::of_names(&text), Glob::of_paths(&text)].into_iter().flatten() {
                 let _matches: bool = glob.is_match(&name);
             }
+        }
+    }
+
+    #[test]
+    fn globs_select_names() {
+        for (pattern, name, expected) in [
+            ("prod", "prod", true),
+            ("prod", "prod-eu", false),
+            ("*", "prod-eu", true),
+            ("prod-*", "prod-eu", true),
+            ("prod-*", "prod", false),
+            ("p?od", "prod", true),
+            ("prod-{eu,us}", "prod-us", true),
+            ("[pq]rod", "qrod", true),
+            ("prod[", "prod[", false),
+            ("", "prod", false),
+        ] {
+            assert_eq!(matches_name(pattern, name), expected, "{pattern} {name}");
         }
     }
 }

@@ -249,6 +249,10 @@ name_type!(
     HoldName, "hold name", check_name
 );
 name_type!(
+    /// A freeze, unique in its project.
+    FreezeName, "freeze name", check_name
+);
+name_type!(
     /// The beginning of a commit's id: 7 to 40 hexadecimal digits.
     CommitPrefix, "commit", check_commit
 );

@@ -6,7 +6,7 @@
 //!
 //! ```text
 //!  nouns                 id  artifact  freight  warehouse  stage  step  task  verification  policy  hold
-//!                        credential  token
+//!                        freeze  credential  token
 //!  a promotion           promotion: the row, its log, the state that the log folds to
 //!  language              duration  version  glob  filter  url  image  expression  template  infra  window
 //!  what decisions see    snapshot  scope
@@ -24,6 +24,7 @@ pub mod duration;
 pub mod evaluate;
 pub mod expression;
 pub mod filter;
+pub mod freeze;
 pub mod freight;
 pub mod gate;
 pub mod glob;

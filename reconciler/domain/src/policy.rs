@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::expression::Expression;
-use crate::glob::Glob;
+use crate::glob::matches_name;
 use crate::id::{PolicyName, StageName};
 use crate::infra::InfraRules;
 use crate::window::Window;
@@ -173,6 +173,8 @@ pub enum GateKind {
     Mode,
     /// Nothing holds the stage.
     Hold,
+    /// The project is not frozen.
+    Freeze,
 }
 
 impl GateKind {
@@ -190,6 +192,7 @@ impl GateKind {
             Self::Infra => "infra",
             Self::Mode => "mode",
             Self::Hold => "hold",
+            Self::Freeze => "freeze",
         }
     }
 
@@ -238,10 +241,10 @@ impl Policy {
     /// checked before they are stored.
     #[must_use]
     pub fn selects(&self, stage: &StageName) -> bool {
-        self.stages.iter().any(|pattern| matches(pattern, stage.as_str()))
+        self.stages.iter().any(|pattern| matches_name(pattern, stage.as_str()))
     }
 
-    /// Whether the policy asks for this gate. Upstream and hold belong to the stage.
+    /// Whether the policy asks for this gate. Upstream, hold and freeze are no policy's.
     #[must_use]
     pub fn asks(&self, gate: GateKind) -> bool {
         match gate {
@@ -253,7 +256,7 @@ impl Policy {
             GateKind::Approvals => !self.approvals.is_empty(),
             GateKind::Infra => self.infra.is_some(),
             GateKind::Mode => self.mode == Mode::Manual,
-            GateKind::Upstream | GateKind::Hold => false,
+            GateKind::Upstream | GateKind::Hold | GateKind::Freeze => false,
         }
     }
 
@@ -266,16 +269,6 @@ impl Policy {
             || !self.approvals.is_empty()
             || self.infra.as_ref().is_some_and(|rules| *rules != InfraRules::default())
     }
-}
-
-/// Whether a glob matches. A plain name and `*` are most of them, and decisions ask often: they need
-/// no glob to be compiled.
-fn matches(pattern: &str, name: &str) -> bool {
-    let is_plain = pattern.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-    if is_plain {
-        return pattern == name;
-    }
-    pattern == "*" || Glob::of_names(pattern).is_ok_and(|glob| glob.is_match(name))
 }
 
 /// Several policies as one.
@@ -357,28 +350,5 @@ impl<'a> Joined<'a> {
         let concerned = |policy: &&&Policy| failing.is_empty() || failing.contains(&policy.name);
         let mut concerned = self.policies.iter().filter(concerned).peekable();
         concerned.peek().is_some() && concerned.all(|policy| grants(&policy))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::matches;
-
-    #[test]
-    fn globs_select_names() {
-        for (pattern, name, expected) in [
-            ("prod", "prod", true),
-            ("prod", "prod-eu", false),
-            ("*", "prod-eu", true),
-            ("prod-*", "prod-eu", true),
-            ("prod-*", "prod", false),
-            ("p?od", "prod", true),
-            ("prod-{eu,us}", "prod-us", true),
-            ("[pq]rod", "qrod", true),
-            ("prod[", "prod[", false),
-            ("", "prod", false),
-        ] {
-            assert_eq!(matches(pattern, name), expected, "{pattern} {name}");
-        }
     }
 }

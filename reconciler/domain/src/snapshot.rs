@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::credential::Credential;
+use crate::freeze::Freeze;
 use crate::freight::{Freight, FreightFacts};
 use crate::hold::{AutomaticHold, Hold};
 use crate::id::{
@@ -101,6 +102,8 @@ pub struct StageSnapshot {
     pub automatic_hold: Option<AutomaticHold>,
     /// The holds of the project that may concern the stage.
     pub holds: Vec<Defined<Hold>>,
+    /// The freezes of the project that may concern the stage.
+    pub freezes: Vec<Defined<Freeze>>,
     /// Commits that the rates of its policies count.
     pub commits: Vec<Committed>,
 }
@@ -179,6 +182,8 @@ pub struct PromotionSnapshot {
     pub automatic_hold: Option<AutomaticHold>,
     /// The holds of the project that may concern the stage.
     pub holds: Vec<Defined<Hold>>,
+    /// The freezes of the project that may concern the stage.
+    pub freezes: Vec<Defined<Freeze>>,
     /// What steps noted about the stage, by key.
     pub stage_metadata: Map<String, Value>,
     /// Freight by alias, of the aliases that its calls name.

@@ -127,6 +127,7 @@ pub(crate) enum Kind {
     Task,
     Policy,
     Hold,
+    Freeze,
     Credential,
 }
 
@@ -140,6 +141,7 @@ impl Kind {
             Self::Task => "task",
             Self::Policy => "policy",
             Self::Hold => "hold",
+            Self::Freeze => "freeze",
             Self::Credential => "credential",
         }
     }

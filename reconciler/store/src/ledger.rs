@@ -5,8 +5,8 @@
 
 use jiff::Timestamp;
 use reconciler_domain::id::{
-    CredentialName, FreightId, HoldName, PolicyName, Principal, ProjectName, PromotionId,
-    StageName, TaskName, VerificationName, WarehouseName,
+    CredentialName, FreezeName, FreightId, HoldName, PolicyName, Principal, ProjectName,
+    PromotionId, StageName, TaskName, VerificationName, WarehouseName,
 };
 use rusqlite::{Row, params};
 use serde::{Deserialize, Serialize};
@@ -61,6 +61,8 @@ pub enum Subject {
     Policy(PolicyName),
     /// A hold.
     Hold(HoldName),
+    /// A freeze.
+    Freeze(FreezeName),
     /// A credential.
     Credential(CredentialName),
     /// Freight.
@@ -83,6 +85,7 @@ impl Subject {
             Self::Task(_) => "task",
             Self::Policy(_) => "policy",
             Self::Hold(_) => "hold",
+            Self::Freeze(_) => "freeze",
             Self::Credential(_) => "credential",
             Self::Freight(_) => "freight",
             Self::Promotion(_) => "promotion",
@@ -101,6 +104,7 @@ impl Subject {
             Self::Task(name) => name.as_str(),
             Self::Policy(name) => name.as_str(),
             Self::Hold(name) => name.as_str(),
+            Self::Freeze(name) => name.as_str(),
             Self::Credential(name) => name.as_str(),
             Self::Freight(id) => id.as_str(),
             Self::Promotion(id) => id.as_str(),
@@ -118,6 +122,7 @@ impl Subject {
             "task" => Self::Task(name(text, what)?),
             "policy" => Self::Policy(name(text, what)?),
             "hold" => Self::Hold(name(text, what)?),
+            "freeze" => Self::Freeze(name(text, what)?),
             "credential" => Self::Credential(name(text, what)?),
             "freight" => Self::Freight(name(text, what)?),
             "promotion" => Self::Promotion(name(text, what)?),
@@ -285,6 +290,7 @@ fn token(sql: Sql<'_>, project: &ProjectName, subjects: &[Subject]) -> Result<u6
             | Subject::Task(_)
             | Subject::Policy(_)
             | Subject::Hold(_)
+            | Subject::Freeze(_)
             | Subject::Credential(_)
             | Subject::Freight(_)
             | Subject::Promotion(_) => project.as_str(),

@@ -8,7 +8,7 @@
 //! ```text
 //!  engine      open (file, lock, checks)  migrate  writer (one thread, group commit)  reader  sql
 //!              counter  page
-//!  nouns       definition: project warehouse stage task verification policy hold credential
+//!  nouns       definition: project warehouse stage task verification policy hold freeze credential
 //!              discovery  freight  stay  promotion (+ append, fold)  preview  token (+ minted)
 //!  for plans   snapshot (one read transaction each)  history (what was, for replays)
 //!  the loop    wake (wake-ups, leases, epochs)
@@ -25,6 +25,7 @@ mod definition;
 mod discovery;
 mod error;
 mod fold;
+mod freeze;
 mod freight;
 mod history;
 mod hold;

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use reconciler_domain::freeze::Freeze;
 use reconciler_domain::freight::{Freight, FreightFacts};
 use reconciler_domain::hold::Hold;
 use reconciler_domain::id::{FreightId, ProjectName, PromotionId, StageName, WarehouseName};
@@ -26,6 +27,7 @@ use crate::definition::{self, Kind, Rows, Stored};
 use crate::discovery;
 use crate::error::{StoreError, Unreadable};
 use crate::fold::{self, Folded};
+use crate::freeze;
 use crate::freight;
 use crate::hold;
 use crate::kept;
@@ -65,7 +67,7 @@ impl Store {
     /// What the decision about a stage looks at.
     ///
     /// # Errors
-    /// The stage, a policy or a hold that might concern it, freight in it, or a promotion to it
+    /// The stage, a policy, a hold or a freeze that might concern it, freight in it, or a promotion to it
     /// cannot be read, or the database failed.
     pub async fn stage_snapshot(
         &self,
@@ -93,7 +95,7 @@ impl Store {
     /// What the decision about a promotion looks at, and the last entry of its log.
     ///
     /// # Errors
-    /// The promotion, its freight, its stage, a policy, hold or template that concerns it, or the
+    /// The promotion, its freight, its stage, a policy, hold, freeze or template that concerns it, or the
     /// promotion before it cannot be read, or the database failed.
     pub async fn promotion_snapshot(
         &self,
@@ -120,6 +122,7 @@ struct Shared {
     newest: HashMap<WarehouseName, Vec<Arc<FreightFacts>>>,
     policies: Option<Rc<Rows<Policy>>>,
     holds: Option<Rc<Rows<Hold>>>,
+    freezes: Option<Rc<Rows<Freeze>>>,
     /// By freight: how its last promotion to each stage ended. Read so only where many stages are
     /// looked at: it is as much as there are stages.
     ended: Option<HashMap<FreightId, HashMap<StageName, Ending>>>,
@@ -203,6 +206,7 @@ impl<'a> Loader<'a> {
             ended: self.ended(name, &freight)?,
             automatic_hold: hold::automatic(sql, project, name)?,
             holds: self.holds(name)?,
+            freezes: self.freezes(name)?,
             stage: stage.defined(),
             policies: specs,
             freight,
@@ -234,6 +238,15 @@ impl<'a> Loader<'a> {
         };
         self.shared.holds = Some(Rc::clone(&rows));
         Ok(hold::holds_for(&rows, stage, &mut self.unreadable)?)
+    }
+
+    fn freezes(&mut self, stage: &StageName) -> Result<Vec<Defined<Freeze>>, StoreError> {
+        let rows = match &self.shared.freezes {
+            Some(rows) => Rc::clone(rows),
+            None => Rc::new(Rows::read(self.sql, self.project)?),
+        };
+        self.shared.freezes = Some(Rc::clone(&rows));
+        Ok(freeze::freezes_for(&rows, stage)?)
     }
 
     fn promotion(
@@ -274,6 +287,7 @@ impl<'a> Loader<'a> {
             there,
             automatic_hold: hold::automatic(sql, project, &promotion.stage)?,
             holds: self.holds(&promotion.stage)?,
+            freezes: self.freezes(&promotion.stage)?,
             stage_metadata: kept::of_stage(sql, project, &promotion.stage)?,
             aliases,
             slot: slot_holder(sql, project, &promotion.stage)?,

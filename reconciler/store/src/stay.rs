@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use reconciler_domain::freight::Freight;
 use reconciler_domain::id::{FreightId, ProjectName, PromotionId, StageName, WarehouseName};
+use reconciler_domain::promotion::Promotion;
 use rusqlite::params;
 
 use crate::Store;
 use crate::error::StoreError;
 use crate::freight::FreightRow;
-use crate::sql::{Sql, instant, micros, name};
+use crate::sql::{Sql, instant, micros, name, parsed};
 use crate::writer::Write;
 
 /// Freight that is in a stage now.
@@ -65,9 +66,7 @@ pub struct Whereabouts {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Coming {
     /// The promotion.
-    pub promotion: PromotionId,
-    /// Where to.
-    pub stage: StageName,
+    pub promotion: Promotion,
     /// Its freight.
     pub freight: Freight,
     /// Whether it has taken the slot of the stage.
@@ -160,7 +159,7 @@ fn whereabouts(sql: Sql<'_>, project: &ProjectName) -> Result<Whereabouts, Store
     )?;
     let running: Vec<(FreightRow, String, String, bool)> = sql.rows(
         &format!(
-            "{FREIGHT}, promotion.id, promotion.stage, promotion.slot FROM promotion \
+            "{FREIGHT}, promotion.id, promotion.fixed, promotion.slot FROM promotion \
              JOIN freight ON freight.project = promotion.project \
                AND freight.id = promotion.freight \
              WHERE promotion.project = $1 AND promotion.ended_at IS NULL ORDER BY promotion.place"
@@ -173,10 +172,9 @@ fn whereabouts(sql: Sql<'_>, project: &ProjectName) -> Result<Whereabouts, Store
     for (freight, stage) in stays {
         found.there.push((name(&stage, what)?, freight.freight(project)?));
     }
-    for (freight, promotion, stage, committed) in running {
+    for (freight, id, fixed, committed) in running {
         found.coming.push(Coming {
-            promotion: name(&promotion, what)?,
-            stage: name(&stage, what)?,
+            promotion: parsed(&fixed, || format!("promotion {project}/{id}"))?,
             freight: freight.freight(project)?,
             committed,
         });

@@ -79,6 +79,7 @@ impl<'r> Run<'r> {
             | Kind::Warehouse
             | Kind::Verification
             | Kind::Policy
+            | Kind::Freeze
             | Kind::Credential
             | Kind::Token => Vec::new(),
         }
@@ -181,9 +182,12 @@ impl<'r> Run<'r> {
             Kind::Stage => self.names::<Stage>().await,
             Kind::Verification => self.names::<Verification>().await,
             Kind::Task => self.names::<Task>().await,
-            Kind::Project | Kind::Policy | Kind::Hold | Kind::Credential | Kind::Token => {
-                Some(Vec::new())
-            }
+            Kind::Project
+            | Kind::Policy
+            | Kind::Hold
+            | Kind::Freeze
+            | Kind::Credential
+            | Kind::Token => Some(Vec::new()),
         }
     }
 

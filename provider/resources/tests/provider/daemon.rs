@@ -333,6 +333,10 @@ fn wire(key: &(Kind, String, String), object: &Object) -> Value {
                     "message": "no freight is available", "until": null }],
             });
         }
+        Kind::Freeze => {
+            wire["status"] =
+                json!({ "active": true, "begins_at": null, "ends_at": null, "waiting": [] });
+        }
         Kind::Hold => wire["status"] = json!({ "active": true, "running": [], "waiting": [] }),
         Kind::Credential => {
             let data = wire["spec"]["data"].take();

@@ -7,6 +7,7 @@ mod actions;
 mod bad_input;
 mod conflicts;
 mod daemon;
+mod freezes;
 mod holds;
 mod identity;
 mod impact;

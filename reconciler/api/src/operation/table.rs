@@ -5,12 +5,12 @@ use serde_json::Value;
 use super::{Auth, Method, Operation};
 use crate::v1::{
     AbortPromotion, AccessToken, AnswerStep, ApprovePromotion, CreateAccessToken, CreatePromotion,
-    CreatedAccessToken, Credential, CredentialSpec, EventsQuery, Explain, Freight, FreightApproval,
-    FreightQuery, Health, Hold, HoldSpec, LiftHold, ListQuery, MintToken, Page, Pipeline, Policy,
-    PolicySpec, Preview, PreviewQuestion, Project, ProjectSpec, PromoteDownstream, Promotion,
-    PromotionEvent, PromotionQuery, RenamePolicy, RenewToken, Rerun, Reverify, ServerVersion,
-    Stage, StageSpec, StartedDownstream, Task, TaskSpec, TokenQuery, TokenSpec, Verification,
-    VerificationSpec, Warehouse, WarehouseSpec, Whoami,
+    CreatedAccessToken, Credential, CredentialSpec, EventsQuery, Explain, Freeze, FreezeSpec,
+    Freight, FreightApproval, FreightQuery, Health, Hold, HoldSpec, LiftHold, ListQuery, MintToken,
+    Page, Pipeline, Policy, PolicySpec, Preview, PreviewQuestion, Project, ProjectSpec,
+    PromoteDownstream, Promotion, PromotionEvent, PromotionQuery, RenamePolicy, RenewToken, Rerun,
+    Reverify, ServerVersion, Stage, StageSpec, StartedDownstream, Task, TaskSpec, TokenQuery,
+    TokenSpec, Verification, VerificationSpec, Warehouse, WarehouseSpec, Whoami,
 };
 
 const fn get(
@@ -157,6 +157,16 @@ pub const OPERATIONS: &[Operation] = &[
         .takes::<HoldSpec>().answers::<Hold>(200),
     delete("/v1/projects/{project}/holds/{name}", "deleteHold", "holds", "lift a hold")
         .conditional(),
+
+    get("/v1/projects/{project}/freezes", "listFreezes", "freezes", "list the freezes by name")
+        .query::<ListQuery>().answers::<Page<Freeze>>(200),
+    get("/v1/projects/{project}/freezes/{name}", "getFreeze", "freezes", "read a freeze, and what it stops")
+        .answers::<Freeze>(200),
+    put("/v1/projects/{project}/freezes/{name}", "putFreeze", "freezes", "freeze a project for a time")
+        .takes::<FreezeSpec>().answers::<Freeze>(200),
+    delete("/v1/projects/{project}/freezes/{name}", "deleteFreeze", "freezes", "end a freeze")
+        .conditional(),
+
     get("/v1/projects/{project}/credentials", "listCredentials", "credentials", "list the credentials by name, without their secrets")
         .query::<ListQuery>().answers::<Page<Credential>>(200),
     get("/v1/projects/{project}/credentials/{name}", "getCredential", "credentials", "read a credential, without its secrets")

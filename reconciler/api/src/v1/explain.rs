@@ -6,7 +6,9 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{ActivePromotion, CurrentFreight, Gate, Mode, StageHold, Verdict, Waiting};
+use super::{
+    ActivePromotion, CurrentFreight, Gate, Mode, StageFreeze, StageHold, Verdict, Waiting,
+};
 
 /// Why a stage does or does not get freight.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -22,6 +24,9 @@ pub struct Explain {
     /// What stops promotions here, whatever the freight: the automatic hold first, then the others
     /// by name.
     pub holds: Vec<StageHold>,
+    /// The freezes that run and are about promotions to it, by name.
+    #[serde(default)]
+    pub freezes: Vec<StageFreeze>,
     /// The promotion that is on its way, if any.
     pub promotion: Option<ActivePromotion>,
     /// The freight that could come next, newest first.

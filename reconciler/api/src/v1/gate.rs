@@ -39,6 +39,8 @@ wire_enum! {
         Mode = "mode",
         /// Nothing holds the stage or the freight.
         Hold = "hold",
+        /// The project is not frozen.
+        Freeze = "freeze",
     }
 }
 

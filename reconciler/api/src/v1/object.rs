@@ -30,6 +30,8 @@ wire_enum! {
         Policy = "policy",
         /// A durable stop.
         Hold = "hold",
+        /// A time in which nothing happens.
+        Freeze = "freeze",
         /// Who a project is towards servers.
         Credential = "credential",
         /// What a bearer of it may do, and as whom; in no project.
@@ -49,6 +51,7 @@ impl Kind {
             Self::Task => "tasks",
             Self::Policy => "policies",
             Self::Hold => "holds",
+            Self::Freeze => "freezes",
             Self::Credential => "credentials",
             Self::Token => "tokens",
         }
@@ -65,6 +68,7 @@ impl Kind {
             | Self::Task
             | Self::Policy
             | Self::Hold
+            | Self::Freeze
             | Self::Credential => true,
         }
     }

@@ -7,8 +7,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use super::{
-    GateKind, HoldSpec, Kind, PolicySpec, StageSpec, TaskSpec, Verdict, VerificationSpec,
-    WarehouseSpec, WorldToken,
+    FreezeSpec, GateKind, HoldSpec, Kind, PolicySpec, StageSpec, TaskSpec, Verdict,
+    VerificationSpec, WarehouseSpec, WorldToken,
 };
 use crate::problem::FieldProblem;
 
@@ -89,6 +89,8 @@ pub enum Definition {
     Warehouse(WarehouseSpec),
     /// A hold.
     Hold(HoldSpec),
+    /// A freeze.
+    Freeze(FreezeSpec),
     /// A verification; it does nothing to live freight, but stages that use it are judged with it.
     Verification(VerificationSpec),
     /// A task; promotions to stages that use it are prepared anew.
@@ -104,6 +106,7 @@ impl Definition {
             Self::Stage(_) => Kind::Stage,
             Self::Warehouse(_) => Kind::Warehouse,
             Self::Hold(_) => Kind::Hold,
+            Self::Freeze(_) => Kind::Freeze,
             Self::Verification(_) => Kind::Verification,
             Self::Task(_) => Kind::Task,
         }

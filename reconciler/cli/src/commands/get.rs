@@ -2,8 +2,8 @@
 
 use clap::{Args, Subcommand};
 use reconciler_api::v1::{
-    Freight, FreightQuery, Hold, Object, Policy, Project, Promotion, PromotionQuery, Stage, Task,
-    Verification, Warehouse,
+    Freeze, Freight, FreightQuery, Hold, Object, Policy, Project, Promotion, PromotionQuery, Stage,
+    Task, Verification, Warehouse,
 };
 use serde::Serialize;
 
@@ -40,6 +40,9 @@ enum What {
     /// Durable stops
     #[command(visible_alias = "hold")]
     Holds(Name),
+    /// Times in which nothing happens
+    #[command(visible_alias = "freeze")]
+    Freezes(Name),
     /// Steps that several stages share
     #[command(visible_alias = "task")]
     Tasks(Name),
@@ -112,6 +115,7 @@ pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<(), F
         What::Promotions(filter) => promotions(filter, session).await,
         What::Policies(Name { name }) => defined::<Policy>(name, session).await,
         What::Holds(Name { name }) => defined::<Hold>(name, session).await,
+        What::Freezes(Name { name }) => defined::<Freeze>(name, session).await,
         What::Tasks(Name { name }) => defined::<Task>(name, session).await,
         What::Verifications(Name { name }) => defined::<Verification>(name, session).await,
     }

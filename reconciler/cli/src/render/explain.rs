@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use reconciler_api::v1::{Candidate, Explain, ExplainedPolicy};
 
 use super::age::{age, instant};
+use super::freeze::stage_freezes;
 use super::gates::{GATE_HEADER, gate, holds, waiting};
 use super::stage::current;
 use super::{indent, section, short, table};
@@ -23,6 +24,7 @@ pub(crate) fn text(explain: &Explain, now: Timestamp) -> String {
         ),
         current(&explain.current, now),
         holds(&explain.holds),
+        stage_freezes(&explain.freezes),
         explain.promotion.as_ref().map(promotion).unwrap_or_default(),
         candidates(&explain.candidates),
         waiting(&explain.waiting),

@@ -378,6 +378,53 @@ fn abort_ends_a_promotion() {
 }
 
 #[test]
+fn freezes_are_put_shown_and_ended() {
+    insta::assert_snapshot!(lockstep("freeze list"), @r"
+    NAME       ACTIVE   ABOUT             FROM   UNTIL                  BY    AGE   WHY
+    year-end   yes      promote, bypass   -      2099-01-02T00:00:00Z   ana   3d    books close
+    ");
+    insta::assert_snapshot!(lockstep("freeze show year-end"), @r"
+    NAME       ACTIVE   ABOUT             FROM   UNTIL                  BY    AGE   WHY
+    year-end   yes      promote, bypass   -      2099-01-02T00:00:00Z   ana   3d    books close
+
+    lets go on
+      stage dev
+      what group oncall asks for
+
+    keeps from committing
+      prod.12
+
+    generation 3, changed by ana 5h ago
+    ");
+    insta::assert_snapshot!(lockstep("get freezes"), @r"
+    NAME       ACTIVE   ABOUT             FROM   UNTIL                  BY    AGE   WHY
+    year-end   yes      promote, bypass   -      2099-01-02T00:00:00Z   ana   3d    books close
+    ");
+    insta::assert_snapshot!(
+        lockstep("freeze create audit --reason 'auditors' --from 2099-01-01T00:00:00Z --for 24h --about promote,rollback --except-principal ana"),
+        @r"
+    NAME    ACTIVE   ABOUT               FROM                   UNTIL                  BY    AGE   WHY
+    audit   yes      promote, rollback   2099-01-01T00:00:00Z   2099-01-02T00:00:00Z   ana   3d    auditors
+
+    lets go on
+      what ana asks for
+
+    keeps from committing
+      prod.12
+
+    generation 3, changed by ana 5h ago
+    "
+    );
+    insta::assert_snapshot!(lockstep("freeze create odd --reason x --about deploy"), @r#"
+    ! error: invalid value 'deploy' for '--about <ACTION>': "deploy" is none of promote, rollback, bypass
+    !
+    ! For more information, try '--help'.
+    [exit 2]
+    "#);
+    insta::assert_snapshot!(lockstep("freeze end year-end"), @"freeze year-end is ended");
+}
+
+#[test]
 fn holds_are_put_shown_and_lifted() {
     insta::assert_snapshot!(lockstep("hold list"), @r"
     NAME   STOPS                                      ACTIVE   BY    UNTIL                  AGE   WHY
@@ -573,6 +620,8 @@ fn explain_says_why_nothing_moves() {
 
     held by ana since 2020-01-01T00:00:00Z: ana promoted older freight
 
+    frozen by ana (year-end; promote, bypass) until 2099-01-02T00:00:00Z: books close
+
     promotion prod.12 brings freight 3f2a1b9c0d: waiting
 
     freight 3f2a1b9c0d of main is available, in promotion prod.12
@@ -759,6 +808,7 @@ fn help_documents_environment_and_exit_codes() {
       abort       End a promotion
       reverify    Verify anew what is in a stage
       hold        Stop stages, freight or artifacts, and let them go
+      freeze      Let nothing happen in a project for a time
       explain     Say why a stage does or does not get freight
       pipeline    Show the graph of the stages
       preview     Say what the changes of a plan do to live freight, and would have done in the past

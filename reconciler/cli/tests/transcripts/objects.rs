@@ -7,16 +7,17 @@ use reconciler_api::problem::{FieldCode, FieldProblem};
 use reconciler_api::v1::{
     AccessToken, ActivePromotion, ApprovalRule, Artifact, ArtifactSelector, BypassGate, BypassRule,
     Candidate, ChangeSet, Choose, Condition, ConditionStatus, CurrentFreight, DeferredStep,
-    Definition, Effect, EffectKind, Exclusion, Explain, ExplainedPolicy, FileChange, Freight,
-    FreightStage, Gate, GateKind, GitArtifact, GitSubscription, HeldFreight, Hold, HoldSpec,
-    HoldStatus, HttpCheck, ImageArtifact, ImageSubscription, InfraAction, InfraPlan, InfraRules,
-    Measurement, Meta, Mode, Phase, Pipeline, PipelineEdge, PipelinePolicy, PipelineStage,
-    PlannedCall, Policy, PolicySpec, Preview, PreviewQuestion, PreviewWarning, Project,
-    ProjectSpec, PrometheusCheck, Promotion, PromotionApproval, PromotionEvent, RateRule,
-    RateScope, Replay, Request, RequestMatch, Stage, StageHold, StageSelector, StageSpec,
-    StageStatus, Step, StepRun, StepState, Task, TaskInput, TaskInputType, TaskSpec, TokenOutline,
-    TokenStatus, UndoDescription, Verdict, Verification, VerificationSpec, Waiting, Warehouse,
-    WarehouseSpec, WarehouseStatus, WindowAction, WindowRule, Witness, WorldToken,
+    Definition, Effect, EffectKind, Exclusion, Explain, ExplainedPolicy, FileChange, Freeze,
+    FreezeExceptions, FreezeSpec, FreezeStatus, Freight, FreightStage, Gate, GateKind, GitArtifact,
+    GitSubscription, HeldFreight, Hold, HoldSpec, HoldStatus, HttpCheck, ImageArtifact,
+    ImageSubscription, InfraAction, InfraPlan, InfraRules, Measurement, Meta, Mode, Phase,
+    Pipeline, PipelineEdge, PipelinePolicy, PipelineStage, PlannedCall, Policy, PolicySpec,
+    Preview, PreviewQuestion, PreviewWarning, Project, ProjectSpec, PrometheusCheck, Promotion,
+    PromotionApproval, PromotionEvent, RateRule, RateScope, Replay, Request, RequestMatch, Stage,
+    StageFreeze, StageHold, StageSelector, StageSpec, StageStatus, Step, StepRun, StepState, Task,
+    TaskInput, TaskInputType, TaskSpec, TokenOutline, TokenStatus, UndoDescription, Verdict,
+    Verification, VerificationSpec, Waiting, Warehouse, WarehouseSpec, WarehouseStatus,
+    WindowAction, WindowRule, Witness, WorldToken,
 };
 
 const NEW: &str = "3f2a1b9c0d3f2a1b9c0d3f2a1b9c0d3f2a1b9c0d";
@@ -402,6 +403,37 @@ impl World {
         Hold { meta: self.meta("shop", "cve", Vec::new()), spec, status }
     }
 
+    pub(crate) fn freeze(self) -> Freeze {
+        let except = FreezeExceptions {
+            stages: vec!["dev".to_owned()],
+            principals: Vec::new(),
+            groups: vec!["oncall".to_owned()],
+        };
+        let spec = FreezeSpec {
+            reason: "books close".to_owned(),
+            until: Some(far("2099-01-02T00:00:00Z")),
+            except,
+            ..FreezeSpec::default()
+        };
+        let status = FreezeStatus {
+            active: true,
+            begins_at: None,
+            ends_at: spec.until,
+            waiting: vec!["prod.12".to_owned()],
+        };
+        Freeze { meta: self.meta("shop", "year-end", Vec::new()), spec, status }
+    }
+
+    fn stage_freeze(self) -> StageFreeze {
+        StageFreeze {
+            name: "year-end".to_owned(),
+            reason: "books close".to_owned(),
+            author: "ana".to_owned(),
+            actions: FreezeSpec::default().actions,
+            until: Some(far("2099-01-02T00:00:00Z")),
+        }
+    }
+
     pub(crate) fn explain(self) -> Explain {
         let candidate = Candidate {
             freight: NEW.to_owned(),
@@ -419,6 +451,7 @@ impl World {
             mode: Mode::Gated,
             current: self.current(OLD),
             holds: vec![self.hold()],
+            freezes: vec![self.stage_freeze()],
             promotion: Some(active(Phase::Waiting)),
             candidates: vec![candidate],
             waiting: self.waiting(),

@@ -152,6 +152,10 @@ impl Canned {
             ("getHold", ["shop", "cve"]) => Ok(json(&world.held())),
             ("putHold", ["shop", name]) => self.put_hold(name, body),
             ("deleteHold", ["shop", "cve"]) => Ok(Value::Null),
+            ("listFreezes", ["shop"]) => page(vec![world.freeze()]),
+            ("getFreeze", ["shop", "year-end"]) => Ok(json(&world.freeze())),
+            ("putFreeze", ["shop", name]) => self.put_freeze(name, body),
+            ("deleteFreeze", ["shop", "year-end"]) => Ok(Value::Null),
             ("liftStageHold", ["shop", "prod"]) => self.lift_stage_hold(body),
             ("reverifyStage", ["shop", "prod"]) => Ok(json(&world.promotion("prod.12"))),
             ("reverifyStage", ["shop", name]) => {
@@ -205,6 +209,12 @@ impl Canned {
         let FreightApproval { reason, .. } = read(body)?;
         assert_eq!(reason, "fixes the outage");
         self.one_freight(prefix)
+    }
+
+    fn put_freeze(&self, name: &str, body: &Bytes) -> Answer {
+        let mut freeze = self.world.freeze();
+        (freeze.meta.name, freeze.spec) = (name.to_owned(), read(body)?);
+        Ok(json(&freeze))
     }
 
     fn put_hold(&self, name: &str, body: &Bytes) -> Answer {

@@ -47,6 +47,7 @@ pub(crate) fn explain(explained: Explained<'_>, now: Timestamp) -> v1::Explain {
         policies: policies.collect(),
         mode: wire_mode(joined.mode),
         holds: super::stage_holds(snapshot, now),
+        freezes: super::stage_freezes(snapshot, now),
         promotion: snapshot.running.iter().max_by_key(|run| importance(run.phase)).map(active),
         waiting: plan
             .waiting
@@ -127,6 +128,7 @@ fn candidate_gates(
             approvals: &[],
             automatic_hold: snapshot.automatic_hold.as_ref(),
             holds: &snapshot.holds,
+            freezes: &snapshot.freezes,
             brings: &[],
             companions: &snapshot.companions(),
             commits: &snapshot.commits,
@@ -168,6 +170,7 @@ pub(super) fn gate_kind(kind: GateKind) -> v1::GateKind {
         GateKind::Infra => v1::GateKind::Infra,
         GateKind::Mode => v1::GateKind::Mode,
         GateKind::Hold => v1::GateKind::Hold,
+        GateKind::Freeze => v1::GateKind::Freeze,
     }
 }
 

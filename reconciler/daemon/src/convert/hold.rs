@@ -103,7 +103,8 @@ fn artifact_selector(artifacts: &ArtifactMatch) -> v1::ArtifactSelector {
 /// Says what a hold stops, and where that is already.
 pub(crate) fn hold_status(hold: &Hold, found: &Whereabouts, now: Timestamp) -> HoldStatus {
     let there = found.there.iter().filter(|(stage, freight)| hold.stops(stage, freight));
-    let coming = found.coming.iter().filter(|coming| hold.stops(&coming.stage, &coming.freight));
+    let coming =
+        found.coming.iter().filter(|coming| hold.stops(&coming.promotion.stage, &coming.freight));
     let active = !hold.is_over(now);
     HoldStatus {
         active,
@@ -115,7 +116,7 @@ pub(crate) fn hold_status(hold: &Hold, found: &Whereabouts, now: Timestamp) -> H
             .collect(),
         waiting: coming
             .filter(|coming| active && !coming.committed)
-            .map(|coming| coming.promotion.to_string())
+            .map(|coming| coming.promotion.id.to_string())
             .collect(),
     }
 }

@@ -1,10 +1,11 @@
 //! Reading and writing definitions: projects, warehouses, stages, tasks, verifications,
-//! policies, holds, credentials.
+//! policies, holds, freezes, credentials.
 //!
 //! One set of handlers serves all kinds that live in a project; what differs is in
 //! [`Definition`], one implementation per kind. A write is parsed, checked against the rest of the
 //! project as one snapshot shows it, and stored only if that snapshot is still the newest.
 
+mod freeze;
 mod kinds;
 pub(super) mod project;
 

@@ -2,6 +2,7 @@
 
 use axum::routing::{MethodRouter, delete, get, post, put};
 use reconciler_domain::credential::Credential;
+use reconciler_domain::freeze::Freeze;
 use reconciler_domain::hold::Hold;
 use reconciler_domain::policy::Policy;
 use reconciler_domain::stage::Stage;
@@ -67,6 +68,10 @@ pub(super) fn handler(operation: &str) -> Option<MethodRouter<Server>> {
         "getHold" => get(definitions::read::<Hold>),
         "putHold" => put(definitions::write::<Hold>),
         "deleteHold" => delete(definitions::remove::<Hold>),
+        "listFreezes" => get(definitions::list::<Freeze>),
+        "getFreeze" => get(definitions::read::<Freeze>),
+        "putFreeze" => put(definitions::write::<Freeze>),
+        "deleteFreeze" => delete(definitions::remove::<Freeze>),
         "listCredentials" => get(definitions::list::<Credential>),
         "getCredential" => get(definitions::read::<Credential>),
         "putCredential" => put(credentials::write),

@@ -2,6 +2,7 @@
 //! anything runs. Syntax is checked where a definition is parsed; here are names, references and the
 //! shape of the graph. Every problem has the path of the field that causes it.
 
+mod freeze;
 mod graph;
 mod hold;
 mod order;
@@ -23,6 +24,7 @@ use crate::task::Tasks;
 use crate::verification::Verification;
 use crate::warehouse::Warehouse;
 
+pub use freeze::check_freeze;
 pub use graph::{cycle_through, in_order, reachable};
 pub use hold::check_hold;
 pub use policy::{check_policy, check_windows};

@@ -11,9 +11,11 @@ use crate::window::{Action, NextChange, Schedule, Window, WindowKind};
 /// Why it is not the time for something, and until when.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Closed {
-    /// In one sentence: which windows, and when they open.
+    /// In one word: `WindowClosed` or `Frozen`.
+    pub reason: &'static str,
+    /// In one sentence: which windows and freezes, and when they open or end.
     pub message: String,
-    /// When they open, or the earliest instant at which they can.
+    /// When all of them do, or the earliest instant at which they can.
     pub until: Option<Timestamp>,
 }
 
@@ -25,7 +27,7 @@ pub(super) fn gate(facts: &Facts<'_>, now: Timestamp) -> Option<Gate> {
     let kind = GateKind::Window;
     let goes_back = facts.promotion.is_some_and(|promotion| promotion.rollback);
     let action = if goes_back { Action::Rollback } else { Action::Promote };
-    if let Some(Closed { message, until }) = closed(facts.joined, action, facts.groups(), now) {
+    if let Some(Closed { message, until, .. }) = closed(facts.joined, action, facts.groups(), now) {
         return Some(Gate { until, ..plain(kind, asking, Verdict::Fail, message) });
     }
     let schedule = schedule(facts.joined, action, facts.groups());
@@ -42,8 +44,7 @@ pub(super) fn gate(facts: &Facts<'_>, now: Timestamp) -> Option<Gate> {
 }
 
 /// Why it is not the time for an action of a member of these groups; `None`: it is.
-#[must_use]
-pub fn closed(
+pub(super) fn closed(
     joined: &Joined<'_>,
     action: Action,
     groups: &BTreeSet<String>,
@@ -69,7 +70,8 @@ pub fn closed(
         }
         (None, None) => "closed".to_owned(),
     };
-    Some(Closed { message: format!("{why}; {opens}"), until: next.earliest() })
+    let message = format!("{why}; {opens}");
+    Some(Closed { reason: "WindowClosed", message, until: next.earliest() })
 }
 
 fn schedule<'a>(joined: &Joined<'a>, action: Action, groups: &BTreeSet<String>) -> Schedule<'a> {

@@ -199,6 +199,7 @@ pub(crate) fn promotion_gates(
         approvals: &snapshot.state.approvals,
         automatic_hold: snapshot.automatic_hold.as_ref(),
         holds: &snapshot.holds,
+        freezes: &snapshot.freezes,
         brings: &brings(snapshot),
         companions: &snapshot.current,
         commits: &snapshot.commits,
@@ -248,6 +249,7 @@ fn gate_waiting(promotion: &PromotionId, gate: &Gate) -> Waiting {
         (Verdict::Pass | Verdict::Fail, GateKind::Infra) => "InfraRules",
         (Verdict::Pass | Verdict::Fail, GateKind::Mode) => "Manual",
         (Verdict::Pass | Verdict::Fail, GateKind::Hold) => "Held",
+        (Verdict::Pass | Verdict::Fail, GateKind::Freeze) => "Frozen",
     };
     Waiting {
         subject: format!("promotion {promotion}"),

@@ -1,6 +1,6 @@
 //! The decision about a stage: what automation promotes to it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use super::{Waiting, earlier};
 use crate::availability::{Availability, availability, is_there};
 use crate::duration;
+use crate::freeze::{self, Asker, Freeze};
 use crate::freight::{Freight, FreightFacts};
 use crate::gate::too_old_at;
 use crate::hold::{self, Hold};
@@ -17,6 +18,7 @@ use crate::policy::{Joined, Mode};
 use crate::promotion::Ending;
 use crate::snapshot::{Defined, RunningPromotion, StageSnapshot};
 use crate::stage::Choose;
+use crate::window::Action;
 
 /// What to do for a stage.
 #[derive(Debug, Clone, PartialEq)]
@@ -59,6 +61,8 @@ pub struct Candidate {
     pub passed_over: Option<String>,
     /// The holds that keep it from the stage.
     pub held: Vec<Defined<Hold>>,
+    /// The freezes that keep automation from promoting it.
+    pub frozen: Vec<Defined<Freeze>>,
 }
 
 /// Decides about a stage.
@@ -93,6 +97,10 @@ fn decide(snapshot: &StageSnapshot, changed_at: Timestamp, now: Timestamp) -> St
 #[must_use]
 pub fn candidates(snapshot: &StageSnapshot, joined: &Joined<'_>, now: Timestamp) -> Vec<Candidate> {
     let moving = Moving::of(snapshot);
+    let automation = Asker { name: &Principal::Automation, groups: &BTreeSet::new() };
+    let (stage, freezes) = (&snapshot.stage.spec.name, &snapshot.freezes);
+    let frozen: Vec<Defined<Freeze>> =
+        freeze::stopping(freezes, stage, Action::Promote, automation, now).cloned().collect();
     snapshot
         .freight
         .iter()
@@ -104,6 +112,7 @@ pub fn candidates(snapshot: &StageSnapshot, joined: &Joined<'_>, now: Timestamp)
             passed_over: passed_over(snapshot, &moving, facts)
                 .or_else(|| too_old(joined, facts, now)),
             held: stopping(snapshot, facts, now).cloned().collect(),
+            frozen: frozen.clone(),
         })
         .collect()
 }

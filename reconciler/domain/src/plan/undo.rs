@@ -17,7 +17,8 @@ use jiff::Timestamp;
 use super::Waiting;
 use super::commit::{Advance, advance, stuck};
 use super::promotion::{Act, Move, Run};
-use crate::gate::{Closed, closed};
+use crate::freeze::Asker;
+use crate::gate::{Closed, Times};
 use crate::id::StepName;
 use crate::infra::{Action, Address, judge_undo};
 use crate::policy::Joined;
@@ -185,9 +186,9 @@ fn kept_changes(plan: &PlanRecord) -> Vec<String> {
     kept.collect()
 }
 
-/// An undo that has not begun waits for the windows that are about it. They are few: by default a
-/// window is about promotions alone. Once begun, it goes on.
-fn outside_of_windows(snapshot: &PromotionSnapshot, now: Timestamp) -> Option<Waiting> {
+/// An undo that has not begun waits for the windows and freezes that are about it. They are few: by
+/// default neither is. Once begun, it goes on.
+fn not_the_time(snapshot: &PromotionSnapshot, now: Timestamp) -> Option<Waiting> {
     let began = |node: &Node| match node {
         Node::Step(_) => false,
         Node::UndoPlan(_) | Node::Undo(_) => true,
@@ -198,11 +199,13 @@ fn outside_of_windows(snapshot: &PromotionSnapshot, now: Timestamp) -> Option<Wa
     let policies: Vec<_> = snapshot.policies.iter().map(|p| p.spec.clone()).collect();
     let promotion = &snapshot.promotion;
     let joined = Joined::of(&policies, &promotion.stage);
-    let Closed { message, until } =
-        closed(&joined, WindowAction::Rollback, &promotion.groups, now)?;
+    let (stage, freezes) = (&promotion.stage, snapshot.freezes.as_slice());
+    let by = Asker { name: &promotion.requester, groups: &promotion.groups };
+    let times = Times { stage, joined: &joined, freezes };
+    let Closed { reason, message, until } = times.closed(WindowAction::Rollback, by, now)?;
     Some(Waiting {
         subject: format!("promotion {}", promotion.id),
-        reason: "WindowClosed",
+        reason,
         message: format!("its undo waits: {message}"),
         until,
     })
@@ -210,7 +213,7 @@ fn outside_of_windows(snapshot: &PromotionSnapshot, now: Timestamp) -> Option<Wa
 
 pub(super) fn next(snapshot: &PromotionSnapshot, now: Timestamp) -> Move {
     let Some(frozen) = &snapshot.state.frozen else { return Move::default() };
-    if let Some(waiting) = outside_of_windows(snapshot, now) {
+    if let Some(waiting) = not_the_time(snapshot, now) {
         return Move::wait(waiting);
     }
     for step in frozen.stage.steps.iter().rev() {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::{Change, Changes, World};
+use crate::freeze::Freeze;
 use crate::freight::FreightFacts;
 use crate::hold::Hold;
 use crate::id::StageName;
@@ -55,6 +56,7 @@ impl<'a> After<'a> {
             ..before.clone()
         };
         self.replace_holds(&mut after.holds);
+        self.replace_freezes(&mut after.freezes);
         if self.rewired {
             for facts in &mut after.freight {
                 self.pass_on(facts);
@@ -75,6 +77,7 @@ impl<'a> After<'a> {
         let mut after =
             PromotionSnapshot { policies: self.definitions.policies.clone(), ..before.clone() };
         self.replace_holds(&mut after.holds);
+        self.replace_freezes(&mut after.freezes);
         if self.rewired {
             let mut facts = Arc::new(after.facts);
             self.pass_on(&mut facts);
@@ -90,6 +93,17 @@ impl<'a> After<'a> {
             let generation = generation.map_or(0, |hold| hold.generation);
             holds.retain(|hold| hold.spec.name != *name);
             holds.extend(new.clone().map(|new| defined(new, generation, self.changes, self.now)));
+        }
+    }
+
+    fn replace_freezes(&self, freezes: &mut Vec<Defined<Freeze>>) {
+        for change in &self.changes.all {
+            let Change::Freeze(name, new) = change else { continue };
+            let generation = freezes.iter().find(|freeze| freeze.spec.name == *name);
+            let generation = generation.map_or(0, |freeze| freeze.generation);
+            freezes.retain(|freeze| freeze.spec.name != *name);
+            let new = new.clone();
+            freezes.extend(new.map(|new| defined(new, generation, self.changes, self.now)));
         }
     }
 
@@ -145,7 +159,7 @@ pub(super) fn definitions(before: &Definitions, changes: &Changes, now: Timestam
                 let new = new.clone().map(|new| defined(new, generation, changes, now));
                 after.tasks.extend(new.map(|new| (name.clone(), new)));
             }
-            Change::Hold(..) => {}
+            Change::Hold(..) | Change::Freeze(..) => {}
         }
     }
     after
@@ -187,7 +201,8 @@ pub(super) fn reach(
                     | Change::Warehouse(..)
                     | Change::Verification(..)
                     | Change::Task(..)
-                    | Change::Hold(..) => None,
+                    | Change::Hold(..)
+                    | Change::Freeze(..) => None,
                 });
                 let stages = definitions.stages.keys().chain(new_stages);
                 let selected = stages.filter(|stage| either.iter().any(|p| p.selects(stage)));
@@ -200,6 +215,7 @@ pub(super) fn reach(
                 let stages = stages.filter(|stage| either.iter().any(|hold| hold.concerns(stage)));
                 reached.extend(stages.cloned());
             }
+            Change::Freeze(..) => reached.extend(definitions.stages.keys().cloned()),
             Change::Task(name, _) => {
                 let using = definitions.stages.iter().filter(|(_, stage)| {
                     used_by(&stage.spec, definitions).iter().any(|task| task.name == *name)

@@ -48,6 +48,6 @@ fn names(stage: &Stage, change: &Change, before: &Surroundings<'_>) -> bool {
             let used = used(&stage.steps, |task| before.tasks.get(task).copied());
             used.iter().any(|task| task.name == *name)
         }
-        Change::Policy(..) | Change::Hold(..) => false,
+        Change::Policy(..) | Change::Hold(..) | Change::Freeze(..) => false,
     }
 }

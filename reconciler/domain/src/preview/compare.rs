@@ -8,6 +8,7 @@ use super::{Change, Changes, Effect, EffectKind};
 use crate::availability::Availability;
 use crate::check::reachable;
 use crate::duration;
+use crate::freeze;
 use crate::gate::Gate;
 use crate::hold;
 use crate::id::{FreightId, StageName};
@@ -32,7 +33,8 @@ pub(super) fn stages(
         .collect();
     // What is in the stage, on its way or behind it comes no closer and goes no further away.
     let open = candidates(after, &new_joined, now).into_iter().filter(|c| c.passed_over.is_none());
-    let promotable = |c: &Candidate| c.availability.is_available() && c.held.is_empty();
+    let promotable =
+        |c: &Candidate| c.availability.is_available() && c.held.is_empty() && c.frozen.is_empty();
     for candidate in open {
         let was = old.get(&candidate.freight).is_some_and(promotable);
         let is = promotable(&candidate);
@@ -43,26 +45,34 @@ pub(super) fn stages(
         };
         effects.push(Effect {
             stage: name.clone(),
-            freight: Some(candidate.freight),
+            freight: Some(candidate.freight.clone()),
             promotion: None,
             kind,
-            reason: match candidate.held.first() {
-                Some(hold) => hold::describe(hold),
-                None => availability_reason(&candidate.availability, &new_joined),
+            reason: match (candidate.held.first(), candidate.frozen.first()) {
+                (Some(hold), _) => hold::describe(hold),
+                (None, Some(freeze)) => freeze::describe(freeze, now),
+                (None, None) => availability_reason(&candidate.availability, &new_joined),
             },
-            until: match (candidate.held.first(), candidate.availability) {
-                (Some(hold), _) => hold.spec.expires,
-                (None, Availability::NotSoaked { until, .. }) => until,
-                (
-                    None,
-                    Availability::Available { .. }
-                    | Availability::NotRequested
-                    | Availability::NotVerified { .. },
-                ) => None,
-            },
+            until: blocked_until(&candidate, now),
         });
     }
     automation(Some(before), after, now, effects);
+}
+
+/// When time alone ends what is told of the candidate.
+fn blocked_until(candidate: &Candidate, now: Timestamp) -> Option<Timestamp> {
+    match (candidate.held.first(), candidate.frozen.first(), &candidate.availability) {
+        (Some(hold), _, _) => hold.spec.expires,
+        (None, Some(freeze), _) => freeze.spec.ends_after(now).earliest(),
+        (None, None, Availability::NotSoaked { until, .. }) => *until,
+        (
+            None,
+            None,
+            Availability::Available { .. }
+            | Availability::NotRequested
+            | Availability::NotVerified { .. },
+        ) => None,
+    }
 }
 
 fn availability_reason(availability: &Availability, joined: &Joined<'_>) -> String {
@@ -217,7 +227,8 @@ fn changed_stage(change: &Change) -> Option<&StageName> {
         | Change::Warehouse(..)
         | Change::Verification(..)
         | Change::Task(..)
-        | Change::Hold(..) => None,
+        | Change::Hold(..)
+        | Change::Freeze(..) => None,
     }
 }
 

@@ -17,10 +17,11 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
+use crate::freeze::Freeze;
 use crate::hold::Hold;
 use crate::id::{
-    FreightId, HoldName, PolicyName, Principal, PromotionId, StageName, TaskName, VerificationName,
-    WarehouseName,
+    FreezeName, FreightId, HoldName, PolicyName, Principal, PromotionId, StageName, TaskName,
+    VerificationName, WarehouseName,
 };
 use crate::policy::Policy;
 use crate::snapshot::{Definitions, PromotionSnapshot, StageSnapshot};
@@ -50,6 +51,8 @@ pub enum Change {
     Task(TaskName, Option<Task>),
     /// A hold; absent: lifted.
     Hold(HoldName, Option<Hold>),
+    /// A freeze; absent: ended.
+    Freeze(FreezeName, Option<Freeze>),
 }
 
 /// Changes that are made together, each of another object.
@@ -171,7 +174,7 @@ impl Changes {
         Self { by, all }
     }
 
-    /// The definitions as they would be. Holds are none of them.
+    /// The definitions as they would be. Holds and freezes are none of them.
     #[must_use]
     pub fn apply(&self, definitions: &Definitions, now: Timestamp) -> Definitions {
         after::definitions(definitions, self, now)

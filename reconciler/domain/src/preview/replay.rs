@@ -3,8 +3,8 @@
 //!
 //! What was so then is taken from what was recorded: the log of the promotion has its stage, its
 //! change set and its approvals, the freight has its stays and verifications with their instants. A
-//! fact that was not recorded makes the gate unknown, and the gate says so. What holds stopped then
-//! did not commit, so holds are no part of this.
+//! fact that was not recorded makes the gate unknown, and the gate says so. What holds and freezes
+//! stopped then did not commit, so they are no part of this.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -155,7 +155,8 @@ pub fn wanted(
             | Change::Warehouse(..)
             | Change::Verification(..)
             | Change::Task(..)
-            | Change::Hold(..) => None,
+            | Change::Hold(..)
+            | Change::Freeze(..) => None,
         })
         .flat_map(|(name, new)| {
             let old = before.policies.iter().map(|policy| &policy.spec);
@@ -327,6 +328,7 @@ impl<'a> Then<'a> {
             approvals: &self.past.state.approvals,
             automatic_hold: None,
             holds: &[],
+            freezes: &[],
             brings: &[],
             companions: &self.companions,
             commits: &self.commits,
@@ -375,7 +377,8 @@ impl<'a> Then<'a> {
             | GateKind::Approvals
             | GateKind::Infra
             | GateKind::Mode
-            | GateKind::Hold => None,
+            | GateKind::Hold
+            | GateKind::Freeze => None,
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Warnings: what the author of a change should know, at the field that causes it.
 
+mod freeze;
+
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
@@ -33,7 +35,9 @@ pub(super) fn all(
                 found
             }
             Change::Hold(_, Some(new)) => idle(after, new).into_iter().collect(),
+            Change::Freeze(_, Some(new)) => freeze::of_freeze(after, new, now),
             Change::Hold(_, None)
+            | Change::Freeze(_, None)
             | Change::Stage(..)
             | Change::Warehouse(..)
             | Change::Verification(..)
@@ -256,9 +260,10 @@ fn changed_by(effect: &Effect, changes: &Changes, definitions: &Definitions) -> 
         | Change::Warehouse(..)
         | Change::Verification(..)
         | Change::Task(..)
-        | Change::Hold(..) => false,
+        | Change::Hold(..)
+        | Change::Freeze(..) => false,
     };
-    let of_hold = |change: &Change| matches!(change, Change::Hold(..));
+    let of_hold = |change: &Change| matches!(change, Change::Hold(..) | Change::Freeze(..));
     let of_stages = |change: &Change| matches!(change, Change::Stage(..));
     let first = |of: &dyn Fn(&Change) -> bool| changes.all.iter().position(of);
     let cuts_off = effect.kind == EffectKind::Unreachable;
@@ -295,7 +300,8 @@ fn cause(change: &Change, definitions: &Definitions) -> String {
         | Change::Warehouse(..)
         | Change::Verification(..)
         | Change::Task(..)
-        | Change::Hold(..) => "",
+        | Change::Hold(..)
+        | Change::Freeze(..) => "",
     };
     field.to_owned()
 }

@@ -9,11 +9,12 @@ use reconciler_domain::preview::{Change, Changes, Warning, World as Live, previe
 use reconciler_domain::promotion::Phase;
 use reconciler_domain::snapshot::StageSnapshot;
 
+use crate::kit::freeze::freeze;
 use crate::kit::script::{hold, policy, stage_name};
 use crate::kit::{World, play};
 
 /// Plays a script, then previews changes, with `;` between them: `policy …`, `remove policy NAME`, `stage …`, `remove stage
-/// NAME`, `hold …`, `lift NAME`.
+/// NAME`, `hold …`, `lift NAME`, `freeze …`, `unfreeze NAME`.
 fn of(script: &str, changes: &str) -> String {
     let mut world = World::new();
     play(&mut world, script).expect("nothing crashes");
@@ -78,6 +79,11 @@ fn change_of(world: &World, change: &str) -> Change {
             let new = hold(world, name, rest);
             Change::Hold(new.name.clone(), Some(new))
         }
+        ["freeze", name, rest @ ..] => {
+            let new = freeze(world, name, rest);
+            Change::Freeze(new.name.clone(), Some(new))
+        }
+        ["unfreeze", name] => Change::Freeze(name.parse().expect("a name"), None),
         ["lift", name] => Change::Hold(name.parse().expect("a name"), None),
         ["remove", "stage", name] => Change::Stage(stage_name(name), None),
         other => panic!("unknown change {other:?}"),
@@ -319,5 +325,29 @@ fn a_control_flow_stage_that_changes_reaches_what_is_behind_it() {
     end f1: WouldPromote: automation would start a promotion 0s after the change; it commits once every gate passes
     end f1: BecomesPromotable: verified upstream
     warning at "requests": This change promotes freight: Freight f1 to stage end: automation would start a promotion 0s after the change; it commits once every gate passes.
+    "#);
+}
+
+#[test]
+fn a_freeze_is_told_with_what_it_stops_and_when_it_ends() {
+    let script = with(
+        "
+        policy gate prod gated approve=sre rollback
+        found shop api 1.0.0
+        ",
+    );
+    assert_snapshot!(of(&script, "freeze audit until 2h"), @"prod prod.1: GateBlocks: freeze audit of admin: books close; ends at 2026-01-01T02:00:00Z [2026-01-01T02:00:00Z]");
+    assert_snapshot!(of(&script, "freeze audit from 1h until 2h about promote,rollback"), @r#"warning at "actions": This freeze traps what fails: A promotion to prod that fails at 2026-01-01T01:00:00Z would not be undone before 2026-01-01T02:00:00Z: policies ask for the undo, and freeze audit is about rollback. Leave rollback out of its actions to let what fails be undone."#);
+    assert_snapshot!(of(&script, "freeze audit but prod"), @"");
+    assert_snapshot!(of(&script, "freeze audit but *"), @r#"warning at "except.stages": This freeze stops nothing: Freeze audit excepts every stage of the project."#);
+    let frozen = format!(
+        "{script}
+        freeze audit
+        approve prod.1 by ann in sre"
+    );
+    assert_snapshot!(of(&frozen, "unfreeze audit"), @r#"
+    prod prod.1: WouldPromote: promotion prod.1 would commit: every gate passes
+    prod prod.1: GatePasses: gate freeze would pass
+    warning at "": This change promotes freight: Promotion prod.1 to stage prod: promotion prod.1 would commit: every gate passes.
     "#);
 }

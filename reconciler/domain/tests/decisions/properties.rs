@@ -10,6 +10,7 @@ use reconciler_domain::preview::{Change, Changes, EffectKind, preview};
 use reconciler_domain::promotion::Phase;
 use reconciler_domain::stage::Stage;
 
+use crate::kit::freeze::freeze;
 use crate::kit::script::{hold, line_of, policy, set_stage};
 use crate::kit::{World, play};
 use crate::previewing::live;
@@ -114,7 +115,11 @@ fn happenings() -> impl Strategy<Value = String> {
             let groups = if verb == "approve" { " in sre" } else { "" };
             format!("{verb} {stage}.{number} by {who}{groups}")
         });
-    prop_oneof![3 => fixed, 3 => versions, 2 => people, 1 => policies()]
+    let freezes = prop_oneof![
+        2 => freezes().prop_map(|words| format!("freeze {words}")),
+        1 => prop::sample::select(vec!["unfreeze z1", "unfreeze z2"]).prop_map(str::to_owned),
+    ];
+    prop_oneof![6 => fixed, 6 => versions, 4 => people, 2 => policies(), 1 => freezes]
 }
 
 /// A script of things that may or may not be possible; what is not is left out.
@@ -213,6 +218,20 @@ enum Edit {
     Stage(&'static str, &'static str),
     Hold(String),
     Lift(&'static str),
+    Freeze(String),
+    Unfreeze(&'static str),
+}
+
+fn freezes() -> impl Strategy<Value = String> {
+    prop::sample::select(vec![
+        "z1",
+        "z1 until 1h",
+        "z1 but prod",
+        "z2 about bypass",
+        "z2 about promote but =ann",
+        "z2 from 5m",
+    ])
+    .prop_map(str::to_owned)
 }
 
 /// Changes of several definitions, each of another one.
@@ -230,6 +249,8 @@ fn edits() -> impl Strategy<Value = Vec<Edit>> {
         3 => (stages(), pipelines()).prop_map(|(stage, pipeline)| Edit::Stage(stage, pipeline)),
         1 => holds.prop_map(Edit::Hold),
         1 => prop::sample::select(vec!["h1", "h2"]).prop_map(Edit::Lift),
+        1 => freezes().prop_map(Edit::Freeze),
+        1 => prop::sample::select(vec!["z1", "z2"]).prop_map(Edit::Unfreeze),
     ];
     proptest::collection::vec(edit, 1..5).prop_map(|mut edits| {
         let mut seen = std::collections::BTreeSet::new();
@@ -251,6 +272,10 @@ impl Edit {
                 format!("hold {}", words.split_whitespace().next().expect("a name"))
             }
             Self::Lift(name) => format!("hold {name}"),
+            Self::Freeze(words) => {
+                format!("freeze {}", words.split_whitespace().next().expect("a name"))
+            }
+            Self::Unfreeze(name) => format!("freeze {name}"),
         }
     }
 
@@ -275,6 +300,12 @@ impl Edit {
                 Change::Hold(new.name.clone(), Some(new))
             }
             Self::Lift(name) => Change::Hold(name.parse().expect("a name"), None),
+            Self::Freeze(words) => {
+                let words: Vec<&str> = words.split_whitespace().collect();
+                let new = freeze(world, words[0], &words[1..]);
+                Change::Freeze(new.name.clone(), Some(new))
+            }
+            Self::Unfreeze(name) => Change::Freeze(name.parse().expect("a name"), None),
         }
     }
 
@@ -291,6 +322,8 @@ impl Edit {
             }
             Change::Hold(_, Some(hold)) => world.put_hold(hold),
             Change::Hold(name, None) => world.holds.retain(|hold| hold.spec.name != name),
+            Change::Freeze(_, Some(freeze)) => world.put_freeze(freeze),
+            Change::Freeze(name, None) => world.freezes.retain(|it| it.spec.name != name),
             Change::Stage(_, None) => {}
             Change::Warehouse(..) | Change::Verification(..) | Change::Task(..) => {
                 unreachable!("no edit changes these")

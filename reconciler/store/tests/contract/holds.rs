@@ -147,7 +147,7 @@ async fn freight_is_found_wherever_it_is_and_goes() {
     let found = world.store.whereabouts(&shop()).await.unwrap();
     assert_eq!(found.there, [(dev(), old)]);
     let [only] = found.coming.as_slice() else { panic!("{:?}", found.coming) };
-    assert_eq!((&only.promotion, &only.stage, &only.freight), (&coming, &dev(), &new));
+    assert_eq!((&only.promotion.id, &only.promotion.stage, &only.freight), (&coming, &dev(), &new));
     assert!(!only.committed);
     world.prepare(&coming, &new, 4).await;
     world.commit(&coming, 4).await.unwrap();

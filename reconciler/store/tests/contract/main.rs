@@ -4,6 +4,7 @@
 mod credentials;
 mod definitions;
 mod durability;
+mod freezes;
 mod freight;
 mod history;
 mod holds;

@@ -93,6 +93,7 @@ impl Store {
             ended: take(&mut record.ended),
             automatic_hold: record.hold.clone(),
             holds: Vec::new(),
+            freezes: Vec::new(),
             // No policy of the simulation has a rate.
             commits: Vec::new(),
         };
@@ -138,6 +139,7 @@ impl Store {
             previous,
             automatic_hold,
             holds: Vec::new(),
+            freezes: Vec::new(),
             // No step of the simulation notes anything.
             stage_metadata: serde_json::Map::new(),
             aliases: BTreeMap::new(),

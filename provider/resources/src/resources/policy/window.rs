@@ -2,14 +2,13 @@
 
 use provider_protocol::cty::Value;
 use provider_protocol::provider::Reader;
-use provider_protocol::schema::{Attribute, Block};
+use provider_protocol::schema::Block;
 use reconciler_api::v1::{WindowAction, WindowRule};
-use reconciler_domain::window::{Recurrence, Zone, local};
+use reconciler_domain::window::Recurrence;
 
-use crate::attribute::{checked, filled, filled_list, parsed, span, word_list, words};
+use crate::attribute::{filled, filled_list, local_time, parsed, span, word_list, words, zone};
 use crate::form::{self, Read as _};
 use crate::managed::block;
-use crate::words::sentence;
 
 /// The block.
 pub(super) fn window() -> Block {
@@ -81,17 +80,6 @@ pub(super) fn window() -> Block {
         "A gate: when promotions may commit. They may while no window with `deny` runs, and some \
          window with `allow` runs or there is none.",
     )
-}
-
-fn zone() -> Attribute {
-    let parse = |value: &Value| value.as_str().and_then(|text| text.parse::<Zone>().ok());
-    parsed::<Zone>().equal(move |a, b| parse(a).is_some() && parse(a) == parse(b))
-}
-
-fn local_time() -> Attribute {
-    let parse = |value: &Value| value.as_str().and_then(|text| local(text).ok());
-    checked(|text| local(text).map(drop).map_err(|error| sentence(&error)))
-        .equal(move |a, b| parse(a).is_some() && parse(a) == parse(b))
 }
 
 /// What the block says.

@@ -59,7 +59,7 @@ struct Form {
     single: &'static [&'static str],
 }
 
-const FORMS: [Form; 6] = [
+const FORMS: [Form; 7] = [
     Form {
         resource: "lockstep_promotion_policy",
         kind: "policy",
@@ -91,6 +91,12 @@ const FORMS: [Form; 6] = [
         single: &[],
     },
     Form { resource: "lockstep_hold", kind: "hold", renamed: &[], single: &["artifacts"] },
+    Form {
+        resource: "lockstep_freeze",
+        kind: "freeze",
+        renamed: &[],
+        single: &["window", "except"],
+    },
 ];
 
 /// What only the resource has.

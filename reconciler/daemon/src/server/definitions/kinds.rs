@@ -79,6 +79,8 @@ macro_rules! store_calls {
     };
 }
 
+pub(super) use store_calls;
+
 impl Definition for Warehouse {
     type Name = WarehouseName;
     type Spec = WarehouseSpec;
@@ -180,7 +182,12 @@ fn freight_condition(waiting: &[plan::Waiting]) -> Condition {
     }
 }
 
-fn condition(kind: String, status: ConditionStatus, reason: &str, message: String) -> Condition {
+pub(super) fn condition(
+    kind: String,
+    status: ConditionStatus,
+    reason: &str,
+    message: String,
+) -> Condition {
     Condition { kind, status, reason: reason.to_owned(), message }
 }
 
@@ -342,7 +349,7 @@ async fn usable(server: &Server, project: &ProjectName, credential: &Credential)
 }
 
 /// A stage, what feeds it, and the tasks that it uses.
-fn around(stage: &Stage, definitions: &Definitions) -> BTreeSet<Subject> {
+pub(super) fn around(stage: &Stage, definitions: &Definitions) -> BTreeSet<Subject> {
     let mut subjects = BTreeSet::from([Subject::Stage(stage.name.clone())]);
     let task = |name: &str| Some(&definitions.tasks.get(name)?.spec);
     subjects.extend(used(&stage.steps, task).into_iter().map(|it| Subject::Task(it.name.clone())));

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use reconciler_api::v1::PAGE_LIMIT_DEFAULT;
+use reconciler_domain::freeze::Freeze;
 use reconciler_domain::freight::{FreightFacts, FreightFilter};
 use reconciler_domain::hold::Hold;
 use reconciler_domain::id::{ProjectName, StageName, WarehouseName};
@@ -12,7 +13,7 @@ use reconciler_domain::preview::{Change, Changes, World};
 use reconciler_domain::promotion::Phase;
 use reconciler_domain::snapshot::{Defined, Definitions, StageSnapshot};
 use reconciler_domain::stage::Stage;
-use reconciler_store::Page;
+use reconciler_store::{Page, Stored};
 
 use super::Server;
 use crate::server::answer::Answer;
@@ -70,21 +71,18 @@ async fn created(
     newest: &mut Newest<'_>,
 ) -> Answer<Vec<StageSnapshot>> {
     let mut created = Vec::new();
-    let mut holds: Option<Vec<Defined<Hold>>> = None;
+    let mut stops: Option<Stops> = None;
     for change in &changes.all {
         let Change::Stage(name, Some(new)) = change else { continue };
         if definitions.stages.contains_key(name) || !reached.contains(name) {
             continue;
         }
-        let held = match &holds {
-            Some(held) => held.clone(),
-            None => {
-                let listed = server.store.list_holds(newest.project).await?.items;
-                listed.into_iter().map(reconciler_store::Stored::defined).collect()
-            }
+        let stopping = match &stops {
+            Some(stops) => stops.clone(),
+            None => Stops::of(server, newest.project).await?,
         };
-        let mut snapshot = first_look(newest.project, new, held.clone(), server.clock.now());
-        holds = Some(held);
+        let mut snapshot = first_look(newest.project, new, stopping.clone(), server.clock.now());
+        stops = Some(stopping);
         for request in &new.requests {
             snapshot.freight.extend(newest.of(&request.warehouse).await?);
         }
@@ -94,13 +92,26 @@ async fn created(
     Ok(created)
 }
 
-/// A stage to which nothing has happened.
-fn first_look(
-    project: &ProjectName,
-    stage: &Stage,
+/// What may stop promotions to a stage that is made.
+#[derive(Clone)]
+struct Stops {
     holds: Vec<Defined<Hold>>,
-    now: Timestamp,
-) -> StageSnapshot {
+    freezes: Vec<Defined<Freeze>>,
+}
+
+impl Stops {
+    async fn of(server: &Server, project: &ProjectName) -> Answer<Self> {
+        let holds = server.store.list_holds(project).await?.items;
+        let freezes = server.store.list_freezes(project).await?.items;
+        Ok(Self {
+            holds: holds.into_iter().map(Stored::defined).collect(),
+            freezes: freezes.into_iter().map(Stored::defined).collect(),
+        })
+    }
+}
+
+/// A stage to which nothing has happened.
+fn first_look(project: &ProjectName, stage: &Stage, stops: Stops, now: Timestamp) -> StageSnapshot {
     StageSnapshot {
         project: project.clone(),
         stage: Defined {
@@ -116,7 +127,8 @@ fn first_look(
         running: Vec::new(),
         ended: BTreeMap::new(),
         automatic_hold: None,
-        holds,
+        holds: stops.holds,
+        freezes: stops.freezes,
         commits: Vec::new(),
     }
 }

@@ -9,6 +9,7 @@
 //! found shop api 1.1.0               # a new version at the source
 //! promote prod f1 by ann bypass soak as oncall
 //! hold cve api >=1.1.0 until 1h      # or: stage prod, freight f1
+//! freeze audit until 1h about promote but dev but =ann   # or: but @GROUP; `unfreeze audit`
 //! answer prod.1 ask by ann in sre yes  # or no, or values as JSON
 //! ensured prod f1                    # prints whether it is there or on its way
 //! why prod                           # prints why nothing moves
@@ -35,6 +36,7 @@ use reconciler_domain::warehouse::{ImageSource, Source, Warehouse};
 use reconciler_domain::window::{Action, Window, WindowKind, WindowSpec};
 use serde_json::{Value, json};
 
+use super::freeze::freeze;
 use super::world::{Crash, World};
 
 /// Plays a script in a new world and gives its story.
@@ -107,6 +109,11 @@ pub(crate) fn line_of(world: &mut World, line: &str) -> Result<(), Crash> {
         ["lift", "stage", stage] => {
             world.automatic_holds.remove(&stage_name(stage));
         }
+        ["freeze", name, rest @ ..] => {
+            let freeze = freeze(world, name, rest);
+            world.put_freeze(freeze);
+        }
+        ["unfreeze", name] => world.freezes.retain(|it| it.spec.name.as_str() != *name),
         ["lift", name] => world.holds.retain(|hold| hold.spec.name.as_str() != *name),
         ["reverify", id, "by", who] => world.reverify(&promotion_id(id), who),
         ["abort", id, "by", who] => world.abort(&promotion_id(id), who),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 use jiff::Timestamp;
+use reconciler_domain::freeze::Freeze;
 use reconciler_domain::freight::{Freight, FreightFacts, Stay};
 use reconciler_domain::hold::{AutomaticHold, Hold};
 use reconciler_domain::id::{
@@ -63,6 +64,7 @@ pub(crate) struct World {
     pub(crate) sagas: IndexMap<PromotionId, Saga>,
     pub(crate) automatic_holds: BTreeMap<StageName, AutomaticHold>,
     pub(crate) holds: Vec<Defined<Hold>>,
+    pub(crate) freezes: Vec<Defined<Freeze>>,
     /// What steps noted about stages.
     pub(crate) noted: BTreeMap<StageName, Map<String, Value>>,
     pub(crate) aliases: BTreeMap<Alias, FreightId>,
@@ -87,6 +89,7 @@ impl World {
             sagas: IndexMap::new(),
             automatic_holds: BTreeMap::new(),
             holds: Vec::new(),
+            freezes: Vec::new(),
             noted: BTreeMap::new(),
             aliases: BTreeMap::new(),
             outside: Outside::default(),
@@ -194,6 +197,7 @@ impl World {
             ended,
             automatic_hold: self.automatic_holds.get(name).cloned(),
             holds: self.holds.clone(),
+            freezes: self.freezes.clone(),
             commits: self.commits(),
             stage,
         }
@@ -252,6 +256,7 @@ impl World {
             previous: last.and_then(|last| last.state.as_previous(&last.promotion)),
             automatic_hold: self.automatic_holds.get(&saga.promotion.stage).cloned(),
             holds: self.holds.clone(),
+            freezes: self.freezes.clone(),
             stage_metadata: self.noted.get(&saga.promotion.stage).cloned().unwrap_or_default(),
             aliases: self.aliases.clone(),
             slot: self.slot(&saga.promotion.stage),
@@ -590,6 +595,12 @@ impl World {
                 }
             }
         }
+    }
+
+    pub(crate) fn put_freeze(&mut self, freeze: Freeze) {
+        self.freezes.retain(|other| other.spec.name != freeze.name);
+        let freeze = self.defined(freeze, None);
+        self.freezes.push(freeze);
     }
 
     pub(crate) fn put_hold(&mut self, hold: Hold) {

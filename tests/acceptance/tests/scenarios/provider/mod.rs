@@ -4,6 +4,7 @@ mod conflicts;
 mod credentials;
 mod data;
 mod examples;
+mod freezes;
 mod holds;
 mod impact;
 mod installation;

@@ -1,0 +1,1 @@
+terraform import lockstep_freeze.year_end shop/year-end

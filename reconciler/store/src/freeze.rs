@@ -1,0 +1,159 @@
+//! Freezes. Each that comes, changes or goes wakes every stage that it concerns or concerned, and their
+//! promotions that are not over.
+
+use jiff::Timestamp;
+use reconciler_domain::freeze::Freeze;
+use reconciler_domain::id::{FreezeName, ProjectName, StageName};
+use reconciler_domain::snapshot::Defined;
+
+use crate::Store;
+use crate::definition::{
+    self, Before, Change, Definition, DeleteError, Kind, Outcome, Put, PutError, Rows, Stored,
+};
+use crate::error::{StoreError, Unreadable};
+use crate::ledger::Subject;
+use crate::page::Listed;
+use crate::sql::Sql;
+use crate::wake::wake_stage;
+use crate::writer::Write;
+
+impl Definition for Freeze {
+    const KIND: Kind = Kind::Freeze;
+
+    fn name(&self) -> &str {
+        self.name.as_str()
+    }
+
+    fn subject(&self) -> Subject {
+        Subject::Freeze(self.name.clone())
+    }
+
+    fn touches(&self, sql: Sql<'_>, project: &ProjectName) -> Result<Vec<Subject>, StoreError> {
+        Ok(concerned(sql, project, Some(self))?.into_iter().map(Subject::Stage).collect())
+    }
+}
+
+impl Store {
+    /// Puts or changes a freeze.
+    ///
+    /// # Errors
+    /// No such project, the precondition does not hold, or the database failed.
+    pub async fn put_freeze(
+        &self,
+        project: &ProjectName,
+        spec: &Freeze,
+        change: &Change,
+    ) -> Result<Put<Freeze>, PutError> {
+        let (project, spec, change) = (project.clone(), spec.clone(), change.clone());
+        self.write(move |write| {
+            let (put, before) = definition::put(write, &project, &spec, &change)?;
+            if put.outcome != Outcome::Unchanged {
+                changed(write, &project, &before, Some(&spec), change.at)?;
+            }
+            Ok(put)
+        })
+        .await
+    }
+
+    /// A freeze.
+    ///
+    /// # Errors
+    /// It cannot be read, or the database failed.
+    pub async fn get_freeze(
+        &self,
+        project: &ProjectName,
+        name: &FreezeName,
+    ) -> Result<Option<Stored<Freeze>>, StoreError> {
+        let (project, name) = (project.clone(), name.clone());
+        self.read(move |sql| definition::get(sql, &project, name.as_str())).await
+    }
+
+    /// Every freeze of a project, by name; those that do not run, too.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn list_freezes(
+        &self,
+        project: &ProjectName,
+    ) -> Result<Listed<Stored<Freeze>>, StoreError> {
+        let project = project.clone();
+        self.read(move |sql| definition::list(sql, &project)).await
+    }
+
+    /// Ends a freeze.
+    ///
+    /// # Errors
+    /// It is not there, was changed, or the database failed.
+    pub async fn delete_freeze(
+        &self,
+        project: &ProjectName,
+        name: &FreezeName,
+        change: &Change,
+    ) -> Result<(), DeleteError> {
+        let (project, name, change) = (project.clone(), name.clone(), change.clone());
+        self.write(move |write| {
+            let (text, subject) = (name.as_str(), Subject::Freeze(name.clone()));
+            let before =
+                definition::delete::<Freeze>(write, &project, text, subject, &change, Vec::new())?;
+            changed(write, &project, &before, None, change.at)?;
+            Ok(())
+        })
+        .await
+    }
+}
+
+/// The freezes for a decision about a stage: all but those that except it.
+///
+/// A freeze that cannot be read is an error for every stage: without it, what somebody froze would go
+/// on.
+pub(crate) fn freezes_for(
+    rows: &Rows<Freeze>,
+    stage: &StageName,
+) -> Result<Vec<Defined<Freeze>>, Unreadable> {
+    let mut freezes = Vec::new();
+    for (_, freeze) in rows.iter() {
+        match freeze {
+            Ok(freeze) if freeze.spec.concerns(stage) => {
+                freezes.push(Stored::defined(freeze.clone()));
+            }
+            Ok(_) => {}
+            Err(error) => return Err(error.clone()),
+        }
+    }
+    Ok(freezes)
+}
+
+/// Wakes what the freeze stops or stopped.
+fn changed(
+    write: &mut Write<'_>,
+    project: &ProjectName,
+    before: &Before<Freeze>,
+    after: Option<&Freeze>,
+    at: Timestamp,
+) -> Result<(), StoreError> {
+    let mut stages = match before {
+        Before::Nothing => Vec::new(),
+        Before::Unreadable => concerned(write.sql, project, None)?,
+        Before::Spec(before) => concerned(write.sql, project, Some(before))?,
+    };
+    if let Some(after) = after {
+        stages.extend(concerned(write.sql, project, Some(after))?);
+    }
+    stages.sort();
+    stages.dedup();
+    for stage in stages {
+        wake_stage(write, project, &stage, at)?;
+    }
+    Ok(())
+}
+
+/// The stages that a freeze concerns; of one that cannot be read, all.
+fn concerned(
+    sql: Sql<'_>,
+    project: &ProjectName,
+    freeze: Option<&Freeze>,
+) -> Result<Vec<StageName>, StoreError> {
+    let rows = definition::rows(sql, project, Kind::Stage)?;
+    let stages = rows.iter().filter_map(|row| row.name.parse().ok());
+    Ok(stages.filter(|stage| freeze.is_none_or(|freeze| freeze.concerns(stage))).collect())
+}
