@@ -11,6 +11,7 @@ use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 
 use super::backend::{self, Backend};
+use super::record::boot_id;
 use super::{Containment, InfraError, Tool, read_file};
 use crate::process::{Command, Output};
 use crate::sandbox::SandboxError;
@@ -21,6 +22,10 @@ const LOCK_TIMEOUT_DEFAULT: Duration = Duration::from_secs(60);
 /// Outputs and states are read into memory.
 const ANSWER_MAX_BYTES: usize = 64 << 20;
 const LOCK_FILE: &str = ".terraform.lock.hcl";
+/// The tool's directory for what `init` makes, in the private one.
+const DATA: &str = "data";
+/// Says that it is whole, and in which run of the machine it was made.
+const WHOLE: &str = "data.whole";
 /// What the tool needs of this process's environment; everything else is named by the caller.
 const INHERITED: [&str; 4] = ["PATH", "SSL_CERT_DIR", "SSL_CERT_FILE", "TZ"];
 
@@ -121,6 +126,7 @@ impl Module {
     pub async fn init(&self, cancel: &CancellationToken) -> Result<Init, InfraError> {
         make_private_dir(&self.scratch)?;
         self.fresh_home()?;
+        self.drop_half_made()?;
         self.place_state()?;
         let mut command = self.command("init")?.args(["-input=false", "-no-color", "-reconfigure"]);
         if self.lock_file_readonly {
@@ -153,6 +159,7 @@ impl Module {
                 .arg(workspace);
             self.run("workspace", select, cancel).await?;
         }
+        self.say_whole()?;
         Ok(Init { lock_hash: self.lock_hash()? })
     }
 
@@ -194,16 +201,31 @@ impl Module {
         Ok(if id.lineage.is_empty() { None } else { Some(id) })
     }
 
+    /// Removes what an `init` left that did not come to its end: the tool's own files may be cut, and then it
+    /// fails over them for ever. The end of the machine may cut them later, too.
+    fn drop_half_made(&self) -> Result<(), InfraError> {
+        let (word, data) = (self.scratch.join(WHOLE), self.scratch.join(DATA));
+        let said = read_file(&word).map_err(InfraError::io("read", &word))?;
+        let now = boot_id()
+            .map_err(InfraError::io("read", Path::new("/proc/sys/kernel/random/boot_id")))?;
+        if said.as_deref() != Some(now.as_bytes()) {
+            gone(std::fs::remove_dir_all(&data)).map_err(InfraError::io("empty", &data))?;
+        }
+        gone(std::fs::remove_file(&word)).map_err(InfraError::io("remove", &word))
+    }
+
+    /// Says that everything in the tool's directory is whole.
+    fn say_whole(&self) -> Result<(), InfraError> {
+        let word = self.scratch.join(WHOLE);
+        let said = boot_id().and_then(|now| std::fs::write(&word, now));
+        said.map_err(InfraError::io("write", &word))
+    }
+
     /// An empty home. What providers left there, such as settings that name programs to run, must not
     /// reach `init`, which may write where others read.
     fn fresh_home(&self) -> Result<(), InfraError> {
         let home = self.scratch.join("home");
-        match std::fs::remove_dir_all(&home) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(InfraError::io("empty", &home)(error));
-            }
-            Ok(()) | Err(_) => {}
-        }
+        gone(std::fs::remove_dir_all(&home)).map_err(InfraError::io("empty", &home))?;
         make_private_dir(&home)
     }
 
@@ -227,7 +249,7 @@ impl Module {
             .env("HOME", self.scratch.join("home"))
             .envs(given)
             .env("CHECKPOINT_DISABLE", "1")
-            .env("TF_DATA_DIR", self.scratch.join("data"))
+            .env("TF_DATA_DIR", self.scratch.join(DATA))
             .env("TF_IN_AUTOMATION", "1")
             .env("TF_INPUT", "0")
             .output_limit(ANSWER_MAX_BYTES)
@@ -400,4 +422,11 @@ pub(super) fn make_private_dir(path: &Path) -> Result<(), InfraError> {
 
 pub(super) fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+/// What is not there need not be removed.
+fn gone(removed: std::io::Result<()>) -> std::io::Result<()> {
+    match removed {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
 }

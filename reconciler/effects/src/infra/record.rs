@@ -151,7 +151,7 @@ fn open_dir(dir: &Path) -> std::io::Result<rustix::fd::OwnedFd> {
     Ok(rustix::fs::open(dir, flags, Mode::empty())?)
 }
 
-fn boot_id() -> std::io::Result<String> {
+pub(super) fn boot_id() -> std::io::Result<String> {
     Ok(std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
 }
 

@@ -163,6 +163,28 @@ pub(crate) fn running_pid(run_dir: &Path) -> i32 {
 }
 
 #[tokio::test]
+async fn an_init_that_was_killed_leaves_nothing_in_the_way() {
+    let mut bench = Bench::new(TWO_VALUES).await;
+    let (wrapper, killed) = (bench.path("terraform"), bench.path("killed"));
+    // The first run dies while it writes what the tool keeps of the backend and of child modules.
+    let script = format!(
+        "#!/bin/sh\n[ -e {killed} ] || {{ mkdir -p $TF_DATA_DIR/modules; : > {killed}\n\
+         : > $TF_DATA_DIR/terraform.tfstate; : > $TF_DATA_DIR/modules/modules.json; kill -9 $$; }}\n\
+         exec {real} \"$@\"\n",
+        killed = killed.display(),
+        real = bench.module.tool.path.display(),
+    );
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", "printf %s \"$1\" > \"$0\" && chmod 755 \"$0\""]);
+    assert!(shell.arg(&wrapper).arg(script).status().unwrap().success());
+    bench.module.tool.path = wrapper;
+    bench.module.init(&bench.cancel).await.unwrap_err();
+    bench.module.init(&bench.cancel).await.unwrap();
+    let plan = bench.plan(&json!({ "text": "x" })).await;
+    assert!(plan.state.is_none(), "nothing is applied yet");
+}
+
+#[tokio::test]
 async fn a_module_goes_through_its_whole_life() {
     let bench = Bench::ready(TWO_VALUES).await;
     let variables = json!({"text": "one ${x} \"q\"", "list": [1, 2]});
