@@ -28,11 +28,15 @@ pub enum Bug {
     RequesterCounts,
     /// A new freight does not supersede what waits.
     NothingSuperseded,
+    /// What a step keeps is not written with its outcome.
+    KeptLost,
+    /// Who answers a step is taken at their word about their groups.
+    OutsiderAnswers,
 }
 
 impl Bug {
     /// Every bug.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::FencingOff,
         Self::IntentNotAppended,
         Self::ProbeSkipped,
@@ -44,6 +48,8 @@ impl Bug {
         Self::ConsequencesLost,
         Self::RequesterCounts,
         Self::NothingSuperseded,
+        Self::KeptLost,
+        Self::OutsiderAnswers,
     ];
 
     /// The word for it.
@@ -61,6 +67,8 @@ impl Bug {
             Self::ConsequencesLost => "consequences_lost",
             Self::RequesterCounts => "requester_counts",
             Self::NothingSuperseded => "nothing_superseded",
+            Self::KeptLost => "kept_lost",
+            Self::OutsiderAnswers => "outsider_answers",
         }
     }
 }

@@ -3,12 +3,14 @@
 
 use std::collections::BTreeMap;
 
-use reconciler_domain::id::{FreightId, Principal, ProjectName, PromotionId, StageName};
+use reconciler_domain::id::{FreightId, Principal, ProjectName, PromotionId, StageName, StepName};
 use reconciler_domain::plan::{self, RequestFacts, Requested};
 use reconciler_domain::policy::{GateKind, Policy};
-use reconciler_domain::promotion::{Approval, BypassRequest, Event, Phase};
+use reconciler_domain::promotion::{Approval, BypassRequest, Event, Node, Phase};
 use reconciler_domain::stage::Choose;
+use reconciler_domain::step::{Answer, AskCall, Said};
 use reconciler_store::{AppendError, CreatePromotionError, NewPromotion};
+use serde_json::Map;
 
 use crate::bug::Bug;
 use crate::pipeline::{self, edited};
@@ -27,6 +29,10 @@ const PEOPLE: [(&str, &[&str]); 5] = [
 /// Digests that people saw and may approve later, by promotion.
 pub(crate) type Screens = BTreeMap<(ProjectName, PromotionId), String>;
 
+fn given(count: u64) -> Said {
+    Said::Given(Map::from_iter([("count".to_owned(), count.into())]))
+}
+
 impl World {
     /// Somebody does something, in any project or about this stage.
     pub(crate) fn person(&mut self, about: Option<(ProjectName, StageName)>) {
@@ -39,13 +45,14 @@ impl World {
         let stage = about.map(|(_, stage)| stage);
         let (who, groups) = *self.fate.one_of(&PEOPLE);
         let edits = self.scenario.editors && self.fate.strikes(0.6);
-        match self.fate.number(0..=11) {
+        match self.fate.number(0..=13) {
             _ if edits => self.edit_something(index, stage.as_ref(), who),
             0..=2 => self.look_at_screens(&project),
             3..=6 => self.approve_something(&project, who, groups),
             7 => self.abort_something(&project, who),
             8 | 9 => self.promote_something(&project, who, groups),
             10 => self.open_something(&project, who),
+            11 | 12 => self.answer_something(&project, who, groups),
             _ => self.edit_something(index, stage.as_ref(), who),
         }
         self.after_people();
@@ -107,6 +114,69 @@ impl World {
                 self.say(project, id, &event);
             }
             Err(error) => self.trace(|| format!("{who} is refused: {error}")),
+        }
+    }
+
+    fn answer_something(&mut self, project: &ProjectName, who: &str, groups: &[&str]) {
+        let asked = self.questions(project);
+        if asked.is_empty() {
+            return;
+        }
+        let (id, step, is_approval) = self.fate.one_of(&asked).clone();
+        let said = match is_approval {
+            true if self.fate.strikes(0.2) => Said::Refused,
+            true => Said::Approved,
+            false => given(self.fate.number(1..=9)),
+        };
+        self.answer(project, &id, &step, (who, groups), &said);
+    }
+
+    /// Promotions whose steps ask now, and whether for an approval.
+    fn questions(&self, project: &ProjectName) -> Vec<(PromotionId, StepName, bool)> {
+        let open = self.store.project(project).promotions.iter();
+        let asked = open.flat_map(|(id, saga)| {
+            let steps = saga.state.nodes.keys().filter_map(|node| match node {
+                Node::Step(step) => Some(step),
+                Node::Undo(_) | Node::UndoPlan(_) => None,
+            });
+            steps.filter_map(move |step| {
+                let (ask, _) = saga.state.question(step)?;
+                Some((id.clone(), step.clone(), matches!(ask, AskCall::Approval(_))))
+            })
+        });
+        asked.collect()
+    }
+
+    fn answer(
+        &mut self,
+        project: &ProjectName,
+        id: &PromotionId,
+        step: &StepName,
+        (who, groups): (&str, &[&str]),
+        said: &Said,
+    ) {
+        let question = self.store.saga(project, id).and_then(|saga| saga.state.question(step));
+        let Some((_, question)) = question else { return };
+        let claimed = if self.bug == Some(Bug::OutsiderAnswers) { &["sre"] } else { groups };
+        let answer = Answer {
+            step: step.clone(),
+            question,
+            by: who.to_owned(),
+            groups: claimed.iter().map(|group| (*group).to_owned()).collect(),
+            said: said.clone(),
+            comment: None,
+        };
+        let judged = self.store.look_at_promotion(project, id, |seen| plan::answer(seen, answer));
+        match judged.map(|judged| judged.value) {
+            Some(Ok(event)) => {
+                self.trace(|| format!("{project}/{id}: {who} answers {step}: {said:?}"));
+                if *said == Said::Approved {
+                    self.watch.answered(project, id, step, groups.contains(&"sre"));
+                }
+                self.say(project, id, &event);
+            }
+            Some(Err(error)) => self.trace(|| format!("{who} is refused: {error}")),
+            None => {}
         }
     }
 
@@ -315,6 +385,10 @@ impl World {
                 for (who, groups) in &PEOPLE[..3] {
                     self.approve(&project, &id, who, groups, digest.clone());
                 }
+            }
+            for (id, step, is_approval) in self.questions(&project) {
+                let said = if is_approval { Said::Approved } else { given(3) };
+                self.answer(&project, &id, &step, PEOPLE[0], &said);
             }
             for (stage, freight) in self.missing(&project) {
                 self.promote(&project, &stage, &freight, "carl", None);

@@ -158,7 +158,15 @@ fn drawn_stage(project: &ProjectName, text: &str, first: &Warehouse, fate: &mut 
     }
     let has_module = first.subscriptions.len() > 1;
     let presets: &[&[&str]] = if requests.starts_with("data") || !has_module {
-        &[&["app"], &["app"], &["app", "hook"], &["once", "app"], &["fan", "app"]]
+        &[
+            &["app"],
+            &["app"],
+            &["app", "hook"],
+            &["once", "app"],
+            &["fan", "app"],
+            &["noted", "app"],
+            &["asked", "hook"],
+        ]
     } else {
         &[
             &["app"],
@@ -167,6 +175,7 @@ fn drawn_stage(project: &ProjectName, text: &str, first: &Warehouse, fate: &mut 
             &["app", "hook"],
             &["once", "infra"],
             &["infra", "fan"],
+            &["noted", "infra", "asked", "app"],
         ]
     };
     let preset = *fate.one_of(presets);
@@ -265,6 +274,18 @@ fn steps(project: &ProjectName, preset: &str, version: &str, requests: usize) ->
                 call("west", "at_least_once"),
             ])
         }
+        "noted" => json!([
+            ["note", "set_metadata", { "stage": { "tag": version }, "freight": { "seen": "{{ stage.name }}" } }],
+            ["name", "set_alias", { "alias": "stable" }],
+        ]),
+        "asked" => json!([
+            ["pause", "wait", { "duration": "20s" }],
+            ["ok", "wait_for_approval", { "message": "go on?", "groups": { "sre": 1 }, "timeout": "30m" }],
+            ["size", "get_input", {
+                "message": "how many?", "timeout": "30m", "at_timeout": "continue",
+                "schema": { "properties": { "count": { "type": "integer", "default": 1 } } },
+            }],
+        ]),
         other => unreachable!("no preset {other}"),
     };
     let parts = parts.as_array().expect("a list of steps").clone();

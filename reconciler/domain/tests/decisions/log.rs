@@ -7,14 +7,15 @@ use insta::assert_snapshot;
 use jiff::SignedDuration;
 use proptest::prelude::*;
 use reconciler_domain::duration;
-use reconciler_domain::promotion::{Entry, Phase, Promotion, State};
+use reconciler_domain::promotion::{Entry, Event, Node, Phase, Promotion, State};
+use reconciler_domain::step::StepKind;
 
 use crate::kit::script::line_of;
 use crate::kit::world::start;
 use crate::kit::{World, play};
 
 /// Scripts in which promotions go through everything that can be resumed.
-const SCRIPTS: [&str; 6] = [
+const SCRIPTS: [&str; 7] = [
     "
         push gitops dev.yaml#tag=0
         push infra module#cache=1
@@ -93,6 +94,26 @@ const SCRIPTS: [&str; 6] = [
         abort dev.1 by ann
         +1h
     ",
+    "
+        warehouse shop api
+        stage dev shop: noted asked hook
+        policy hand dev manual rollback
+        found shop api 1.0.0
+        promote dev f1 by ann
+        +31s
+        answer dev.1 ok by bob in sre yes
+        answer dev.1 size by bob in sre {\"replicas\":3}
+        found shop api 1.1.0
+        promote dev f2 by ann
+        +31s
+        answer dev.2 ok by bob in sre no
+        +1m
+        fail call 9
+        promote dev f2 by ann
+        +31s
+        answer dev.3 ok by bob in sre yes
+        +2h
+    ",
 ];
 
 /// Plays a script in a process that dies after so many boundaries and starts again each time.
@@ -129,7 +150,82 @@ fn assert_once(world: &World) {
 /// What must be the same whether the process died or not.
 fn memory(world: &World) -> impl PartialEq + std::fmt::Debug {
     let logs: Vec<_> = world.sagas.values().map(|saga| saga.log.clone()).collect();
-    (logs, world.freight.clone(), world.holds.clone(), world.now, result(world))
+    let kept = (world.noted.clone(), world.aliases.clone());
+    (logs, world.freight.clone(), world.holds.clone(), world.now, kept, result(world))
+}
+
+/// Kinds that nobody carries out: they are decided from the log, so that effects have no harness for them.
+/// Every other kind has its entry in that of the effects.
+fn is_decided_here(kind: StepKind) -> bool {
+    match kind {
+        StepKind::Wait
+        | StepKind::WaitForApproval
+        | StepKind::GetInput
+        | StepKind::SetMetadata
+        | StepKind::SetAlias
+        | StepKind::AuditEvent => true,
+        StepKind::GitClone
+        | StepKind::YamlUpdate
+        | StepKind::GitCommit
+        | StepKind::GitPush
+        | StepKind::TfPlan
+        | StepKind::TfApply
+        | StepKind::TfOutput
+        | StepKind::Http
+        | StepKind::GitClear
+        | StepKind::GitTag
+        | StepKind::Copy
+        | StepKind::Delete
+        | StepKind::Write
+        | StepKind::Template
+        | StepKind::Tar
+        | StepKind::Untar
+        | StepKind::Download
+        | StepKind::YamlMerge
+        | StepKind::YamlParse
+        | StepKind::JsonUpdate
+        | StepKind::JsonParse
+        | StepKind::TomlUpdate
+        | StepKind::TomlParse
+        | StepKind::HclUpdate
+        | StepKind::HclParse
+        | StepKind::KustomizeSetImage
+        | StepKind::OciPull
+        | StepKind::OciPush
+        | StepKind::OciAttach
+        | StepKind::KustomizeBuild
+        | StepKind::HelmTemplate
+        | StepKind::HelmUpdateChart
+        | StepKind::ComposeOutput
+        | StepKind::Fail
+        | StepKind::Task
+        | StepKind::GitOpenPr
+        | StepKind::GitWaitForPr
+        | StepKind::GitMergePr
+        | StepKind::GitClosePr
+        | StepKind::GitCommentPr
+        | StepKind::Run
+        | StepKind::RunEffect => false,
+    }
+}
+
+#[test]
+fn every_kind_that_is_decided_here_dies_at_every_boundary() {
+    let worlds: Vec<World> = SCRIPTS.iter().map(|script| play_dying(script, &[])).collect();
+    let begun = |kind: StepKind| {
+        worlds.iter().flat_map(|world| world.sagas.values()).any(|saga| {
+            let steps = saga.state.frozen.iter().flat_map(|frozen| &frozen.stage.steps);
+            steps.filter(|step| step.uses == kind).any(|step| {
+                let node = Node::Step(step.name.clone());
+                saga.log.iter().any(|entry| {
+                    matches!(&entry.event, Event::Outcome { node: ended, .. } if *ended == node)
+                })
+            })
+        })
+    };
+    for kind in StepKind::ALL.into_iter().filter(|kind| is_decided_here(*kind)) {
+        assert!(begun(kind), "no script carries out {}", kind.name());
+    }
 }
 
 #[test]
@@ -282,13 +378,11 @@ fn each_phase_takes_only_its_own_events() {
     assert_snapshot!(rows.join("\n"), @r"
     preparing: abort_requested finished prepare_started prepared step_prepared
     waiting: abort_requested approved committed finished prepare_started probed
-    committing: abort_requested finished intent outcome unwinding verifying
+    committing: abort_requested answered finished intent outcome unwinding verifying
     verifying: abort_requested finished measured unwinding
     unwinding: abort_requested finished intent outcome
     succeeded: nothing
     rolled_back: nothing
-    stuck: nothing
-    superseded: nothing
     ");
 }
 

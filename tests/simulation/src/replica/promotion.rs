@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use reconciler_domain::id::{ProjectName, PromotionId};
 use reconciler_domain::plan::{self, Act, Move, Run};
 use reconciler_domain::promotion::Event;
+use reconciler_domain::step::{Record, StepOutcome};
 use reconciler_store::{AppendError, Lease, StoreError, WakeKey};
 
 use super::JobId;
@@ -180,6 +181,13 @@ impl World {
     ) {
         self.trace(|| format!("{project}/{id} {}: {}", written.seq, crate::trace::told(event)));
         self.watch.appended(lease, project, id, event);
+        if let Event::Outcome { outcome, .. } = event
+            && let StepOutcome::Done { record: Record::Kept(kept), .. } = &**outcome
+        {
+            let saga = written.over.as_deref().or_else(|| self.store.saga(project, id));
+            let promotion = &saga.expect("it was written just now").promotion;
+            self.watch.kept(project, promotion, kept);
+        }
         if let Some(over) = written.over {
             self.watch.over(project, &over);
         }
@@ -199,7 +207,8 @@ pub(super) fn subject(lease: &Lease) -> (&ProjectName, &PromotionId) {
 fn refused(error: &AppendError) -> Next {
     match error {
         AppendError::Fenced { .. } => Next::Done(Err(End::LeaseLost)),
-        AppendError::Moved { .. } => Next::Do(Doing::Look),
+        // What was to be kept was decided from what was there.
+        AppendError::Moved { .. } | AppendError::Changed { .. } => Next::Do(Doing::Look),
         other => Next::Done(Err(End::Failed(other.to_string()))),
     }
 }

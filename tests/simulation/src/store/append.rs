@@ -5,6 +5,7 @@ use reconciler_domain::hold::AutomaticHold;
 use reconciler_domain::id::{Principal, ProjectName, PromotionId, StageName};
 use reconciler_domain::plan::{Consequences, consequences};
 use reconciler_domain::promotion::{Entry, Event, Phase};
+use reconciler_domain::step::KeptChange;
 use reconciler_store::{AppendError, Lease, WakeKey};
 
 use super::project::Saga;
@@ -96,6 +97,17 @@ impl Store {
                 return Err(AppendError::SlotTaken { holder });
             }
         }
+        let freight = saga.promotion.freight.clone();
+        if let Some(kept) = &after.keep {
+            let found = &self.projects[project];
+            let stands =
+                |change: &KeptChange| found.kept(&stage, &freight, &change.at) == change.before;
+            if !kept.changes.iter().all(stands) {
+                return Err(AppendError::Changed { promotion: id.clone() });
+            }
+        }
+        let found = self.projects.get_mut(project).expect("the promotion is in it");
+        let saga = found.promotions.get_mut(id).expect("looked up before");
         let seen = is_seen(&event, &after);
         let entry = Entry { seq: saga.last_seq() + 1, at: now, event };
         let seq = entry.seq;
@@ -112,6 +124,11 @@ impl Store {
             after.slot = None;
         }
         follow(found, id, &stage, &after, now);
+        if let Some(kept) = &after.keep
+            && self.bug != Some(Bug::KeptLost)
+        {
+            found.keep(&stage, &freight, &kept.changes);
+        }
         if seen {
             found.revision += 1;
         }

@@ -6,11 +6,15 @@ use indexmap::IndexMap;
 use jiff::Timestamp;
 use reconciler_domain::freight::{Freight, FreightFacts, Stay};
 use reconciler_domain::hold::AutomaticHold;
-use reconciler_domain::id::{FreightId, PromotionId, StageName, SubscriptionName, WarehouseName};
+use reconciler_domain::id::{
+    Alias, FreightId, PromotionId, StageName, SubscriptionName, WarehouseName,
+};
 use reconciler_domain::policy::Policy;
 use reconciler_domain::promotion::{Ending, Entry, Previous, Promotion, State};
 use reconciler_domain::snapshot::Definitions;
+use reconciler_domain::step::{KeptAt, KeptChange};
 use reconciler_domain::warehouse::Discovery;
+use serde_json::{Map, Value};
 
 #[derive(Debug)]
 pub(crate) struct Project {
@@ -30,6 +34,9 @@ pub(crate) struct Project {
     pub(crate) stages: BTreeMap<StageName, StageRecord>,
     /// Promotions that are not over.
     pub(crate) promotions: BTreeMap<PromotionId, Saga>,
+    /// What steps noted about stages.
+    pub(crate) noted: BTreeMap<StageName, Map<String, Value>>,
+    pub(crate) aliases: BTreeMap<Alias, FreightId>,
 }
 
 /// The freight of a warehouse.
@@ -97,6 +104,42 @@ impl Project {
             sequence: 0,
             stages: BTreeMap::new(),
             promotions: BTreeMap::new(),
+            noted: BTreeMap::new(),
+            aliases: BTreeMap::new(),
+        }
+    }
+
+    /// What is kept there for a promotion of this freight to this stage.
+    pub(crate) fn kept(
+        &self,
+        stage: &StageName,
+        freight: &FreightId,
+        at: &KeptAt,
+    ) -> Option<Value> {
+        match at {
+            KeptAt::Stage(key) => self.noted.get(stage)?.get(key).cloned(),
+            KeptAt::Freight(key) => self.facts(freight)?.metadata.get(key).cloned(),
+            KeptAt::Alias(alias) => self.aliases.get(alias).map(|id| Value::from(id.as_str())),
+        }
+    }
+
+    /// Writes what a step keeps.
+    pub(crate) fn keep(&mut self, stage: &StageName, freight: &FreightId, changes: &[KeptChange]) {
+        for KeptChange { at, after, .. } in changes {
+            let after = after.clone();
+            match at {
+                KeptAt::Stage(key) => put(self.noted.entry(stage.clone()).or_default(), key, after),
+                KeptAt::Freight(key) => {
+                    if let Some(facts) = self.facts_mut(freight) {
+                        put(&mut facts.metadata, key, after);
+                    }
+                }
+                KeptAt::Alias(alias) => {
+                    self.aliases.remove(alias);
+                    let freight = after.and_then(|id| id.as_str()?.parse().ok());
+                    self.aliases.extend(freight.map(|freight| (alias.clone(), freight)));
+                }
+            }
         }
     }
 
@@ -196,5 +239,12 @@ impl Project {
             record.ended.retain(|id, _| !old(id));
             record.ended_numbers.retain(|id, _| !old(id));
         }
+    }
+}
+
+fn put(noted: &mut Map<String, Value>, key: &str, value: Option<Value>) {
+    match value {
+        Some(value) => drop(noted.insert(key.to_owned(), value)),
+        None => drop(noted.shift_remove(key)),
     }
 }

@@ -122,6 +122,8 @@ impl Store {
         let automatic_hold = record.hold.clone();
         let current = found.companions(id, &promotion.warehouse, record);
         let templates = found.templates(stage.as_ref().map(|stage| &stage.spec));
+        let stage_metadata = found.noted.get(&promotion.stage).cloned().unwrap_or_default();
+        let aliases = found.aliases.clone();
         let saga = found.promotions.get_mut(id)?;
         let seq = saga.last_seq();
         let snapshot = PromotionSnapshot {
@@ -140,9 +142,8 @@ impl Store {
             automatic_hold,
             holds: Vec::new(),
             freezes: Vec::new(),
-            // No step of the simulation notes anything.
-            stage_metadata: serde_json::Map::new(),
-            aliases: BTreeMap::new(),
+            stage_metadata,
+            aliases,
             slot,
             commits: Vec::new(),
         };

@@ -8,7 +8,7 @@
 //! | I3 | nothing is written by whoever lost their lease |
 //! | I4 | one promotion at a time holds a stage, and automation never goes back |
 //! | I5 | what is done is what was judged: the digest that gates passed is of the change set that is applied |
-//! | I6 | nobody approves what they asked for, where that is excluded |
+//! | I6 | nobody approves what they asked for, where that is excluded, and nobody else than who is asked |
 //! | I8 | the log, read again, gives the same state |
 //! | I9 | queues are bounded |
 //! | I10 | the work is bounded by what changed |
@@ -19,12 +19,14 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use jiff::Timestamp;
 use reconciler_domain::gate::Gate;
-use reconciler_domain::id::{FreightId, Principal, ProjectName, PromotionId, StageName};
+use reconciler_domain::id::{FreightId, Principal, ProjectName, PromotionId, StageName, StepName};
 use reconciler_domain::plan::{Act, Move, StageAct, StagePlan, WarehousePlan};
 use reconciler_domain::policy::{Excluded, GateKind, Joined};
 use reconciler_domain::promotion::{Ending, Event, Node, Promotion};
 use reconciler_domain::snapshot::{PromotionSnapshot, StageSnapshot, WarehouseSnapshot};
+use reconciler_domain::step::{AskCall, Kept, KeptAt, KeptChange, StepOutcome};
 use reconciler_store::{Lease, WakeKey};
+use serde_json::Value;
 
 use compare::{applied_otherwise, pushed_otherwise, replays};
 
@@ -69,6 +71,10 @@ pub(crate) struct Watch {
     stuck: BTreeSet<(ProjectName, PromotionId)>,
     /// Who agreed to which digest, as the people themselves say.
     agreed: BTreeMap<(ProjectName, PromotionId), BTreeSet<(String, String)>>,
+    /// Steps that somebody who may say so said yes to.
+    answered: BTreeSet<(ProjectName, PromotionId, StepName)>,
+    /// What steps keep, as their outcomes say.
+    kept: BTreeMap<(ProjectName, String), Value>,
 }
 
 /// How a promotion stands at the moment of its commit.
@@ -95,6 +101,8 @@ impl Watch {
             slots: BTreeMap::new(),
             stuck: BTreeSet::new(),
             agreed: BTreeMap::new(),
+            answered: BTreeSet::new(),
+            kept: BTreeMap::new(),
         }
     }
 
@@ -138,6 +146,53 @@ impl Watch {
     ) {
         let of_it = self.agreed.entry((project.clone(), id.clone())).or_default();
         of_it.insert((who.to_owned(), digest));
+    }
+
+    pub(crate) fn answered(
+        &mut self,
+        project: &ProjectName,
+        id: &PromotionId,
+        step: &StepName,
+        may: bool,
+    ) {
+        if may {
+            self.answered.insert((project.clone(), id.clone(), step.clone()));
+        }
+    }
+
+    /// What was written with an outcome: it began with what was there.
+    pub(crate) fn kept(&mut self, project: &ProjectName, promotion: &Promotion, kept: &Kept) {
+        for KeptChange { at, before, after } in &kept.changes {
+            let key = match at {
+                KeptAt::Stage(key) => format!("{} {key}", promotion.stage),
+                KeptAt::Freight(key) => format!("{} {key}", promotion.freight),
+                KeptAt::Alias(alias) => alias.to_string(),
+            };
+            let place = (project.clone(), key);
+            let there = match after {
+                Some(value) => self.kept.insert(place, value.clone()),
+                None => self.kept.remove(&place),
+            };
+            if there != *before {
+                let id = &promotion.id;
+                let message = format!("{project}/{id} wrote {} over {there:?}", at.describe());
+                self.fail("I5, what is done is what was judged", message);
+            }
+        }
+    }
+
+    /// Nothing went on past a question without somebody who may say so.
+    fn all_asked(&mut self, project: &ProjectName, saga: &Saga) {
+        for (node, run) in &saga.state.nodes {
+            let Node::Step(step) = node else { continue };
+            let is_approval = matches!(run.call.as_ask(), Some(AskCall::Approval(_)));
+            let passed = matches!(&run.outcome, Some((_, StepOutcome::Done { .. })));
+            let place = (project.clone(), saga.promotion.id.clone(), step.clone());
+            if is_approval && passed && !self.answered.contains(&place) {
+                let message = format!("{project}/{} passed {step} unasked", saga.promotion.id);
+                self.fail("I6, no approval by outsiders", message);
+            }
+        }
     }
 
     pub(crate) fn created(
@@ -321,6 +376,7 @@ impl Watch {
 
     pub(crate) fn over(&mut self, project: &ProjectName, saga: &Saga) {
         self.changed();
+        self.all_asked(project, saga);
         let id = &saga.promotion.id;
         if let Some((_, finish)) = &saga.state.finish {
             *self.tally.endings.entry(finish.ending).or_default() += 1;

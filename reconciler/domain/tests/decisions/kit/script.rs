@@ -320,7 +320,22 @@ pub(crate) fn steps(preset: &str) -> Vec<Step> {
             "command": ["migrate", tag], "undo": ["migrate", "--back"], "delivery": delivery,
         }]])
     };
+    let asked = json!([
+        ["pause", "wait", { "duration": "30s" }],
+        ["ok", "wait_for_approval", { "message": "go on?", "groups": { "sre": 1 }, "timeout": "1h" }],
+        ["size", "get_input", {
+            "message": "how many?", "timeout": "1h",
+            "schema": { "properties": { "replicas": { "type": "integer" } }, "required": ["replicas"] },
+        }],
+    ]);
+    let noted = json!([
+        ["note", "set_metadata", { "stage": { "tag": tag }, "freight": { "seen": true } }],
+        ["name", "set_alias", { "alias": "stable" }],
+        ["tell", "audit_event", { "message": "{{ freight.api.tag }} is next" }],
+    ]);
     let parts = match preset {
+        "asked" => vec![asked],
+        "noted" => vec![noted],
         "program" => vec![program("at_least_once")],
         "program-once" => vec![program("at_most_once")],
         "app" => vec![gitops(json!({ "tag": tag }))],
