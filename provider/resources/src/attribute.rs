@@ -20,7 +20,7 @@ use url::Url;
 
 use crate::words::{did_you_mean, sentence};
 
-pub(crate) use time::{instant, local_time, span, zone};
+pub(crate) use time::{instant, local_time, span, span_map, zone};
 
 /// Text that a check accepts.
 pub(crate) fn checked(

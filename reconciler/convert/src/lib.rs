@@ -142,7 +142,7 @@ pub fn field_code(kind: ProblemKind, path: &str) -> FieldCode {
 
 /// What is unknown follows from the field that names it.
 fn unknown_code(path: &str) -> FieldCode {
-    if path == "stage" {
+    if path == "stage" || path.starts_with("soak_in.") {
         FieldCode::UnknownStage
     } else if path.contains(".from[") {
         FieldCode::UnknownUpstream

@@ -1,12 +1,13 @@
 //! Promotion policies.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use reconciler_api::problem::{FieldCode, FieldProblem};
 use reconciler_api::v1::{self, PolicySpec};
 use reconciler_domain::duration;
 use reconciler_domain::expression::Expression;
-use reconciler_domain::id::PolicyName;
+use reconciler_domain::id::{PolicyName, StageName};
 use reconciler_domain::infra::{AddressGlob, ForbiddenAction, InfraRules};
 use reconciler_domain::policy::{
     Across, Approvals, Bypass, Condition, Excluded, GateKind, Mode, Most, Policy, Rate, RollbackOn,
@@ -19,6 +20,7 @@ use crate::window::{parse_windows, window_rule};
 pub fn parse_policy(name: PolicyName, spec: &PolicySpec) -> Result<Policy, Vec<FieldProblem>> {
     let mut fields = Fields::default();
     let soak = fields.optional_duration("soak", spec.soak.as_deref());
+    let soak_in = parse_soaks(&mut fields, &spec.soak_in);
     let settle = fields.optional_duration("settle", spec.settle.as_deref());
     let max_age = fields.optional_duration("max_age", spec.max_age.as_deref());
     let conditions = parse_conditions(&mut fields, &spec.conditions);
@@ -31,6 +33,7 @@ pub fn parse_policy(name: PolicyName, spec: &PolicySpec) -> Result<Policy, Vec<F
             mode: domain_mode(spec.mode),
             stages: spec.stages.names.clone(),
             soak: soak?,
+            soak_in,
             settle: settle?,
             max_age: max_age?,
             conditions,
@@ -43,6 +46,19 @@ pub fn parse_policy(name: PolicyName, spec: &PolicySpec) -> Result<Policy, Vec<F
         })
     })();
     fields.finish(policy)
+}
+
+fn parse_soaks(
+    fields: &mut Fields,
+    given: &BTreeMap<String, String>,
+) -> BTreeMap<StageName, Duration> {
+    let mut soaks = BTreeMap::new();
+    for (stage, text) in given {
+        let path = format!("soak_in.{stage}");
+        let (stage, soak) = (fields.name(&path, stage), fields.duration(&path, text));
+        soaks.extend(stage.zip(soak));
+    }
+    soaks
 }
 
 fn parse_conditions(fields: &mut Fields, rules: &[v1::ConditionRule]) -> Vec<Condition> {
@@ -173,6 +189,11 @@ pub fn policy_spec(policy: &Policy) -> PolicySpec {
         mode: wire_mode(policy.mode),
         stages: v1::StageSelector { names: policy.stages.clone() },
         soak: policy.soak.map(duration::print),
+        soak_in: policy
+            .soak_in
+            .iter()
+            .map(|(stage, soak)| (stage.to_string(), duration::print(*soak)))
+            .collect(),
         settle: policy.settle.map(duration::print),
         max_age: policy.max_age.map(duration::print),
         conditions: policy.conditions.iter().map(wire_condition).collect(),

@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::freight::FreightFacts;
 use crate::id::StageName;
+use crate::soak::Soak;
 use crate::stage::{Matching, Request};
 
 /// Whether freight is available to a stage, and why.
@@ -59,25 +60,25 @@ impl Availability {
 /// counts.
 ///
 /// Soak is the longest stay in an upstream, counted from the verification on. Nothing stays in a
-/// control-flow stage: it passes on the soak of its own upstreams, the longest or, where all of them
-/// must vouch, the shortest; freight that came there straight from its warehouse, or that a person
+/// control-flow stage: it passes on the soak of its own upstreams, of as many as must vouch there the
+/// shortest; freight that came there straight from its warehouse, or that a person
 /// let in, soaks from then on. Freight that is direct or approved need not soak.
 #[must_use]
-pub fn availability(
-    stage: &StageName,
-    requests: &[Request],
-    facts: &FreightFacts,
-    soak: Duration,
+pub fn availability<'a>(
+    stage: &'a StageName,
+    requests: &'a [Request],
+    facts: &'a FreightFacts,
+    soak: &Soak,
     now: Timestamp,
 ) -> Availability {
     let asked = requests.iter().find(|request| request.warehouse == facts.freight.warehouse);
     let Some(request) = asked else { return Availability::NotRequested };
     let upstreams: BTreeSet<&StageName> = request.from.iter().collect();
-    let soaks = Soaks { facts, soak, now };
-    let held: BTreeMap<&StageName, Held> = upstreams
-        .iter()
-        .filter_map(|upstream| Some((*upstream, soaks.held(upstream, &mut Vec::new())?)))
-        .collect();
+    let held_in = |upstream: &&'a StageName| {
+        let soaks = Soaks { facts, soak: soak.in_stage(upstream), now };
+        Some((*upstream, soaks.held(upstream, &mut Vec::new())?))
+    };
+    let held: BTreeMap<&StageName, Held> = upstreams.iter().filter_map(held_in).collect();
     let so_far = || held.iter().map(|(stage, held)| ((*stage).clone(), held.longest)).collect();
     let available = |because| Availability::Available { because, soak: so_far() };
     if facts.approved_for.contains_key(stage) {
@@ -90,11 +91,12 @@ pub fn availability(
         let missing = upstreams.into_iter().filter(|stage| !held.contains_key(stage));
         return Availability::NotVerified { missing: missing.cloned().collect() };
     }
-    let long_enough = held.values().filter(|held| held.longest >= soak).count();
-    if enough(request.matching, long_enough, upstreams.len()) {
+    let long_enough = held.iter().filter(|(stage, held)| held.longest >= soak.in_stage(stage));
+    if enough(request.matching, long_enough.count(), upstreams.len()) {
         return available(Because::Verified);
     }
-    let until = together(request.matching, held.values().copied()).and_then(|held| held.enough_at);
+    let needed = request.matching.needed(upstreams.len());
+    let until = together(needed, held.values().copied()).and_then(|held| held.enough_at);
     Availability::NotSoaked { soak: so_far(), until }
 }
 
@@ -122,10 +124,7 @@ fn is_there_past<'a>(
 }
 
 fn enough(matching: Matching, count: usize, of: usize) -> bool {
-    match matching {
-        Matching::Any => count > 0,
-        Matching::All => count == of && of > 0,
-    }
+    count >= matching.needed(of)
 }
 
 /// Soak in one upstream that vouches for the freight.
@@ -137,18 +136,16 @@ struct Held {
     enough_at: Option<Timestamp>,
 }
 
-/// Several upstreams as one; absent: not enough of them vouch.
-fn together(matching: Matching, held: impl Iterator<Item = Held>) -> Option<Held> {
-    held.reduce(|a, b| match matching {
-        Matching::Any => Held {
-            longest: a.longest.max(b.longest),
-            enough_at: a.enough_at.into_iter().chain(b.enough_at).min(),
-        },
-        Matching::All => Held {
-            longest: a.longest.min(b.longest),
-            enough_at: a.enough_at.zip(b.enough_at).map(|(a, b)| a.max(b)),
-        },
-    })
+/// Several upstreams as one, of which so many must have held freight for long enough; absent: not
+/// enough of them vouch.
+fn together(needed: usize, held: impl Iterator<Item = Held>) -> Option<Held> {
+    let held: Vec<Held> = held.collect();
+    let last = needed.checked_sub(1)?;
+    let mut longest: Vec<Duration> = held.iter().map(|held| held.longest).collect();
+    longest.sort_by_key(|longest| std::cmp::Reverse(*longest));
+    let mut enough_at: Vec<Timestamp> = held.iter().filter_map(|held| held.enough_at).collect();
+    enough_at.sort();
+    Some(Held { longest: *longest.get(last)?, enough_at: enough_at.get(last).copied() })
 }
 
 struct Soaks<'a> {
@@ -165,7 +162,7 @@ impl<'a> Soaks<'a> {
         let Some(request) = self.facts.passed_on.get(stage) else {
             let stays = self.facts.stays.get(stage).into_iter().flatten();
             let held = stays.map(|stay| self.stay(stay.entered_at.max(verified_at), stay.left_at));
-            return Some(together(Matching::Any, held).unwrap_or(NEVER));
+            return Some(together(1, held).unwrap_or(NEVER));
         };
         if past.contains(&stage) {
             return None;
@@ -179,11 +176,12 @@ impl<'a> Soaks<'a> {
             upstreams.iter().filter_map(|upstream| self.held(upstream, past)).collect();
         past.pop();
         let vouched = enough(request.matching, held.len(), upstreams.len());
-        let through = together(request.matching, held.into_iter().filter(|_| vouched));
+        let needed = request.matching.needed(upstreams.len());
+        let through = together(needed, held.into_iter().filter(|_| vouched));
         let let_in = self.facts.approved_for.get(stage);
         let let_in = let_in.map(|at| self.stay(verified_at.max(*at), None));
         let both = through.into_iter().chain(let_in);
-        Some(together(Matching::Any, both).unwrap_or(NEVER))
+        Some(together(1, both).unwrap_or(NEVER))
     }
 
     fn stay(&self, from: Timestamp, to: Option<Timestamp>) -> Held {

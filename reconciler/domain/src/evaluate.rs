@@ -106,6 +106,9 @@ pub struct StatedFacts {
     /// Whether all of them have to vouch for it; else any.
     #[serde(default)]
     pub match_all: bool,
+    /// How many of them have to, if it is neither one nor all.
+    #[serde(default)]
+    pub at_least: Option<u32>,
     /// Who asks for the promotion; automation if absent.
     #[serde(default)]
     pub requester: Option<String>,
@@ -282,7 +285,11 @@ fn stage(facts: &StatedFacts, warehouse: &WarehouseName) -> Stage {
         warehouse: warehouse.clone(),
         direct: facts.from.is_empty(),
         from: facts.from.clone(),
-        matching: if facts.match_all { Matching::All } else { Matching::Any },
+        matching: match facts.at_least {
+            Some(count) => Matching::AtLeast(count),
+            None if facts.match_all => Matching::All,
+            None => Matching::Any,
+        },
     };
     Stage {
         name: facts.stage.clone(),

@@ -24,7 +24,8 @@ use crate::plan::earlier;
 use crate::policy::{Approvals, Excluded, GateKind, Joined, Mode, Policy};
 use crate::promotion::{Approval, ChangeSet, Promotion, StepPlan};
 use crate::snapshot::{Committed, Defined};
-use crate::stage::Stage;
+use crate::soak::Soak;
+use crate::stage::{Matching, Stage};
 use crate::step::StepKind;
 use crate::window::Action;
 
@@ -155,8 +156,8 @@ pub fn gates(facts: &Facts<'_>, now: Timestamp) -> Vec<Gate> {
 }
 
 fn upstream(facts: &Facts<'_>, now: Timestamp) -> Gate {
-    let zero = std::time::Duration::ZERO;
-    let found = availability(&facts.stage.name, &facts.stage.requests, facts.freight, zero, now);
+    let none = Soak::default();
+    let found = availability(&facts.stage.name, &facts.stage.requests, facts.freight, &none, now);
     let (verdict, message) = match found {
         Availability::Available { because, .. } => {
             (Verdict::Pass, format!("the freight is available: {}", because.describe()))
@@ -170,7 +171,8 @@ fn upstream(facts: &Facts<'_>, now: Timestamp) -> Gate {
         ),
         Availability::NotVerified { missing } => {
             let names: Vec<String> = missing.iter().map(ToString::to_string).collect();
-            (Verdict::Fail, format!("not verified upstream in {}", names.join(", ")))
+            let quorum = quorum(facts).unwrap_or_default();
+            (Verdict::Fail, format!("not verified upstream in {}{quorum}", names.join(", ")))
         }
         Availability::NotSoaked { .. } => {
             (Verdict::Pass, "the freight is verified upstream".to_owned())
@@ -179,14 +181,22 @@ fn upstream(facts: &Facts<'_>, now: Timestamp) -> Gate {
     gate(GateKind::Upstream, Vec::new(), verdict, message)
 }
 
+/// How many upstream stages are asked for, where that is neither one nor all.
+fn quorum(facts: &Facts<'_>) -> Option<String> {
+    let request = facts.stage.request(&facts.freight.freight.warehouse)?;
+    let Matching::AtLeast(count) = request.matching else { return None };
+    Some(format!("; {count} of {} have to vouch for it", request.from.len()))
+}
+
 fn soak(facts: &Facts<'_>, now: Timestamp) -> Option<Gate> {
-    let soak = facts.joined.soak;
+    let soak = &facts.joined.soak;
     if soak.is_zero() {
         return None;
     }
+    let request = facts.stage.request(&facts.freight.freight.warehouse);
     let asking = asking(facts, GateKind::Soak);
     let found = availability(&facts.stage.name, &facts.stage.requests, facts.freight, soak, now);
-    let asked = duration::print(soak);
+    let asked = soak.print(request.map_or(&[], |request| request.from.as_slice()));
     let gate = match found {
         Availability::Available { because, .. } => {
             let message = match because {

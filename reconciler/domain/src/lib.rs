@@ -40,6 +40,7 @@ pub mod promotion;
 pub mod scope;
 pub mod secret;
 pub mod snapshot;
+pub mod soak;
 pub mod stage;
 pub mod step;
 pub mod task;

@@ -10,6 +10,7 @@ use crate::expression::Expression;
 use crate::glob::matches_name;
 use crate::id::{PolicyName, StageName};
 use crate::infra::InfraRules;
+use crate::soak::Soak;
 use crate::window::Window;
 
 /// Whether and when freight may be promoted to the stages it selects.
@@ -23,6 +24,9 @@ pub struct Policy {
     pub stages: Vec<String>,
     /// Time that freight must have been in its upstream stages since it was verified there.
     pub soak: Option<Duration>,
+    /// Time for which that is otherwise, by upstream stage.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub soak_in: BTreeMap<StageName, Duration>,
     /// Quiet time after a change of definitions before automation acts.
     pub settle: Option<Duration>,
     /// The oldest that freight may be, counted from when it was made.
@@ -225,6 +229,7 @@ impl Policy {
             mode,
             stages,
             soak: None,
+            soak_in: BTreeMap::new(),
             settle: None,
             max_age: None,
             conditions: Vec::new(),
@@ -248,7 +253,7 @@ impl Policy {
     #[must_use]
     pub fn asks(&self, gate: GateKind) -> bool {
         match gate {
-            GateKind::Soak => self.soak.is_some(),
+            GateKind::Soak => self.soak.is_some() || !self.soak_in.is_empty(),
             GateKind::Age => self.max_age.is_some(),
             GateKind::Condition => !self.conditions.is_empty(),
             GateKind::Window => !self.windows.is_empty(),
@@ -264,7 +269,7 @@ impl Policy {
     #[must_use]
     pub fn has_gates(&self) -> bool {
         let more = [GateKind::Age, GateKind::Condition, GateKind::Window, GateKind::Rate];
-        self.soak.is_some()
+        self.asks(GateKind::Soak)
             || more.into_iter().any(|gate| self.asks(gate))
             || !self.approvals.is_empty()
             || self.infra.as_ref().is_some_and(|rules| *rules != InfraRules::default())
@@ -278,8 +283,8 @@ pub struct Joined<'a> {
     pub policies: Vec<&'a Policy>,
     /// The strictest mode; without a policy a stage is manual.
     pub mode: Mode,
-    /// The longest soak.
-    pub soak: Duration,
+    /// The longest soak, in each upstream stage.
+    pub soak: Soak,
     /// The smallest maximum age.
     pub max_age: Option<Duration>,
     /// The longest settle.
@@ -310,7 +315,7 @@ impl<'a> Joined<'a> {
         };
         Self {
             mode: selecting.iter().map(|policy| policy.mode).max().unwrap_or(Mode::Manual),
-            soak: longest(|policy| policy.soak).unwrap_or(Duration::ZERO),
+            soak: joined_soak(&selecting),
             max_age: selecting.iter().filter_map(|policy| policy.max_age).min(),
             settle: longest(|policy| policy.settle).unwrap_or(SETTLE_DEFAULT),
             infra: selecting
@@ -351,4 +356,17 @@ impl<'a> Joined<'a> {
         let mut concerned = self.policies.iter().filter(concerned).peekable();
         concerned.peek().is_some() && concerned.all(|policy| grants(&policy))
     }
+}
+
+/// In each upstream stage the longest that a policy asks for there.
+fn joined_soak(policies: &[&Policy]) -> Soak {
+    let longest = |of: &dyn Fn(&Policy) -> Option<Duration>| {
+        policies.iter().filter_map(|policy| of(policy)).max().unwrap_or(Duration::ZERO)
+    };
+    let named = policies.iter().flat_map(|policy| policy.soak_in.keys());
+    let in_stages = named.map(|stage| {
+        let asked = |policy: &Policy| policy.soak_in.get(stage).copied().or(policy.soak);
+        (stage.clone(), longest(&asked))
+    });
+    Soak { everywhere: longest(&|policy| policy.soak), in_stages: in_stages.collect() }
 }

@@ -41,7 +41,7 @@ pub struct Request {
     pub direct: bool,
     /// Upstream stages.
     pub from: Vec<StageName>,
-    /// Whether one upstream stage is enough.
+    /// How many of them must vouch for freight.
     pub matching: Matching,
 }
 
@@ -54,6 +54,21 @@ pub enum Matching {
     Any,
     /// All of them.
     All,
+    /// So many of them; at least one.
+    AtLeast(u32),
+}
+
+impl Matching {
+    /// How many of so many upstream stages must vouch; never none.
+    #[must_use]
+    pub fn needed(self, of: usize) -> usize {
+        let needed = match self {
+            Self::Any => 1,
+            Self::All => of,
+            Self::AtLeast(count) => usize::try_from(count).unwrap_or(usize::MAX),
+        };
+        needed.max(1)
+    }
 }
 
 /// Which of several available freights automation takes.

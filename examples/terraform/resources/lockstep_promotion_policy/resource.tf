@@ -3,6 +3,9 @@ resource "lockstep_promotion_policy" "prod" {
   mode = "gated"
   soak = "24h"
 
+  # Where a short time tells enough.
+  soak_in = { staging-us = "4h" }
+
   stages { names = ["prod*"] }
 
   max_age = "30d"

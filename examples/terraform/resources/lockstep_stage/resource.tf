@@ -40,6 +40,17 @@ resource "lockstep_stage" "staging" {
   }
 }
 
+# A quorum: two of the three have to vouch for what goes there.
+resource "lockstep_stage" "canary" {
+  name = "canary"
+
+  request {
+    warehouse = lockstep_warehouse.shop.name
+    from      = ["dev", "staging-eu", "staging-us"]
+    at_least  = 2
+  }
+}
+
 resource "lockstep_warehouse" "shop" {
   name = "shop"
 

@@ -1,7 +1,12 @@
 //! Attributes about time: lengths, instants, wall clocks and their zones.
 
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::str::FromStr;
+use std::time::Duration;
+
 use jiff::Timestamp;
-use provider_protocol::cty::Value;
+use provider_protocol::cty::{Type, Value};
 use provider_protocol::schema::Attribute;
 use reconciler_domain::duration;
 use reconciler_domain::window::{Zone, local};
@@ -14,6 +19,27 @@ pub(crate) fn span() -> Attribute {
     let parse = |value: &Value| value.as_str().and_then(|text| duration::parse(text).ok());
     checked(|text| duration::parse(text).map(drop).map_err(|error| sentence(&error.to_string())))
         .equal(move |left, right| parse(left).is_some() && parse(left) == parse(right))
+}
+
+/// Lengths of time, under names of a kind.
+pub(crate) fn span_map<N: FromStr<Err: Display> + 'static>() -> Attribute {
+    let parse = |value: &Value| -> Option<BTreeMap<String, Duration>> {
+        let entries = value.as_map()?.iter();
+        let read = |text: &Value| text.as_str().and_then(|text| duration::parse(text).ok());
+        entries.map(|(name, text)| Some((name.clone(), read(text)?))).collect()
+    };
+    let map = Attribute::map(Type::String).validate(|value| {
+        for (name, text) in value.as_map().into_iter().flatten() {
+            name.parse::<N>().map_err(|error| sentence(&error.to_string()))?;
+            let Some(text) = text.as_str() else {
+                return Err(format!("No value may be null, but {name:?} is."));
+            };
+            duration::parse(text)
+                .map_err(|error| format!("{name:?}: {}", sentence(&error.to_string())))?;
+        }
+        Ok(())
+    });
+    map.equal(move |left, right| parse(left).is_some() && parse(left) == parse(right))
 }
 
 /// An instant, as RFC 3339 has it. Two texts of the same instant are no change.

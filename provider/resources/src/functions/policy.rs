@@ -145,6 +145,7 @@ Facts:
 - `from` (list of text) Stages that the freight has to come from; without any it comes straight from \
 its warehouse.
 - `match_all` (true or false) Whether all of them have to vouch for it.
+- `at_least` (number) How many of them have to, if it is neither one nor all.
 - `requester` (text) Who asks for the promotion; without it, automation.
 - `groups` (list of text) Their groups.
 - `bypass` (list of text) The gates that they ask to skip.

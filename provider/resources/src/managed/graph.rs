@@ -64,7 +64,7 @@ impl<'r> Run<'r> {
             self.tell_unknown(Kind::Task, diags).await;
             self.tell_own_use(diags);
         }
-        if self.identity.kind == Kind::Hold {
+        if matches!(self.identity.kind, Kind::Hold | Kind::Policy) {
             self.tell_unknown(Kind::Stage, diags).await;
         }
     }
@@ -74,11 +74,11 @@ impl<'r> Run<'r> {
         match self.identity.kind {
             Kind::Stage => self.references_of_stage(),
             Kind::Hold => self.references_of_hold(),
+            Kind::Policy => self.references_of_policy(),
             Kind::Task => self.used_tasks(),
             Kind::Project
             | Kind::Warehouse
             | Kind::Verification
-            | Kind::Policy
             | Kind::Freeze
             | Kind::Credential
             | Kind::Token => Vec::new(),
@@ -89,6 +89,16 @@ impl<'r> Run<'r> {
         let stage = self.planned.get("stage").and_then(Value::as_str).map(str::to_owned);
         let path = Path::attribute("stage");
         stage.map(|name| Reference { kind: Kind::Stage, name, path }).into_iter().collect()
+    }
+
+    fn references_of_policy(&self) -> Vec<Reference> {
+        let soaks = self.planned.get("soak_in").and_then(Value::as_map);
+        let named = soaks.into_iter().flat_map(|soaks| soaks.keys());
+        let reference = |name: &String| {
+            let path = Path::attribute("soak_in").key(name.clone());
+            Reference { kind: Kind::Stage, name: name.clone(), path }
+        };
+        named.map(reference).collect()
     }
 
     fn references_of_stage(&self) -> Vec<Reference> {

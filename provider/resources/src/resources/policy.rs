@@ -14,10 +14,10 @@ use reconciler_api::v1::{
 };
 use reconciler_convert::{Fields, parse_windows};
 use reconciler_domain::check::{ProblemKind, check_windows};
-use reconciler_domain::id::PolicyName;
+use reconciler_domain::id::{PolicyName, StageName};
 
 use crate::attribute::{
-    address_globs, count, filled, filled_list, span, stage_globs, word, word_list, words,
+    address_globs, count, filled, filled_list, span, span_map, stage_globs, word, word_list, words,
 };
 use crate::form::{self, Keyed, Read as _};
 use crate::managed::{Definition, Item, block};
@@ -67,6 +67,10 @@ impl Definition for Policy {
             "How long freight must have been verified in its upstream stages, a duration such as \
              `24h`.",
         );
+        let soak_in = span_map::<StageName>().describe(
+            "How long instead in some of the upstream stages: durations by name of the stage, such \
+             as `{ (lockstep_stage.canary.name) = \"1h\" }`.",
+        );
         let max_age = span().describe(
             "The oldest that freight may be, counted from when it was made, a duration such as \
              `14d`.",
@@ -78,6 +82,7 @@ impl Definition for Policy {
         vec![
             ("mode", mode.into()),
             ("soak", soak.into()),
+            ("soak_in", soak_in.into()),
             ("max_age", max_age.into()),
             ("settle", settle.into()),
             ("stages", NestedBlock::list(stages()).min(1).max(1).into()),
@@ -130,6 +135,7 @@ impl Definition for Policy {
                 .expect("the schema's check lets only modes through"),
             stages: StageSelector { names: names.unwrap_or_default() },
             soak: value.text("soak"),
+            soak_in: value.text_map("soak_in"),
             settle: value.text("settle"),
             max_age: value.text("max_age"),
             conditions: value.blocks("condition").iter().map(condition_rule).collect(),
@@ -147,6 +153,7 @@ impl Definition for Policy {
             mode,
             stages,
             soak,
+            soak_in,
             settle,
             max_age,
             conditions,
@@ -165,6 +172,7 @@ impl Definition for Policy {
         Value::object([
             ("mode", mode.as_str().into()),
             ("soak", soak.clone().into()),
+            ("soak_in", form::text_map(soak_in)),
             ("settle", settle.clone().into()),
             ("max_age", max_age.clone().into()),
             ("condition", Value::list(conditions.iter().map(condition_value))),

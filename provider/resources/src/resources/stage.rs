@@ -11,7 +11,7 @@ use reconciler_domain::expression::{Function, Names, Shape};
 use reconciler_domain::id::{StageName, VerificationName, WarehouseName};
 
 use super::steps;
-use crate::attribute::{filled, filled_list, name_list, parsed, text_map, word, words};
+use crate::attribute::{count, filled, filled_list, name_list, parsed, text_map, word, words};
 use crate::form::{self, Keyed, Read as _};
 use crate::managed::{Definition, Item, block};
 use crate::place::Moved;
@@ -183,6 +183,14 @@ fn request() -> Block {
                 .describe("How many of the stages in `from` must have verified it: `any`, `all`.")
                 .into(),
         ),
+        (
+            "at_least",
+            count(1)
+                .describe(
+                    "So many of the stages in `from` must have verified it, instead of `match`.",
+                )
+                .into(),
+        ),
     ])
     .describe("A wish for the freight of one warehouse. One block per warehouse.")
 }
@@ -207,15 +215,17 @@ fn request_spec(request: &Reader<'_>) -> Request {
         warehouse: request.required("warehouse"),
         from: request.texts("from"),
         matching: word_of(request, "match"),
+        at_least: request.count("at_least"),
     }
 }
 
 fn request_value(request: &Request) -> Value {
-    let Request { warehouse, from, matching } = request;
+    let Request { warehouse, from, matching, at_least } = request;
     Value::object([
         ("warehouse", Value::from(warehouse)),
         ("from", form::texts(from)),
         ("match", matching.as_str().into()),
+        ("at_least", (*at_least).into()),
     ])
 }
 

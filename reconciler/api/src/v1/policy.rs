@@ -1,5 +1,7 @@
 //! Promotion policies: whether and when stages are promoted to.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +18,9 @@ pub struct PolicySpec {
     /// How long freight must have been verified upstream, a duration.
     #[serde(default)]
     pub soak: Option<String>,
+    /// How long instead in these upstream stages: durations by stage.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub soak_in: BTreeMap<String, String>,
     /// How long no definition around a stage may have changed before automation acts, a duration;
     /// null means 30 s.
     #[serde(default)]

@@ -51,6 +51,9 @@ pub struct Request {
     /// How many of them.
     #[serde(default, rename = "match")]
     pub matching: RequestMatch,
+    /// At least so many of them; null if `match` says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_least: Option<u32>,
 }
 
 wire_enum! {

@@ -47,6 +47,7 @@ impl Show for Policy {
 
 fn gates(spec: &PolicySpec) -> Vec<String> {
     let soak = spec.soak.iter().map(|it| format!("soak {it}"));
+    let soak_in = spec.soak_in.iter().map(|(stage, it)| format!("soak {it} in {stage}"));
     let approvals = spec
         .approvals
         .iter()
@@ -56,7 +57,8 @@ fn gates(spec: &PolicySpec) -> Vec<String> {
     let windows = spec.windows.iter().map(|it| format!("window {}", it.name));
     let rates = spec.rates.iter().map(|it| format!("rate {}", it.name));
     let infra = spec.infra.iter().map(|_| "infra".to_owned());
-    soak.chain(max_age)
+    soak.chain(soak_in)
+        .chain(max_age)
         .chain(conditions)
         .chain(windows)
         .chain(rates)

@@ -46,12 +46,16 @@ impl Show for Stage {
 }
 
 fn request(request: &Request) -> Vec<String> {
-    let Request { warehouse, from, matching } = request;
+    let Request { warehouse, from, matching, at_least } = request;
     let separator = match matching {
         RequestMatch::Any => " or ",
         RequestMatch::All => " and ",
     };
-    let from = if from.is_empty() { "the warehouse".to_owned() } else { from.join(separator) };
+    let from = match at_least {
+        _ if from.is_empty() => "the warehouse".to_owned(),
+        Some(count) => format!("at least {count} of {}", from.join(", ")),
+        None => from.join(separator),
+    };
     vec![warehouse.clone(), from]
 }
 

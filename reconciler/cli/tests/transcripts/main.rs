@@ -91,8 +91,8 @@ fn get_shows_tables() {
     prod.12     prod    3f2a1b9c0d   waiting   ben         3h    1 of 2 people of sre approved
     ");
     insta::assert_snapshot!(lockstep("get policies"), @r"
-    NAME   READY   MODE    STAGES   GATES                                                 AGE
-    prod   -       gated   prod*    soak 24h, window office, rate calm, 2 of sre, infra   3d
+    NAME   READY   MODE    STAGES   GATES                                                                    AGE
+    prod   -       gated   prod*    soak 24h, soak 1h in canary, window office, rate calm, 2 of sre, infra   3d
     ");
     insta::assert_snapshot!(lockstep("get tasks"), @r"
     NAME      INPUTS              STEPS          AGE
@@ -234,8 +234,8 @@ fn get_shows_one_object_in_full() {
       terraform_data.app is at 1.4.2, not at 1.4.1
     ");
     insta::assert_snapshot!(lockstep("get policy prod"), @r"
-    NAME   READY   MODE    STAGES   GATES                                                 AGE
-    prod   -       gated   prod*    soak 24h, window office, rate calm, 2 of sre, infra   3d
+    NAME   READY   MODE    STAGES   GATES                                                                    AGE
+    prod   -       gated   prod*    soak 24h, soak 1h in canary, window office, rate calm, 2 of sre, infra   3d
 
     windows
       office: allows promote for 7h from FREQ=WEEKLY;BYDAY=MO,TU,WE,TH;BYHOUR=9 in Europe/Berlin, not to oncall

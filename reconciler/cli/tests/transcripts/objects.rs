@@ -238,7 +238,12 @@ impl World {
             ),
             _ => return None,
         };
-        let request = Request { warehouse: "main".to_owned(), from, matching: RequestMatch::All };
+        let request = Request {
+            warehouse: "main".to_owned(),
+            from,
+            matching: RequestMatch::All,
+            at_least: None,
+        };
         let ready = condition("Ready", ConditionStatus::True, "Defined", "the definition stands");
         Some(Stage {
             meta: self.meta("shop", name, vec![ready]),
@@ -372,6 +377,7 @@ impl World {
             mode: Mode::Gated,
             stages: StageSelector { names: vec!["prod*".to_owned()] },
             soak: Some("24h".to_owned()),
+            soak_in: BTreeMap::from([("canary".to_owned(), "1h".to_owned())]),
             settle: None,
             max_age: None,
             conditions: Vec::new(),

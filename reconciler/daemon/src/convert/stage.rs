@@ -56,11 +56,21 @@ fn parse_request(fields: &mut Fields, path: &str, request: &v1::Request) -> Opti
         warehouse: warehouse?,
         direct: request.from.is_empty(),
         from,
-        matching: match request.matching {
-            v1::RequestMatch::Any => Matching::Any,
-            v1::RequestMatch::All => Matching::All,
-        },
+        matching: parse_matching(fields, path, request)?,
     })
+}
+
+fn parse_matching(fields: &mut Fields, path: &str, request: &v1::Request) -> Option<Matching> {
+    match (request.matching, request.at_least) {
+        (v1::RequestMatch::Any, Some(count)) => Some(Matching::AtLeast(count)),
+        (v1::RequestMatch::All, Some(_)) => {
+            let message = "all of them, or at least so many: set `match` or `at_least`";
+            fields.add(&format!("{path}.at_least"), FieldCode::Conflicting, message);
+            None
+        }
+        (v1::RequestMatch::Any, None) => Some(Matching::Any),
+        (v1::RequestMatch::All, None) => Some(Matching::All),
+    }
 }
 
 pub(super) fn parse_step(fields: &mut Fields, path: &str, step: &v1::Step) -> Option<Step> {
@@ -102,8 +112,12 @@ pub(crate) fn stage_spec(stage: &Stage) -> StageSpec {
                 warehouse: request.warehouse.to_string(),
                 from: request.from.iter().map(ToString::to_string).collect(),
                 matching: match request.matching {
-                    Matching::Any => v1::RequestMatch::Any,
+                    Matching::Any | Matching::AtLeast(_) => v1::RequestMatch::Any,
                     Matching::All => v1::RequestMatch::All,
+                },
+                at_least: match request.matching {
+                    Matching::AtLeast(count) => Some(count),
+                    Matching::Any | Matching::All => None,
                 },
             })
             .collect(),

@@ -91,7 +91,10 @@ fn every_problem_of_a_warehouse_is_named_at_its_field() {
 fn a_stage_comes_back() {
     let sent = json!({
         "vars": { "region": "eu" },
-        "requests": [{ "warehouse": "shop", "from": ["dev", "qa"], "match": "all" }],
+        "requests": [
+            { "warehouse": "shop", "from": ["dev", "qa"], "match": "all" },
+            { "warehouse": "data", "from": ["dev", "qa", "eu"], "match": "any", "at_least": 2 },
+        ],
         "steps": [{ "name": "src", "uses": "git_clone",
             "config": { "repo": "https://git.example.com/x.git",
                 "checkout": { "x": { "branch": "main" } } } }],
@@ -108,7 +111,10 @@ fn a_stage_comes_back() {
 #[test]
 fn every_problem_of_a_stage_is_named_at_its_field() {
     let sent = json!({
-        "requests": [{ "warehouse": "Shop", "from": ["dev", "Q A"] }],
+        "requests": [
+            { "warehouse": "Shop", "from": ["dev", "Q A"] },
+            { "warehouse": "data", "from": ["dev", "qa"], "match": "all", "at_least": 2 },
+        ],
         "steps": [{ "name": "Src", "uses": "git_clon", "config": {} }],
         "verifications": [{ "name": "errors", "template": "" }],
     });
@@ -117,6 +123,7 @@ fn every_problem_of_a_stage_is_named_at_its_field() {
         [
             "requests[0].warehouse: bad_name",
             "requests[0].from[1]: bad_name",
+            "requests[1].at_least: conflicting",
             "steps[0].name: bad_name",
             "steps[0].uses: unknown_step",
             "verifications[0].template: bad_name",
@@ -209,7 +216,7 @@ fn a_policy_comes_back() {
     let sent = json!({
         "mode": "gated",
         "stages": { "names": ["prod*"] },
-        "soak": "1d", "settle": "10s", "max_age": "14d",
+        "soak": "1d", "soak_in": { "canary": "1h" }, "settle": "10s", "max_age": "14d",
         "conditions": [{ "name": "stable", "when": "freight.api.version.prerelease == ''" }],
         "windows": [
             { "name": "office", "allow": "FREQ=WEEKLY;BYDAY=MO,TU;BYHOUR=9", "deny": null,

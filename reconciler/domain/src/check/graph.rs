@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::id::StageName;
-use crate::stage::{Matching, Stage};
+use crate::stage::Stage;
 
 /// A circle of stages that the stage closes, itself first and last; absent: there is none.
 ///
@@ -83,12 +83,8 @@ pub fn reachable<'a>(stages: &BTreeMap<&'a StageName, &'a Stage>) -> BTreeSet<&'
             let comes = stage.requests.iter().any(|request| {
                 let verified = |from: &StageName| reached.contains(from);
                 request.direct
-                    || match request.matching {
-                        Matching::Any => request.from.iter().any(verified),
-                        Matching::All => {
-                            !request.from.is_empty() && request.from.iter().all(verified)
-                        }
-                    }
+                    || request.from.iter().filter(|from| verified(from)).count()
+                        >= request.matching.needed(request.from.len())
             });
             if comes {
                 reached.insert(*name);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use super::{Problem, ProblemKind, Surroundings, expression};
+use super::{Problem, ProblemKind, Surroundings, expression, unknown};
 use crate::duration;
 use crate::glob::Glob;
 use crate::policy::{GateKind, Mode, Policy, RATE_MAX, Rate};
@@ -34,6 +34,7 @@ pub fn check_policy(policy: &Policy, around: &Surroundings<'_>) -> Vec<Problem> 
         add("mode", ProblemKind::Conflict, message);
     }
     check_age(policy, &mut problems);
+    check_soaks(policy, around, &mut problems);
     check_conditions(policy, around, &mut problems);
     problems.extend(check_windows(&policy.windows));
     for (at, rate) in policy.rates.iter().enumerate() {
@@ -57,6 +58,14 @@ fn check_age(policy: &Policy, problems: &mut Vec<Problem>) {
         max_age = duration::print(max_age),
     );
     problems.push(Problem::new("max_age", ProblemKind::Never, message));
+}
+
+/// A soak that is asked in a stage that is not there would be asked nowhere.
+fn check_soaks(policy: &Policy, around: &Surroundings<'_>, problems: &mut Vec<Problem>) {
+    let known: Vec<&str> = around.stages.keys().map(|name| name.as_str()).collect();
+    for stage in policy.soak_in.keys() {
+        unknown("stage", stage.as_str(), &known, format!("soak_in.{stage}"), problems);
+    }
 }
 
 fn check_conditions(policy: &Policy, around: &Surroundings<'_>, problems: &mut Vec<Problem>) {

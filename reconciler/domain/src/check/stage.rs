@@ -13,7 +13,7 @@ use crate::expression::{Names, Shape};
 use crate::id::StageName;
 use crate::scope::{elements_names, look_names, step_names, verification_names};
 use crate::secret::with_secret;
-use crate::stage::{Request, Stage};
+use crate::stage::{Matching, Request, Stage};
 use crate::step::{Field, FieldType, Step, StepKind, check_config, fields};
 use crate::template::{Template, TemplateError, check_json};
 use crate::verification::Verification;
@@ -75,6 +75,7 @@ fn check_requests(stage: &Stage, around: &Surroundings<'_>, problems: &mut Vec<P
                     .to_owned(),
             });
         }
+        problems.extend(check_quorum(request, at));
         for (which, from) in request.from.iter().enumerate() {
             let path = format!("requests[{at}].from[{which}]");
             if request.from[..which].contains(from) {
@@ -93,6 +94,19 @@ fn check_requests(stage: &Stage, around: &Surroundings<'_>, problems: &mut Vec<P
             passes_on(request, from, around, path, problems);
         }
     }
+}
+
+/// A quorum is some of the upstream stages.
+fn check_quorum(request: &Request, at: usize) -> Option<Problem> {
+    let Matching::AtLeast(count) = request.matching else { return None };
+    let path = format!("requests[{at}].at_least");
+    let of = request.from.len();
+    if count == 0 {
+        let message = "at least one stage has to vouch for freight";
+        return Some(Problem::new(path, ProblemKind::Invalid, message));
+    }
+    let message = format!("{count} stages can never vouch for freight: `from` names {of}");
+    (request.matching.needed(of) > of).then(|| Problem::new(path, ProblemKind::Never, message))
 }
 
 /// Only a variable that has a value can get another.

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -13,6 +12,7 @@ use crate::id::{FreightId, Principal, PromotionId};
 use crate::policy::{GateKind, Joined, Mode};
 use crate::promotion::{Approval, BypassRequest, Ending, Event, Phase, Promotion, State};
 use crate::snapshot::{RunningPromotion, StageSnapshot};
+use crate::soak::Soak;
 
 /// Most bytes of a variable that is set for one promotion: it is in the log for ever.
 const VALUE_MAX: usize = 4096;
@@ -334,7 +334,7 @@ fn is_open(
     now: Timestamp,
 ) -> bool {
     let spec = &stage.stage.spec;
-    availability(&spec.name, &spec.requests, facts, joined.soak, now).is_available()
+    availability(&spec.name, &spec.requests, facts, &joined.soak, now).is_available()
         && hold::stopping(&stage.holds, &spec.name, &facts.freight, now).next().is_none()
 }
 
@@ -457,7 +457,7 @@ fn check_available<'a>(
     let Some(known) = known else {
         return Err(refuse("the stage does not request freight of its warehouse".to_owned()));
     };
-    match availability(&stage.name, &stage.requests, known, Duration::ZERO, now) {
+    match availability(&stage.name, &stage.requests, known, &Soak::default(), now) {
         Availability::Available { .. } | Availability::NotSoaked { .. } => Ok(known),
         Availability::NotRequested => {
             Err(refuse("the stage does not request freight of its warehouse".to_owned()))

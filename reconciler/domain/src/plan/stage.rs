@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -17,6 +16,7 @@ use crate::id::{FreightId, Principal, PromotionId, WarehouseName};
 use crate::policy::{Joined, Mode};
 use crate::promotion::Ending;
 use crate::snapshot::{Defined, RunningPromotion, StageSnapshot};
+use crate::soak::Soak;
 use crate::stage::Choose;
 use crate::window::Action;
 
@@ -151,7 +151,7 @@ impl<'a> Moving<'a> {
 fn pass_on(snapshot: &StageSnapshot, now: Timestamp, plan: &mut StagePlan) {
     let stage = &snapshot.stage.spec;
     for facts in &snapshot.freight {
-        let found = availability(&stage.name, &stage.requests, facts, Duration::ZERO, now);
+        let found = availability(&stage.name, &stage.requests, facts, &Soak::default(), now);
         if !found.is_available() || facts.verified_in.contains_key(&stage.name) {
             continue;
         }
@@ -320,7 +320,7 @@ fn available(
     now: Timestamp,
 ) -> Availability {
     let stage = &snapshot.stage.spec;
-    availability(&stage.name, &stage.requests, facts, joined.soak, now)
+    availability(&stage.name, &stage.requests, facts, &joined.soak, now)
 }
 
 /// Why automation does not take this freight, whatever its availability.

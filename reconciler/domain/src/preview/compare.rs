@@ -84,7 +84,7 @@ fn availability_reason(availability: &Availability, joined: &Joined<'_>) -> Stri
             format!("not verified upstream in {}", names.join(", "))
         }
         Availability::NotSoaked { .. } => {
-            format!("has to soak for {} upstream", duration::print(joined.soak))
+            format!("has to soak for {} upstream", joined.soak.print(&[]))
         }
     }
 }

@@ -68,6 +68,13 @@ fn given_up(definitions: &Definitions, name: &PolicyName, new: Option<&Policy>) 
     {
         dropped("soak", format!("a soak of {}", duration::print(soak)));
     }
+    for (stage, soak) in &old.soak_in {
+        let kept =
+            new.is_some_and(|new| new.soak_in.contains_key(stage) || new.soak >= Some(*soak));
+        if !kept {
+            dropped("soak_in", format!("a soak of {} in {stage}", duration::print(*soak)));
+        }
+    }
     if let Some(max_age) = old.max_age
         && new.and_then(|new| new.max_age).is_none()
     {
@@ -284,6 +291,7 @@ fn cause(change: &Change, definitions: &Definitions) -> String {
                 None => "mode",
                 Some(old) if old.mode != new.mode => "mode",
                 Some(old) if old.soak != new.soak => "soak",
+                Some(old) if old.soak_in != new.soak_in => "soak_in",
                 Some(old) if old.max_age != new.max_age => "max_age",
                 Some(old) if old.conditions != new.conditions => "conditions",
                 Some(old) if old.windows != new.windows => "windows",

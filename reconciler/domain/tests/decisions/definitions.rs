@@ -107,6 +107,8 @@ fn requests_name_what_is_there() {
     requests[0].from[0]: stage staging does not request warehouse shopp, so its freight never gets there
     "#);
     assert_snapshot!(with_request("shop<staging|dev|staging"), @"requests[0].from[2]: stage staging is named twice");
+    assert_snapshot!(with_request("shop<3/staging|dev"), @"requests[0].at_least: 3 stages can never vouch for freight: `from` names 2");
+    assert_snapshot!(with_request("shop<0/staging|dev"), @"requests[0].at_least: at least one stage has to vouch for freight");
     assert_snapshot!(with_request("shop<staging shop<dev"), @r"
     requests[1].warehouse: warehouse shop is requested twice
     steps[1].config.updates.tag: unknown name `freight`, there are: freight_metadata, project, promotion, stage, steps, vars (offset 3)
@@ -380,6 +382,7 @@ fn policies_are_checked() {
     rates[1].max: a number from 1 to 1000; a hold stops everything
     rates[2].concurrent: at least 1; a hold stops everything
     "#);
+    assert_snapshot!(check("prod gated soak=1h soak_in=qaa:2h"), @r#"soak_in.qaa: there is no stage "qaa"; known: prod"#);
     let mut odd = policy("p", "prod", "gated", &["bypass=a:soak"]);
     odd.stages.clear();
     odd.bypass[0].gates = BTreeSet::from([GateKind::Hold]);

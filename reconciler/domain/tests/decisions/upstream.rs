@@ -308,3 +308,110 @@ fn freight_goes_with_what_is_in_the_stage_from_the_other_warehouse() {
       | https://git.example/gitops: a.yaml#b=c dev.yaml#api=1.1.0 dev.yaml#db=5.1.0
     ");
 }
+
+const THREE: &str = "
+    push gitops a.yaml#b=c
+    warehouse shop api
+    stage dev shop: app
+    stage qa shop: app
+    stage eu shop: app
+    stage prod shop<2/dev|qa|eu: app
+";
+
+#[test]
+fn a_quorum_of_the_upstream_stages_has_to_vouch() {
+    assert_snapshot!(run(&format!("{THREE}
+        policy auto dev,prod automatic
+        found shop api 1.0.0
+        why prod
+        promote eu f1 by ann
+    ")), @r"
+    f1 is made: api 1.0.0
+    dev.1 starts: f1, by automation
+    dev.1 is prepared
+    dev.1 commits
+    dev.1 runs push
+    dev.1 succeeded: every step is done and every check passed
+      ? freight f1: NotVerifiedUpstream: not verified upstream in eu, qa
+    eu.1 starts: f1, by ann
+    eu.1 is prepared
+    eu.1 commits
+    eu.1 runs push
+    eu.1 succeeded: every step is done and every check passed
+    prod.1 starts: f1, by automation
+    prod.1 is prepared
+    prod.1 commits
+    prod.1 runs push
+    prod.1 succeeded: every step is done and every check passed
+    ");
+}
+
+#[test]
+fn soak_can_be_another_in_some_upstream_stages() {
+    assert_snapshot!(run(&format!("{THREE}
+        policy auto dev,qa,eu automatic
+        policy slow prod gated soak=1h soak_in=qa:2h
+        policy more prod gated soak_in=eu:30m
+        found shop api 1.0.0
+        why prod
+        +1h
+        gates prod.1
+    ")), @r"
+    f1 is made: api 1.0.0
+    dev.1 starts: f1, by automation
+    eu.1 starts: f1, by automation
+    qa.1 starts: f1, by automation
+    dev.1 is prepared
+    dev.1 commits
+    dev.1 runs push
+    dev.1 succeeded: every step is done and every check passed
+    eu.1 is prepared
+    eu.1 commits
+    eu.1 runs push
+    eu.1 succeeded: every step is done and every check passed
+    qa.1 is prepared
+    qa.1 commits
+    qa.1 runs push
+    qa.1 succeeded: every step is done and every check passed
+      ? freight f1: Soaking: soaks upstream until 2026-01-01T01:00:00Z [2026-01-01T01:00:00Z]
+    -- +1h
+    prod.1 starts: f1, by automation
+    prod.1 is prepared
+    prod.1 commits
+    prod.1 runs push
+    prod.1 succeeded: every step is done and every check passed
+    ");
+    assert_snapshot!(run(&format!("{THREE}
+        policy auto dev,qa,eu automatic
+        policy slow prod gated soak=3h soak_in=qa:1h soak_in=eu:2h
+        found shop api 1.0.0
+        why prod
+        +1h
+        +1h
+    ")), @r"
+    f1 is made: api 1.0.0
+    dev.1 starts: f1, by automation
+    eu.1 starts: f1, by automation
+    qa.1 starts: f1, by automation
+    dev.1 is prepared
+    dev.1 commits
+    dev.1 runs push
+    dev.1 succeeded: every step is done and every check passed
+    eu.1 is prepared
+    eu.1 commits
+    eu.1 runs push
+    eu.1 succeeded: every step is done and every check passed
+    qa.1 is prepared
+    qa.1 commits
+    qa.1 runs push
+    qa.1 succeeded: every step is done and every check passed
+      ? freight f1: Soaking: soaks upstream until 2026-01-01T02:00:00Z [2026-01-01T02:00:00Z]
+    -- +1h
+    -- +1h
+    prod.1 starts: f1, by automation
+    prod.1 is prepared
+    prod.1 commits
+    prod.1 runs push
+    prod.1 succeeded: every step is done and every check passed
+    ");
+}

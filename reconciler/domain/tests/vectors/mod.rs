@@ -16,6 +16,7 @@ use reconciler_domain::{
     freight::{Freight, FreightFacts},
     id::StageName,
     infra::Plan,
+    soak::Soak,
     stage::Request,
     template::Template,
     url::{RepositoryKind, normalize},
@@ -86,7 +87,13 @@ fn freight_availability(input: &Value, expect: &Value) -> Value {
     let soak = asked.and_then(|at| input["requests"][at]["soak_seconds"].as_u64()).unwrap_or(0);
     let stage: StageName = text(input, "stage").parse().expect("a stage's name");
     let now = text(input, "now").parse().expect("an instant");
-    let found = availability(&stage, &requests, &facts, Duration::from_secs(soak), now);
+    let in_stages = asked.and_then(|at| input["requests"][at]["soak_in_seconds"].as_object());
+    let in_stages = in_stages.into_iter().flatten().map(|(stage, seconds)| {
+        let seconds = Duration::from_secs(seconds.as_u64().expect("seconds"));
+        (stage.parse().expect("a stage's name"), seconds)
+    });
+    let soak = Soak { everywhere: Duration::from_secs(soak), in_stages: in_stages.collect() };
+    let found = availability(&stage, &requests, &facts, &soak, now);
     let (kind, soaked) = match &found {
         Availability::Available { because, soak } => {
             let kind = match because {

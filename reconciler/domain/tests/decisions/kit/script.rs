@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! warehouse shop api db              # image subscriptions; `require EXPRESSION` at the end
-//! stage prod shop<dev|qa: app        # straight from shop, or from one of dev and qa (`&`: all)
+//! stage prod shop<dev|qa: app        # straight from shop, or from one of dev and qa (`&`: all, `<2/a|b|c`: two)
 //! policy gate prod gated soak=1h approve=sre:2:requester
 //! verification errors count=2
 //! found shop api 1.1.0               # a new version at the source
@@ -282,7 +282,11 @@ pub(crate) fn set_stage(world: &mut World, stage: Stage) {
 
 fn request(word: &str) -> Request {
     let (warehouse, from) = word.split_once('<').unwrap_or((word, ""));
-    let matching = if from.contains('&') { Matching::All } else { Matching::Any };
+    let (matching, from) = match from.split_once('/') {
+        Some((count, from)) => (Matching::AtLeast(count.parse().expect("a number")), from),
+        None if from.contains('&') => (Matching::All, from),
+        None => (Matching::Any, from),
+    };
     let from = from.split(['|', '&']).filter(|name| !name.is_empty());
     Request {
         warehouse: warehouse.parse().expect("a warehouse"),
@@ -371,7 +375,7 @@ pub(crate) fn steps_of(steps: &Value) -> Vec<Step> {
     steps.as_array().expect("a list of steps").iter().map(step).collect()
 }
 
-/// A policy of the words `soak=1h settle=30s max_age=1d when=CEL allow=RULE/DURATION[/ACTION…]
+/// A policy of the words `soak=1h soak_in=qa:2h settle=30s max_age=1d when=CEL allow=RULE/DURATION[/ACTION…]
 /// deny=… rate=COUNT/PER|cooldown/TIME|concurrent/COUNT[/policy] approve=GROUP:COUNT[:EXCLUDED+…]
 /// forbid=delete protect=GLOB max=3 rollback bypass=GROUP:GATE+…`.
 pub(crate) fn policy(name: &str, stages: &str, mode: &str, rest: &[&str]) -> Policy {
@@ -388,6 +392,11 @@ pub(crate) fn policy(name: &str, stages: &str, mode: &str, rest: &[&str]) -> Pol
         let (key, value) = word.split_once('=').unwrap_or((word, ""));
         match key {
             "soak" => policy.soak = Some(duration::parse(value).expect("a duration")),
+            "soak_in" => {
+                let (stage, soak) = value.split_once(':').expect("a stage and a duration");
+                let soak = duration::parse(soak).expect("a duration");
+                policy.soak_in.insert(stage_name(stage), soak);
+            }
             "settle" => policy.settle = Some(duration::parse(value).expect("a duration")),
             "max_age" => policy.max_age = Some(duration::parse(value).expect("a duration")),
             "when" => policy.conditions.push(condition(value)),
