@@ -7,6 +7,7 @@ mod access;
 mod change_set;
 mod credential;
 mod explain;
+mod forecast;
 mod freeze;
 mod freight;
 mod gate;
@@ -38,6 +39,7 @@ pub use credential::{
     Credential, CredentialKind, CredentialOutline, CredentialSpec, CredentialStatus, SecretFrom,
 };
 pub use explain::{Candidate, Explain, ExplainedPolicy};
+pub use forecast::{Forecast, ForecastDelay, ForecastNeed, ForecastQuery, ForecastStage, NeedKind};
 pub use freeze::{Freeze, FreezeExceptions, FreezeSpec, FreezeStatus, FreezeWindow, StageFreeze};
 pub use freight::{
     Artifact, Freight, FreightApproval, FreightQuery, FreightStage, GitArtifact, ImageArtifact,

@@ -10,6 +10,7 @@ mod age;
 pub(crate) mod changes;
 mod credential;
 pub(crate) mod explain;
+pub(crate) mod forecast;
 mod freeze;
 mod freight;
 mod gates;

@@ -6,11 +6,11 @@ use super::{Call, Client, ClientError};
 use crate::problem::ProblemCode;
 use crate::v1::{
     AbortPromotion, AccessToken, AnswerStep, ApprovePromotion, CreateAccessToken, CreatePromotion,
-    CreatedAccessToken, EventsQuery, Explain, Freight, FreightApproval, FreightQuery, Health, Kind,
-    LiftHold, ListQuery, MintToken, Object, PAGE_LIMIT_MAX, Page, Pipeline, Policy, Precondition,
-    Preview, PreviewRequest, PreviewSet, PromoteDownstream, Promotion, PromotionEvent,
-    PromotionQuery, RenamePolicy, RenewToken, Rerun, Reverify, ServerVersion, Stage,
-    StartedDownstream, TokenQuery, Warehouse, Whoami,
+    CreatedAccessToken, EventsQuery, Explain, Forecast, ForecastQuery, Freight, FreightApproval,
+    FreightQuery, Health, Kind, LiftHold, ListQuery, MintToken, Object, PAGE_LIMIT_MAX, Page,
+    Pipeline, Policy, Precondition, Preview, PreviewRequest, PreviewSet, PromoteDownstream,
+    Promotion, PromotionEvent, PromotionQuery, RenamePolicy, RenewToken, Rerun, Reverify,
+    ServerVersion, Stage, StartedDownstream, TokenQuery, Warehouse, Whoami,
 };
 
 /// The path of one object.
@@ -199,6 +199,23 @@ impl Client {
     /// `not_found`.
     pub async fn explain(&self, project: &str, stage: &str) -> Result<Explain, ClientError> {
         self.answer(Call::get(&["v1", "projects", project, "stages", stage, "explain"])).await
+    }
+
+    /// Reads when a freight can be in a stage at the earliest; the freight by its id or a unique
+    /// beginning of it.
+    ///
+    /// # Errors
+    ///
+    /// `not_found`, `ambiguous_freight`.
+    pub async fn forecast(
+        &self,
+        project: &str,
+        stage: &str,
+        freight: &str,
+    ) -> Result<Forecast, ClientError> {
+        let query = ForecastQuery { freight: freight.to_owned() };
+        let path = ["v1", "projects", project, "stages", stage, "forecast"];
+        self.answer(Call::get(&path).query(&query)).await
     }
 
     /// Has what is in a stage verified anew; answers with the promotion that brought it, which goes on.

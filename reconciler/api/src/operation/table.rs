@@ -5,12 +5,13 @@ use serde_json::Value;
 use super::{Auth, Method, Operation};
 use crate::v1::{
     AbortPromotion, AccessToken, AnswerStep, ApprovePromotion, CreateAccessToken, CreatePromotion,
-    CreatedAccessToken, Credential, CredentialSpec, EventsQuery, Explain, Freeze, FreezeSpec,
-    Freight, FreightApproval, FreightQuery, Health, Hold, HoldSpec, LiftHold, ListQuery, MintToken,
-    Page, Pipeline, Policy, PolicySpec, Preview, PreviewQuestion, Project, ProjectSpec,
-    PromoteDownstream, Promotion, PromotionEvent, PromotionQuery, RenamePolicy, RenewToken, Rerun,
-    Reverify, ServerVersion, Stage, StageSpec, StartedDownstream, Task, TaskSpec, TokenQuery,
-    TokenSpec, Verification, VerificationSpec, Warehouse, WarehouseSpec, Whoami,
+    CreatedAccessToken, Credential, CredentialSpec, EventsQuery, Explain, Forecast, ForecastQuery,
+    Freeze, FreezeSpec, Freight, FreightApproval, FreightQuery, Health, Hold, HoldSpec, LiftHold,
+    ListQuery, MintToken, Page, Pipeline, Policy, PolicySpec, Preview, PreviewQuestion, Project,
+    ProjectSpec, PromoteDownstream, Promotion, PromotionEvent, PromotionQuery, RenamePolicy,
+    RenewToken, Rerun, Reverify, ServerVersion, Stage, StageSpec, StartedDownstream, Task,
+    TaskSpec, TokenQuery, TokenSpec, Verification, VerificationSpec, Warehouse, WarehouseSpec,
+    Whoami,
 };
 
 const fn get(
@@ -113,6 +114,8 @@ pub const OPERATIONS: &[Operation] = &[
         .conditional(),
     get("/v1/projects/{project}/stages/{name}/explain", "explainStage", "stages", "say why a stage does or does not get freight")
         .answers::<Explain>(200),
+    get("/v1/projects/{project}/stages/{name}/forecast", "forecastStage", "stages", "say when a freight can be in a stage at the earliest, and what decides that")
+        .query::<ForecastQuery>().answers::<Forecast>(200),
     post("/v1/projects/{project}/stages/{name}/reverify", "reverifyStage", "stages", "verify anew what is in a stage; the promotion that brought it goes on")
         .takes::<Reverify>().answers::<Promotion>(200),
     post("/v1/projects/{project}/stages/{name}/downstream", "promoteDownstream", "stages", "promote what is in a stage to every stage that takes freight from it")

@@ -378,6 +378,28 @@ fn abort_ends_a_promotion() {
 }
 
 #[test]
+fn explain_says_when_freight_can_come() {
+    insta::assert_snapshot!(lockstep("explain prod --freight 3f2a"), @r"
+    freight 3f2a1b9c0d can be in prod at 2099-01-01T00:00:00Z at the earliest
+
+    way
+      STAGE   WHEN
+      dev     verified since 2020-01-01T00:00:00Z
+      prod    2099-01-01T00:00:00Z at the earliest
+
+    takes time
+      STAGE   GATE   POLICY   UNTIL                  WHY
+      prod    soak   prod     2099-01-01T00:00:00Z   has to soak for 24h upstream
+
+    takes besides
+      STAGE   GATE        WHAT       WHY
+      prod    approvals   a person   needs 2 approvals of group sre
+
+    not counted: steps and checks, newer freight, and what else is promoted meanwhile
+    ");
+}
+
+#[test]
 fn freezes_are_put_shown_and_ended() {
     insta::assert_snapshot!(lockstep("freeze list"), @r"
     NAME       ACTIVE   ABOUT             FROM   UNTIL                  BY    AGE   WHY

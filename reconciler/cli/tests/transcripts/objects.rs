@@ -7,17 +7,17 @@ use reconciler_api::problem::{FieldCode, FieldProblem};
 use reconciler_api::v1::{
     AccessToken, ActivePromotion, ApprovalRule, Artifact, ArtifactSelector, BypassGate, BypassRule,
     Candidate, ChangeSet, Choose, Condition, ConditionStatus, CurrentFreight, DeferredStep,
-    Definition, Effect, EffectKind, Exclusion, Explain, ExplainedPolicy, FileChange, Freeze,
-    FreezeExceptions, FreezeSpec, FreezeStatus, Freight, FreightStage, Gate, GateKind, GitArtifact,
-    GitSubscription, HeldFreight, Hold, HoldSpec, HoldStatus, HttpCheck, ImageArtifact,
-    ImageSubscription, InfraAction, InfraPlan, InfraRules, Measurement, Meta, Mode, Phase,
-    Pipeline, PipelineEdge, PipelinePolicy, PipelineStage, PlannedCall, Policy, PolicySpec,
-    Preview, PreviewQuestion, PreviewWarning, Project, ProjectSpec, PrometheusCheck, Promotion,
-    PromotionApproval, PromotionEvent, RateRule, RateScope, Replay, Request, RequestMatch, Stage,
-    StageFreeze, StageHold, StageSelector, StageSpec, StageStatus, Step, StepRun, StepState, Task,
-    TaskInput, TaskInputType, TaskSpec, TokenOutline, TokenStatus, UndoDescription, Verdict,
-    Verification, VerificationSpec, Waiting, Warehouse, WarehouseSpec, WarehouseStatus,
-    WindowAction, WindowRule, Witness, WorldToken,
+    Definition, Effect, EffectKind, Exclusion, Explain, ExplainedPolicy, FileChange, Forecast,
+    ForecastDelay, ForecastNeed, ForecastStage, Freeze, FreezeExceptions, FreezeSpec, FreezeStatus,
+    Freight, FreightStage, Gate, GateKind, GitArtifact, GitSubscription, HeldFreight, Hold,
+    HoldSpec, HoldStatus, HttpCheck, ImageArtifact, ImageSubscription, InfraAction, InfraPlan,
+    InfraRules, Measurement, Meta, Mode, NeedKind, Phase, Pipeline, PipelineEdge, PipelinePolicy,
+    PipelineStage, PlannedCall, Policy, PolicySpec, Preview, PreviewQuestion, PreviewWarning,
+    Project, ProjectSpec, PrometheusCheck, Promotion, PromotionApproval, PromotionEvent, RateRule,
+    RateScope, Replay, Request, RequestMatch, Stage, StageFreeze, StageHold, StageSelector,
+    StageSpec, StageStatus, Step, StepRun, StepState, Task, TaskInput, TaskInputType, TaskSpec,
+    TokenOutline, TokenStatus, UndoDescription, Verdict, Verification, VerificationSpec, Waiting,
+    Warehouse, WarehouseSpec, WarehouseStatus, WindowAction, WindowRule, Witness, WorldToken,
 };
 
 const NEW: &str = "3f2a1b9c0d3f2a1b9c0d3f2a1b9c0d3f2a1b9c0d";
@@ -428,6 +428,38 @@ impl World {
             waiting: vec!["prod.12".to_owned()],
         };
         Freeze { meta: self.meta("shop", "year-end", Vec::new()), spec, status }
+    }
+
+    pub(crate) fn forecast(self) -> Forecast {
+        let at = far("2099-01-01T00:00:00Z");
+        let dev = ForecastStage {
+            stage: "dev".to_owned(),
+            since: Some(far("2020-01-01T00:00:00Z")),
+            earliest: None,
+            delays: Vec::new(),
+            needs: Vec::new(),
+        };
+        let soak = ForecastDelay {
+            gate: GateKind::Soak,
+            policies: vec!["prod".to_owned()],
+            from: far("2020-01-01T00:00:00Z"),
+            until: at,
+            message: "has to soak for 24h upstream".to_owned(),
+        };
+        let approvals = ForecastNeed {
+            gate: Some(GateKind::Approvals),
+            kind: NeedKind::Person,
+            message: "needs 2 approvals of group sre".to_owned(),
+        };
+        let prod = ForecastStage {
+            stage: "prod".to_owned(),
+            since: None,
+            earliest: Some(at),
+            delays: vec![soak],
+            needs: vec![approvals],
+        };
+        let path = vec![dev, prod];
+        Forecast { freight: NEW.to_owned(), stage: "prod".to_owned(), earliest: Some(at), path }
     }
 
     fn stage_freeze(self) -> StageFreeze {

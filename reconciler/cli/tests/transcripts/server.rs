@@ -162,6 +162,7 @@ impl Canned {
                 Err(Box::new(Problem::not_found("stage", &format!("shop/{name}"))))
             }
             ("explainStage", ["shop", "prod"]) => Ok(json(&world.explain())),
+            ("forecastStage", ["shop", "prod"]) => Ok(json(&world.forecast())),
             ("listFreight", ["shop"]) => page(world.freight_matching(query)),
             ("getFreight", ["shop", prefix]) => self.one_freight(prefix),
             ("approveFreight", ["shop", prefix]) => self.approve_freight(prefix, body),

@@ -7,6 +7,7 @@
 mod change_set;
 mod credential;
 mod explain;
+mod forecast;
 mod freeze;
 mod freight;
 mod hold;
@@ -27,6 +28,7 @@ pub(crate) use reconciler_convert::{
 
 pub(crate) use credential::{credential_outline, credential_status, parse_credential};
 pub(crate) use explain::{Explained, active, explain, waiting};
+pub(crate) use forecast::forecast;
 pub(crate) use freeze::{freeze_spec, freeze_status, parse_freeze, stage_freezes};
 pub(crate) use freight::{freight, freight_filter};
 pub(crate) use hold::{hold_spec, hold_status, parse_hold, stage_holds};

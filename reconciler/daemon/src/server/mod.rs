@@ -8,6 +8,7 @@ mod answers;
 mod auth;
 mod credentials;
 mod definitions;
+mod forecasts;
 mod freight;
 mod minted;
 mod previews;

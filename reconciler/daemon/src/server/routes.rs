@@ -12,8 +12,8 @@ use reconciler_domain::warehouse::Warehouse;
 
 use super::definitions::{self, project};
 use super::{
-    Server, answers, credentials, freight, health, minted, openapi, previews, promotions, reverify,
-    stages, start, tokens, version,
+    Server, answers, credentials, forecasts, freight, health, minted, openapi, previews,
+    promotions, reverify, stages, start, tokens, version,
 };
 
 /// The handler of the operation with this id, behind its method.
@@ -48,6 +48,7 @@ pub(super) fn handler(operation: &str) -> Option<MethodRouter<Server>> {
         "putStage" => put(definitions::write::<Stage>),
         "deleteStage" => delete(definitions::remove::<Stage>),
         "explainStage" => get(stages::explain_stage),
+        "forecastStage" => get(forecasts::forecast_stage),
         "reverifyStage" => post(reverify::reverify_stage),
         "promoteDownstream" => post(start::promote_downstream),
         "liftStageHold" => post(stages::lift),
