@@ -48,6 +48,8 @@ struct Parsed {
     tree: IdedExpr,
     guarded: IdedExpr,
     references: Vec<Reference>,
+    /// The names of `a.b.c`, if it is nothing else.
+    path: Option<Vec<String>>,
 }
 
 /// What is wrong with the text of an expression, and where.
@@ -69,8 +71,8 @@ impl Expression {
     pub fn parse(text: &str) -> Result<Self, ExpressionError> {
         let tree = syntax::parse(text)?;
         let guarded = guard::charge(&tree);
-        let references = references::collect(&tree);
-        Ok(Self(Arc::new(Parsed { source: text.to_owned(), tree, guarded, references })))
+        let (references, path) = (references::collect(&tree), references::path(&tree));
+        Ok(Self(Arc::new(Parsed { source: text.to_owned(), tree, guarded, references, path })))
     }
 
     /// The text it was parsed from.

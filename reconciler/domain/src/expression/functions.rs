@@ -95,9 +95,11 @@ pub(super) fn is_plain_name(name: &str) -> bool {
         && !(name.starts_with('_') && name.ends_with('_') && name.len() < 6)
 }
 
-/// Adds the functions that the library does not bring.
+/// Adds the functions that the library does not bring, as far as the expression may call them: what it
+/// calls stands in its source.
 pub(super) fn install(
     context: &mut Context<'_, '_>,
+    source: &str,
     budget: &Budget,
 ) -> Result<(), DeclarationError> {
     let table: [(&str, Plain); 9] = [
@@ -111,11 +113,14 @@ pub(super) fn install(
         ("trim", |args, _| Ok(text(args, 0)?.trim().into())),
         ("upperAscii", |args, _| Ok(text(args, 0)?.to_ascii_uppercase().into())),
     ];
-    for (name, function) in table {
+    for (name, function) in table.into_iter().filter(|(name, _)| source.contains(name)) {
         let arity = arity(name).unwrap_or(0..=0);
         add(context, name, arity, budget, function)?;
     }
-    add(context, MATCHES, 2..=2, budget, matcher())
+    if source.contains("matches") {
+        add(context, MATCHES, 2..=2, budget, matcher())?;
+    }
+    Ok(())
 }
 
 /// What a function yields: a value, or why it cannot.

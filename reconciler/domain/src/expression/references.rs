@@ -135,6 +135,26 @@ pub(super) fn chain(node: &IdedExpr) -> (&IdedExpr, Vec<String>) {
     (node, path)
 }
 
+/// The names of a tree that is `a.b.c` and nothing else.
+pub(super) fn path(tree: &IdedExpr) -> Option<Vec<String>> {
+    let mut node = tree;
+    let mut path = Vec::new();
+    loop {
+        match &node.expr {
+            Expr::Select(select) if !select.test => {
+                path.push(select.field.clone());
+                node = &select.operand;
+            }
+            Expr::Ident(name) if !functions::is_type(name) => {
+                path.push(name.clone());
+                path.reverse();
+                return Some(path);
+            }
+            _ => return None,
+        }
+    }
+}
+
 /// `a.b` and `a["b"]` as `a` and `b`.
 pub(super) fn selection(node: &IdedExpr) -> Option<(&IdedExpr, &str)> {
     match &node.expr {

@@ -18,6 +18,9 @@ use super::{
 /// The most elements of a list that a variable may hold.
 pub const MAX_LIST: usize = 10_000;
 
+/// The longest text that is read without the language, in bytes.
+const PLAIN_MAX: usize = 1 << 12;
+
 /// The variables and functions an expression is evaluated with. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Scope {
@@ -126,6 +129,9 @@ static ENVIRONMENT: LazyLock<Arc<Env>> =
     LazyLock::new(|| Arc::new(Env::default().with_optional_support(false).with_stdlib()));
 
 pub(super) fn evaluate(parsed: &Parsed, scope: &Scope) -> Result<Value, EvaluationFailure> {
+    if let Some(value) = parsed.path.as_deref().and_then(|path| plain(path, scope)) {
+        return Ok(value);
+    }
     let budget = Budget::new();
     let context = context(parsed, scope, &budget)?;
     let run = || match Cel::resolve(&parsed.guarded, &context) {
@@ -136,6 +142,20 @@ pub(super) fn evaluate(parsed: &Parsed, scope: &Scope) -> Result<Value, Evaluati
     // A panic of the library must not end the promotion's worker. Nothing outlives the call that
     // the panic could leave half-changed.
     catch_unwind(AssertUnwindSafe(run)).unwrap_or(Err(EvaluationFailure::Panicked))
+}
+
+/// The value at a path, where it is the same in the language and in JSON: most templates read one text,
+/// and need not carry everything else that a variable holds into the language and back.
+fn plain(path: &[String], scope: &Scope) -> Option<Value> {
+    let (root, fields) = path.split_first()?;
+    let value = fields.iter().try_fold(scope.get(root)?, |value, field| value.get(field))?;
+    match value {
+        Value::Null | Value::Bool(_) => Some(value.clone()),
+        // What a longer one costs is charged as ever.
+        Value::String(text) if text.len() <= PLAIN_MAX => Some(value.clone()),
+        Value::Number(number) if !number.is_f64() => Some(value.clone()),
+        Value::String(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => None,
+    }
 }
 
 /// A context with the variables that the expression reads, and no others.
@@ -161,7 +181,7 @@ fn context(
         }
     }
     guard::install(&mut context, budget).map_err(|error| undeclared(&error))?;
-    functions::install(&mut context, budget).map_err(|error| undeclared(&error))?;
+    functions::install(&mut context, &parsed.source, budget).map_err(|error| undeclared(&error))?;
     Ok(context)
 }
 

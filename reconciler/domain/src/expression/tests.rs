@@ -146,6 +146,26 @@ fn work_is_bounded() {
     assert_snapshot!(error, @"`size(l)`: `l` holds a list of 10001 elements, at most 10000 are accepted");
 }
 
+#[test]
+fn a_path_gives_what_the_language_gives() {
+    let mut scope = Scope::new();
+    let long = "x".repeat(10_000);
+    scope.set(
+        "a",
+        json!({ "none": null, "yes": true, "text": "t", "long": long, "least": i64::MIN,
+            "most": u64::MAX, "half": 0.5, "whole": 1.0, "list": [1], "map": { "b": { "c": 1 } } }),
+    );
+    for path in [
+        "a.none", "a.yes", "a.text", "a.long", "a.least", "a.most", "a.half", "a.whole", "a.list",
+        "a.map", "a.map.b.c", "a.gone", "a.text.gone", "a.list.gone", "gone.a",
+    ] {
+        let by = |text: &str| Expression::parse(text).unwrap().evaluate(&scope);
+        // `dyn` changes nothing, but is no path.
+        let (plain, whole) = (by(path), by(&format!("dyn({path})")));
+        assert_eq!(plain.map_err(|e| e.failure), whole.map_err(|e| e.failure), "{path}");
+    }
+}
+
 fn refused(text: &str) -> String {
     Expression::parse(text).unwrap_err().to_string()
 }

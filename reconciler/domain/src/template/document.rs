@@ -2,6 +2,7 @@
 //!
 //! Only values are templates, never the keys of objects.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use schemars::JsonSchema;
@@ -143,13 +144,20 @@ fn at(path: &str, error: TemplateError) -> TemplateError {
 
 /// Visits every text with its JSON pointer.
 fn each_text(value: &Value, path: &mut String, visit: &mut dyn FnMut(&str, &str)) {
-    // A visitor cannot fail here, and the copy of the value is not looked at.
-    let outcome: Result<Value, std::convert::Infallible> =
-        map_texts(value, path, &mut |path, text| {
-            visit(path, text);
-            Ok(Value::Null)
-        });
-    let Ok(_) = outcome;
+    match value {
+        Value::String(text) => visit(path, text),
+        Value::Array(items) => {
+            for (index, item) in items.iter().enumerate() {
+                below(path, &index.to_string(), |path| each_text(item, path, visit));
+            }
+        }
+        Value::Object(fields) => {
+            for (name, field) in fields {
+                below(path, &segment(name), |path| each_text(field, path, visit));
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
 }
 
 /// A copy of a value in which every text is replaced by what the function makes of it.
@@ -168,14 +176,21 @@ fn map_texts<E>(
         }
         Value::Object(fields) => {
             let fields = fields.iter().map(|(name, field)| {
-                let segment = name.replace('~', "~0").replace('/', "~1");
-                let field = below(path, &segment, |path| map_texts(field, path, replace))?;
+                let field = below(path, &segment(name), |path| map_texts(field, path, replace))?;
                 Ok((name.clone(), field))
             });
             fields.collect::<Result<Map<String, Value>, E>>().map(Value::Object)
         }
         Value::Null | Value::Bool(_) | Value::Number(_) => Ok(value.clone()),
     }
+}
+
+/// The name of a field as a pointer has it.
+fn segment(name: &str) -> Cow<'_, str> {
+    if name.contains(['~', '/']) {
+        return name.replace('~', "~0").replace('/', "~1").into();
+    }
+    name.into()
 }
 
 fn below<T>(path: &mut String, segment: &str, visit: impl FnOnce(&mut String) -> T) -> T {
