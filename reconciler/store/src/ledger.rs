@@ -157,6 +157,54 @@ pub enum ChainError {
     Store(#[from] StoreError),
 }
 
+/// The end of the chain as the writer has it. It is recorded once, at the end of each transaction,
+/// however many events the transaction appends.
+#[derive(Default)]
+pub(crate) struct Chain {
+    /// Absent: as recorded.
+    head: Option<ChainHead>,
+    /// What it was when the present piece of work began.
+    before: Option<ChainHead>,
+}
+
+impl Chain {
+    /// A piece of work begins.
+    pub(crate) fn begin(&mut self) {
+        self.before.clone_from(&self.head);
+    }
+
+    /// The piece of work is undone.
+    pub(crate) fn undo(&mut self) {
+        self.head = self.before.take();
+    }
+
+    /// Writes it down; nothing is appended in this transaction any more.
+    pub(crate) fn record(&mut self, sql: Sql<'_>) -> Result<(), StoreError> {
+        let Some(head) = self.head.take() else { return Ok(()) };
+        sql.execute(
+            "UPDATE ledger_head SET seq = $1, hash = $2 WHERE id = 1",
+            params![signed(head.seq), head.hash],
+        )?;
+        Ok(())
+    }
+
+    /// Nothing is certain any more.
+    pub(crate) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    fn head(&mut self, sql: Sql<'_>) -> Result<&ChainHead, StoreError> {
+        if self.head.is_none() {
+            self.head = Some(head(sql)?);
+        }
+        Ok(self.head.as_ref().expect("it was just read"))
+    }
+
+    fn grow(&mut self, head: ChainHead) {
+        self.head = Some(head);
+    }
+}
+
 /// An event to be appended.
 pub(crate) struct Happened<'a> {
     pub(crate) at: Timestamp,
@@ -173,7 +221,7 @@ pub(crate) struct Happened<'a> {
 impl Write<'_> {
     /// Appends an event.
     pub(crate) fn record(&mut self, event: &Happened<'_>) -> Result<u64, StoreError> {
-        let head = head(self.sql)?;
+        let head = self.chain.head(self.sql)?;
         let seq = head.seq + 1;
         let row = Stored {
             seq,
@@ -185,7 +233,7 @@ impl Write<'_> {
             actor: json(event.actor),
             summary: event.summary.clone(),
             body: json(&event.body),
-            prev_hash: head.hash,
+            prev_hash: head.hash.clone(),
             hash: String::new(),
         };
         let hash = row.computed_hash();
@@ -206,10 +254,7 @@ impl Write<'_> {
                 hash
             ],
         )?;
-        self.sql.execute(
-            "UPDATE ledger_head SET seq = $1, hash = $2 WHERE id = 1",
-            params![signed(seq), hash],
-        )?;
+        self.chain.grow(ChainHead { seq, hash });
         self.touch(&row.project, &event.subject, seq)?;
         for subject in &event.touches {
             self.touch(&row.project, subject, seq)?;
@@ -450,9 +495,7 @@ impl Stored {
 
 /// Bytes in hexadecimal.
 pub(crate) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("writing to a String cannot fail");
-        text
-    })
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |four: u8| char::from(DIGITS[usize::from(four)]);
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }

@@ -6,6 +6,7 @@ use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::migrate::migrate;
@@ -86,6 +87,11 @@ pub enum OpenError {
 
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const STATEMENTS_CACHED: usize = 256;
+/// Of the database, in the memory of the writer.
+const CACHED_KIB: i64 = 8 * 1024;
+/// Pages in the write-ahead log from which on they are carried over to the database. The pages that
+/// every batch writes are carried over once for all of them.
+const CHECKPOINT_PAGES: i64 = 4_000;
 
 /// The connection that writes, and the lock that makes it the only one.
 pub(crate) struct Opened {
@@ -111,6 +117,10 @@ pub(crate) fn open_writer(path: &Path) -> Result<Opened, OpenError> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
+    // What undoing one piece of work of a batch takes is kept in memory, not in a file beside.
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    connection.pragma_update(None, "cache_size", -CACHED_KIB)?;
+    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
     if unclean {
         tracing::warn!(path = %path.display(), "the last stop was unclean; checking the database");
         quick_check(&connection, path)?;
@@ -144,6 +154,8 @@ pub(crate) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
 fn connect(path: &Path, mode: OpenFlags) -> rusqlite::Result<Connection> {
     let connection = Connection::open_with_flags(path, mode | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
+    // A plan that depends on the values of parameters is made anew at each execution.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_CACHED);
     Ok(connection)
 }

@@ -13,6 +13,7 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use crate::error::StoreError;
 use crate::fold::Folds;
+use crate::ledger::Chain;
 use crate::open::Opened;
 use crate::sql::Sql;
 
@@ -25,7 +26,35 @@ const BATCH: usize = 256;
 pub(crate) struct Write<'c> {
     pub(crate) sql: Sql<'c>,
     pub(crate) folds: &'c mut Folds,
+    pub(crate) chain: &'c mut Chain,
     heard: &'c mut Heard,
+}
+
+/// What the writer knows between two pieces of work.
+#[derive(Default)]
+struct Memory {
+    folds: Folds,
+    chain: Chain,
+}
+
+impl Memory {
+    /// A piece of work begins.
+    fn begin(&mut self) {
+        self.folds.begin();
+        self.chain.begin();
+    }
+
+    /// The piece of work is undone.
+    fn undo(&mut self) {
+        self.folds.forget_touched();
+        self.chain.undo();
+    }
+
+    /// Nothing is certain any more.
+    fn clear(&mut self) {
+        self.folds.clear();
+        self.chain.clear();
+    }
 }
 
 /// What others are told once it is committed.
@@ -126,11 +155,11 @@ impl Writer {
 
 fn run(opened: Opened, mut queue: mpsc::Receiver<Message>, listeners: &Listeners) {
     let Opened { connection, lock } = opened;
-    let mut folds = Folds::default();
+    let mut memory = Memory::default();
     let mut stop = None;
     while stop.is_none() {
         let Some(first) = queue.blocking_recv() else { break };
-        stop = batch(&connection, &mut queue, first, &mut folds, listeners);
+        stop = batch(&connection, &mut queue, first, &mut memory, listeners);
     }
     queue.close();
     if let Err((_, error)) = connection.close() {
@@ -147,7 +176,7 @@ fn batch(
     connection: &Connection,
     queue: &mut mpsc::Receiver<Message>,
     first: Message,
-    folds: &mut Folds,
+    memory: &mut Memory,
     listeners: &Listeners,
 ) -> Option<oneshot::Sender<()>> {
     let mut stop = None;
@@ -164,7 +193,7 @@ fn batch(
             }
         };
         match &outcome {
-            Ok(()) => answers.extend(one(connection, work, folds, &mut heard)),
+            Ok(()) => answers.extend(one(connection, work, memory, &mut heard)),
             Err(reason) => answers.push(refuse(work, reason)),
         }
         if outcome.is_ok() && connection.is_autocommit() {
@@ -174,7 +203,7 @@ fn batch(
             next = queue.try_recv().ok();
         }
     }
-    finish(connection, outcome, answers, folds, heard, listeners);
+    finish(connection, outcome, answers, memory, heard, listeners);
     stop
 }
 
@@ -183,21 +212,22 @@ fn batch(
 fn one(
     connection: &Connection,
     work: Work,
-    folds: &mut Folds,
+    memory: &mut Memory,
     heard: &mut Heard,
 ) -> Option<Answer> {
     if let Err(reason) = execute(connection, "SAVEPOINT work") {
         return Some(refuse(work, &reason));
     }
     let before = *heard;
-    folds.begin();
+    memory.begin();
     let ran = catch_unwind(AssertUnwindSafe(|| {
-        work(Ok(&mut Write { sql: Sql(connection), folds, heard }))
+        let Memory { folds, chain } = &mut *memory;
+        work(Ok(&mut Write { sql: Sql(connection), folds, chain, heard }))
     }));
     let keep = ran.as_ref().is_ok_and(|done| done.keep);
     if !keep {
         *heard = before;
-        folds.forget_touched();
+        memory.undo();
     }
     // Some errors make SQLite roll everything back by itself; then no savepoint is left.
     if !connection.is_autocommit() && end(connection, keep).is_err() {
@@ -223,18 +253,21 @@ fn finish(
     connection: &Connection,
     outcome: Result<(), String>,
     answers: Vec<Answer>,
-    folds: &mut Folds,
+    memory: &mut Memory,
     heard: Heard,
     listeners: &Listeners,
 ) {
     let in_transaction = !connection.is_autocommit();
     let outcome = match outcome {
-        Ok(()) if in_transaction => execute(connection, "COMMIT"),
+        Ok(()) if in_transaction => {
+            let recorded = memory.chain.record(Sql(connection)).map_err(|error| error.to_string());
+            recorded.and_then(|()| execute(connection, "COMMIT"))
+        }
         other => other,
     };
     if let Err(reason) = &outcome {
         tracing::error!(reason, "a transaction was not committed");
-        folds.clear();
+        memory.clear();
         if !connection.is_autocommit() {
             drop(execute(connection, "ROLLBACK"));
         }
