@@ -156,8 +156,21 @@ fn a_path_gives_what_the_language_gives() {
             "most": u64::MAX, "half": 0.5, "whole": 1.0, "list": [1], "map": { "b": { "c": 1 } } }),
     );
     for path in [
-        "a.none", "a.yes", "a.text", "a.long", "a.least", "a.most", "a.half", "a.whole", "a.list",
-        "a.map", "a.map.b.c", "a.gone", "a.text.gone", "a.list.gone", "gone.a",
+        "a.none",
+        "a.yes",
+        "a.text",
+        "a.long",
+        "a.least",
+        "a.most",
+        "a.half",
+        "a.whole",
+        "a.list",
+        "a.map",
+        "a.map.b.c",
+        "a.gone",
+        "a.text.gone",
+        "a.list.gone",
+        "gone.a",
     ] {
         let by = |text: &str| Expression::parse(text).unwrap().evaluate(&scope);
         // `dyn` changes nothing, but is no path.
