@@ -145,6 +145,7 @@ impl Bench {
             trailer,
             create: false,
             if_moved: IfMoved::Rebase,
+            stands_on: None,
             max_attempts: 10,
         };
         let pushed = self.git.push(request).await.unwrap();

@@ -380,11 +380,13 @@ fn push(arguments: &Arguments<'_>, context: &WorkdirContext<'_>) -> Result<PushC
         Some((step, commit))
     });
     let Some((committer, record)) = committed else { return Err(CallError::NoCommit { dir }) };
-    let from_checkout =
-        || checkout_of(context, &dir).and_then(|(clone, _)| clone.branches.get(&dir)).cloned();
-    let Some(branch) = arguments.optional_text("branch")?.or_else(from_checkout) else {
+    let checkout = checkout_of(context, &dir).map(|(clone, _)| clone);
+    let own = checkout.and_then(|clone| clone.branches.get(&dir));
+    let Some(branch) = arguments.optional_text("branch")?.or_else(|| own.cloned()) else {
         return Err(CallError::NoBranch { dir });
     };
+    let is_own = own.is_some_and(|own| *own == branch);
+    let stands_on = checkout.filter(|_| is_own).and_then(|clone| clone.commits.get(&dir)).cloned();
     Ok(PushCall {
         repo: record.repo.clone(),
         branch,
@@ -394,6 +396,7 @@ fn push(arguments: &Arguments<'_>, context: &WorkdirContext<'_>) -> Result<PushC
             .word(StepKind::GitPush, "if_moved")?
             .and_then(|word| IfMoved::from_word(&word))
             .unwrap_or_default(),
+        stands_on,
     })
 }
 

@@ -186,6 +186,10 @@ pub struct PushCall {
     /// What is done where others pushed to the branch since.
     #[serde(default, skip_serializing_if = "IfMoved::is_usual")]
     pub if_moved: IfMoved,
+    /// The commit that the branch was at when it was checked out: a branch that does not have it any more
+    /// was rewritten. Absent: another branch was checked out, or a commit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stands_on: Option<String>,
 }
 
 /// What a push does where others pushed to the branch since the commit was made.

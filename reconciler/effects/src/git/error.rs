@@ -207,6 +207,21 @@ pub enum GitError {
         /// The branch's tip.
         theirs: CommitId,
     },
+    /// Somebody took commits off the branch.
+    #[error(
+        "{repo}: branch {branch:?} was rewritten: it is at {theirs} and does not have {gone} any more, on \
+         which this change was prepared; what was taken off it is not pushed again: promote again"
+    )]
+    Rewritten {
+        /// The repository.
+        repo: RepoUrl,
+        /// The branch.
+        branch: String,
+        /// What it had.
+        gone: CommitId,
+        /// The branch's tip.
+        theirs: CommitId,
+    },
     /// Others pushed since, and that was not to be.
     #[error(
         "{repo}: branch {branch:?} is at {theirs}, which {ours} does not stand on, and `if_moved` is `fail`: \
@@ -372,6 +387,7 @@ impl GitError {
             | Self::NotOnBranch { .. }
             | Self::Conflict { .. }
             | Self::BranchMoved { .. }
+            | Self::Rewritten { .. }
             | Self::Rejected { .. }
             | Self::TagTaken { .. }
             | Self::TagRefused { .. }

@@ -33,6 +33,9 @@ pub struct PushRequest {
     pub create: bool,
     /// What to do where others pushed since.
     pub if_moved: IfMoved,
+    /// A commit that the branch has to have: without it, what somebody took off the branch would go up
+    /// again.
+    pub stands_on: Option<CommitId>,
     /// Attempts before a branch that keeps moving is given up; 10 is usual.
     pub max_attempts: u32,
 }
@@ -139,6 +142,12 @@ fn plan(chain: &mut Chain<'_>, request: &PushRequest) -> Result<Step<CommitId>, 
     }
     if let Some(found) = chain.carrying(&request.trailer, base)? {
         return Ok(Step::Done(found));
+    }
+    if let Some(stood) = &request.stands_on
+        && !chain.has(stood.oid(), Some(stood.oid()))?
+    {
+        let (repo, branch) = (job.repo.clone(), request.branch.clone());
+        return Err(GitError::Rewritten { repo, branch, gone: stood.clone(), theirs: tip });
     }
     let line = match chain.line(ours, CHAIN)? {
         Some((from, _)) if from == tip.oid() => return Ok(Step::Send(ours)),

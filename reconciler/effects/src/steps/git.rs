@@ -93,7 +93,9 @@ pub(super) async fn push(
 ) -> Result<Done, Halt> {
     let Some(commit) = &call.commit else { return Ok(pushed(call, None, false)) };
     let repo = repo(&call.repo)?;
+    let stands_on = call.stands_on.as_deref().map(|commit| commit_id(&repo, commit));
     let request = PushRequest {
+        stands_on: stands_on.transpose()?,
         branch: call.branch.clone(),
         commit: commit_id(&repo, commit)?,
         trailer: Trailer::promotion(&mark(cx, &call.mark)).map_err(|error| halt(&error))?,

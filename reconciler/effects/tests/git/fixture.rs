@@ -166,6 +166,7 @@ pub(crate) fn push_request(repo: &RepoUrl, commit: &CommitId, mark: &str) -> Pus
         trailer: Trailer::promotion(mark).unwrap(),
         create: false,
         if_moved: IfMoved::Rebase,
+        stands_on: None,
         max_attempts: 10,
     }
 }

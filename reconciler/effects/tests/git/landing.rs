@@ -208,6 +208,33 @@ async fn a_branch_that_moved_is_left_alone_if_asked_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_taken_off_a_branch_does_not_come_back() {
+    for policy in [IfMoved::Rebase, IfMoved::Merge] {
+        for sideways in [false, true] {
+            let fixture = Fixture::new().await;
+            let start = fixture.tip().await;
+            let leak = fixture.people.change("secret.txt", "hunter2\n", "by mistake");
+            let made = fixture.commit(&leak, "dev.1/1", &[("app.yaml", "tag: 1\n")]).await;
+            fixture.people.git(&["reset", "--quiet", "--hard", start.as_str()]);
+            if sideways {
+                fixture.people.write("other.txt", "x\n");
+                fixture.people.commit("instead");
+            }
+            fixture.people.git(&["push", "--quiet", "--force", "origin", "HEAD:main"]);
+            let request = fixture.push_request(&made.commit, "dev.1/1");
+            let stands_on = Some(leak.clone());
+            let request = PushRequest { if_moved: policy, stands_on, ..request };
+            let tip = fixture.tip().await;
+            let refused = fixture.git.push(request).await.unwrap_err();
+            let GitError::Rewritten { gone, theirs, .. } = &refused else { panic!("{refused:?}") };
+            assert_eq!((gone, theirs), (&leak, &tip));
+            assert_eq!(refused.class(), Class::Never);
+            assert_eq!(fixture.tip().await, tip, "nothing was pushed");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_conflict_names_the_files_and_both_tips() {
     let fixture = Fixture::new().await;
     let base = fixture.tip().await;

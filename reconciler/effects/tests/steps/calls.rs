@@ -120,6 +120,7 @@ async fn a_push_lands_on_what_others_pushed() {
         commit: Some(commit),
         mark: "prod.1/commit".to_owned(),
         if_moved: IfMoved::Rebase,
+        stands_on: None,
     });
     let (message, retry, _) = failed(world.run(&world.task("push", other)).await);
     assert!(!retry && message.contains("hook declined"), "{message}");

@@ -590,6 +590,7 @@ async fn retract(world: &mut World) -> Task {
         commit: Some(commit.clone()),
         mark: "prod.1/commit".to_owned(),
         if_moved: IfMoved::Rebase,
+        stands_on: None,
     });
     let record = world.prepare("push", call).await;
     let Record::Push(PushRecord { created: true, .. }) = record else { panic!("{record:?}") };

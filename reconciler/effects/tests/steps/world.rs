@@ -314,6 +314,7 @@ impl World {
             commit: commit.map(str::to_owned),
             mark: "prod.1/commit".to_owned(),
             if_moved: IfMoved::Rebase,
+            stands_on: None,
         })
     }
 
