@@ -121,6 +121,9 @@ impl Scoped {
     /// There is none, it cannot be used, or it is for another address.
     pub(crate) fn secret_for(&self, wanted: &SecretRef, url: &url::Url) -> Result<Secret, String> {
         let SecretRef { credential, key } = wanted;
+        if key == SIGNING_KEY {
+            return Err(format!("{credential}/{key} signs commits, and is sent nowhere"));
+        }
         let held = self.wallet.held.iter().find(|held| held.name == *credential);
         let held = held.ok_or_else(|| format!("there is no credential {credential}"))?;
         let address = held.address.as_ref().filter(|_| held.kind == CredentialKind::Http);
@@ -169,6 +172,11 @@ impl Scoped {
     /// There is none, or it cannot be used.
     pub(crate) fn secret(&self, reference: &str) -> Result<Secret, String> {
         let (name, key) = reference.split_once('/').unwrap_or((reference, ""));
+        if key == SIGNING_KEY {
+            return Err(format!(
+                "secrets: {reference:?} signs commits, and is given to no program"
+            ));
+        }
         let held = self.wallet.held.iter().find(|held| held.name.as_str() == name);
         let held = held.ok_or_else(|| {
             format!(

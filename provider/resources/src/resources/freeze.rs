@@ -70,7 +70,12 @@ impl Definition for Freeze {
             diags.error_at(config.path_of("actions"), "A freeze is about something", text);
         }
         for except in config.blocks("except") {
-            if EXCEPTIONS.iter().all(|name| except.get(name).is_null()) {
+            let says_nothing = |name: &&str| match except.get(name) {
+                Value::Null => true,
+                Value::List(items) => items.is_empty(),
+                _ => false,
+            };
+            if EXCEPTIONS.iter().all(|name| says_nothing(name)) {
                 let text = "Set `stages`, `principals` or `groups`, or leave the block out.";
                 diags.error_at(except.path().clone(), "Nothing is excepted", text);
             }

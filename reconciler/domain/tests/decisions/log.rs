@@ -383,6 +383,8 @@ fn each_phase_takes_only_its_own_events() {
     unwinding: abort_requested finished intent outcome
     succeeded: nothing
     rolled_back: nothing
+    stuck: nothing
+    superseded: nothing
     ");
 }
 

@@ -122,10 +122,14 @@ fn dependencies(file: &str, text: &str) -> Result<Vec<Dependency>, String> {
     }
 }
 
-/// A key without a value is one that is not there.
+/// As helm reads it: a key without a value is one that is not there.
 fn without_nulls(listed: &mut Value) -> Value {
     let entries = listed.as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut);
-    entries.for_each(|entry| entry.retain(|_, value| !value.is_null()));
+    for entry in entries {
+        entry.retain(|_, value| !value.is_null());
+        // Helm reads these as maps, and counts maps by their keys.
+        entry.entry("import-values").and_modify(Value::sort_all_objects);
+    }
     listed.take()
 }
 

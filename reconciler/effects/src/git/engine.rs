@@ -51,12 +51,6 @@ pub(super) struct Remote {
     cancel: CancellationToken,
 }
 
-/// Who we are towards a repository.
-pub(super) struct Who {
-    pub(super) credentials: Credentials,
-    pub(super) signer: Option<Signer>,
-}
-
 /// How a push of one ref ended.
 pub(super) enum Sent {
     Accepted,
@@ -114,16 +108,20 @@ impl Remote {
         engine: &Arc<Engine>,
         scope: &str,
         repo: &RepoUrl,
-        who: Who,
+        credentials: Credentials,
         cancel: CancellationToken,
     ) -> Result<Self, GitError> {
         if let Location::Local(path) = repo.location() {
             check_local(engine, repo, path)?;
         }
         let mirror = Mirrors::name(scope, repo);
-        let Who { credentials, signer } = who;
         let (engine, repo) = (Arc::clone(engine), repo.clone());
-        Ok(Self { engine, repo, mirror, credentials, signer, cancel })
+        Ok(Self { engine, repo, mirror, credentials, signer: None, cancel })
+    }
+
+    /// The same, with what signs its commits and tags.
+    pub(super) fn signed_by(self, signer: Option<Signer>) -> Self {
+        Self { signer, ..self }
     }
 
     /// The branch's tip as the server has it now.

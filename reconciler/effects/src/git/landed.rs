@@ -198,7 +198,10 @@ impl Known {
 
     fn note(&mut self, commit: &git2::Commit<'_>) {
         self.commits.insert(commit.id());
-        self.joined.extend(commit.parent_ids().skip(1).map(|parent| (parent, commit.id())));
+        // The oldest is the one that brought it.
+        for parent in commit.parent_ids().skip(1) {
+            self.joined.entry(parent).or_insert(commit.id());
+        }
         for line in trailer_lines(commit) {
             self.trailers.insert(line, commit.id());
         }

@@ -70,7 +70,7 @@ pub use signing::Signer;
 pub use tag::{Annotation, TagOutcome, TagRequest, UntagOutcome, UntagRequest};
 pub use url::{RepoUrl, RepoUrlError};
 
-use engine::{Engine, Remote, Who};
+use engine::{Engine, Remote};
 
 /// The git room. Clones share everything.
 #[derive(Clone)]
@@ -176,7 +176,7 @@ impl Git {
     /// [`GitError::CommitField`], [`GitError::UnsafePath`], [`GitError::TooLarge`], and those of
     /// fetching the base.
     pub async fn commit(&self, request: CommitRequest) -> Result<CommitOutcome, GitError> {
-        let remote = self.remote(&request.repo).await?;
+        let remote = self.signing_remote(&request.repo).await?;
         remote.ensure(&request.base).await?;
         remote.run(move |job| commit::commit(job, &request)).await
     }
@@ -189,7 +189,7 @@ impl Git {
     /// [`GitError::CommitNotFound`] if the mirror was lost since (make the commit again), and the
     /// network's. After any error the push may have happened: call again, or [`Git::observe`].
     pub async fn push(&self, request: PushRequest) -> Result<PushOutcome, GitError> {
-        let remote = self.remote(&request.repo).await?;
+        let remote = self.signing_remote(&request.repo).await?;
         push::push(&remote, request).await
     }
 
@@ -211,7 +211,7 @@ impl Git {
     /// # Errors
     /// [`GitError::NotOnBranch`], [`GitError::BranchNotFound`], and those of [`Git::push`].
     pub async fn revert(&self, request: RevertRequest) -> Result<RevertOutcome, GitError> {
-        let remote = self.remote(&request.repo).await?;
+        let remote = self.signing_remote(&request.repo).await?;
         revert::revert(&remote, request).await
     }
 
@@ -222,7 +222,7 @@ impl Git {
     /// [`GitError::CommitNotFound`], and the network's. After any error the tag may have been made:
     /// call again.
     pub async fn tag(&self, request: TagRequest) -> Result<TagOutcome, GitError> {
-        let remote = self.remote(&request.repo).await?;
+        let remote = self.signing_remote(&request.repo).await?;
         tag::tag(&remote, request).await
     }
 
@@ -325,14 +325,18 @@ impl Git {
         remote.run(move |job| diff::patches(job, &old, &new)).await
     }
 
+    /// For what makes commits or tags.
+    async fn signing_remote(&self, repo: &RepoUrl) -> Result<Remote, GitError> {
+        let signer = self.credentials.signer(repo).await;
+        let signer = signer.map_err(|why| GitError::NotSigned { repo: repo.clone(), why })?;
+        Ok(self.remote(repo).await?.signed_by(signer))
+    }
+
     async fn remote(&self, repo: &RepoUrl) -> Result<Remote, GitError> {
         let asked = self.credentials.credentials(repo).await;
         let missing = |why| GitError::CredentialsMissing { repo: repo.clone(), why };
         let credentials = asked.map_err(missing)?;
-        let signer = self.credentials.signer(repo).await;
-        let signer = signer.map_err(|why| GitError::NotSigned { repo: repo.clone(), why })?;
-        let who = Who { credentials, signer };
-        Remote::new(&self.engine, &self.scope, repo, who, self.cancel.clone())
+        Remote::new(&self.engine, &self.scope, repo, credentials, self.cancel.clone())
     }
 }
 

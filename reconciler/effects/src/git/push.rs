@@ -3,7 +3,7 @@
 use git2::{Oid, Sort};
 use serde::{Deserialize, Serialize};
 
-use super::commit::{Trailer, transplant};
+use super::commit::{Trailer, full_message, transplant};
 use super::engine::Remote;
 use super::error::GitError;
 use super::history;
@@ -134,7 +134,11 @@ fn plan(chain: &mut Chain<'_>, request: &PushRequest) -> Result<Step<CommitId>, 
     if base == Some(tip.oid()) {
         return Ok(Step::Send(ours));
     }
-    if let Some(found) = chain.joined(ours, base)? {
+    // Others join what is there, too, when they pull and push.
+    if request.if_moved == IfMoved::Merge
+        && let Some(found) = chain.joined(ours, base)?
+        && request.trailer.is_on(&job.commit(&found)?)
+    {
         return Ok(Step::Done(found));
     }
     if chain.has(ours, base)? {
@@ -184,7 +188,8 @@ fn join(job: &Job, request: &PushRequest, tip: &CommitId) -> Result<Oid, GitErro
             return Err(conflict(job, &request.branch, overlaps, ours.id(), tip));
         }
     };
-    let message = format!("Merge {:.10} into {}\n", request.commit.as_str(), request.branch);
+    let message = format!("Merge {:.10} into {}", request.commit.as_str(), request.branch);
+    let message = full_message(&message, std::slice::from_ref(&request.trailer))?;
     let (author, committer) = (ours.author(), ours.committer());
     let parents = [&theirs, &ours];
     write_commit(job, (&author, &committer), &message, &tree, &parents, "joining commits")

@@ -8,7 +8,7 @@ use git2::Oid;
 use super::commit::{Signature, Trailer, full_message};
 use super::engine::{Remote, Sent};
 use super::error::GitError;
-use super::id::{CommitId, tag_ref};
+use super::id::{CommitId, Revision, tag_ref};
 use super::mirror::Job;
 use super::signing::write_tag;
 use super::url::RepoUrl;
@@ -81,11 +81,16 @@ pub enum UntagOutcome {
 pub(super) async fn tag(remote: &Remote, request: TagRequest) -> Result<TagOutcome, GitError> {
     let (reference, tag) = (tag_ref(&request.tag)?, request.tag.clone());
     remote.ensure(&request.commit).await?;
-    let wanted = remote.run(move |job| object(job, &request)).await?;
+    let asked = request.clone();
+    let wanted = remote.run(move |job| object(job, &asked)).await?;
     let object = wanted.to_string();
     for _ in 0..LOOKS_MAX {
         match remote.reference(&reference).await? {
             Some(there) if there == wanted => return Ok(TagOutcome::AlreadyThere { object }),
+            // Its annotation says whose it is, whatever key had signed it.
+            Some(there) if is_ours(remote, &request, there).await? => {
+                return Ok(TagOutcome::AlreadyThere { object: there.to_string() });
+            }
             Some(there) => {
                 let (repo, there) = (remote.repo.clone(), there.to_string());
                 return Err(GitError::TagTaken { repo, tag, there, wanted: object });
@@ -134,6 +139,25 @@ fn object(job: &Job, request: &TagRequest) -> Result<Oid, GitError> {
     tagger.check("tagger")?;
     let message = full_message(message, std::slice::from_ref(trailer))?;
     write_tag(job, &request.tag, commit.id(), &tagger.to_git(job)?, &message)
+}
+
+/// Whether what a name is at is the annotation of this very request, made with another key.
+async fn is_ours(remote: &Remote, request: &TagRequest, there: Oid) -> Result<bool, GitError> {
+    let Some(annotation) = &request.annotation else { return Ok(false) };
+    match remote.fetch(&Revision::Tag(request.tag.clone())).await {
+        Ok(commit) if commit == request.commit => {}
+        Ok(_) | Err(GitError::TagNotFound { .. }) => return Ok(false),
+        Err(error) => return Err(error),
+    }
+    let line = annotation.trailer.line();
+    remote
+        .run(move |job| {
+            let Ok(tag) = job.repository.find_tag(there) else { return Ok(false) };
+            let text =
+                String::from_utf8_lossy(tag.message_bytes().unwrap_or_default()).into_owned();
+            Ok(text.lines().any(|said| said == line))
+        })
+        .await
 }
 
 fn refused(remote: &Remote, tag: String, reason: String) -> GitError {

@@ -33,6 +33,10 @@ const TEXT_MAX_BYTES: u64 = 1 << 20;
 const INDEX_MAX_BYTES: usize = 64 << 20;
 /// Most bytes of an archive.
 const ARCHIVE_MAX_BYTES: usize = 20 << 20;
+/// Most bytes of all archives together.
+const ARCHIVES_MAX_BYTES: usize = 64 << 20;
+/// Most dependencies of a chart.
+const DEPENDENCIES_MAX: usize = 100;
 /// Time for one answer.
 const TIMEOUT: Duration = Duration::from_secs(2 * 60);
 /// What holds a chart in a registry.
@@ -51,19 +55,29 @@ pub(super) async fn update(
         Ok::<_, Halt>((pinned, Archives::look(&held, &place)?))
     })
     .await?;
+    let wanted = archives.wanted(&pinned.dependencies, call.vendor)?;
+    let stale = archives.stale(&pinned.dependencies, call.vendor)?;
     let mut fetched = BTreeMap::new();
-    for wanted in archives.wanted(&pinned.dependencies, call.vendor)? {
+    let mut left = ARCHIVES_MAX_BYTES;
+    for wanted in wanted {
         let name = wanted.file();
         if fetched.contains_key(&name) {
             continue;
         }
         let bytes = wanted.fetch(effects).await?;
+        left = left.checked_sub(bytes.len()).ok_or_else(|| {
+            Halt::never(format_args!(
+                "the archives of {} come to more than {} MiB together",
+                call.path,
+                ARCHIVES_MAX_BYTES >> 20,
+            ))
+        })?;
         same_as_before(&name, &bytes, call)?;
         fetched.insert(name, bytes);
     }
     let sha256 = fetched.iter().map(|(name, bytes)| (name.clone(), hash(bytes))).collect();
     let dir = dir.clone();
-    let changed = blocking(move || put(&dir, &path, &pinned, &archives, &fetched)).await?;
+    let changed = blocking(move || put(&dir, &path, &pinned, &stale, &fetched)).await?;
     let record = Record::Charts(ChartsRecord { sha256 });
     Ok(Done::new([("changed", Value::Bool(changed))], record))
 }
@@ -94,7 +108,7 @@ fn put(
     dir: &WorkDir,
     path: &RelPath,
     pinned: &Pinned,
-    archives: &Archives,
+    stale: &[String],
     fetched: &BTreeMap<String, Vec<u8>>,
 ) -> Result<bool, Halt> {
     let mut changed = files::put(dir, &below(path, "Chart.yaml")?, pinned.chart.as_bytes())?;
@@ -102,7 +116,7 @@ fn put(
         changed |= files::put(dir, &below(path, "Chart.lock")?, lock.as_bytes())?;
     }
     let charts = below(path, "charts")?;
-    for old in archives.stale(&pinned.dependencies) {
+    for old in stale {
         dir.remove(&below(&charts, old)?).map_err(|error| refused(&error))?;
         changed = true;
     }
@@ -157,13 +171,16 @@ impl Archives {
         dependencies: &'a [Resolved],
         vendor: bool,
     ) -> Result<Vec<Wanted<'a>>, Halt> {
+        if dependencies.len() > DEPENDENCIES_MAX {
+            return Err(Halt::never(format_args!(
+                "a chart with more than {DEPENDENCIES_MAX} dependencies is not updated"
+            )));
+        }
         let mut wanted = Vec::new();
         for dependency in dependencies {
             let name = &dependency.name;
             let is_held = self.of(name).next().is_some();
-            // Without a repository, or with a path for one, it is in the same checkout.
-            let is_local =
-                dependency.repository.is_empty() || dependency.repository.starts_with("file:");
+            let is_local = is_local(dependency);
             if dependency.is_set && (is_local || self.directories.contains(name)) {
                 return Err(Halt::never(format_args!(
                     "dependency {name} is taken from files beside the chart, whatever its version says: \
@@ -174,10 +191,7 @@ impl Archives {
                 continue;
             }
             let Some(version) = &dependency.version else {
-                return Err(Halt::never(format_args!(
-                    "dependency {name} asks for a range, and no Chart.lock says which version of it: give \
-                     it in `versions`, or commit a Chart.lock"
-                )));
+                return Err(unknown(name));
             };
             let found = Wanted { name, repository: &dependency.repository, version };
             // One that is there was fetched when its version was set.
@@ -188,16 +202,41 @@ impl Archives {
         Ok(wanted)
     }
 
-    /// Archives of versions that no dependency has any more.
-    fn stale<'a>(&'a self, dependencies: &'a [Resolved]) -> impl Iterator<Item = &'a String> {
-        let set = dependencies.iter().filter(|dependency| dependency.is_set);
-        set.flat_map(|dependency| self.of(&dependency.name)).filter(|file| {
-            !dependencies.iter().any(|dependency| {
-                let version = dependency.version.as_deref();
-                version.is_some_and(|version| **file == archive(&dependency.name, version))
-            })
-        })
+    /// Archives of versions that no dependency has any more, where versions are set or all are put there.
+    ///
+    /// # Errors
+    /// Nobody knows which archive a dependency of the same chart uses.
+    fn stale(&self, dependencies: &[Resolved], vendor: bool) -> Result<Vec<String>, Halt> {
+        let mut stale = Vec::new();
+        for dependency in dependencies.iter().filter(|it| !is_local(it) && (vendor || it.is_set)) {
+            let name = &dependency.name;
+            let held: Vec<&String> = self.of(name).collect();
+            let mut used = Vec::new();
+            for dependency in dependencies.iter().filter(|it| it.name == *name) {
+                match &dependency.version {
+                    Some(version) => used.push(archive(name, version)),
+                    None if held.is_empty() => {}
+                    None => return Err(unknown(name)),
+                }
+            }
+            stale.extend(held.into_iter().filter(|file| !used.contains(file)).cloned());
+        }
+        stale.sort();
+        stale.dedup();
+        Ok(stale)
     }
+}
+
+/// Whether it is in the same checkout: without a repository, or with a path for one.
+fn is_local(dependency: &Resolved) -> bool {
+    dependency.repository.is_empty() || dependency.repository.starts_with("file:")
+}
+
+fn unknown(name: &str) -> Halt {
+    Halt::never(format_args!(
+        "dependency {name} asks for a range, and no Chart.lock says which version of it: give it in \
+         `versions`, or commit a Chart.lock"
+    ))
 }
 
 /// The name that helm gives the archive of a chart.
@@ -268,7 +307,7 @@ impl Wanted<'_> {
             let Some(listed) = listed else {
                 return Err(wrong(&format_args!("there is no chart {name:?}")));
             };
-            let found = listed.into_iter().find(|listed| listed.version == version);
+            let found = listed.into_iter().find(|listed| same_version(&listed.version, &version));
             let Some(found) = found else {
                 return Err(wrong(&format_args!("chart {name} has no version {version}")));
             };
@@ -279,6 +318,13 @@ impl Wanted<'_> {
             Ok((url, found.digest))
         })
         .await?;
+        if digest.is_none() && (base.scheme(), url.scheme()) == ("https", "http") {
+            return Err(Halt::never(format_args!(
+                "{} says that an archive is at {}, without TLS and without its hash: not taken",
+                shown(index.as_str()),
+                shown(url.as_str()),
+            )));
+        }
         let bytes = get(effects, &url, ARCHIVE_MAX_BYTES).await?;
         let found = hash(&bytes);
         let said = digest.as_deref().map(|digest| digest.trim_start_matches("sha256:"));
@@ -295,6 +341,12 @@ impl Wanted<'_> {
 async fn get(effects: &Scoped, url: &Url, max_bytes: usize) -> Result<Vec<u8>, Halt> {
     let request = introduced(effects, Method::GET, url.clone(), &BTreeMap::new())?;
     received(effects, request.timeout(TIMEOUT).max_body(max_bytes), url.as_str()).await
+}
+
+/// Whether two texts are one version: repositories and people put a `v` before it, or do not.
+fn same_version(left: &str, right: &str) -> bool {
+    let canonical = |text: &str| Version::strict(text).map(|version| version.canonical()).ok();
+    left == right || canonical(left).is_some_and(|left| canonical(right) == Some(left))
 }
 
 fn hash(bytes: &[u8]) -> String {

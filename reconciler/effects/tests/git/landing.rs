@@ -162,7 +162,8 @@ async fn what_others_pushed_is_joined_if_asked_for() {
     assert_eq!(parents.trim(), format!("{theirs} {}", made.commit));
     let message = git_in(&fixture.served(), &["log", "-1", "--format=%B", "main"]);
     let short = &made.commit.as_str()[..10];
-    assert_eq!(message.trim_end(), format!("Merge {short} into main"));
+    let expected = format!("Merge {short} into main\n\nLockstep-Promotion: dev.1/1");
+    assert_eq!(message.trim_end(), expected);
     assert_eq!(fixture.on_server("app.yaml") + &fixture.on_server("other.txt"), "tag: 1\nx\n");
     // Others go on; it is found by whoever comes after a crash.
     fixture.people.change("third.txt", "y\n", "later");
@@ -173,6 +174,26 @@ async fn what_others_pushed_is_joined_if_asked_for() {
     assert!(matches!(undone, RevertOutcome::Reverted { .. }), "{undone:?}");
     let files = git_in(&fixture.served(), &["ls-tree", "--name-only", "main"]);
     assert_eq!(files, "other.txt\nthird.txt\nvalues.yaml\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_others_join_is_theirs() {
+    for if_moved in [IfMoved::Rebase, IfMoved::Merge, IfMoved::Fail] {
+        let fixture = Fixture::new().await;
+        let base = fixture.tip().await;
+        let made = fixture.commit(&base, "dev.1/1", &[("app.yaml", "tag: 1\n")]).await;
+        let request = PushRequest { if_moved, ..fixture.push_request(&made.commit, "dev.1/1") };
+        fixture.git.push(request.clone()).await.unwrap();
+        // Somebody who had begun before pulls, which joins both, and pushes.
+        fixture.people.git(&["checkout", "--quiet", "-B", "main", base.as_str()]);
+        fixture.people.write("other.txt", "x\n");
+        fixture.people.commit("theirs");
+        fixture.people.git(&["fetch", "--quiet", "origin"]);
+        fixture.people.git(&["merge", "--quiet", "--no-edit", "origin/main"]);
+        fixture.people.git(&["push", "--quiet", "origin", "HEAD:main"]);
+        let there = PushOutcome::AlreadyThere { commit: made.commit.clone() };
+        assert_eq!(fixture.git.push(request).await.unwrap(), there, "{if_moved:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
