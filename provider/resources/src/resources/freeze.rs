@@ -75,7 +75,7 @@ impl Definition for Freeze {
                 Value::List(items) => items.is_empty(),
                 _ => false,
             };
-            if EXCEPTIONS.iter().all(|name| says_nothing(name)) {
+            if EXCEPTIONS.iter().all(says_nothing) {
                 let text = "Set `stages`, `principals` or `groups`, or leave the block out.";
                 diags.error_at(except.path().clone(), "Nothing is excepted", text);
             }
