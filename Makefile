@@ -12,7 +12,8 @@ HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 COVERAGE := --cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
 	-Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
 	-Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1
-BENCHES := append handshake land plan
+BENCHES := append handshake land plan preview resume steps
+PEERS = $(abspath $(CARGO_TARGET_DIR))/peers
 SEEDS ?= 1000
 PROVIDER := $(CARGO_TARGET_DIR)/slim/terraform-provider-lockstep
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
@@ -56,6 +57,22 @@ bench-plan:
 	$(CARGO) build --quiet --bin bench_plan
 	@ln -f $(CARGO_TARGET_DIR)/release/lockstepd $(CARGO_TARGET_DIR)/slim/lockstepd
 	@LOCKSTEP_BIN_DIR=$(abspath $(CARGO_TARGET_DIR))/slim $(CARGO_TARGET_DIR)/debug/bench_plan $(ROUNDS)
+
+bench-preview:
+	$(CARGO) bench --quiet -p reconciler-daemon --bench preview
+
+bench-resume:
+	$(CARGO) build --quiet --release --bin lockstepd
+	LOCKSTEPD=$(abspath $(CARGO_TARGET_DIR))/release/lockstepd \
+		$(CARGO) bench --quiet --profile dev -p reconciler-daemon --bench resume
+
+bench-steps:
+	@mkdir -p $(PEERS) && cp reconciler/daemon/benches/peers/* $(PEERS)
+	@npm install --prefix $(PEERS) --no-package-lock --no-audit --no-fund --silent || \
+		echo "the peers are not installed: lockstepd is measured alone" >&2
+	$(CARGO) build --quiet --release --bin lockstepd
+	LOCKSTEPD=$(abspath $(CARGO_TARGET_DIR))/release/lockstepd \
+		$(CARGO) bench --quiet --profile dev -p reconciler-daemon --bench steps -- $(or $(ROUNDS),3) $(PEERS)
 
 bench-%:
 	@echo "no benchmark is named $*; there are: $(BENCHES)" >&2; exit 2
