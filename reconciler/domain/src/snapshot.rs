@@ -18,8 +18,9 @@ use crate::id::{
     SubscriptionName, TaskName, VerificationName, WarehouseName,
 };
 use crate::metadata::Metadata;
+use crate::plan::consequences;
 use crate::policy::Policy;
-use crate::promotion::{Ending, Phase, Previous, Promotion, State};
+use crate::promotion::{Ending, Entry, Event, Phase, Previous, Promotion, State};
 use crate::stage::Stage;
 use crate::task::Task;
 use crate::verification::Verification;
@@ -114,6 +115,24 @@ impl PromotionSnapshot {
     pub fn metadata(&self) -> Metadata {
         let (stage, freight) = (self.stage_metadata.clone(), self.facts.metadata.clone());
         Metadata { stage, freight }
+    }
+
+    /// What it is after an entry of the promotion's own log, if nothing but the log has changed.
+    ///
+    /// `None`: others see the difference, it names what this snapshot was not asked for, or it cannot
+    /// follow. Then everything has to be read anew.
+    #[must_use]
+    pub fn followed_by(mut self, entry: &Entry) -> Option<Self> {
+        if !consequences(&self.promotion, &self.state, &entry.event).are_none() {
+            return None;
+        }
+        if let Event::Intent { call, .. } = &entry.event
+            && call.as_keep().is_some_and(|keep| keep.aliases().next().is_some())
+        {
+            return None;
+        }
+        self.state.apply(entry).ok()?;
+        Some(self)
     }
 }
 

@@ -81,6 +81,16 @@ pub enum AppendError {
     Store(#[from] StoreError),
 }
 
+/// An entry that was appended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Appended {
+    /// The entry.
+    pub entry: Entry,
+    /// The revision of the project from then on. If it is that of a snapshot, nothing that the
+    /// snapshot shows has changed since but the log.
+    pub revision: u64,
+}
+
 impl Store {
     /// Appends an event and writes what follows from it.
     ///
@@ -98,7 +108,7 @@ impl Store {
         expected_seq: u64,
         event: Event,
         now: Timestamp,
-    ) -> Result<Entry, AppendError> {
+    ) -> Result<Appended, AppendError> {
         if event == Event::Committed {
             return Err(AppendError::Guarded { promotion: id.clone() });
         }
@@ -107,7 +117,8 @@ impl Store {
             let folded = ready(write, &project, &id, epoch, expected_seq)?;
             let own = epoch.is_some();
             let addition = Addition { actor: actor(&event), event, now: whole_micros(now), own };
-            add(write, &project, folded, addition)
+            let entry = add(write, &project, folded, addition)?;
+            Ok(Appended { entry, revision: revision(write.sql, &project)? })
         })
         .await
     }
@@ -406,7 +417,7 @@ impl Context<'_> {
         own: bool,
     ) -> Result<(), StoreError> {
         let stage = &self.promotion.stage;
-        if *after != Consequences::default() {
+        if !after.are_none() {
             wake_stage(write, self.project, stage, self.now)?;
             wake_users(write, self.project, Kind::Stage, stage.as_str(), self.now)?;
         }
@@ -423,6 +434,5 @@ impl Context<'_> {
 
 /// Whether decisions about others see the difference.
 fn is_seen(event: &Event, after: &Consequences) -> bool {
-    *after != Consequences::default()
-        || matches!(event, Event::Approved(_) | Event::AbortRequested { .. })
+    !after.are_none() || matches!(event, Event::Approved(_) | Event::AbortRequested { .. })
 }

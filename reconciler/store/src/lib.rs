@@ -56,7 +56,7 @@ use std::sync::Arc;
 
 use tokio::sync::{Notify, watch};
 
-pub use append::AppendError;
+pub use append::{AppendError, Appended};
 pub use counter::DefinitionsRevision;
 pub use credential::{Sealed, SealedCredential, SecretChange};
 pub use definition::{

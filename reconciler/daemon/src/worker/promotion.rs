@@ -18,7 +18,7 @@ use reconciler_domain::promotion::{Event, Node, Phase};
 use reconciler_domain::snapshot::PromotionSnapshot;
 use reconciler_domain::step::{Call, Interruption, StepOutcome, Workdir};
 use reconciler_effects::{Halted, RunContext};
-use reconciler_store::{AppendError, Lease};
+use reconciler_store::{AppendError, Appended, Lease, Snapshot};
 use tokio_util::sync::CancellationToken;
 
 use super::{WorkError, Worker};
@@ -53,8 +53,8 @@ struct Air<'a> {
 
 /// How a run came back.
 enum Landed {
-    /// Its outcome is in the log.
-    Ended,
+    /// Its outcome is in the log; absent: it has to be decided anew.
+    Ended(Option<Box<Appended>>),
     /// It is to be run again then.
     NotYet(Timestamp),
 }
@@ -62,10 +62,13 @@ enum Landed {
 /// What came of setting off.
 enum SetOff {
     /// Everything that is to run does; what rests is looked at again at this time.
-    Done { seq: u64, due: Option<Timestamp> },
+    Done { begun: Vec<Appended>, due: Option<Timestamp> },
     /// Somebody else appended in between: the decision has to be made again.
     Overtaken,
 }
+
+/// What a decision looks at, and the last entry of the log.
+type Seen = Snapshot<(PromotionSnapshot, u64)>;
 
 /// Lanes of one promotion that run at the same time.
 const LANES_MAX: usize = 8;
@@ -82,51 +85,61 @@ impl Worker {
     ) -> Result<Option<Timestamp>, WorkError> {
         let subject = Subject { lease, project, id };
         let mut air = Air::default();
+        let mut known = None;
         loop {
-            let Some(found) = self.store.promotion_snapshot(project, id).await? else {
-                return Ok(None);
+            let seen = match known.take() {
+                Some(seen) => seen,
+                None => match self.store.promotion_snapshot(project, id).await? {
+                    Some(seen) => seen,
+                    None => return Ok(None),
+                },
             };
-            let (snapshot, seq) = found.value;
+            let (snapshot, seq) = &seen.value;
             if let Phase::Ended(_) = snapshot.state.phase() {
                 let cleaned = self.effects.clean(project, id, self.clock.now()).await;
                 cleaned.map_err(WorkError::Unusable)?;
                 return Ok(None);
             }
-            let next = plan::promotion(&snapshot, self.clock.now());
-            let at = At { subject, snapshot: &snapshot, seq, revision: found.revision };
-            let (seq, due) = match next.act {
+            let next = plan::promotion(snapshot, self.clock.now());
+            let at = At { subject, snapshot, seq: *seq, revision: seen.revision };
+            let (mut written, due) = match next.act {
                 Some(Act::Run(runs)) => match self.set_off(&at, runs, &mut air).await? {
-                    SetOff::Done { seq, due } => (seq, due),
+                    SetOff::Done { begun, due } => (begun, due),
                     SetOff::Overtaken => continue,
                 },
                 Some(act) => {
-                    self.act(&at, act).await?;
+                    let written = self.act(&at, act).await?;
+                    known = written.and_then(|written| after(seen, &[written]));
                     continue;
                 }
-                None => (seq, None),
+                None => (Vec::new(), None),
             };
             let wake_at = [next.wake_at, due].into_iter().flatten().min();
             if air.flights.is_empty() {
                 return Ok(wake_at);
             }
-            self.something_happens(subject, seq, &mut air, wake_at).await?;
+            let seq = written.last().map_or(at.seq, |last| last.entry.seq);
+            if let Some(ended) = self.something_happens(subject, seq, &mut air, wake_at).await? {
+                written.push(*ended);
+                known = after(seen, &written);
+            }
         }
     }
 
-    /// Makes one move that is not a run.
-    async fn act(&self, at: &At<'_, '_>, act: Act) -> Result<(), WorkError> {
+    /// Makes one move that is not a run. The entry that it wrote, if it is the next one of the log.
+    async fn act(&self, at: &At<'_, '_>, act: Act) -> Result<Option<Appended>, WorkError> {
         match act {
-            Act::Append(event) => self.append(at.subject, at.seq, *event).await.map(drop),
+            Act::Append(event) => self.append(at.subject, at.seq, *event).await,
             Act::Prepare { step, call, rebuild, deadline } => {
                 self.prepare(at, step, *call, &rebuild, deadline).await
             }
             Act::Probe { bases } => self.probe(at, &bases).await,
-            Act::Commit => self.commit(at).await,
+            Act::Commit => self.commit(at).await.map(|()| None),
             Act::Run(_) => Err(WorkError::Unusable("a run is set off, not made".to_owned())),
             Act::Measure(check) => {
                 let project = at.subject.project;
                 let taken = self.effects.measure(project, &check, self.clock.now()).await;
-                self.append(at.subject, at.seq, Event::Measured(taken)).await.map(drop)
+                self.append(at.subject, at.seq, Event::Measured(taken)).await
             }
         }
     }
@@ -138,7 +151,7 @@ impl Worker {
         runs: Vec<Run>,
         air: &mut Air<'a>,
     ) -> Result<SetOff, WorkError> {
-        let (mut seq, mut due) = (at.seq, None);
+        let (mut seq, mut due, mut begun) = (at.seq, None, Vec::new());
         for run in runs {
             if air.nodes.contains(&run.node) {
                 continue;
@@ -160,14 +173,17 @@ impl Worker {
                 self.crash.pass(Boundary::BeforeIntent, &run.node);
                 let intent = Event::Intent { node: run.node.clone(), call: run.call.clone() };
                 match self.append(at.subject, seq, intent).await? {
-                    Some(appended) => seq = appended,
+                    Some(appended) => {
+                        seq = appended.entry.seq;
+                        begun.push(appended);
+                    }
                     None => return Ok(SetOff::Overtaken),
                 }
             }
             air.nodes.insert(run.node.clone());
             air.flights.push(self.fly(at, seq, run).boxed());
         }
-        Ok(SetOff::Done { seq, due })
+        Ok(SetOff::Done { begun, due })
     }
 
     /// When a run that was not so yet is looked at again; absent: now.
@@ -177,14 +193,15 @@ impl Worker {
         (due > self.clock.now()).then_some(due)
     }
 
-    /// Ends when a run came back, when it is time to look again, or when somebody appended something.
+    /// Ends when a run came back, with its outcome in the log, when it is time to look again, or when
+    /// somebody appended something.
     async fn something_happens(
         &self,
         subject: Subject<'_>,
         seq: u64,
         air: &mut Air<'_>,
         wake_at: Option<Timestamp>,
-    ) -> Result<(), WorkError> {
+    ) -> Result<Option<Box<Appended>>, WorkError> {
         let several = air.nodes.len() > 1;
         tokio::select! {
             biased;
@@ -192,14 +209,17 @@ impl Worker {
                 let (node, landed) = landed?;
                 air.nodes.remove(&node);
                 match landed {
-                    Landed::Ended => air.rests.remove(&node),
+                    Landed::Ended(outcome) => {
+                        air.rests.remove(&node);
+                        return Ok(outcome);
+                    }
                     Landed::NotYet(due) => air.rests.insert(node, due),
                 };
             }
             () = self.at(wake_at) => {}
             () = self.appended(subject, seq, |_| true), if several => {}
         }
-        Ok(())
+        Ok(None)
     }
 
     async fn at(&self, instant: Option<Timestamp>) {
@@ -219,7 +239,7 @@ impl Worker {
         call: Call,
         rebuild: &[(StepName, Call)],
         deadline: Option<Timestamp>,
-    ) -> Result<(), WorkError> {
+    ) -> Result<Option<Appended>, WorkError> {
         let context = self.context(at, at.snapshot.state.workdir(&step));
         let broken = self.broken_off(at.subject, aborted(at), at.seq, None, deadline);
         let interrupt = CancellationToken::new();
@@ -233,15 +253,15 @@ impl Worker {
             }
         };
         match plan::prepared(step, call, outcome) {
-            Some(event) => self.append(at.subject, at.seq, event).await.map(drop),
-            None => Ok(()),
+            Some(event) => self.append(at.subject, at.seq, event).await,
+            None => Ok(None),
         }
     }
 
-    async fn probe(&self, at: &At<'_, '_>, bases: &[Base]) -> Result<(), WorkError> {
+    async fn probe(&self, at: &At<'_, '_>, bases: &[Base]) -> Result<Option<Appended>, WorkError> {
         let context = self.context(at, Workdir::Main);
         match self.effects.probe(&context, bases).await {
-            Ok(moved) => self.append(at.subject, at.seq, Event::Probed { moved }).await.map(drop),
+            Ok(moved) => self.append(at.subject, at.seq, Event::Probed { moved }).await,
             Err(message) => Err(WorkError::Unusable(format!(
                 "what the change set was made against could not be looked at: {message}"
             ))),
@@ -289,9 +309,10 @@ impl Worker {
                 }
             };
             self.crash.pass(Boundary::AfterEffect, &node);
-            self.append(subject, seq, Event::Outcome { node: node.clone(), outcome }).await?;
+            let ended = Event::Outcome { node: node.clone(), outcome };
+            let ended = self.append(subject, seq, ended).await?;
             self.crash.pass(Boundary::AfterOutcome, &node);
-            Ok((node, Landed::Ended))
+            Ok((node, Landed::Ended(ended.map(Box::new))))
         }
     }
 
@@ -340,27 +361,41 @@ impl Worker {
         }
     }
 
-    /// Appends and gives the entry's number; `None` if a person's entry came first, so that the
+    /// Appends and gives the entry; `None` if a person's entry came first, so that the
     /// decision has to be made again. An outcome is never given up for that: it is appended behind.
     async fn append(
         &self,
         Subject { lease, project, id }: Subject<'_>,
         mut seq: u64,
         event: Event,
-    ) -> Result<Option<u64>, WorkError> {
+    ) -> Result<Option<Appended>, WorkError> {
         let happened = matches!(event, Event::Outcome { .. });
         loop {
             let now = self.clock.now();
             let appended =
                 self.store.append(project, id, Some(lease), seq, event.clone(), now).await;
             match appended {
-                Ok(entry) => return Ok(Some(entry.seq)),
+                Ok(appended) => return Ok(Some(appended)),
                 Err(AppendError::Moved { last_seq, .. }) if happened => seq = last_seq,
                 Err(AppendError::Moved { .. } | AppendError::Changed { .. }) => return Ok(None),
                 Err(error) => return refused(error).map(|()| None),
             }
         }
     }
+}
+
+/// What the next decision looks at, where these entries are all that has changed: another read would
+/// show the same.
+fn after(seen: Seen, written: &[Appended]) -> Option<Seen> {
+    let Snapshot { revision, value: (mut snapshot, mut seq), unreadable } = seen;
+    for Appended { entry, revision: present } in written {
+        if *present != revision || entry.seq != seq + 1 {
+            return None;
+        }
+        snapshot = snapshot.followed_by(entry)?;
+        seq = entry.seq;
+    }
+    Some(Snapshot { revision, value: (snapshot, seq), unreadable })
 }
 
 /// What somebody asked for before the decision was made, if they want it to end.

@@ -25,6 +25,14 @@ pub struct Consequences {
     pub over: Option<Ending>,
 }
 
+impl Consequences {
+    /// Whether nothing follows.
+    #[must_use]
+    pub fn are_none(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// What follows from appending an event to a promotion in this state.
 #[must_use]
 pub fn consequences(promotion: &Promotion, before: &State, event: &Event) -> Consequences {

@@ -55,8 +55,8 @@ async fn a_stale_epoch_cannot_append() {
     let id = world.promote(&dev(), &freight, 2).await;
     let first = world.lease(&id, 2).await;
     let started = || prepare_started(stage(&dev(), &[]), &freight);
-    let entry = world.store.append(&shop(), &id, Some(&first), 0, started(), at(3)).await.unwrap();
-    assert_eq!((entry.seq, entry.at), (1, at(3)));
+    let began = world.store.append(&shop(), &id, Some(&first), 0, started(), at(3)).await.unwrap();
+    assert_eq!((began.entry.seq, began.entry.at), (1, at(3)));
     let after = 2 + i64::try_from(LEASE.as_secs()).unwrap();
     let second = world.lease(&id, after).await;
     assert!(second.epoch > first.epoch);

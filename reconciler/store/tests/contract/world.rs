@@ -250,7 +250,8 @@ impl World {
         log.last().map_or(0, |entry| entry.seq)
     }
 
-    /// Appends at the end, as a person does.
+    /// Appends at the end, as a person does. A snapshot that says what it is after the entry has to say
+    /// what another read shows.
     pub(crate) async fn append(
         &self,
         id: &PromotionId,
@@ -258,7 +259,14 @@ impl World {
         second: i64,
     ) -> Result<(), AppendError> {
         let seq = self.last_seq(id).await;
-        self.store.append(&shop(), id, None, seq, event, at(second)).await.map(drop)
+        let before = self.store.promotion_snapshot(&shop(), id).await.ok().flatten();
+        let done = self.store.append(&shop(), id, None, seq, event, at(second)).await?;
+        let before = before.filter(|before| before.revision == done.revision);
+        if let Some(after) = before.and_then(|before| before.value.0.followed_by(&done.entry)) {
+            let read = self.store.promotion_snapshot(&shop(), id).await.unwrap().unwrap();
+            assert_eq!(format!("{after:#?}"), format!("{:#?}", read.value.0), "{:?}", done.entry);
+        }
+        Ok(())
     }
 
     /// Takes a new promotion to where it waits at its gates.
