@@ -5,7 +5,8 @@
 //! missing. A stage that is reached counts as verified from then on, and the next one is looked at.
 //!
 //! What a forecast says is a lower bound. Not counted are the time that steps and checks take, the
-//! quiet time after changes of definitions, newer freight, and what else is promoted meanwhile. What
+//! quiet time after changes of definitions, newer freight, and what else is promoted meanwhile. What is
+//! past its gates already is on its way; approvals that a promotion has so far are not looked at. What
 //! people have to do, and what cannot be known, is named with the stage that waits for it, and taken
 //! to happen at once; what can never happen makes the stage unreachable.
 
@@ -19,11 +20,12 @@ use crate::gate::{Facts, Gate, gates};
 use crate::id::{FreightId, PolicyName, StageName};
 use crate::plan::candidates;
 use crate::policy::{GateKind, Joined, Mode, Policy};
+use crate::promotion::Phase;
 use crate::snapshot::{Defined, Definitions, StageSnapshot};
 use crate::stage::Stage;
 
 /// Looks at the gates of one stage. Those that still change then are named as they are.
-const LOOKS_MAX: u32 = 1_000;
+const LOOKS_MAX: u32 = 50;
 
 /// What a forecast is made from.
 #[derive(Debug, Clone, Copy)]
@@ -187,6 +189,10 @@ struct Look<'a> {
 impl Look<'_> {
     fn arrival(&self, now: Timestamp) -> Arrival {
         let mut arrival = Arrival::new(&self.snapshot.stage.spec.name, When::Never);
+        if self.is_on_its_way() {
+            arrival.when = When::Earliest(now);
+            return arrival;
+        }
         // First until it may come from upstream: what decides that is the way it comes.
         let of_upstream = |kind| matches!(kind, GateKind::Upstream | GateKind::Soak);
         let (ready, missing) = self.wait(now, &of_upstream, &mut arrival.delays);
@@ -198,6 +204,15 @@ impl Look<'_> {
             arrival.when = When::Earliest(at);
         }
         arrival
+    }
+
+    /// Whether a promotion that no gate stops any more brings it.
+    fn is_on_its_way(&self) -> bool {
+        let id = &self.foreseen.freight.id;
+        self.snapshot.running.iter().any(|running| {
+            running.promotion.freight == *id
+                && matches!(running.phase, Phase::Committing | Phase::Verifying)
+        })
     }
 
     /// Looks until time alone changes nothing any more about gates of some kinds: when that is, and

@@ -265,6 +265,12 @@ impl Policy {
         }
     }
 
+    /// The shortest soak that it asks for in any upstream stage; absent: it may ask for none.
+    #[must_use]
+    pub fn least_soak(&self) -> Option<Duration> {
+        self.soak.map(|soak| self.soak_in.values().copied().fold(soak, Duration::min))
+    }
+
     /// Whether the policy has a gate; one of mode automatic must not.
     #[must_use]
     pub fn has_gates(&self) -> bool {

@@ -26,7 +26,13 @@ pub(super) async fn forecast_stage(
     let freight = find(&server, &project, &query.freight).await?;
     let wanted = before(&definitions, &until);
     let stages = server.store.stage_snapshots(&project, &wanted).await?.value;
-    let policies = &definitions.policies;
-    let question = Question { freight: &freight, until: &until, stages: &stages, policies };
-    Ok(Json(convert::forecast(&forecast(&question, server.clock.now()), &until)))
+    let now = server.clock.now();
+    // Windows of many stages may take a while to look through.
+    let told = tokio::task::spawn_blocking(move || {
+        let policies = &definitions.policies;
+        let question = Question { freight: &freight, until: &until, stages: &stages, policies };
+        convert::forecast(&forecast(&question, now), &until)
+    });
+    let told = told.await.map_err(|_| Problem::internal())?;
+    Ok(Json(told))
 }

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use super::{Problem, ProblemKind, Surroundings, expression, unknown};
 use crate::duration;
 use crate::glob::Glob;
+use crate::id::StageName;
 use crate::policy::{GateKind, Mode, Policy, RATE_MAX, Rate};
 use crate::scope::condition_names;
 use crate::window::{Action, NextChange, Schedule, Window};
@@ -47,7 +48,7 @@ pub fn check_policy(policy: &Policy, around: &Surroundings<'_>) -> Vec<Problem> 
 
 /// Freight is made before it soaks: it may not be too old before it has soaked.
 fn check_age(policy: &Policy, problems: &mut Vec<Problem>) {
-    let (Some(max_age), Some(soak)) = (policy.max_age, policy.soak) else { return };
+    let (Some(max_age), Some(soak)) = (policy.max_age, policy.least_soak()) else { return };
     if soak < max_age {
         return;
     }
@@ -63,8 +64,20 @@ fn check_age(policy: &Policy, problems: &mut Vec<Problem>) {
 /// A soak that is asked in a stage that is not there would be asked nowhere.
 fn check_soaks(policy: &Policy, around: &Surroundings<'_>, problems: &mut Vec<Problem>) {
     let known: Vec<&str> = around.stages.keys().map(|name| name.as_str()).collect();
+    let selected = around.stages.iter().filter(|(name, _)| policy.selects(name));
+    let upstreams: BTreeSet<&StageName> =
+        selected.flat_map(|(_, stage)| stage.upstreams()).collect();
     for stage in policy.soak_in.keys() {
-        unknown("stage", stage.as_str(), &known, format!("soak_in.{stage}"), problems);
+        let path = format!("soak_in.{stage}");
+        if known.contains(&stage.as_str()) && !upstreams.contains(stage) {
+            let message = format!(
+                "no stage that the policy selects takes freight from {stage}, so this soak would be asked \
+                 nowhere; name a stage of their `from`"
+            );
+            problems.push(Problem::new(path, ProblemKind::Invalid, message));
+        } else {
+            unknown("stage", stage.as_str(), &known, path, problems);
+        }
     }
 }
 

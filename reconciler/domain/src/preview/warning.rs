@@ -180,7 +180,7 @@ fn closed_at(policy: &Policy, action: Action, now: Timestamp) -> Option<Timestam
 /// Freight that is made at the wrong time is too old when the windows open.
 fn too_old_before_open(policy: &Policy, now: Timestamp) -> Option<Warning> {
     let max_age = policy.max_age?;
-    let soak = policy.soak.unwrap_or_default();
+    let soak = policy.least_soak().unwrap_or_default();
     let schedule = Schedule::of([policy.windows.as_slice()], Action::Promote, &BTreeSet::new());
     let mut at = now;
     for _ in 0..STRETCHES {

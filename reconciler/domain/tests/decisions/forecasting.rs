@@ -66,6 +66,22 @@ fn each_gate_takes_its_time_one_after_the_other() {
 }
 
 #[test]
+fn what_is_past_its_gates_waits_for_none() {
+    let before = format!(
+        "{PIPELINE}
+        verification errors count=9
+        stage qa shop<dev: app verify=errors
+        policy qa qa automatic
+        found shop api 1.0.0
+    "
+    );
+    assert_snapshot!(of(&before, "qa"), @"qa: from 2026-01-01T00:00:00Z");
+    assert_snapshot!(of(&format!("{before}
+        freeze audit
+    "), "qa"), @"qa: from 2026-01-01T00:00:00Z");
+}
+
+#[test]
 fn what_takes_more_than_time_is_named() {
     assert_snapshot!(of(&format!("{PIPELINE}
         policy qa qa gated soak=1h approve=sre:2
