@@ -7,7 +7,6 @@ use jiff::Timestamp;
 use super::{Problem, ProblemKind, Surroundings, expression, unknown};
 use crate::duration;
 use crate::glob::Glob;
-use crate::id::StageName;
 use crate::policy::{GateKind, Mode, Policy, RATE_MAX, Rate};
 use crate::scope::condition_names;
 use crate::window::{Action, NextChange, Schedule, Window};
@@ -64,20 +63,8 @@ fn check_age(policy: &Policy, problems: &mut Vec<Problem>) {
 /// A soak that is asked in a stage that is not there would be asked nowhere.
 fn check_soaks(policy: &Policy, around: &Surroundings<'_>, problems: &mut Vec<Problem>) {
     let known: Vec<&str> = around.stages.keys().map(|name| name.as_str()).collect();
-    let selected = around.stages.iter().filter(|(name, _)| policy.selects(name));
-    let upstreams: BTreeSet<&StageName> =
-        selected.flat_map(|(_, stage)| stage.upstreams()).collect();
     for stage in policy.soak_in.keys() {
-        let path = format!("soak_in.{stage}");
-        if known.contains(&stage.as_str()) && !upstreams.contains(stage) {
-            let message = format!(
-                "no stage that the policy selects takes freight from {stage}, so this soak would be asked \
-                 nowhere; name a stage of their `from`"
-            );
-            problems.push(Problem::new(path, ProblemKind::Invalid, message));
-        } else {
-            unknown("stage", stage.as_str(), &known, path, problems);
-        }
+        unknown("stage", stage.as_str(), &known, format!("soak_in.{stage}"), problems);
     }
 }
 
