@@ -65,8 +65,15 @@ impl FromStr for Zone {
     }
 }
 
+/// Bytes of a text that may be meant for a zone: the longest name has 32.
+const NAME_MAX: usize = 64;
+
 /// The zone that was probably meant: hundreds of others are not listed.
 fn nearest(name: &str) -> String {
+    // Nothing that long is near a name, and saying so would take for ever.
+    if name.len() > NAME_MAX {
+        return String::new();
+    }
     let known: Vec<String> = ZONES.available().map(|zone| zone.to_string()).collect();
     let near = known.iter().map(|zone| (strsim::osa_distance(name, zone), zone)).min();
     match near.filter(|(distance, zone)| *distance <= zone.len() / 3) {
