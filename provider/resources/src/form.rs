@@ -22,6 +22,8 @@ pub(crate) trait Read {
     fn text_map(&self, name: &str) -> BTreeMap<String, String>;
     /// A whole number, if it is set.
     fn count(&self, name: &str) -> Option<u32>;
+    /// An instant, if it is set and is one.
+    fn instant(&self, name: &str) -> Option<Timestamp>;
     /// Whether it is set to true.
     fn flag(&self, name: &str) -> bool;
     /// A list of words of an enumeration; what is no word is left out.
@@ -49,6 +51,10 @@ impl Read for Reader<'_> {
     fn count(&self, name: &str) -> Option<u32> {
         let number = self.number(name).known().and_then(Number::as_i64);
         number.and_then(|number| number.try_into().ok())
+    }
+
+    fn instant(&self, name: &str) -> Option<Timestamp> {
+        self.text(name)?.parse().ok()
     }
 
     fn flag(&self, name: &str) -> bool {

@@ -1,5 +1,7 @@
 //! How things are said: sentences, and the name that was probably meant.
 
+use reconciler_domain::near::nearest;
+
 /// A one-line message as a sentence of its own.
 pub(crate) fn sentence(message: &str) -> String {
     let message = message.trim();
@@ -24,18 +26,14 @@ pub(crate) fn did_you_mean<'n>(name: &str, known: impl IntoIterator<Item = &'n s
     let mut known: Vec<&str> = known.into_iter().collect();
     known.sort_unstable();
     known.dedup();
-    let near = known
-        .iter()
-        .map(|candidate| (strsim::osa_distance(name, candidate), *candidate))
-        .min()
-        .filter(|(distance, candidate)| *distance <= candidate.len().max(3) / 3);
+    let near = nearest(name, known.iter().copied());
     let there_are = match known.as_slice() {
         [] => "There is none yet.".to_owned(),
         names => format!("There are: {}.", names.join(", ")),
     };
     match near {
-        Some((_, candidate)) if known.len() > 12 => format!("Did you mean {candidate:?}?"),
-        Some((_, candidate)) => format!("Did you mean {candidate:?}? {there_are}"),
+        Some(candidate) if known.len() > 12 => format!("Did you mean {candidate:?}?"),
+        Some(candidate) => format!("Did you mean {candidate:?}? {there_are}"),
         None => there_are,
     }
 }

@@ -8,7 +8,7 @@
 //!  nouns                 id  artifact  freight  warehouse  stage  step  task  verification  policy  hold
 //!                        freeze  credential  token
 //!  a promotion           promotion: the row, its log, the state that the log folds to
-//!  language              duration  version  glob  filter  url  image  expression  template  infra  window
+//!  language              duration  version  glob  filter  url  image  expression  template  infra  window  near
 //!  what decisions see    snapshot  scope
 //!  decisions             availability  gate  plan  check  preview  evaluate  forecast
 //! ```
@@ -34,6 +34,7 @@ pub mod id;
 pub mod image;
 pub mod infra;
 pub mod metadata;
+pub mod near;
 pub mod plan;
 pub mod policy;
 pub mod preview;

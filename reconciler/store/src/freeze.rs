@@ -1,21 +1,15 @@
-//! Freezes. Each that comes, changes or goes wakes every stage that it concerns or concerned, and their
-//! promotions that are not over.
+//! Freezes.
 
-use jiff::Timestamp;
 use reconciler_domain::freeze::Freeze;
 use reconciler_domain::id::{FreezeName, ProjectName, StageName};
 use reconciler_domain::snapshot::Defined;
 
-use crate::Store;
-use crate::definition::{
-    self, Before, Change, Definition, DeleteError, Kind, Outcome, Put, PutError, Rows, Stored,
-};
+use crate::definition::{self, Change, Definition, DeleteError, Kind, Put, PutError, Rows, Stored};
 use crate::error::{StoreError, Unreadable};
 use crate::ledger::Subject;
 use crate::page::Listed;
 use crate::sql::Sql;
-use crate::wake::wake_stage;
-use crate::writer::Write;
+use crate::{Store, stop};
 
 impl Definition for Freeze {
     const KIND: Kind = Kind::Freeze;
@@ -29,7 +23,7 @@ impl Definition for Freeze {
     }
 
     fn touches(&self, sql: Sql<'_>, project: &ProjectName) -> Result<Vec<Subject>, StoreError> {
-        Ok(concerned(sql, project, Some(self))?.into_iter().map(Subject::Stage).collect())
+        Ok(stop::concerned(sql, project, Some(self))?.into_iter().map(Subject::Stage).collect())
     }
 }
 
@@ -45,14 +39,7 @@ impl Store {
         change: &Change,
     ) -> Result<Put<Freeze>, PutError> {
         let (project, spec, change) = (project.clone(), spec.clone(), change.clone());
-        self.write(move |write| {
-            let (put, before) = definition::put(write, &project, &spec, &change)?;
-            if put.outcome != Outcome::Unchanged {
-                changed(write, &project, &before, Some(&spec), change.at)?;
-            }
-            Ok(put)
-        })
-        .await
+        self.write(move |write| stop::put(write, &project, &spec, &change)).await
     }
 
     /// A freeze.
@@ -92,11 +79,8 @@ impl Store {
     ) -> Result<(), DeleteError> {
         let (project, name, change) = (project.clone(), name.clone(), change.clone());
         self.write(move |write| {
-            let (text, subject) = (name.as_str(), Subject::Freeze(name.clone()));
-            let before =
-                definition::delete::<Freeze>(write, &project, text, subject, &change, Vec::new())?;
-            changed(write, &project, &before, None, change.at)?;
-            Ok(())
+            let subject = Subject::Freeze(name.clone());
+            stop::delete::<Freeze>(write, &project, name.as_str(), subject, &change)
         })
         .await
     }
@@ -121,39 +105,4 @@ pub(crate) fn freezes_for(
         }
     }
     Ok(freezes)
-}
-
-/// Wakes what the freeze stops or stopped.
-fn changed(
-    write: &mut Write<'_>,
-    project: &ProjectName,
-    before: &Before<Freeze>,
-    after: Option<&Freeze>,
-    at: Timestamp,
-) -> Result<(), StoreError> {
-    let mut stages = match before {
-        Before::Nothing => Vec::new(),
-        Before::Unreadable => concerned(write.sql, project, None)?,
-        Before::Spec(before) => concerned(write.sql, project, Some(before))?,
-    };
-    if let Some(after) = after {
-        stages.extend(concerned(write.sql, project, Some(after))?);
-    }
-    stages.sort();
-    stages.dedup();
-    for stage in stages {
-        wake_stage(write, project, &stage, at)?;
-    }
-    Ok(())
-}
-
-/// The stages that a freeze concerns; of one that cannot be read, all.
-fn concerned(
-    sql: Sql<'_>,
-    project: &ProjectName,
-    freeze: Option<&Freeze>,
-) -> Result<Vec<StageName>, StoreError> {
-    let rows = definition::rows(sql, project, Kind::Stage)?;
-    let stages = rows.iter().filter_map(|row| row.name.parse().ok());
-    Ok(stages.filter(|stage| freeze.is_none_or(|freeze| freeze.concerns(stage))).collect())
 }

@@ -1,5 +1,4 @@
-//! Holds: those that people put, which are definitions, and the automatic one of each stage. Each that
-//! comes, changes or goes wakes what it stops or stopped.
+//! Holds: those that people put, which are definitions, and the automatic one of each stage.
 
 use jiff::Timestamp;
 use reconciler_domain::hold::{AutomaticHold, Hold, Target};
@@ -9,11 +8,9 @@ use rusqlite::params;
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::Store;
 use crate::counter::raise_revision;
 use crate::definition::{
-    self, Before, Change, Definition, DefinitionRow, DeleteError, Kind, Outcome, Put, PutError,
-    Rows, Stored,
+    self, Change, Definition, DefinitionRow, DeleteError, Kind, Put, PutError, Rows, Stored,
 };
 use crate::error::{StoreError, Unreadable};
 use crate::ledger::{Happened, Subject};
@@ -21,6 +18,7 @@ use crate::page::Listed;
 use crate::sql::{Sql, instant, json, micros, parsed};
 use crate::wake::wake_stage;
 use crate::writer::Write;
+use crate::{Store, stop};
 
 /// Why an automatic hold was not lifted.
 #[derive(Debug, thiserror::Error)]
@@ -55,7 +53,7 @@ impl Definition for Hold {
 
     fn touches(&self, sql: Sql<'_>, project: &ProjectName) -> Result<Vec<Subject>, StoreError> {
         let mut touches: Vec<Subject> =
-            concerned(sql, project, Some(self))?.into_iter().map(Subject::Stage).collect();
+            stop::concerned(sql, project, Some(self))?.into_iter().map(Subject::Stage).collect();
         if let Target::Freight(freight) = &self.target {
             touches.push(Subject::Freight(freight.clone()));
         }
@@ -75,14 +73,7 @@ impl Store {
         change: &Change,
     ) -> Result<Put<Hold>, PutError> {
         let (project, spec, change) = (project.clone(), spec.clone(), change.clone());
-        self.write(move |write| {
-            let (put, before) = definition::put(write, &project, &spec, &change)?;
-            if put.outcome != Outcome::Unchanged {
-                changed(write, &project, &before, Some(&spec), change.at)?;
-            }
-            Ok(put)
-        })
-        .await
+        self.write(move |write| stop::put(write, &project, &spec, &change)).await
     }
 
     /// A hold.
@@ -122,11 +113,8 @@ impl Store {
     ) -> Result<(), DeleteError> {
         let (project, name, change) = (project.clone(), name.clone(), change.clone());
         self.write(move |write| {
-            let (text, subject) = (name.as_str(), Subject::Hold(name.clone()));
-            let before =
-                definition::delete::<Hold>(write, &project, text, subject, &change, Vec::new())?;
-            changed(write, &project, &before, None, change.at)?;
-            Ok(())
+            let subject = Subject::Hold(name.clone());
+            stop::delete::<Hold>(write, &project, name.as_str(), subject, &change)
         })
         .await
     }
@@ -261,39 +249,4 @@ fn stage_of(row: &DefinitionRow) -> Option<String> {
     let Held { target } = serde_json::from_str(&row.spec).ok()?;
     let stage = target.of.as_str().filter(|_| target.kind == "stage")?;
     Some(stage.to_owned())
-}
-
-/// Wakes what the hold stops or stopped.
-fn changed(
-    write: &mut Write<'_>,
-    project: &ProjectName,
-    before: &Before<Hold>,
-    after: Option<&Hold>,
-    at: Timestamp,
-) -> Result<(), StoreError> {
-    let mut stages = match before {
-        Before::Nothing => Vec::new(),
-        Before::Unreadable => concerned(write.sql, project, None)?,
-        Before::Spec(before) => concerned(write.sql, project, Some(before))?,
-    };
-    if let Some(after) = after {
-        stages.extend(concerned(write.sql, project, Some(after))?);
-    }
-    stages.sort();
-    stages.dedup();
-    for stage in stages {
-        wake_stage(write, project, &stage, at)?;
-    }
-    Ok(())
-}
-
-/// The stages that a hold concerns; of one that cannot be read, all.
-fn concerned(
-    sql: Sql<'_>,
-    project: &ProjectName,
-    hold: Option<&Hold>,
-) -> Result<Vec<StageName>, StoreError> {
-    let rows = definition::rows(sql, project, Kind::Stage)?;
-    let stages = rows.iter().filter_map(|row| row.name.parse().ok());
-    Ok(stages.filter(|stage| hold.is_none_or(|hold| hold.concerns(stage))).collect())
 }

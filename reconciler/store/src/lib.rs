@@ -44,6 +44,7 @@ mod snapshot;
 mod sql;
 mod stage;
 mod stay;
+mod stop;
 mod task;
 mod token;
 mod verification;

@@ -1,9 +1,8 @@
 //! `lockstep_freeze`.
 
-use jiff::Timestamp;
 use provider_protocol::Diagnostics;
 use provider_protocol::cty::Value;
-use provider_protocol::provider::{Field, Reader};
+use provider_protocol::provider::Reader;
 use provider_protocol::schema::{Block, NestedBlock};
 use reconciler_api::v1::{self, FreezeExceptions, FreezeSpec, FreezeWindow, WindowAction};
 use reconciler_domain::id::FreezeName;
@@ -58,7 +57,7 @@ impl Definition for Freeze {
     }
 
     fn validate(config: &Reader<'_>, diags: &mut Diagnostics) {
-        let at = |name| known_instant(config, name);
+        let at = |name| config.instant(name);
         if let (Some(from), Some(until)) = (at("from"), at("until"))
             && until <= from
         {
@@ -89,8 +88,8 @@ impl Definition for Freeze {
         let spec = FreezeSpec::default();
         FreezeSpec {
             reason: value.required("reason"),
-            from: known_instant(value, "from"),
-            until: known_instant(value, "until"),
+            from: value.instant("from"),
+            until: value.instant("until"),
             window: value.block("window").map(|window| window_spec(&window)),
             actions: if value.get("actions").is_null() {
                 spec.actions
@@ -116,13 +115,6 @@ impl Definition for Freeze {
 
     fn definition(spec: FreezeSpec) -> Option<v1::Definition> {
         Some(v1::Definition::Freeze(spec))
-    }
-}
-
-fn known_instant(value: &Reader<'_>, name: &str) -> Option<Timestamp> {
-    match value.string(name) {
-        Field::Known(text) => text.parse().ok(),
-        Field::Null | Field::Unknown => None,
     }
 }
 

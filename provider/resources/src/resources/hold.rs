@@ -1,9 +1,8 @@
 //! `lockstep_hold`.
 
-use jiff::Timestamp;
 use provider_protocol::Diagnostics;
 use provider_protocol::cty::Value;
-use provider_protocol::provider::{Field, Reader};
+use provider_protocol::provider::Reader;
 use provider_protocol::schema::{Block, NestedBlock};
 use reconciler_api::v1::{self, ArtifactSelector, HoldSpec};
 use reconciler_domain::id::{CommitPrefix, FreightId, HoldName, StageName, SubscriptionName};
@@ -93,7 +92,7 @@ impl Definition for Hold {
             stage: value.text("stage"),
             freight: value.text("freight"),
             artifacts: value.block("artifacts").map(|artifacts| selector(&artifacts)),
-            expires: known_instant(value, "expires"),
+            expires: value.instant("expires"),
         }
     }
 
@@ -115,7 +114,7 @@ impl Definition for Hold {
 
 /// A range of instants that is the wrong way round stops nothing.
 fn ordered(artifacts: &Reader<'_>, diags: &mut Diagnostics) {
-    let at = |name| known_instant(artifacts, name);
+    let at = |name| artifacts.instant(name);
     if let (Some(from), Some(until)) = (at("committed_from"), at("committed_until"))
         && from > until
     {
@@ -124,13 +123,6 @@ fn ordered(artifacts: &Reader<'_>, diags: &mut Diagnostics) {
             "No commit can match",
             "It is before `committed_from`.",
         );
-    }
-}
-
-fn known_instant(value: &Reader<'_>, name: &str) -> Option<Timestamp> {
-    match value.string(name) {
-        Field::Known(text) => text.parse().ok(),
-        Field::Null | Field::Unknown => None,
     }
 }
 
@@ -174,8 +166,8 @@ fn selector(artifacts: &Reader<'_>) -> ArtifactSelector {
         digest: artifacts.text("digest"),
         version: artifacts.text("version"),
         commit: artifacts.text("commit"),
-        committed_from: known_instant(artifacts, "committed_from"),
-        committed_until: known_instant(artifacts, "committed_until"),
+        committed_from: artifacts.instant("committed_from"),
+        committed_until: artifacts.instant("committed_until"),
     }
 }
 

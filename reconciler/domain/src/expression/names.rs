@@ -4,6 +4,8 @@ use std::{collections::BTreeMap, ops::RangeInclusive};
 
 use serde_json::Value;
 
+use crate::near;
+
 /// What is known about a value before there is one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Shape {
@@ -127,8 +129,7 @@ pub(super) fn nearest<'n>(name: &str, known: impl IntoIterator<Item = &'n str>) 
     let allowed = if length < 3 { 0 } else { (length / 3).max(1) };
     known
         .into_iter()
-        .map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate))
-        .filter(|(distance, _)| *distance <= allowed)
+        .filter_map(|candidate| Some((near::distance(name, candidate, allowed)?, candidate)))
         .min()
         .map(|(_, candidate)| candidate)
 }

@@ -15,6 +15,7 @@ use super::{oci, run};
 use crate::check::ProblemKind;
 use crate::duration;
 use crate::expression::Expression;
+use crate::near;
 use crate::template::Template;
 
 /// One thing wrong with a step's arguments.
@@ -397,13 +398,8 @@ fn join(path: &str, name: &str) -> String {
 
 /// `did you mean "branch"?` where a known name is near, else the list of them.
 pub(crate) fn did_you_mean(name: &str, known: &[&str]) -> String {
-    let nearest = known
-        .iter()
-        .map(|candidate| (strsim::osa_distance(name, candidate), candidate))
-        .min()
-        .filter(|(distance, candidate)| *distance <= candidate.len().max(3) / 3);
-    match nearest {
-        Some((_, candidate)) => format!("did you mean {candidate:?}?"),
+    match near::nearest(name, known.iter().copied()) {
+        Some(candidate) => format!("did you mean {candidate:?}?"),
         None => format!("known: {}", known.join(", ")),
     }
 }

@@ -13,6 +13,8 @@ use jiff::civil::DateTime;
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 use serde::{Deserialize, Serialize};
 
+use crate::near;
+
 static ZONES: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);
 
 /// A time zone, such as `Europe/Berlin`.
@@ -65,19 +67,11 @@ impl FromStr for Zone {
     }
 }
 
-/// Bytes of a text that may be meant for a zone: the longest name has 32.
-const NAME_MAX: usize = 64;
-
 /// The zone that was probably meant: hundreds of others are not listed.
 fn nearest(name: &str) -> String {
-    // Nothing that long is near a name, and saying so would take for ever.
-    if name.len() > NAME_MAX {
-        return String::new();
-    }
     let known: Vec<String> = ZONES.available().map(|zone| zone.to_string()).collect();
-    let near = known.iter().map(|zone| (strsim::osa_distance(name, zone), zone)).min();
-    match near.filter(|(distance, zone)| *distance <= zone.len() / 3) {
-        Some((_, zone)) => format!(" (did you mean {zone:?}?)"),
+    match near::nearest(name, known.iter().map(String::as_str)) {
+        Some(zone) => format!(" (did you mean {zone:?}?)"),
         None => String::new(),
     }
 }
