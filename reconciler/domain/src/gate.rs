@@ -26,7 +26,6 @@ use crate::promotion::{Approval, ChangeSet, Promotion, StepPlan};
 use crate::snapshot::{Committed, Defined};
 use crate::soak::Soak;
 use crate::stage::{Matching, Stage};
-use crate::step::StepKind;
 use crate::window::Action;
 
 pub use freeze::Times;
@@ -369,9 +368,10 @@ fn infra(facts: &Facts<'_>) -> Option<Gate> {
         })
         .collect();
     let planned: u32 = change_set.infra.iter().map(|change| change.summary.total()).sum();
-    let deferred = change_set.steps.iter().find(|step| {
-        step.uses == StepKind::TfPlan && matches!(step.plan, StepPlan::Deferred { .. })
-    });
+    let deferred = change_set
+        .steps
+        .iter()
+        .find(|step| step.uses.plans_infra() && matches!(step.plan, StepPlan::Deferred { .. }));
     if !violations.is_empty() {
         return Some(gate(GateKind::Infra, asking, Verdict::Fail, violations.join("; ")));
     }

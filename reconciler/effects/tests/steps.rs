@@ -19,6 +19,8 @@ mod githttp;
 mod harness;
 #[path = "steps/images.rs"]
 mod images;
+#[path = "steps/modules.rs"]
+mod modules;
 #[path = "steps/pull_requests.rs"]
 mod pull_requests;
 #[path = "steps/registries.rs"]

@@ -6,3 +6,22 @@ locals {
     lock_timeout = "2m"
   })
 }
+
+# A module with a backend of its own, which is told where the state is and with which password.
+locals {
+  live = provider::lockstep::tf_plan("live", {
+    dir       = "infra/live"
+    tool      = "terraform"
+    version   = "~> 1.8"
+    workspace = "{{ stage.name }}"
+    lock_file = "readonly"
+    targets   = ["module.shop"]
+    backend_config = {
+      address  = "https://states.example/shop"
+      username = "lockstep"
+      password = "{{ secret(\"states\", \"password\") }}"
+    }
+    env     = { AWS_REGION = "eu-central-1" }
+    secrets = { TF_VAR_database_password = "database/password" }
+  })
+}

@@ -198,7 +198,7 @@ impl Before {
             Some(_) | None => any(),
         };
         self.outputs.insert(name.to_owned(), outputs);
-        if kind.is_none_or(|kind| kind == StepKind::TfPlan) {
+        if kind.is_none_or(StepKind::plans_infra) {
             self.plans.push(name.to_owned());
         }
     }
@@ -221,7 +221,8 @@ impl Before {
                 invalid("control.when", &error);
             }
         }
-        if kind == StepKind::TfApply {
+        let names_plan = arguments.get("plan").is_some_and(|plan| !plan.is_null());
+        if kind == StepKind::TfApply || (kind == StepKind::TfOutput && names_plan) {
             self.check_plan(arguments, path, diags);
         }
     }

@@ -224,6 +224,9 @@ impl<'a> Made<'a> {
                 if let Some(dir) = dir.filter(|dir| !self.plans.may_have(dir)) {
                     missing("dir", format!("no tf_plan step before this one plans {dir:?}"));
                 }
+                if let Some(plan) = literal(step, "plan") {
+                    unknown("tf_plan step", plan, &self.plan_steps, path("plan"), problems);
+                }
             }
             StepKind::TfApply => {
                 let Some(plan) = literal(step, "plan") else { return };

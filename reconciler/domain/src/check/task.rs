@@ -67,12 +67,13 @@ fn check_defaults(task: &Task, problems: &mut Vec<Problem>) {
 
 /// An apply and its plan stand in one task, so that a name can mean no other step's plan.
 fn check_plan(task: &Task, step: &Step, at: usize, problems: &mut Vec<Problem>) {
-    if step.uses != StepKind::TfApply {
-        return;
-    }
-    let plan = step.config["plan"].as_str().unwrap_or_default();
+    let plan = match (step.uses, step.config["plan"].as_str()) {
+        (StepKind::TfApply, plan) => plan.unwrap_or_default(),
+        (StepKind::TfOutput, Some(plan)) => plan,
+        _ => return,
+    };
     let first = plan.split(['.', '{']).next().unwrap_or_default();
-    let plans = task.steps.iter().filter(|step| step.uses == StepKind::TfPlan);
+    let plans = task.steps.iter().filter(|step| step.uses.plans_infra());
     let known: Vec<&str> = plans.map(|step| step.name.as_str()).collect();
     if !known.contains(&first) {
         let message = format!(

@@ -7,10 +7,9 @@
 //! what was said (requests, comments, a pull request that was closed) has no undo by nature: it is
 //! told, and leaves nothing stuck.
 
+mod infra;
 mod pull_request;
 mod run;
-
-use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
@@ -20,14 +19,13 @@ use super::promotion::{Act, Move, Run};
 use crate::freeze::Asker;
 use crate::gate::{Closed, Times};
 use crate::id::StepName;
-use crate::infra::{Action, Address, judge_undo};
 use crate::policy::Joined;
-use crate::promotion::{Ending, Event, Finish, Frozen, Node, Previous, State, UndoPlan};
+use crate::promotion::{Ending, Event, Finish, Frozen, Node, State, UndoPlan};
 use crate::snapshot::PromotionSnapshot;
 use crate::step::{
-    ApplyCall, Call, KeepCall, Kept, Nature, OciCall, OciPutBack, OciRecord, PlanCall, PlanRecord,
-    PullRequestCall, PullRequestRecord, PushRecord, Record, RevertCall, Step, StepKind,
-    StepOutcome, TagMove, TagRecord, UntagCall, mark,
+    Call, KeepCall, Kept, Nature, OciCall, OciPutBack, OciRecord, PullRequestCall,
+    PullRequestRecord, PushRecord, Record, RevertCall, Step, StepKind, StepOutcome, TagMove,
+    TagRecord, UntagCall, mark,
 };
 use crate::window::Action as WindowAction;
 
@@ -50,7 +48,7 @@ pub(super) fn describe(frozen: &Frozen, state: &State) -> Vec<UndoPlan> {
                     "takes away what was attached; stuck if the registry removes nothing"
                         .to_owned(),
                 ),
-                StepKind::TfApply => describe_infra(frozen, state, &step.config),
+                StepKind::TfApply => infra::describe(frozen, state, &step.config),
                 StepKind::GitOpenPr => {
                     (true, "closes it, if it is open and of this promotion".to_owned())
                 }
@@ -151,41 +149,6 @@ fn describe_push(state: &State, step: &StepName) -> (bool, String) {
     (true, what)
 }
 
-fn describe_infra(frozen: &Frozen, state: &State, config: &serde_json::Value) -> (bool, String) {
-    let plan_step = config.get("plan").and_then(serde_json::Value::as_str).unwrap_or_default();
-    let plan = state.prepared.get(plan_step).and_then(|done| done.record.as_plan());
-    let before = plan.and_then(|plan| previous_plan(frozen.previous.as_ref()?, &plan.call));
-    if let (Some(_), Some(previous)) = (before, &frozen.previous) {
-        let id = &previous.promotion;
-        let what = format!(
-            "plans and applies the module of promotion {id} again, under the same infra rules"
-        );
-        return (true, what);
-    }
-    let kept: Vec<String> = plan.map(kept_changes).unwrap_or_default();
-    let what = "destroys what this promotion created, and nothing else";
-    if kept.is_empty() {
-        return (true, what.to_owned());
-    }
-    let why = "no earlier promotion says how these were";
-    (false, format!("{what}; {why}: {}", kept.join(", ")))
-}
-
-/// What a plan does to things that were there before: no undo of a first promotion brings it back.
-fn kept_changes(plan: &PlanRecord) -> Vec<String> {
-    let kept = plan.summary.changes.iter().filter_map(|change| {
-        let done = match change.action {
-            Action::Update => "updated",
-            Action::Replace => "replaced",
-            Action::Delete => "deleted",
-            Action::Forget => "forgotten",
-            Action::Create | Action::NoOp | Action::Read => return None,
-        };
-        Some(format!("{} ({done})", change.address))
-    });
-    kept.collect()
-}
-
 /// An undo that has not begun waits for the windows and freezes that are about it. They are few: by
 /// default neither is. Once begun, it goes on.
 fn not_the_time(snapshot: &PromotionSnapshot, now: Timestamp) -> Option<Waiting> {
@@ -229,7 +192,7 @@ pub(super) fn next(snapshot: &PromotionSnapshot, now: Timestamp) -> Move {
                 pull_request::undo_merge(snapshot, frozen, &step.name, merged, now)
             }
             Record::Applied(applied) => {
-                undo_apply(snapshot, frozen, &step.name, &applied.created, now)
+                infra::undo(snapshot, frozen, &step.name, &applied.created, now)
             }
             Record::Kept(kept) => undo_kept(snapshot, &step.name, kept, now),
             Record::Ran(_) => run::undo(snapshot, &step.name, now),
@@ -276,12 +239,7 @@ fn finish(snapshot: &PromotionSnapshot, frozen: &Frozen) -> Move {
             remaining.push(format!("step {}: {what}", step.name));
         }
         kept.extend(left(state, &step.name).map(|what| format!("step {}: {what}", step.name)));
-        let applied = matches!(changed(state, &step.name), Some(Record::Applied(_)));
-        let plan = applied_plan(state, &step.name).filter(|_| applied);
-        let first = plan.filter(|plan| previous_of(frozen, plan).is_none());
-        kept.extend(first.into_iter().flat_map(kept_changes).map(|what| {
-            format!("step {}: {what}, and no earlier promotion says how it was", step.name)
-        }));
+        kept.extend(infra::kept(state, frozen, &step.name));
     }
     let (ending, message) = if kept.is_empty() {
         (Ending::RolledBack, format!("undone: {cause}"))
@@ -442,106 +400,13 @@ fn author_of(state: &State, frozen: &Frozen) -> (String, String) {
     }
 }
 
-fn undo_apply(
-    snapshot: &PromotionSnapshot,
-    frozen: &Frozen,
-    step: &StepName,
-    created: &[String],
-    now: Timestamp,
-) -> Option<Move> {
-    let applied = applied_plan(&snapshot.state, step)?;
-    let before = previous_of(frozen, applied);
-    if before.is_none() && created.is_empty() {
-        return None;
-    }
-    let plan_call = || match before {
-        Some(before) => Call::TfPlan(before.clone()),
-        None => Call::TfPlan(PlanCall { destroy: created.to_vec(), ..applied.call.clone() }),
-    };
-    let plan_node = Node::UndoPlan(step.clone());
-    if let Some(next) = node(snapshot, plan_node.clone(), plan_call, now) {
-        return Some(next);
-    }
-    let Some(plan) = planned(&snapshot.state, &plan_node) else {
-        return Some(stuck(snapshot, format!("the plan that undoes step {step} was not kept")));
-    };
-    if !plan.summary.has_changes {
-        return None;
-    }
-    let undo = Node::Undo(step.clone());
-    // What was let through stays so: a later edit of a policy stops no undo half-way.
-    let begun = snapshot.state.nodes.contains_key(&undo);
-    let refused = if begun { None } else { refuse(snapshot, plan, created, before.is_none()) };
-    if let Some(refused) = refused {
-        return Some(stuck(snapshot, format!("the undo of step {step} is refused: {refused}")));
-    }
-    let call = || {
-        let run = format!("{}-undo", mark(&snapshot.promotion.id, step).replace('/', "-"));
-        Call::TfApply(ApplyCall { plan: Box::new(plan.clone()), run })
-    };
-    node(snapshot, undo, call, now)
-}
-
-/// Why the plan of an undo may not be applied: the infra rules, and for a first promotion that it
-/// would do more than destroy what the promotion created.
-fn refuse(
-    snapshot: &PromotionSnapshot,
-    plan: &PlanRecord,
-    created: &[String],
-    first: bool,
-) -> Option<String> {
-    let policies: Vec<_> = snapshot.policies.iter().map(|p| p.spec.clone()).collect();
-    let rules = Joined::of(&policies, &snapshot.promotion.stage).infra;
-    let created: BTreeSet<Address> = created.iter().map(Address::new).collect();
-    let violations = judge_undo(&plan.summary, &rules, &created);
-    let mut reasons: Vec<String> = violations.into_iter().map(|found| found.reason).collect();
-    let beyond = plan.summary.changes.iter().filter(|change| match change.action {
-        Action::NoOp | Action::Read => false,
-        Action::Delete => !created.contains(&change.address),
-        Action::Create | Action::Update | Action::Replace | Action::Forget => true,
-    });
-    reasons.extend(beyond.filter(|_| first).map(|change| {
-        format!("it would also change `{}`, which this promotion did not create", change.address)
-    }));
-    (!reasons.is_empty()).then(|| reasons.join("; "))
-}
-
-fn applied_plan<'a>(state: &'a State, step: &StepName) -> Option<&'a PlanRecord> {
-    let run = state.nodes.get(&Node::Step(step.clone()))?;
-    run.call.as_apply().map(|apply| &*apply.plan)
-}
-
-fn planned<'a>(state: &'a State, node: &Node) -> Option<&'a PlanRecord> {
-    match &state.nodes.get(node)?.outcome.as_ref()?.1 {
-        StepOutcome::Done { record, .. } => record.as_plan(),
-        StepOutcome::Failed { .. }
-        | StepOutcome::Uncertain { .. }
-        | StepOutcome::Interrupted { .. } => None,
-    }
-}
-
-/// How the promotion to go back to planned the module of an applied plan.
-fn previous_of<'a>(frozen: &'a Frozen, applied: &PlanRecord) -> Option<&'a PlanCall> {
-    previous_plan(frozen.previous.as_ref()?, &applied.call).map(|(_, plan)| plan)
-}
-
-/// How the last succeeded promotion planned the module with the same state.
-fn previous_plan<'a>(
-    previous: &'a Previous,
-    plan: &PlanCall,
-) -> Option<(&'a StepName, &'a PlanCall)> {
-    let calls = previous.calls.iter().rev();
-    let mut plans = calls.filter_map(|(step, call)| Some((step, call.as_plan()?)));
-    plans.find(|(_, before)| before.state == plan.state)
-}
-
 /// What fills the working directory of an undo: the previous promotion's trees, or for the undo of
 /// a first promotion its own.
 pub(super) fn rebuild(snapshot: &PromotionSnapshot, step: &StepName) -> Vec<(StepName, Call)> {
     let state = &snapshot.state;
     let before = state.frozen.as_ref().and_then(|frozen| {
         let previous = frozen.previous.as_ref()?;
-        let (plan, _) = previous_plan(previous, &applied_plan(state, step)?.call)?;
+        let (plan, _) = infra::previous_plan(previous, &infra::applied_plan(state, step)?.call)?;
         Some((previous, plan))
     });
     match before {

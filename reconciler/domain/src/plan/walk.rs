@@ -5,10 +5,12 @@
 //! keys and the text of its expressions are fixed in the change set, only values may vary. A
 //! deferred argument that would decide *where* a step acts is refused.
 
+mod infra;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use indexmap::IndexMap;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::undo;
 use crate::expression::{Expression, Reference, Scope};
@@ -20,8 +22,8 @@ use crate::scope::{conditions, layered, outermost, scope};
 use crate::secret;
 use crate::snapshot::PromotionSnapshot;
 use crate::step::{
-    Call, Layer, Nature, OciRecord, Place, PlanRecord, PlannedOutput, Record, Step, StepKind,
-    TagMove, Touch, WorkdirContext, fields, places, read_beside, top,
+    Call, Layer, Nature, OciRecord, Place, Record, StateKey, Step, StepKind, TagMove, Touch,
+    WorkdirContext, fields, places, read_beside, top,
 };
 use crate::template::{references_json, render_json, render_partial};
 
@@ -50,7 +52,7 @@ pub(super) struct Walk<'a> {
     /// Applies of which it is not known yet whether they run.
     perhaps_applied: Vec<&'a Step>,
     /// Infra states that applies before this step change, with the step that does.
-    applied_states: Vec<(&'a Step, String)>,
+    applied_states: Vec<(&'a Step, StateKey)>,
     /// Directories of modules that were planned: their applies work there.
     modules: Vec<(&'a Step, String)>,
     /// Where what is in a directory was taken from: a repository, and a branch or commit of it.
@@ -109,7 +111,7 @@ impl<'a> Walk<'a> {
             Condition::Fails(why) => return Ok(Progress::PassOver(why)),
         };
         let scope = layered(&self.scope, &step.within)?;
-        if step.uses == StepKind::TfPlan {
+        if step.uses.plans_infra() {
             self.modules.extend(text(step, "dir", &scope).map(|dir| (step, dir)));
         }
         if step.uses.nature() == Nature::Effect {
@@ -213,12 +215,8 @@ impl<'a> Walk<'a> {
             let inside = self.waiting_paths.iter().filter(inside);
             waits.extend(inside.map(|(_, path)| format!("file {path}")));
         }
-        if step.uses == StepKind::TfPlan {
-            let state = state_of(step, scope);
-            self.no_apply_beside(step, &state)?;
-            for (other, _) in self.applied_states.iter().filter(|(_, applied)| state == *applied) {
-                waits.insert(format!("steps.{}", other.name));
-            }
+        if step.uses.plans_infra() {
+            waits.extend(self.applies_before(step, scope)?);
         }
         if step.uses == StepKind::TfOutput {
             let seen = self.perhaps_applied.iter().filter(|other| step.sees(other));
@@ -254,34 +252,9 @@ impl<'a> Walk<'a> {
         if step.uses != StepKind::TfApply {
             return Ok(());
         }
-        let plan = step.config.get("plan").and_then(Value::as_str);
-        let planned = |other: &&Step| Some(other.name.as_str()) == plan;
-        if let Some(plan) = self.frozen.stage.steps.iter().find(planned) {
-            if !step.sees(plan) {
-                return Err(format!(
-                    "step {} plans in a lane of its own: apply the plan in that lane",
-                    plan.name
-                ));
-            }
-            let state = state_of(plan, &layered(&self.scope, &plan.within)?);
-            self.no_apply_beside(step, &state)?;
-            self.applied_states.push((step, state));
-        }
+        self.note_apply(step)?;
         self.perhaps_applied.extend(perhaps.then_some(step));
         Ok(())
-    }
-
-    /// Two that are carried out side by side must not work on one infra state.
-    fn no_apply_beside(&self, step: &Step, state: &str) -> Result<(), String> {
-        let mut applied = self.applied_states.iter().filter(|(_, applied)| applied == state);
-        match applied.find(|(other, _)| step.is_beside(other)) {
-            Some((other, _)) => Err(format!(
-                "step {} is carried out beside it and changes the same infra state {state:?}: give \
-                 each a `state` of its own, or put one after the other",
-                other.name
-            )),
-            None => Ok(()),
-        }
     }
 
     /// What a reference of a step in these layers has to wait for.
@@ -305,29 +278,6 @@ impl<'a> Walk<'a> {
             Some([]) => !unknown.is_empty(),
             None => false,
         })
-    }
-
-    /// Outputs of a module whose apply comes before this step, as far as its plan knows them.
-    fn outputs_of_plan(&self, step: &Step, scope: &Scope) -> Result<Option<StepPrepared>, String> {
-        let dir = render_json(&step.config["dir"], scope).map_err(|e| e.to_string())?;
-        let made = self.state.prepared.iter().rev().filter(|(name, _)| self.is_seen(name, step));
-        let planned = made
-            .filter_map(|(name, done)| Some((name, done.record.as_plan()?)))
-            .find(|(_, plan)| dir.as_str() == Some(&plan.call.dir));
-        let Some((plan_step, plan)) = planned else { return Ok(None) };
-        self.no_apply_beside(step, &plan.call.state)?;
-        let applied_before =
-            self.frozen.stage.steps.iter().take_while(|s| s.name != step.name).any(|other| {
-                other.uses == StepKind::TfApply
-                    && !self.state.passed_over.contains_key(&other.name)
-                    && other.config.get("plan").and_then(Value::as_str) == Some(plan_step.as_str())
-            });
-        if !applied_before || !plan.summary.has_changes {
-            return Ok(None);
-        }
-        let (outputs, unknown) = outputs_of(plan);
-        let record = Record::None;
-        Ok(Some(StepPrepared { step: step.name.clone(), call: None, outputs, unknown, record }))
     }
 
     fn defer(
@@ -513,26 +463,13 @@ fn rendered(written: &Value, scope: &Scope) -> Option<String> {
     rendered.as_ref().unwrap_or(written).as_str().map(str::to_owned)
 }
 
-/// Name of the state of a `tf_plan`.
-fn state_of(step: &Step, scope: &Scope) -> String {
-    text(step, "state", scope).or_else(|| text(step, "dir", scope)).unwrap_or_default()
-}
-
-/// The outputs that a plan knows, and the names of those that it does not.
-fn outputs_of(plan: &PlanRecord) -> (Map<String, Value>, BTreeSet<String>) {
-    let mut outputs = Map::new();
-    let mut unknown = BTreeSet::new();
-    for (name, output) in &plan.outputs {
-        match output {
-            PlannedOutput::Known(value) => {
-                outputs.insert(name.clone(), value.clone());
-            }
-            PlannedOutput::Unknown | PlannedOutput::Sensitive => {
-                unknown.insert(name.clone());
-            }
-        }
-    }
-    (outputs, unknown)
+/// The arguments, each rendered where it can be and else as written.
+fn rendered_config(config: &Value, scope: &Scope) -> Value {
+    let arguments = config.as_object().into_iter().flatten();
+    let rendered = arguments.map(|(name, value)| {
+        (name.clone(), render_json(value, scope).unwrap_or_else(|_| value.clone()))
+    });
+    Value::Object(rendered.collect())
 }
 
 fn is_beneath(path: &str, dir: &str) -> bool {

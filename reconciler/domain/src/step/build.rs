@@ -5,6 +5,7 @@
 
 mod arguments;
 mod ask;
+mod infra;
 mod keep;
 mod oci;
 mod pull_request;
@@ -19,9 +20,9 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::{
-    ApplyCall, Call, Checkout, CheckoutAt, CloneCall, CloneRecord, CommitCall, DownloadCall,
-    FileCall, ForgeKind, HttpCall, IfMoved, ImageCall, Language, OciCall, OutputCall, ParseCall,
-    PlanCall, PlanRecord, Poll, PushCall, Record, StepKind, TagCall, TagNote, UpdateCall,
+    Call, Checkout, CheckoutAt, CloneCall, CloneRecord, CommitCall, DownloadCall, FileCall,
+    ForgeKind, HttpCall, IfMoved, ImageCall, Language, OciCall, ParseCall, Poll, PushCall, Record,
+    StepKind, TagCall, TagNote, UpdateCall,
 };
 use arguments::{Arguments, scalar_text};
 
@@ -87,11 +88,29 @@ pub enum CallError {
         /// The directory.
         dir: String,
     },
+    /// What the templates gave is nothing that the infra tool takes.
+    #[error("{path}: {message}")]
+    Infra {
+        /// The argument.
+        path: String,
+        /// What is wrong with it, and what would be right.
+        message: String,
+    },
     /// There is no such plan.
     #[error("plan: no tf_plan step before this one is named {name:?}")]
     NoPlan {
         /// The name.
         name: String,
+    },
+    /// The plan that is named is that of another module.
+    #[error("plan: step {name:?} plans {planned:?}, and `dir` is {dir:?}")]
+    OtherModule {
+        /// The step.
+        name: String,
+        /// The directory that it plans.
+        planned: String,
+        /// The directory that is given.
+        dir: String,
     },
     /// An image of which nothing is set.
     #[error("images.{image}: give new_name, tag or digest")]
@@ -180,9 +199,9 @@ impl Call {
             StepKind::YamlUpdate => update(&arguments).map(Self::YamlUpdate),
             StepKind::GitCommit => commit(&arguments, context).map(Self::GitCommit),
             StepKind::GitPush => push(&arguments, context).map(Self::GitPush),
-            StepKind::TfPlan => plan(&arguments).map(Self::TfPlan),
-            StepKind::TfApply => apply(&arguments, context).map(Self::TfApply),
-            StepKind::TfOutput => output(&arguments, context).map(Self::TfOutput),
+            StepKind::TfPlan => infra::plan(kind, &arguments).map(Self::TfPlan),
+            StepKind::TfApply => infra::apply(&arguments, context).map(Self::TfApply),
+            StepKind::TfOutput => infra::output(&arguments, context).map(Self::TfOutput),
             StepKind::Http => http(&arguments, context).map(Self::Http),
             StepKind::GitClear => Ok(Self::File(FileCall::Clear { dir: arguments.text("dir")? })),
             StepKind::GitTag => tag(&arguments, context).map(Self::GitTag),
@@ -417,42 +436,6 @@ fn tag(arguments: &Arguments<'_>, context: &WorkdirContext<'_>) -> Result<TagCal
         }),
     };
     Ok(TagCall { repo: arguments.text("repo")?, tag: arguments.text("tag")?, commit, note })
-}
-
-fn plan(arguments: &Arguments<'_>) -> Result<PlanCall, CallError> {
-    let dir = arguments.text("dir")?;
-    let vars = arguments.map("vars")?;
-    Ok(PlanCall {
-        vars: vars.map(|(name, value)| (name.clone(), value.clone())).collect(),
-        var_files: arguments.texts("var_files")?,
-        state: arguments.optional_text("state")?.unwrap_or_else(|| dir.clone()),
-        tool: arguments.word(StepKind::TfPlan, "tool")?,
-        lock_timeout: arguments.duration("lock_timeout")?.unwrap_or(Duration::from_secs(60)),
-        timeout: arguments.duration("timeout")?.unwrap_or(Duration::from_secs(3600)),
-        destroy: Vec::new(),
-        dir,
-    })
-}
-
-fn apply(arguments: &Arguments<'_>, context: &WorkdirContext<'_>) -> Result<ApplyCall, CallError> {
-    let name = arguments.text("plan")?;
-    let plan = context.records.get(name.as_str()).and_then(Record::as_plan);
-    let Some(plan) = plan else { return Err(CallError::NoPlan { name }) };
-    let run = mark(context.promotion, context.step).replace('/', "-");
-    Ok(ApplyCall { plan: Box::new(plan.clone()), run })
-}
-
-fn output(
-    arguments: &Arguments<'_>,
-    context: &WorkdirContext<'_>,
-) -> Result<OutputCall, CallError> {
-    let dir = arguments.text("dir")?;
-    let planned = |plan: &&PlanRecord| plan.call.dir == dir;
-    let record = context.records.values().rev().filter_map(Record::as_plan).find(planned);
-    match record {
-        Some(plan) => Ok(OutputCall { plan: plan.call.clone() }),
-        None => Err(CallError::NotPlanned { dir }),
-    }
 }
 
 fn http(arguments: &Arguments<'_>, context: &WorkdirContext<'_>) -> Result<HttpCall, CallError> {

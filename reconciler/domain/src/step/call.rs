@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{
-    AskCall, ChartCall, FileCall, KeepCall, OciCall, ParseCall, PlanRecord, PullRequestCall,
-    RenderCall, RunCall, WaitCall,
+    ApplyCall, AskCall, ChartCall, FileCall, KeepCall, ModuleOptions, OciCall, OutputCall,
+    ParseCall, PlanCall, PullRequestCall, RenderCall, RunCall, WaitCall,
 };
 use crate::secret::SecretRef;
 
@@ -264,43 +264,6 @@ pub struct UntagCall {
     pub object: String,
 }
 
-/// An infra module to plan.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct PlanCall {
-    /// The module's directory below the working directory.
-    pub dir: String,
-    /// Input variables.
-    pub vars: Map<String, Value>,
-    /// Variable files, below the module's directory.
-    pub var_files: Vec<String>,
-    /// Name of the embedded state inside the stage.
-    pub state: String,
-    /// `tofu` or `terraform`; absent: whichever is there, `tofu` first.
-    pub tool: Option<String>,
-    /// Time to wait for the state's lock.
-    pub lock_timeout: Duration,
-    /// Time for the run.
-    pub timeout: Duration,
-    /// Addresses to destroy instead of planning the module; empty: plan the module.
-    pub destroy: Vec<String>,
-}
-
-/// A stored plan to apply.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ApplyCall {
-    /// The plan as it was made.
-    pub plan: Box<PlanRecord>,
-    /// Names the one run of this plan: the same key never runs twice.
-    pub run: String,
-}
-
-/// An infra module whose outputs to read.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct OutputCall {
-    /// How the module was planned: directory, state, tool.
-    pub plan: PlanCall,
-}
-
 /// An HTTP request to send.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct HttpCall {
@@ -417,11 +380,15 @@ impl Call {
         }
     }
 
-    /// The call with the secrets that its arguments name. Only what sends requests may name any.
+    /// The call with the secrets that its arguments name. Only what sends requests, and the backend of an
+    /// infra module, may name any.
     #[must_use]
     pub fn with_secrets(mut self, secrets: Vec<SecretRef>) -> Self {
         if let Self::Http(HttpCall { secrets: own, .. })
-        | Self::Download(DownloadCall { secrets: own, .. }) = &mut self
+        | Self::Download(DownloadCall { secrets: own, .. })
+        | Self::TfPlan(PlanCall {
+            options: ModuleOptions { backend_secrets: own, .. }, ..
+        }) = &mut self
         {
             *own = secrets;
         }

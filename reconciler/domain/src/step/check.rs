@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::control::{Control, split_control};
 use super::fields::{Field, FieldType, fields, places};
 use super::{ForgeKind, StepKind};
-use super::{oci, run};
+use super::{infra, oci, run};
 use crate::check::ProblemKind;
 use crate::duration;
 use crate::expression::Expression;
@@ -76,6 +76,9 @@ pub fn check_config(kind: StepKind, config: &Value) -> Vec<StepProblem> {
         }
         if matches!(kind, StepKind::Run | StepKind::RunEffect) {
             run::check(config, &mut problems);
+        }
+        if kind.plans_infra() {
+            infra::check(config, &mut problems);
         }
         if kind == StepKind::Wait {
             problems.extend(wait::check(config));
@@ -459,6 +462,47 @@ mod tests {
             StepKind::GitClone,
             &json!({ "repo": "x", "checkout": { "a": { "commit": "1", "branch": "main" } } }),
             &["checkout.a: give either commit or branch"],
+        );
+    }
+
+    #[test]
+    fn options_of_a_plan_are_what_its_tool_takes() {
+        check(
+            StepKind::TfPlan,
+            &json!({ "dir": "infra", "version": "~> 1.8", "workspace": "{{ stage.name }}",
+                "targets": ["module.net", "aws_x.y[\"a.b\"]"], "lock_file": "readonly",
+                "backend_config": { "password": "{{ secret('state', 'password') }}", "lock": true },
+                "env": { "AWS_REGION": "eu-1" }, "secrets": { "TF_VAR_key": "cloud/key" } }),
+            &[],
+        );
+        check(
+            StepKind::TfPlan,
+            &json!({ "dir": "infra", "version": "newest", "workspace": "-or-create",
+                "targets": ["aws_x"], "replace": ["-out=x.y"], "lock_file": "never" }),
+            &["lock_file: \"never\" is not allowed; known: update, readonly"],
+        );
+        check(
+            StepKind::TfPlan,
+            &json!({ "dir": "infra", "version": "newest", "workspace": "-or-create",
+                "targets": ["aws_x"], "replace": ["-out=x.y"],
+                "env": { "TF_WORKSPACE": "x", "TF_CLI_ARGS_plan": "-x", "A": "b" },
+                "secrets": { "A": "cloud/key", "B": "key" } }),
+            &[
+                &format!(
+                    "version: {}",
+                    super::super::tool_versions("newest").expect_err("no range")
+                ),
+                "workspace: \"-or-create\" is no name of a workspace: letters, digits, `-`, `_` and `.`, \
+                 at most 90, and a letter, digit or `_` first",
+                "targets[0]: \"aws_x\" is no address of a resource or module, such as \
+                 `aws_instance.web[0]` or `module.net`",
+                "replace[0]: \"-out=x.y\" is no address of a resource or module, such as \
+                 `aws_instance.web[0]` or `module.net`",
+                "env.TF_WORKSPACE: is set by `workspace`",
+                "env.TF_CLI_ARGS_plan: would change what the step says; use the step's own arguments",
+                "secrets.A: is in `env`, too",
+                "secrets.B: expected a secret of the project, as CREDENTIAL/KEY",
+            ],
         );
     }
 

@@ -237,17 +237,17 @@ fn no_late_elements(for_each: &Value, within: &[Layer]) -> Result<(), String> {
 
 /// Inside a task, a plan is that of a step of the same task.
 fn qualify_plan(step: &mut Step, within: &StepName) {
-    if step.uses == StepKind::TfApply
+    if matches!(step.uses, StepKind::TfApply | StepKind::TfOutput)
         && let Some(plan) = step.config.get("plan").and_then(Value::as_str)
     {
         step.config["plan"] = Value::from(format!("{within}.{plan}"));
     }
 }
 
-/// `tf_apply` names a step; which one, its element decides.
+/// `tf_apply` and `tf_output` name a step; which one, their element decides.
 fn name_plan(step: &mut Step, resolve: Resolve<'_>) -> Result<(), String> {
-    if step.uses == StepKind::TfApply
-        && let Some(plan) = step.config.get("plan").cloned()
+    if matches!(step.uses, StepKind::TfApply | StepKind::TfOutput)
+        && let Some(plan) = step.config.get("plan").filter(|plan| !plan.is_null()).cloned()
     {
         step.config["plan"] = resolve(Wanted::StepName, &plan, &step.within)
             .map_err(|error| format!("plan: {error}"))?;

@@ -2,6 +2,7 @@
 
 mod ask;
 mod git;
+mod infra;
 mod keep;
 mod oci;
 mod pull_request;
@@ -11,7 +12,7 @@ mod wait;
 
 use serde_json::Value;
 
-use super::StepKind;
+use super::{LockFile, StepKind};
 
 /// One argument of a step.
 #[derive(Debug, Clone, Copy)]
@@ -175,52 +176,6 @@ const YAML_UPDATE: &[Field] = &[
          dot inside a part. The keys must exist and hold scalars.",
     )),
 ];
-
-const TF_PLAN: &[Field] = &[
-    touches(
-        Touch::Edits,
-        required("dir", FieldType::Text, "Directory of the module, below the working directory."),
-    ),
-    optional(
-        "vars",
-        FieldType::Map(&FieldType::Any),
-        "Input variables of the module; values keep their type.",
-    ),
-    optional(
-        "var_files",
-        FieldType::List(&FieldType::Text),
-        "Variable files, below the module's directory.",
-    ),
-    optional(
-        "state",
-        FieldType::Text,
-        "Name of the embedded state inside the stage, for a module without a backend of its own. \
-         Default: the module's directory.",
-    ),
-    optional(
-        "tool",
-        FieldType::OneOf(&["tofu", "terraform"]),
-        "The tool. Default: `tofu` where it is installed, else `terraform`.",
-    ),
-    optional(
-        "lock_timeout",
-        FieldType::Duration,
-        "How long to wait for the state's lock. Default `60s`.",
-    ),
-    optional("timeout", FieldType::Duration, "Time for the plan, and for the apply. Default `1h`."),
-];
-
-const TF_APPLY: &[Field] =
-    &[required("plan", FieldType::Text, "Name of the `tf_plan` step whose plan is applied.")];
-
-const TF_OUTPUT: &[Field] = &[touches(
-    Touch::Reads,
-    required(
-        "dir",
-        FieldType::Text,
-        "Directory of the module. The outputs become the step's outputs, by name.",
-    ),
-)];
 
 const POLL: &[Field] = &[
     optional(
@@ -537,9 +492,9 @@ pub fn fields(kind: StepKind) -> &'static [Field] {
         StepKind::YamlUpdate => YAML_UPDATE,
         StepKind::GitCommit => git::GIT_COMMIT,
         StepKind::GitPush => git::GIT_PUSH,
-        StepKind::TfPlan => TF_PLAN,
-        StepKind::TfApply => TF_APPLY,
-        StepKind::TfOutput => TF_OUTPUT,
+        StepKind::TfPlan => infra::PLAN,
+        StepKind::TfApply => infra::APPLY,
+        StepKind::TfOutput => infra::OUTPUT,
         StepKind::Http => HTTP,
         StepKind::GitClear => git::GIT_CLEAR,
         StepKind::GitTag => git::GIT_TAG,

@@ -16,6 +16,7 @@ mod expand;
 mod fields;
 mod file;
 mod form;
+mod infra;
 mod keep;
 mod lane;
 mod oci;
@@ -32,9 +33,8 @@ use serde_json::Value;
 pub use ask::{Answer, ApprovalCall, AskCall, InputCall, Said};
 pub use build::{CallError, WorkdirContext, mark};
 pub use call::{
-    ApplyCall, Call, Checkout, CheckoutAt, CloneCall, CommitCall, DownloadCall, HttpCall, IfMoved,
-    Inside, OutputCall, PlanCall, Poll, PushCall, RevertCall, TagCall, TagNote, Unseen, UntagCall,
-    UpdateCall,
+    Call, Checkout, CheckoutAt, CloneCall, CommitCall, DownloadCall, HttpCall, IfMoved, Inside,
+    Poll, PushCall, RevertCall, TagCall, TagNote, Unseen, UntagCall, UpdateCall,
 };
 pub(crate) use check::did_you_mean;
 pub use check::{StepProblem, check_config, check_step};
@@ -43,6 +43,10 @@ pub use expand::{ExpandError, Expanded, Layer, Wanted, elements, expand};
 pub use fields::{Field, FieldType, Place, Touch, fields, places};
 pub use file::{FileCall, ImageCall, Language, ParseCall};
 pub use form::{Form, Misfit};
+pub use infra::{
+    ApplyCall, LockFile, ModuleOptions, OutputCall, PlanCall, StateKey, allows_version,
+    tool_versions,
+};
 pub use keep::{AuditCall, KeepCall, Kept, KeptAt, KeptChange, MetadataCall};
 pub use lane::{Lane, Workdir, lanes, read_beside, seen_by, together, workdir};
 pub use oci::{
@@ -378,6 +382,12 @@ impl StepKind {
     #[must_use]
     pub fn is_foreseen(self) -> bool {
         self == Self::OciPush
+    }
+
+    /// Whether it plans an infra module: what it leaves behind is a plan that can be applied.
+    #[must_use]
+    pub fn plans_infra(self) -> bool {
+        self == Self::TfPlan
     }
 
     /// Whether all that it does is to wait: it changes nothing, so there is nothing to undo.

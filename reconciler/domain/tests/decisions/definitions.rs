@@ -186,6 +186,7 @@ fn a_step_needs_what_an_earlier_one_made() {
             ["plan", "tf_plan", { "dir": "infra/live" }],
             ["out", "tf_output", { "dir": "infra" }],
             ["apply", "tf_apply", { "plan": "plann" }],
+            ["of", "tf_output", { "dir": "infra/live", "plan": "plans" }],
         ])
     ), @r#"
     steps[0].config.path: no git_clone step before this one checks out "src/a.yaml"
@@ -195,6 +196,7 @@ fn a_step_needs_what_an_earlier_one_made() {
     steps[4].config.dir: no git_clone step before this one checks out "infra/live"; checked out: src
     steps[5].config.dir: no tf_plan step before this one plans "infra"
     steps[6].config.plan: there is no tf_plan step "plann"; did you mean "plan"?
+    steps[7].config.plan: there is no tf_plan step "plans"; did you mean "plan"?
     "#);
     // A template may be any place.
     assert_snapshot!(with_steps(

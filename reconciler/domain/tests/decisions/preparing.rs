@@ -216,6 +216,48 @@ fn a_plan_of_a_state_that_is_applied_before_waits_for_the_apply() {
 }
 
 #[test]
+fn a_workspace_is_a_state_of_its_own() {
+    let steps = json!([
+        ["src", "git_clone", {
+            "repo": "https://git.example/infra", "checkout": { "infra": { "branch": "main" } },
+        }],
+        ["blue", "tf_plan", { "dir": "infra", "workspace": "blue", "vars": { "version": "blue" } }],
+        ["apply_blue", "tf_apply", { "plan": "blue" }],
+        ["green", "tf_plan", { "dir": "infra", "workspace": "green", "vars": { "version": "green" } }],
+        ["apply_green", "tf_apply", { "plan": "green" }],
+        ["outputs", "tf_output", { "dir": "infra", "plan": "blue" }],
+        ["tell", "http", { "url": "https://hook.example/{{ steps.outputs.url }}", "method": "PUT" }],
+    ]);
+    assert_snapshot!(story(&steps, ""), @r"
+    f1 is made: api 1.0.0
+    dev.1 starts: f1, by automation
+    dev.1 is prepared
+    dev.1 commits
+    dev.1 runs apply_blue
+    dev.1 runs apply_green
+    dev.1 runs outputs
+    dev.1 runs tell
+    dev.1 succeeded: every step is done and every check passed
+      | https://git.example/gitops: a.yaml#b=c
+      | https://git.example/infra: module#cache=1
+      | state infra in blue: x.cache=1 x.version=blue
+      | state infra in green: x.cache=1 x.version=green
+      | request shop/dev.1/tell
+    ");
+    // What is named is a plan of the module.
+    let mut other = steps.clone();
+    other[5][2]["dir"] = json!("infra/live");
+    assert_snapshot!(story(&other, ""), @r#"
+    f1 is made: api 1.0.0
+    dev.1 starts: f1, by automation
+    dev.1 could not be prepared: plan: step "blue" plans "infra", and `dir` is "infra/live"
+    dev.1 failed: step outputs failed before anything was changed: plan: step "blue" plans "infra", and `dir` is "infra/live"
+      | https://git.example/gitops: a.yaml#b=c
+      | https://git.example/infra: module#cache=1
+    "#);
+}
+
+#[test]
 fn a_plan_made_after_the_commit_is_judged_before_it_is_applied() {
     let steps = json!([
         ["src", "git_clone", {

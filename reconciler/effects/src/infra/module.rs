@@ -241,7 +241,9 @@ impl Module {
 
     /// The tool with a sub-command, its environment set.
     pub(super) fn command(&self, operation: &'static str) -> Result<Command, InfraError> {
-        let settable = |name: &str| !name.starts_with("TF_CLI_ARGS");
+        // The variable would win over the workspace that is selected.
+        let chosen = |name: &str| name == "TF_WORKSPACE" && self.workspace.is_some();
+        let settable = |name: &str| !name.starts_with("TF_CLI_ARGS") && !chosen(name);
         let given = self.env.iter().filter(|(name, _)| settable(name));
         let mut command = Command::new(&self.tool.path)
             .arg(operation)

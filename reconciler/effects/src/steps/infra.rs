@@ -1,16 +1,23 @@
 //! Planning a module and reading its outputs.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use reconciler_domain::id::StepName;
 use reconciler_domain::infra;
-use reconciler_domain::step::{PlanCall, PlanRecord, PlannedOutput, Record};
+use reconciler_domain::step::{
+    LockFile, ModuleOptions, PlanCall, PlanRecord, PlannedOutput, Record, allows_version,
+};
 use serde_json::{Map, Value, json};
+use sha2::{Digest as _, Sha256};
 
+use super::revealed::Revealed;
 use super::workspace::{Workspace, rel_path};
 use super::{Done, Halt, RunContext, vault};
 use crate::infra::backend::{self, Backend};
-use crate::infra::{Containment, InfraError, Module, Plan, PlanMode, PlanOptions, State, StateId};
+use crate::infra::{
+    Containment, InfraError, Module, Plan, PlanMode, PlanOptions, State, StateId, Tool,
+};
 use crate::layout::{make_private_dir, plain};
 use crate::sandbox::{Network, Reach};
 use crate::scoped::Scoped;
@@ -30,21 +37,19 @@ pub(super) async fn plan(
     let module = module(effects, cx, workspace, &dir, call).await?;
     init(effects, &module).await?;
     let options = PlanOptions {
-        mode: if call.destroy.is_empty() { PlanMode::Normal } else { PlanMode::Destroy },
-        targets: call.destroy.clone(),
         variables: call.vars.clone(),
         var_files: var_files(&dir, call)?,
-        ..PlanOptions::new(module.scratch.join(DRAFT))
+        ..towards(call, module.scratch.join(DRAFT))
     };
     let made = module.plan(&options, effects.cancel()).await.map_err(|error| halt(&error))?;
     let file = vault::store(effects, cx, step, &made, &module.dir).await?;
-    let read = infra::Plan::parse(made.json.as_bytes());
-    let read = read.map_err(|error| Halt::never(format_args!("plan of {}: {error}", call.dir)))?;
+    let unread = |error| Halt::never(format_args!("plan of {}: {error}", call.dir));
+    let read = infra::Plan::parse(made.json.as_bytes()).map_err(unread)?;
     let record = PlanRecord {
         call: call.clone(),
         file_digest: made.digest.clone(),
         file,
-        summary: read.summary(),
+        summary: told(effects, &made).map_err(unread)?,
         semantic_digest: read.semantic_digest(effects.hash_key()),
         outputs: read.outputs().into_iter().map(|(name, value)| (name, known(value))).collect(),
         state: state_of(&made),
@@ -59,6 +64,23 @@ pub(super) async fn plan(
         ("digest", json!(record.semantic_digest)),
     ];
     Ok(Done::new(outputs, Record::Plan(Box::new(record))))
+}
+
+/// What the plan would do, for people and rules. Secrets are taken out before values are shortened: a part of
+/// one would not be known for one.
+fn told(effects: &Scoped, made: &Plan) -> Result<infra::PlanSummary, infra::PlanError> {
+    let document: Value = serde_json::from_str(&made.json).unwrap_or_default();
+    Ok(infra::Plan::from_value(&effects.clean_json(document))?.summary())
+}
+
+/// What is planned, and where the plan goes.
+fn towards(call: &PlanCall, out: PathBuf) -> PlanOptions {
+    if !call.destroy.is_empty() {
+        let targets = call.destroy.clone();
+        return PlanOptions { mode: PlanMode::Destroy, targets, ..PlanOptions::new(out) };
+    }
+    let ModuleOptions { targets, replace, .. } = call.options.clone();
+    PlanOptions { targets, replace, ..PlanOptions::new(out) }
 }
 
 fn state_of(plan: &Plan) -> Option<(String, u64)> {
@@ -111,20 +133,70 @@ pub(super) async fn module(
     let path = dir
         .resolve(&rel_path(&call.dir)?)
         .map_err(|error| Halt::never(format_args!("module directory {:?}: {error}", call.dir)))?;
+    let options = &call.options;
     let state = match backend::of_module(&path).map_err(|error| Halt::of(&error, false))? {
-        Backend::None => State::Embedded(embedded(effects, cx, call)?),
+        Backend::None if options.backend_config.is_empty() => {
+            State::Embedded(embedded(effects, cx, call)?)
+        }
+        Backend::None => {
+            return Err(Halt::never(format_args!(
+                "backend_config: module {:?} declares no backend, so there is nothing to set: declare \
+                 one in it, such as `terraform {{ backend \"s3\" {{}} }}`, or leave this away",
+                call.dir
+            )));
+        }
         Backend::Declared(_) | Backend::Cloud => State::Declared,
     };
     let tool = effects.tool(call.tool.as_deref()).await.map_err(|error| Halt::of(&error, false))?;
+    allowed(&tool, options.version.as_deref())?;
     Ok(Module {
-        env: effects.infra_env().clone(),
+        env: environment(effects, options)?,
         state,
+        workspace: options.workspace.clone(),
+        backend_config: backend_config(effects, options)?,
         containment: Some(containment(effects, dir)),
         plugin_cache: plugin_cache(effects, cx)?,
+        lock_file_readonly: options.lock_file == LockFile::Readonly,
         lock_timeout: call.lock_timeout,
         deadline: call.timeout,
         ..Module::new(tool, path, workspace.scratch(&scratch_name(call)?))
     })
+}
+
+/// Refuses a tool whose version is none of those that the step allows.
+fn allowed(tool: &Tool, wanted: Option<&str>) -> Result<(), Halt> {
+    let Some(wanted) = wanted else { return Ok(()) };
+    if allows_version(wanted, &tool.version.to_string()) == Some(true) {
+        return Ok(());
+    }
+    Err(Halt::never(format_args!(
+        "version: the step wants {} {wanted}, and {} is {}: nothing was run; install another one, or change \
+         the step",
+        tool.kind,
+        tool.path.display(),
+        tool.version,
+    )))
+}
+
+/// The daemon's environment for infra runs, the step's, and its secrets.
+fn environment(
+    effects: &Scoped,
+    options: &ModuleOptions,
+) -> Result<BTreeMap<String, String>, Halt> {
+    let mut env = effects.infra_env().clone();
+    env.extend(options.env.clone());
+    for (name, reference) in &options.secrets {
+        let secret = effects.secret(reference).map_err(Halt::never)?;
+        env.insert(name.clone(), secret.expose().to_owned());
+    }
+    Ok(env)
+}
+
+/// The settings of the backend, with their secrets.
+fn backend_config(effects: &Scoped, options: &ModuleOptions) -> Result<Map<String, Value>, Halt> {
+    let revealed = Revealed::open_own(effects, &options.backend_secrets)?;
+    let settings = options.backend_config.iter();
+    Ok(settings.map(|(name, value)| (name.clone(), revealed.json(value))).collect())
 }
 
 fn containment(effects: &Scoped, dir: &WorkDir) -> Containment {
@@ -167,9 +239,16 @@ pub(super) fn embedded(
     })
 }
 
+/// What the tool keeps of a module is kept for each backend and workspace alone: it remembers both.
 fn scratch_name(call: &PlanCall) -> Result<String, Halt> {
-    plain(&call.dir)
-        .ok_or_else(|| Halt::never(format_args!("module directory {:?} is too long", call.dir)))
+    let ModuleOptions { workspace, backend_config, .. } = &call.options;
+    let mut name = plain(&call.dir)
+        .ok_or_else(|| Halt::never(format_args!("module directory {:?} is too long", call.dir)))?;
+    if workspace.is_some() || !backend_config.is_empty() {
+        let said = json!([workspace, backend_config]).to_string();
+        name = format!("{name}@{}", &vault::hex(&Sha256::digest(said))[..16]);
+    }
+    Ok(name)
 }
 
 /// Prepares a module. What fails here is mostly the way to a registry, so it may pass.

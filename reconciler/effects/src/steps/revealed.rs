@@ -23,6 +23,16 @@ impl Revealed {
         opened.collect::<Result<_, Halt>>().map(Self)
     }
 
+    /// Opens secrets of the project for what runs here.
+    pub(super) fn open_own(effects: &Scoped, secrets: &[SecretRef]) -> Result<Self, Halt> {
+        let opened = secrets.iter().map(|wanted| {
+            let SecretRef { credential, key } = wanted;
+            let secret = effects.secret(&format!("{credential}/{key}")).map_err(Halt::never)?;
+            Ok((wanted.words(), secret))
+        });
+        opened.collect::<Result<_, Halt>>().map(Self)
+    }
+
     /// Whether there is one.
     pub(super) fn is_some(&self) -> bool {
         !self.0.is_empty()

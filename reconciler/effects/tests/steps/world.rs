@@ -13,8 +13,8 @@ use axum::http::HeaderMap;
 use indexmap::IndexMap;
 use jiff::Timestamp;
 use reconciler_domain::step::{
-    Call, Checkout, CheckoutAt, CloneCall, CommitCall, IfMoved, PlanCall, PushCall, Record,
-    RevertCall, StepOutcome, UpdateCall,
+    Call, Checkout, CheckoutAt, CloneCall, CommitCall, IfMoved, ModuleOptions, PlanCall, PushCall,
+    Record, RevertCall, StepOutcome, UpdateCall,
 };
 use reconciler_effects::http::EgressPolicy;
 use reconciler_effects::infra::shim::Shim;
@@ -329,6 +329,7 @@ impl World {
             lock_timeout: Duration::from_secs(5),
             timeout: Duration::from_secs(300),
             destroy: Vec::new(),
+            options: ModuleOptions::default(),
         }
     }
 

@@ -147,7 +147,7 @@ impl Outside {
             Call::TfPlan(plan) => self.plan(plan, &rebuild),
             Call::TfApply(apply) => self.apply(apply),
             Call::TfOutput(output) => {
-                let state = self.states.get(&output.plan.state).cloned().unwrap_or_default();
+                let state = self.states.get(&named(&output.plan)).cloned().unwrap_or_default();
                 done(json!({ "url": url_of(&state.resources) }), Record::None)
             }
             Call::Http(http) => self.send(http),
@@ -465,7 +465,8 @@ impl Outside {
     }
 
     fn plan(&mut self, call: &PlanCall, rebuild: &[&Call]) -> StepOutcome {
-        let before = self.states.get(&call.state).cloned().unwrap_or_default();
+        let name = named(call);
+        let before = self.states.get(&name).cloned().unwrap_or_default();
         let wanted = self.wanted(call, rebuild, &before.resources);
         let mut changes = Vec::new();
         let addresses: BTreeSet<&String> = before.resources.keys().chain(wanted.keys()).collect();
@@ -496,9 +497,9 @@ impl Outside {
         let outputs = plan.outputs().into_iter().map(|(name, output)| {
             (name, output.value.map_or(PlannedOutput::Unknown, PlannedOutput::Known))
         });
-        let file_digest = format!("{}@{}:{document}", call.state, before.serial);
+        let file_digest = format!("{name}@{}:{document}", before.serial);
         let after = State { serial: before.serial + 1, resources: wanted };
-        self.plans.insert(file_digest.clone(), (call.state.clone(), after));
+        self.plans.insert(file_digest.clone(), (name.clone(), after));
         let record = PlanRecord {
             call: call.clone(),
             file_digest,
@@ -506,7 +507,7 @@ impl Outside {
             summary: plan.summary(),
             semantic_digest: plan.semantic_digest(b"key"),
             outputs: outputs.collect(),
-            state: (before.serial > 0).then(|| (call.state.clone(), before.serial)),
+            state: (before.serial > 0).then_some((name, before.serial)),
         };
         let outputs = json!({ "has_changes": record.summary.has_changes });
         done(outputs, Record::Plan(Box::new(record)))
@@ -608,6 +609,14 @@ fn node_name(node: &Node) -> String {
 /// The URL of a repository.
 pub(crate) fn url(repo: &str) -> String {
     format!("https://git.example/{repo}")
+}
+
+/// The state that a plan is made against: one for each workspace.
+fn named(call: &PlanCall) -> String {
+    match &call.options.workspace {
+        Some(workspace) => format!("{} in {workspace}", call.state),
+        None => call.state.clone(),
+    }
 }
 
 fn url_of(resources: &Tree) -> Option<String> {

@@ -1,0 +1,103 @@
+//! Calls about infra modules.
+
+use std::time::Duration;
+
+use super::{Arguments, CallError, WorkdirContext, mark};
+use crate::step::infra::wrong;
+use crate::step::run::is_secret;
+use crate::step::{
+    ApplyCall, LockFile, ModuleOptions, OutputCall, PlanCall, PlanRecord, Record, StepKind,
+};
+
+/// Time to wait for a state's lock, where the step says nothing else.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(60);
+/// Time for a plan, and for an apply, where the step says nothing else.
+const TIMEOUT: Duration = Duration::from_secs(3600);
+
+pub(super) fn plan(kind: StepKind, arguments: &Arguments<'_>) -> Result<PlanCall, CallError> {
+    let dir = arguments.text("dir")?;
+    let state = arguments.optional_text("state")?.unwrap_or_else(|| dir.clone());
+    Ok(PlanCall {
+        vars: arguments.values("vars")?,
+        var_files: arguments.texts("var_files")?,
+        state,
+        tool: arguments.word(kind, "tool")?,
+        lock_timeout: arguments.duration("lock_timeout")?.unwrap_or(LOCK_TIMEOUT),
+        timeout: arguments.duration("timeout")?.unwrap_or(TIMEOUT),
+        destroy: Vec::new(),
+        options: options(kind, arguments)?,
+        dir,
+    })
+}
+
+fn options(kind: StepKind, arguments: &Arguments<'_>) -> Result<ModuleOptions, CallError> {
+    let secrets = arguments.expressions("secrets")?;
+    if let Some((name, reference)) = secrets.iter().find(|(_, reference)| !is_secret(reference)) {
+        let (path, expected) = (format!("secrets.{name}"), "CREDENTIAL/KEY");
+        return Err(CallError::Type { path, expected, found: reference.clone() });
+    }
+    let lock_file = arguments.word(kind, "lock_file")?;
+    Ok(ModuleOptions {
+        version: held(arguments, "version")?,
+        workspace: held(arguments, "workspace")?,
+        backend_config: arguments.values("backend_config")?,
+        backend_secrets: Vec::new(),
+        env: arguments.expressions("env")?,
+        secrets,
+        targets: all_held(arguments, "targets")?,
+        replace: all_held(arguments, "replace")?,
+        lock_file: lock_file.and_then(|word| LockFile::from_word(&word)).unwrap_or_default(),
+    })
+}
+
+/// A text that the tool takes for what it is meant to be.
+fn held(arguments: &Arguments<'_>, name: &str) -> Result<Option<String>, CallError> {
+    let Some(text) = arguments.optional_text(name)? else { return Ok(None) };
+    match wrong(name, &text) {
+        Some(message) => Err(CallError::Infra { path: name.to_owned(), message }),
+        None => Ok(Some(text)),
+    }
+}
+
+fn all_held(arguments: &Arguments<'_>, name: &str) -> Result<Vec<String>, CallError> {
+    let texts = arguments.texts(name)?;
+    let first = texts.iter().enumerate().find_map(|(at, text)| Some((at, wrong(name, text)?)));
+    match first {
+        Some((at, message)) => Err(CallError::Infra { path: format!("{name}[{at}]"), message }),
+        None => Ok(texts),
+    }
+}
+
+pub(super) fn apply(
+    arguments: &Arguments<'_>,
+    context: &WorkdirContext<'_>,
+) -> Result<ApplyCall, CallError> {
+    let plan = named(arguments.text("plan")?, context)?;
+    let run = mark(context.promotion, context.step).replace('/', "-");
+    Ok(ApplyCall { plan: Box::new(plan.clone()), run })
+}
+
+pub(super) fn output(
+    arguments: &Arguments<'_>,
+    context: &WorkdirContext<'_>,
+) -> Result<OutputCall, CallError> {
+    let dir = arguments.text("dir")?;
+    if let Some(name) = arguments.optional_text("plan")? {
+        let plan = named(name.clone(), context)?;
+        if plan.call.dir != dir {
+            return Err(CallError::OtherModule { name, planned: plan.call.dir.clone(), dir });
+        }
+        return Ok(OutputCall { plan: plan.call.clone() });
+    }
+    let planned = |plan: &&PlanRecord| plan.call.dir == dir;
+    let record = context.records.values().rev().filter_map(Record::as_plan).find(planned);
+    match record {
+        Some(plan) => Ok(OutputCall { plan: plan.call.clone() }),
+        None => Err(CallError::NotPlanned { dir }),
+    }
+}
+
+fn named<'a>(name: String, context: &'a WorkdirContext<'_>) -> Result<&'a PlanRecord, CallError> {
+    let plan = context.records.get(name.as_str()).and_then(Record::as_plan);
+    plan.ok_or(CallError::NoPlan { name })
+}
