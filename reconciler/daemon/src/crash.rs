@@ -83,6 +83,7 @@ impl Crash {
 fn label(node: &Node) -> String {
     match node {
         Node::Step(step) => step.to_string(),
+        Node::Replan(step) => format!("replan-{step}"),
         Node::UndoPlan(step) => format!("undo-plan-{step}"),
         Node::Undo(step) => format!("undo-{step}"),
     }

@@ -9,6 +9,7 @@
 //! - the [`PlanDigest`] that approvals bind to: equal for two plans that would do the same.
 
 mod address;
+mod difference;
 mod digest;
 mod mask;
 mod plan;
@@ -16,6 +17,7 @@ mod rules;
 mod summary;
 
 pub use address::{Address, AddressGlob, AddressGlobError};
+pub use difference::difference;
 pub use digest::{PlanDigest, PlanDigestError};
 pub use plan::{Action, Plan, PlanError, PlannedOutput};
 pub use rules::{ForbiddenAction, InfraRules, Rule, Violation, judge, judge_undo};

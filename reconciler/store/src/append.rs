@@ -223,13 +223,15 @@ fn update_row(
     let committed_at = (entry.event == Event::Committed).then(|| micros(entry.at));
     let updated = write.sql.execute(
         "UPDATE promotion SET last_seq = $1, phase = $2, ended_at = $3, \
-         slot = COALESCE($4, slot), committed_at = COALESCE($5, committed_at) \
-         WHERE project = $6 AND id = $7",
+         slot = COALESCE($4, slot), \
+         committed_at = CASE WHEN $5 THEN NULL ELSE COALESCE($6, committed_at) END \
+         WHERE project = $7 AND id = $8",
         params![
             signed(entry.seq),
             row_phase(state),
             state.finish.as_ref().map(|(at, _)| micros(*at)),
             slot.map(i64::from),
+            matches!(entry.event, Event::SentBack { .. }),
             committed_at,
             project.as_str(),
             promotion.id.as_str()
@@ -260,6 +262,7 @@ fn actor(event: &Event) -> Principal {
         | Event::Prepared(_)
         | Event::Probed { .. }
         | Event::Committed
+        | Event::SentBack { .. }
         | Event::Intent { .. }
         | Event::Outcome { .. }
         | Event::Verifying { .. }
@@ -344,6 +347,7 @@ impl Context<'_> {
                 body["finish"] = json!(finish);
                 format!("promotion {id} {}: {}", finish.ending.label(), finish.message)
             }
+            Event::SentBack { why } => format!("promotion {id} goes back to its gates: {why}"),
             Event::PrepareStarted(_)
             | Event::StepPrepared(_)
             | Event::PrepareFailed { .. }

@@ -162,14 +162,15 @@ impl Reader<'_> {
         Ok(Past { promotion, state, facts })
     }
 
-    /// The entries of a log that say what was decided about at the commit; the many others are not
-    /// read.
+    /// The entries of a log that say what was decided about at the commit, the last one if it was sent back;
+    /// the many others are not read.
     fn until_commit(&self, id: &PromotionId) -> Result<Vec<Entry>, StoreError> {
         let rows: Vec<(i64, i64, String)> = self.sql.rows(
             "SELECT seq, at, event FROM promotion_event \
              WHERE project = $1 AND promotion = $2 AND (event LIKE '{\"event\":\"prepare_started\"%' \
                OR event LIKE '{\"event\":\"prepared\"%' OR event LIKE '{\"event\":\"approved\"%' \
-               OR event LIKE '{\"event\":\"committed\"%') ORDER BY seq",
+               OR event LIKE '{\"event\":\"committed\"%' \
+               OR event LIKE '{\"event\":\"sent_back\"%') ORDER BY seq",
             params![self.project.as_str(), id.as_str()],
             |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
         )?;
@@ -177,12 +178,10 @@ impl Reader<'_> {
         for (seq, at, event) in rows {
             let what = || format!("log of promotion {}/{id}, entry {seq}", self.project);
             let event: Event = parsed(&event, what)?;
-            let is_commit = event == Event::Committed;
             entries.push(Entry { seq: unsigned(seq), at: instant(at), event });
-            if is_commit {
-                break;
-            }
         }
+        let commit = entries.iter().rposition(|entry| entry.event == Event::Committed);
+        entries.truncate(commit.map_or(0, |commit| commit + 1));
         Ok(entries)
     }
 

@@ -137,7 +137,7 @@ impl World {
         let asked = open.flat_map(|(id, saga)| {
             let steps = saga.state.nodes.keys().filter_map(|node| match node {
                 Node::Step(step) => Some(step),
-                Node::Undo(_) | Node::UndoPlan(_) => None,
+                Node::Replan(_) | Node::Undo(_) | Node::UndoPlan(_) => None,
             });
             steps.filter_map(move |step| {
                 let (ask, _) = saga.state.question(step)?;
@@ -362,7 +362,7 @@ impl World {
             3 => self.outside.push_by_hand(&pipeline::infra(&project), "module#size", &value),
             _ => {
                 let which = self.fate.index(64);
-                self.outside.drift(which, &value);
+                self.outside.drift(which, (number < 5).then_some(&value));
             }
         }
     }

@@ -29,6 +29,7 @@ pub(crate) fn told(event: &Event) -> String {
         Event::Approved(approval) => format!("{label} by {}", approval.by),
         Event::Answered(answer) => format!("{label} {} by {}", answer.step, answer.by),
         Event::Measured(taken) => format!("{label} {:?}", taken.measured),
+        Event::SentBack { why } => format!("{label}: {why}"),
         Event::Unwinding { cause } => format!("{label}: {cause}"),
         Event::AbortRequested { by, .. } | Event::Reverifying { by, .. } => {
             format!("{label} by {by}")

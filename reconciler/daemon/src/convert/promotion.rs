@@ -269,6 +269,7 @@ fn describe(event: &Event) -> (Option<String>, String) {
         }
         Event::Probed { moved } => (None, format!("moved meanwhile: {}", moved.join(", "))),
         Event::Committed => (None, "committed".to_owned()),
+        Event::SentBack { why } => (None, format!("back to the gates: {why}")),
         Event::Intent { node, .. } => (Some(node.step().to_string()), starting(node).to_owned()),
         Event::Outcome { node, outcome } => (Some(node.step().to_string()), ended(node, outcome)),
         Event::Answered(answer) => {
@@ -296,6 +297,7 @@ fn describe(event: &Event) -> (Option<String>, String) {
 fn starting(node: &Node) -> &'static str {
     match node {
         Node::Step(_) => "running",
+        Node::Replan(_) => "planning anew",
         Node::UndoPlan(_) => "planning the undo",
         Node::Undo(_) => "undoing",
     }
@@ -304,6 +306,7 @@ fn starting(node: &Node) -> &'static str {
 fn ended(node: &Node, outcome: &StepOutcome) -> String {
     let done = match node {
         Node::Step(_) => "done",
+        Node::Replan(_) => "planned anew",
         Node::UndoPlan(_) => "the undo is planned",
         Node::Undo(_) => "undone",
     };

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::prepare::deadline;
 use super::promotion::{Act, Move, Run};
 use super::walk::refusal;
-use super::{Waiting, inside, undo, verify};
+use super::{Waiting, inside, stale, undo, verify};
 use crate::duration;
 use crate::expression::Scope;
 use crate::id::StepName;
@@ -72,7 +72,7 @@ fn step_next(
     }
     let node = Node::Step(step.name.clone());
     match snapshot.state.nodes.get(&node) {
-        Some(run) => match advance(snapshot, &node, run, now) {
+        Some(run) => match proceed(snapshot, step, run, now) {
             Advance::Done => StepNext::Done,
             Advance::Move(next) => StepNext::Move(next),
             Advance::Failed(message) if step.control.continue_on_error => {
@@ -87,6 +87,14 @@ fn step_next(
             Ok(next) => StepNext::Move(Box::new(next)),
             Err(message) => StepNext::Failed(format!("step {} cannot run: {message}", step.name)),
         },
+    }
+}
+
+/// Decides about a step that started.
+fn proceed(snapshot: &PromotionSnapshot, step: &Step, run: &NodeRun, now: Timestamp) -> Advance {
+    match stale::refused(run) {
+        Some(refused) => stale::step(snapshot, step, refused, now),
+        None => advance(snapshot, &Node::Step(step.name.clone()), run, now),
     }
 }
 
@@ -195,7 +203,7 @@ fn broken_off(snapshot: &PromotionSnapshot, node: &Node, run: &NodeRun) -> Move 
 }
 
 /// The end of a promotion whose running step came to an end of its own after the abort.
-fn aborted(snapshot: &PromotionSnapshot, node: &Node, end: &str) -> Move {
+pub(super) fn aborted(snapshot: &PromotionSnapshot, node: &Node, end: &str) -> Move {
     let message = format!("{}; it ended so: {end}", abort_message(snapshot, node));
     let remaining = effects_done(snapshot);
     Move::append(Event::Finished(Finish::new(Ending::Aborted, message, remaining)))
@@ -210,7 +218,7 @@ fn abort_message(snapshot: &PromotionSnapshot, node: &Node) -> String {
 
 pub(super) fn is_step(node: &Node) -> bool {
     match node {
-        Node::Step(_) => true,
+        Node::Step(_) | Node::Replan(_) => true,
         Node::UndoPlan(_) | Node::Undo(_) => false,
     }
 }
@@ -227,11 +235,11 @@ fn overdue(snapshot: &PromotionSnapshot, node: &Node) -> String {
 
 /// The step that a node carries out. An undo is no step's own: it has no control.
 pub(super) fn step_of<'a>(snapshot: &'a PromotionSnapshot, node: &Node) -> Option<&'a Step> {
+    let steps = &snapshot.state.frozen.as_ref()?.stage.steps;
+    let named = |name: &str| steps.iter().find(|step| step.name.as_str() == name);
     match node {
-        Node::Step(name) => {
-            let frozen = snapshot.state.frozen.as_ref()?;
-            frozen.stage.steps.iter().find(|step| step.name == *name)
-        }
+        Node::Step(name) => named(name.as_str()),
+        Node::Replan(name) => named(named(name.as_str())?.config.get("plan")?.as_str()?),
         Node::UndoPlan(_) | Node::Undo(_) => None,
     }
 }
@@ -297,9 +305,13 @@ fn unrepeatable(call: &Call) -> Option<String> {
     }
 }
 
-fn rebuild_for(snapshot: &PromotionSnapshot, node: &Node) -> Vec<(StepName, Call)> {
+pub(super) fn rebuild_for(snapshot: &PromotionSnapshot, node: &Node) -> Vec<(StepName, Call)> {
     match node {
         Node::Step(step) => snapshot.state.rebuild(step),
+        // What was planned is planned again: on the files that the first plan saw.
+        Node::Replan(step) => {
+            snapshot.state.rebuild(step_of(snapshot, node).map_or(step, |plan| &plan.name))
+        }
         Node::UndoPlan(step) | Node::Undo(step) => undo::rebuild(snapshot, step),
     }
 }
@@ -373,7 +385,11 @@ fn call_of(
 }
 
 /// Why a plan that was made only after the commit, so that no gate saw it, may not be applied.
-fn refuse(snapshot: &PromotionSnapshot, step: &Step, apply: &ApplyCall) -> Option<String> {
+pub(super) fn refuse(
+    snapshot: &PromotionSnapshot,
+    step: &Step,
+    apply: &ApplyCall,
+) -> Option<String> {
     let plan_step = step.config.get("plan").and_then(Value::as_str)?;
     if snapshot.state.prepared.contains_key(plan_step) {
         return None;
@@ -506,7 +522,8 @@ fn remains(record: &Record) -> Option<String> {
         | Record::Clone(_)
         | Record::Commit(_)
         | Record::Charts(_)
-        | Record::Plan(_) => None,
+        | Record::Plan(_)
+        | Record::Stale => None,
     }
 }
 
@@ -531,6 +548,7 @@ pub(super) fn stuck(snapshot: &PromotionSnapshot, message: String) -> Move {
 pub(super) fn describe(node: &Node) -> String {
     match node {
         Node::Step(step) => format!("step {step}"),
+        Node::Replan(step) => format!("the plan that is made anew for step {step}"),
         Node::UndoPlan(step) => format!("the plan that undoes step {step}"),
         Node::Undo(step) => format!("the undo of step {step}"),
     }

@@ -24,6 +24,7 @@ mod promotion;
 mod request;
 mod share;
 mod stage;
+mod stale;
 mod undo;
 mod verify;
 mod walk;

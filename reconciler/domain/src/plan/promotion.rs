@@ -78,7 +78,7 @@ pub struct Run {
 #[must_use]
 pub fn breaks_off(running: Option<&Node>, event: &Event) -> bool {
     let may_be_broken = match running {
-        None | Some(Node::Step(_)) => true,
+        None | Some(Node::Step(_) | Node::Replan(_)) => true,
         Some(Node::UndoPlan(_) | Node::Undo(_)) => false,
     };
     may_be_broken && matches!(event, Event::AbortRequested { .. })
@@ -309,6 +309,7 @@ fn bases(state: &State) -> Vec<Base> {
             | Record::PullRequest(_)
             | Record::Kept(_)
             | Record::Applied(_)
+            | Record::Stale
             | Record::Ran(_) => {}
         }
     }

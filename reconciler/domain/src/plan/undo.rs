@@ -7,7 +7,7 @@
 //! what was said (requests, comments, a pull request that was closed) has no undo by nature: it is
 //! told, and leaves nothing stuck.
 
-mod infra;
+pub(super) mod infra;
 mod pull_request;
 mod run;
 
@@ -153,7 +153,7 @@ fn describe_push(state: &State, step: &StepName) -> (bool, String) {
 /// default neither is. Once begun, it goes on.
 fn not_the_time(snapshot: &PromotionSnapshot, now: Timestamp) -> Option<Waiting> {
     let began = |node: &Node| match node {
-        Node::Step(_) => false,
+        Node::Step(_) | Node::Replan(_) => false,
         Node::UndoPlan(_) | Node::Undo(_) => true,
     };
     if snapshot.state.nodes.keys().any(began) {
@@ -200,7 +200,8 @@ pub(super) fn next(snapshot: &PromotionSnapshot, now: Timestamp) -> Move {
             | Record::Clone(_)
             | Record::Commit(_)
             | Record::Charts(_)
-            | Record::Plan(_) => None,
+            | Record::Plan(_)
+            | Record::Stale => None,
         };
         if let Some(next) = next {
             return next;

@@ -383,6 +383,7 @@ impl<'a> Walk<'a> {
                 | Record::PullRequest(_)
                 | Record::Kept(_)
                 | Record::Applied(_)
+                | Record::Stale
                 | Record::Ran(_) => {}
             }
         }

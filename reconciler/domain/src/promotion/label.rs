@@ -56,6 +56,7 @@ impl Event {
             Self::Approved(_) => "approved",
             Self::Probed { .. } => "probed",
             Self::Committed => "committed",
+            Self::SentBack { .. } => "sent_back",
             Self::Intent { .. } => "intent",
             Self::Outcome { .. } => "outcome",
             Self::Answered(_) => "answered",
@@ -74,7 +75,7 @@ impl Node {
     #[must_use]
     pub fn step(&self) -> &StepName {
         match self {
-            Self::Step(step) | Self::UndoPlan(step) | Self::Undo(step) => step,
+            Self::Step(step) | Self::Replan(step) | Self::UndoPlan(step) | Self::Undo(step) => step,
         }
     }
 }

@@ -123,6 +123,11 @@ pub enum Event {
     },
     /// The slot is taken; steps and variables are fixed.
     Committed,
+    /// The slot is given back before anything was changed: what would be done is not what was agreed to.
+    SentBack {
+        /// What is otherwise.
+        why: String,
+    },
     /// A node is about to run.
     Intent {
         /// Which.
@@ -262,6 +267,8 @@ pub struct Approval {
 pub enum Node {
     /// A step.
     Step(StepName),
+    /// A plan that is made anew for a step, because the state moved away from under the first.
+    Replan(StepName),
     /// The plan that undoes an infra step.
     UndoPlan(StepName),
     /// The undo of a step.

@@ -208,6 +208,11 @@ impl State {
             Event::Approved(approval) => self.approvals.push(approval),
             Event::Probed { moved } => self.probe = Some(Probe { at, moved }),
             Event::Committed => self.committed_at = Some(at),
+            Event::SentBack { why } => {
+                self.committed_at = None;
+                self.nodes.clear();
+                self.probe = Some(Probe { at, moved: vec![why] });
+            }
             Event::Intent { node, call } => self.intent(node, *call, at),
             Event::Outcome { node, outcome } => {
                 if let Some(run) = self.nodes.get_mut(&node) {
@@ -252,6 +257,10 @@ impl State {
                 }
             }
             Event::Approved(_) | Event::Probed { .. } | Event::Committed => phase == Phase::Waiting,
+            Event::SentBack { .. } => {
+                let runs = self.nodes.values().any(|run| run.outcome.is_none());
+                phase == Phase::Committing && !runs
+            }
             // A node never starts while it runs, and nothing ends that did not start.
             Event::Intent { node, .. } => phase == phase_of(node) && !self.runs(node),
             Event::Outcome { node, .. } => phase == phase_of(node) && self.runs(node),
@@ -433,7 +442,7 @@ impl State {
     #[must_use]
     pub fn workdir_of(&self, node: &Node) -> Workdir {
         match node {
-            Node::Step(step) => self.workdir(step),
+            Node::Step(step) | Node::Replan(step) => self.workdir(step),
             Node::UndoPlan(_) | Node::Undo(_) => Workdir::Undo,
         }
     }
@@ -554,7 +563,7 @@ impl State {
 /// The phase in which a node runs.
 fn phase_of(node: &Node) -> Phase {
     match node {
-        Node::Step(_) => Phase::Committing,
+        Node::Step(_) | Node::Replan(_) => Phase::Committing,
         Node::UndoPlan(_) | Node::Undo(_) => Phase::Unwinding,
     }
 }

@@ -34,6 +34,8 @@ pub enum Record {
     Plan(Box<PlanRecord>),
     /// An apply.
     Applied(Applied),
+    /// The stored plan was refused: the state is not the one that it was made against. Nothing was changed.
+    Stale,
     /// What was written into the daemon's own store.
     Kept(Kept),
     /// A program with effects outside that has run.
@@ -238,8 +240,9 @@ impl Record {
             | Self::PullRequest(_)
             | Self::Plan(_)
             | Self::Applied(_)
-            | Self::Kept(_) => None,
-            Self::Ran(_) => None,
+            | Self::Kept(_)
+            | Self::Stale
+            | Self::Ran(_) => None,
         }
     }
 
@@ -257,8 +260,9 @@ impl Record {
             | Self::PullRequest(_)
             | Self::Plan(_)
             | Self::Applied(_)
-            | Self::Kept(_) => None,
-            Self::Ran(_) => None,
+            | Self::Kept(_)
+            | Self::Stale
+            | Self::Ran(_) => None,
         }
     }
 
@@ -276,8 +280,9 @@ impl Record {
             | Self::PullRequest(_)
             | Self::Plan(_)
             | Self::Applied(_)
-            | Self::Kept(_) => None,
-            Self::Ran(_) => None,
+            | Self::Kept(_)
+            | Self::Stale
+            | Self::Ran(_) => None,
         }
     }
 
@@ -295,8 +300,9 @@ impl Record {
             | Self::Charts(_)
             | Self::Plan(_)
             | Self::Applied(_)
-            | Self::Kept(_) => None,
-            Self::Ran(_) => None,
+            | Self::Kept(_)
+            | Self::Stale
+            | Self::Ran(_) => None,
         }
     }
 
@@ -314,8 +320,9 @@ impl Record {
             | Self::PullRequest(_)
             | Self::Plan(_)
             | Self::Applied(_)
-            | Self::Kept(_) => None,
-            Self::Ran(_) => None,
+            | Self::Kept(_)
+            | Self::Stale
+            | Self::Ran(_) => None,
         }
     }
 
@@ -333,8 +340,9 @@ impl Record {
             | Self::Charts(_)
             | Self::PullRequest(_)
             | Self::Applied(_)
-            | Self::Kept(_) => None,
-            Self::Ran(_) => None,
+            | Self::Kept(_)
+            | Self::Stale
+            | Self::Ran(_) => None,
         }
     }
 }

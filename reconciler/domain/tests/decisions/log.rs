@@ -15,7 +15,7 @@ use crate::kit::world::start;
 use crate::kit::{World, play};
 
 /// Scripts in which promotions go through everything that can be resumed.
-const SCRIPTS: [&str; 7] = [
+const SCRIPTS: [&str; 8] = [
     "
         push gitops dev.yaml#tag=0
         push infra module#cache=1
@@ -113,6 +113,26 @@ const SCRIPTS: [&str; 7] = [
         +31s
         answer dev.3 ok by bob in sre yes
         +2h
+    ",
+    "
+        push infra module#cache=1
+        warehouse shop api
+        stage dev shop: infra hook
+        policy gate dev gated approve=sre rollback
+        meddle dev
+        meddle dev x.size=1
+        meddle not
+        meddle not
+        meddle dev
+        found shop api 1.0.0
+        approve dev.1 by ann in sre
+        found shop api 1.1.0
+        approve dev.2 by ann in sre
+        approve dev.2 by ann in sre
+        fail call 9
+        found shop api 1.2.0
+        approve dev.3 by ann in sre
+        +1h
     ",
 ];
 
@@ -378,7 +398,7 @@ fn each_phase_takes_only_its_own_events() {
     assert_snapshot!(rows.join("\n"), @r"
     preparing: abort_requested finished prepare_started prepared step_prepared
     waiting: abort_requested approved committed finished prepare_started probed
-    committing: abort_requested answered finished intent outcome unwinding verifying
+    committing: abort_requested answered finished intent outcome sent_back unwinding verifying
     verifying: abort_requested finished measured unwinding
     unwinding: abort_requested finished intent outcome
     succeeded: nothing

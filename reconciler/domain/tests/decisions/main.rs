@@ -21,6 +21,7 @@ mod pull_requests;
 mod registry;
 mod rendering;
 mod replaying;
+mod stale;
 mod tasks;
 mod timing;
 mod undoing;

@@ -20,9 +20,11 @@ fn history(world: &World, changes: &Changes) -> History {
     let wanted = wanted.expect("a policy changes");
     let mut history = History { is_whole: true, ..History::default() };
     for saga in world.sagas.values() {
-        let Some(at) = saga.log.iter().position(|entry| entry.event == Event::Committed) else {
+        if saga.state.committed_at.is_none() {
             continue;
-        };
+        }
+        let commit = saga.log.iter().rposition(|entry| entry.event == Event::Committed);
+        let at = commit.expect("it committed");
         let committed_at = saga.log[at].at;
         let ended_at = match saga.state.phase() {
             Phase::Ended(_) => saga.log.last().map(|entry| entry.at),

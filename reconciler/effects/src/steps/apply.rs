@@ -214,11 +214,11 @@ fn conclude(call: &ApplyCall, run: &Run) -> Result<Done, Halt> {
         }
         Err(ApplyError::StalePlan) => Err(Halt::Failed {
             message: "the state was changed after the plan was made, so the plan is not applied \
-                      and nothing was changed; promote again"
+                      and nothing was changed"
                 .to_owned(),
             retry: false,
             retry_after: None,
-            record: Box::new(Record::None),
+            record: Box::new(Record::Stale),
         }),
         Err(ApplyError::Failed { ended, log, stderr }) => {
             let record = Box::new(Record::Applied(Applied { created: begun(&call.plan, &log) }));

@@ -239,8 +239,9 @@ async fn a_stale_plan_changes_nothing_and_a_moved_base_is_seen() {
     assert!(branch.contains("\"main\"") && branch.ends_with(&world.tip()), "{branch}");
     assert!(state.contains("moved from none to serial"), "{state}");
     let before = world.happened();
-    let (message, retry, _) = failed(world.run(&apply(&world, &stale)).await);
-    assert!(!retry && message.contains("promote again"), "{message}");
+    let (message, retry, record) = failed(world.run(&apply(&world, &stale)).await);
+    assert!(!retry && message.contains("nothing was changed"), "{message}");
+    assert_eq!(record, Record::Stale);
     assert_eq!(world.happened(), before);
 }
 

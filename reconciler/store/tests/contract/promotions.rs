@@ -149,6 +149,29 @@ async fn a_stage_has_one_slot() {
 }
 
 #[tokio::test]
+async fn what_is_sent_back_has_not_committed() {
+    let world = World::new().await;
+    let freight = world.freight("1.0.0", 1).await;
+    let first = world.promote(&dev(), &freight, 2).await;
+    let second = world.promote(&dev(), &freight, 2).await;
+    world.prepare(&first, &freight, 3).await;
+    world.prepare(&second, &freight, 3).await;
+    world.commit(&first, 4).await.unwrap();
+    let commits = || {
+        let counted = "SELECT COUNT(*) FROM promotion WHERE committed_at IS NOT NULL";
+        world.raw().query_row(counted, [], |row| row.get::<_, u32>(0)).unwrap()
+    };
+    assert_eq!(commits(), 1);
+    let why = "the state was changed".to_owned();
+    world.append(&first, Event::SentBack { why }, 5).await.unwrap();
+    assert_eq!((row(&world, "dev.1").await.phase, commits()), (Phase::Waiting, 0));
+    world.commit(&second, 6).await.unwrap();
+    let why = "and again".to_owned();
+    let error = world.append(&first, Event::SentBack { why }, 7).await.unwrap_err();
+    assert!(matches!(error, AppendError::Illegal(_)), "{error}");
+}
+
+#[tokio::test]
 async fn a_commit_needs_the_revision_it_was_decided_from() {
     let world = World::new().await;
     let freight = world.freight("1.0.0", 1).await;

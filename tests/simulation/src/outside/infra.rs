@@ -133,7 +133,11 @@ impl Outside {
         if self.bug == Some(Bug::PlannedAgain) {
             stored.after.resources.insert("x.planned_again".to_owned(), call.run.clone());
         } else if state.serial + 1 != stored.after.serial && self.bug != Some(Bug::ProbeSkipped) {
-            return failed("the state was changed after the plan was made", false);
+            let message = "the state was changed after the plan was made".to_owned();
+            let (retry, retry_after, record) = (false, None, Record::Stale);
+            let ended = StepOutcome::Failed { message, retry, retry_after, record };
+            self.runs.insert(run, ended.clone());
+            return ended;
         }
         let before = state.resources.clone();
         let created = call.plan.summary.addresses.get(&Action::Create);
@@ -174,13 +178,14 @@ impl Outside {
         done(json!({ "url": url }), Record::None)
     }
 
-    /// Someone changes a state past Lockstep; whether there is one.
-    pub(crate) fn drift(&mut self, which: usize, value: &str) -> bool {
+    /// Someone writes a state past Lockstep, to this value or, without one, as it was.
+    pub(crate) fn drift(&mut self, which: usize, value: Option<&str>) {
         let count = self.states.len().max(1);
-        let Some(state) = self.states.values_mut().nth(which % count) else { return false };
+        let Some(state) = self.states.values_mut().nth(which % count) else { return };
         state.serial += 1;
-        state.resources.insert("x.drifted".to_owned(), value.to_owned());
-        true
+        if let Some(value) = value {
+            state.resources.insert("x.drifted".to_owned(), value.to_owned());
+        }
     }
 }
 

@@ -135,6 +135,20 @@ impl Watch {
             let message = format!("{project}/{id} took {label} of epoch {}", lease.epoch);
             self.fail("I3, no write of an old epoch", message);
         }
+        if let Event::SentBack { .. } = event {
+            self.sent_back(project, id);
+        }
+    }
+
+    /// A promotion gives its slot back: only if it did nothing.
+    fn sent_back(&mut self, project: &ProjectName, id: &PromotionId) {
+        self.slots.retain(|(of, _), holder| of != project || holder != id);
+        let done =
+            self.effects.get(&(project.clone(), id.clone())).is_some_and(|done| !done.is_empty());
+        if done {
+            let message = format!("{project}/{id} goes back to its gates after an effect");
+            self.fail("I5, what is done is what was judged", message);
+        }
     }
 
     pub(crate) fn agreed(

@@ -77,7 +77,7 @@ fn turn<'a>(
     all: &mut Waits,
 ) -> Option<Turn<'a>> {
     for step in lane {
-        let node = Node::Step(step.name.clone());
+        let node = under_way(snapshot, step);
         let run = snapshot.state.nodes.get(&node);
         let next = match step_next(snapshot, frozen, step, now) {
             StepNext::Done => continue,
@@ -104,6 +104,13 @@ fn turn<'a>(
         return Some(Turn { run, node, next });
     }
     None
+}
+
+/// The node of a step that runs, or ran last.
+fn under_way(snapshot: &PromotionSnapshot, step: &Step) -> Node {
+    let replan = Node::Replan(step.name.clone());
+    let replans = snapshot.state.nodes.get(&replan).is_some_and(|run| run.outcome.is_none());
+    if replans { replan } else { Node::Step(step.name.clone()) }
 }
 
 /// Whether an entry only says that a step is left out.

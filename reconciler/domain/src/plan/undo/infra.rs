@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::super::commit::stuck;
 use super::super::promotion::Move;
+use super::super::stale;
 use super::{changed, node};
 use crate::id::StepName;
 use crate::infra::{Action, Address, judge_undo};
@@ -92,6 +93,10 @@ pub(super) fn undo(
         return None;
     }
     let undo = Node::Undo(step.clone());
+    if let Some(refused) = snapshot.state.nodes.get(&undo).and_then(stale::refused) {
+        let judge = |plan: &PlanRecord| refuse(snapshot, plan, created, before.is_none());
+        return Some(stale::undo(snapshot, step, refused, judge, now));
+    }
     // What was let through stays so: a later edit of a policy stops no undo half-way.
     let begun = snapshot.state.nodes.contains_key(&undo);
     let refused = if begun { None } else { refuse(snapshot, plan, created, before.is_none()) };
@@ -134,7 +139,7 @@ pub(super) fn applied_plan<'a>(state: &'a State, step: &StepName) -> Option<&'a 
     run.call.as_apply().map(|apply| &*apply.plan)
 }
 
-fn planned<'a>(state: &'a State, node: &Node) -> Option<&'a PlanRecord> {
+pub(in super::super) fn planned<'a>(state: &'a State, node: &Node) -> Option<&'a PlanRecord> {
     match &state.nodes.get(node)?.outcome.as_ref()?.1 {
         StepOutcome::Done { record, .. } => record.as_plan(),
         StepOutcome::Failed { .. }

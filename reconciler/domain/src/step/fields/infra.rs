@@ -114,8 +114,13 @@ pub(super) const PLAN: &[Field] = &[
     TIMEOUT,
 ];
 
-pub(super) const APPLY: &[Field] =
-    &[required("plan", FieldType::Text, "Name of the `tf_plan` step whose plan is applied.")];
+pub(super) const APPLY: &[Field] = &[required(
+    "plan",
+    FieldType::Text,
+    "Name of the `tf_plan` step whose plan is applied. If somebody wrote the state after it was made, it \
+         is made anew: one that would do the same is applied with its approvals; with any other the promotion \
+         goes back to its gates, unless it had changed something already: then it fails.",
+)];
 
 pub(super) const OUTPUT: &[Field] = &[
     touches(

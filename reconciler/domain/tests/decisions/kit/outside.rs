@@ -45,6 +45,8 @@ pub(crate) struct Outside {
     /// How often each effect really happened.
     pub(crate) effects: BTreeMap<String, u32>,
     pulls: Vec<pulls::Pull>,
+    /// What others write into states, each just before an apply.
+    pub(crate) meddling: VecDeque<Option<(String, Tree)>>,
     /// Nodes whose next runs fail: by name, how often, and whether that may pass.
     pub(crate) failures: BTreeMap<String, (u32, bool)>,
     /// Nodes whose next runs hang: by name, how often, and who aborts the promotion meanwhile.
@@ -519,11 +521,19 @@ impl Outside {
         if let Some(ended) = self.applies.get(&run) {
             return ended.clone();
         }
+        if let Some((name, values)) = self.meddling.pop_front().flatten() {
+            let state = self.states.entry(name).or_default();
+            state.serial += 1;
+            state.resources.extend(values);
+        }
         let (name, after) = self.plans[&call.plan.file_digest].clone();
         let state = self.states.entry(name).or_default();
         if state.serial + 1 != after.serial {
             let message = "the state was changed after the plan was made".to_owned();
-            return failed(message, false);
+            let (retry, retry_after, record) = (false, None, Record::Stale);
+            let ended = StepOutcome::Failed { message, retry, retry_after, record };
+            self.applies.insert(run, ended.clone());
+            return ended;
         }
         *state = after;
         let created = call.plan.summary.addresses.get(&Action::Create);
@@ -601,6 +611,7 @@ impl Outside {
 fn node_name(node: &Node) -> String {
     match node {
         Node::Step(step) => step.to_string(),
+        Node::Replan(step) => format!("replan-{step}"),
         Node::UndoPlan(step) => format!("undo-plan-{step}"),
         Node::Undo(step) => format!("undo-{step}"),
     }

@@ -12,6 +12,7 @@
 //! freeze audit until 1h about promote but dev but =ann   # or: but @GROUP; `unfreeze audit`
 //! answer prod.1 ask by ann in sre yes  # or no, or values as JSON
 //! ensured prod f1                    # prints whether it is there or on its way
+//! meddle prod x.size=2               # others write the state before the next apply; `meddle not`: not yet
 //! why prod                           # prints why nothing moves
 //! ```
 
@@ -134,6 +135,11 @@ pub(crate) fn line_of(world: &mut World, line: &str) -> Result<(), Crash> {
             let state = world.outside.states.entry((*name).to_owned()).or_default();
             state.serial += 1;
             state.resources.extend(rest.iter().filter_map(|v| v.split_once('=')).map(pair));
+        }
+        ["meddle", "not"] => world.outside.meddling.push_back(None),
+        ["meddle", name, rest @ ..] => {
+            let values = rest.iter().filter_map(|v| v.split_once('=')).map(pair).collect();
+            world.outside.meddling.push_back(Some(((*name).to_owned(), values)));
         }
         ["fail", node, rest @ ..] => {
             let times = rest.first().map_or(1, |times| times.parse().expect("a number"));

@@ -32,6 +32,7 @@ pub(crate) fn event(saga: &Saga, event: &Event) -> Vec<String> {
         Event::Answered(answer) => vec![format!("is answered by {}", answer.by)],
         Event::Probed { moved } => moved.clone(),
         Event::Committed => vec!["commits".to_owned()],
+        Event::SentBack { why } => vec![format!("goes back to its gates: {why}")],
         Event::Outcome { node, outcome } => vec![ran(saga, node, outcome)],
         Event::Verifying { checks, .. } if checks.is_empty() => Vec::new(),
         Event::Verifying { .. } => vec!["verifies".to_owned()],
@@ -57,6 +58,7 @@ pub(crate) fn event(saga: &Saga, event: &Event) -> Vec<String> {
 fn ran(saga: &Saga, node: &Node, outcome: &StepOutcome) -> String {
     let what = match node {
         Node::Step(step) => format!("runs {step}"),
+        Node::Replan(step) => format!("plans anew for {step}"),
         Node::UndoPlan(step) => format!("plans the undo of {step}"),
         Node::Undo(step) => format!("undoes {step}"),
     };

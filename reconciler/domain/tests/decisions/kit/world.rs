@@ -266,11 +266,11 @@ impl World {
 
     fn commits(&self) -> Vec<Committed> {
         let committed = self.sagas.values().filter_map(|saga| {
-            let entry = saga.log.iter().find(|entry| entry.event == Event::Committed)?;
+            let at = saga.state.committed_at?;
             Some(Committed {
                 promotion: saga.promotion.id.clone(),
                 stage: saga.promotion.stage.clone(),
-                at: entry.at,
+                at,
                 over: matches!(saga.state.phase(), Phase::Ended(_)),
             })
         });
@@ -663,7 +663,7 @@ impl World {
             .map(|saga| plan::Other {
                 promotion: saga.promotion.id.clone(),
                 phase: saga.state.phase(),
-                committed: saga.log.iter().any(|entry| entry.event == Event::Committed),
+                committed: saga.state.committed_at.is_some(),
             })
             .collect();
         match plan::reverify(&self.promotion_snapshot(id), &others, by, None) {

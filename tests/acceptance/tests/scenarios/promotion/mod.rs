@@ -5,6 +5,7 @@ mod lanes;
 mod people;
 mod programs;
 mod registry;
+mod stale;
 mod steps;
 mod together;
 mod undo;
