@@ -30,6 +30,7 @@ pub mod shim;
 
 mod contain;
 mod error;
+pub(crate) mod imports;
 mod module;
 mod plan;
 mod record;

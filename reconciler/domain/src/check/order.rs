@@ -75,9 +75,30 @@ pub(super) fn check_order(stage: &Stage, tasks: &Tasks<'_>, problems: &mut Vec<P
             },
         }));
     }
+    found.extend(idle_imports(&expanded));
     // What is wrong with a step is wrong with it for each element.
     found.dedup();
     problems.extend(found);
+}
+
+/// Imports that no plan would do.
+fn idle_imports(expanded: &[Expanded]) -> Vec<Problem> {
+    let imports = expanded.iter().enumerate().filter(|(_, e)| e.step.uses == StepKind::TfImport);
+    let idle = imports.filter_map(|(at, Expanded { step, origin })| {
+        let dir = literal(step, "dir")?;
+        let plans = |other: &Expanded| {
+            other.step.uses == StepKind::TfPlan
+                && literal(&other.step, "dir").is_none_or(|planned| planned == dir)
+        };
+        let message = format!(
+            "no tf_plan step after this one plans {dir:?}, so nothing would be imported: put one after it"
+        );
+        let inside = step.within.iter().any(|layer| matches!(layer, Layer::Task { .. }));
+        let path = format!("steps[{origin}].config.{}", if inside { "task" } else { "dir" });
+        let problem = Problem::new(path, ProblemKind::Invalid, message);
+        (!expanded[at + 1..].iter().any(plans)).then_some(problem)
+    });
+    idle.collect()
 }
 
 /// The steps as they are carried out, as far as that is known before there is freight. Elements that
@@ -174,6 +195,8 @@ impl<'a> Made<'a> {
             | StepKind::Task => {}
             StepKind::YamlUpdate
             | StepKind::TfPlan
+            | StepKind::TfDestroy
+            | StepKind::TfImport
             | StepKind::GitClear
             | StepKind::Tar
             | StepKind::Untar
@@ -287,7 +310,7 @@ impl<'a> Made<'a> {
         match step.uses {
             StepKind::GitClone => self.note_checkouts(step),
             StepKind::GitCommit => self.commits.add(literal(step, "dir")),
-            StepKind::TfPlan => {
+            StepKind::TfPlan | StepKind::TfDestroy => {
                 self.plans.add(literal(step, "dir"));
                 self.plan_steps.push(step.name.as_str());
             }
@@ -295,6 +318,7 @@ impl<'a> Made<'a> {
             StepKind::GitPush
             | StepKind::GitTag
             | StepKind::TfOutput
+            | StepKind::TfImport
             | StepKind::Http
             | StepKind::YamlUpdate
             | StepKind::GitClear

@@ -265,6 +265,8 @@ fn condition_names(kind: StepKind, names: &Names, around: &Surroundings<'_>) -> 
         | StepKind::GitCommit
         | StepKind::GitPush
         | StepKind::TfPlan
+        | StepKind::TfDestroy
+        | StepKind::TfImport
         | StepKind::TfApply
         | StepKind::TfOutput
         | StepKind::GitClear

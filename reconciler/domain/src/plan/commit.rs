@@ -288,6 +288,7 @@ fn unrepeatable(call: &Call) -> Option<String> {
         | Call::TfPlan(_)
         | Call::TfApply(_)
         | Call::TfOutput(_)
+        | Call::TfImport(_)
         | Call::Http(_)
         | Call::File(_)
         | Call::Download(_)
@@ -477,6 +478,7 @@ pub(super) fn effects_done(snapshot: &PromotionSnapshot) -> Vec<String> {
                     | Call::TfPlan(_)
                     | Call::TfApply(_)
                     | Call::TfOutput(_)
+                    | Call::TfImport(_)
                     | Call::File(_)
                     | Call::Download(_)
                     | Call::Oci(_)
@@ -522,6 +524,7 @@ fn remains(record: &Record) -> Option<String> {
         | Record::Clone(_)
         | Record::Commit(_)
         | Record::Charts(_)
+        | Record::Imports(_)
         | Record::Plan(_)
         | Record::Stale => None,
     }

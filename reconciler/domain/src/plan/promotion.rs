@@ -308,6 +308,7 @@ fn bases(state: &State) -> Vec<Base> {
             | Record::Charts(_)
             | Record::PullRequest(_)
             | Record::Kept(_)
+            | Record::Imports(_)
             | Record::Applied(_)
             | Record::Stale
             | Record::Ran(_) => {}

@@ -77,6 +77,8 @@ pub(super) fn describe(frozen: &Frozen, state: &State) -> Vec<UndoPlan> {
                 | StepKind::YamlUpdate
                 | StepKind::GitCommit
                 | StepKind::TfPlan
+                | StepKind::TfDestroy
+                | StepKind::TfImport
                 | StepKind::TfOutput
                 | StepKind::GitClear
                 | StepKind::Tar
@@ -200,6 +202,7 @@ pub(super) fn next(snapshot: &PromotionSnapshot, now: Timestamp) -> Move {
             | Record::Clone(_)
             | Record::Commit(_)
             | Record::Charts(_)
+            | Record::Imports(_)
             | Record::Plan(_)
             | Record::Stale => None,
         };

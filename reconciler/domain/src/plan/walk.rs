@@ -382,6 +382,7 @@ impl<'a> Walk<'a> {
                 | Record::Charts(_)
                 | Record::PullRequest(_)
                 | Record::Kept(_)
+                | Record::Imports(_)
                 | Record::Applied(_)
                 | Record::Stale
                 | Record::Ran(_) => {}

@@ -502,6 +502,7 @@ impl State {
                     | Call::TfPlan(_)
                     | Call::TfApply(_)
                     | Call::TfOutput(_)
+                    | Call::TfImport(_)
                     | Call::Http(_)
                     | Call::Oci(
                         OciCall::Look(_)

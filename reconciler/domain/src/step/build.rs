@@ -199,7 +199,10 @@ impl Call {
             StepKind::YamlUpdate => update(&arguments).map(Self::YamlUpdate),
             StepKind::GitCommit => commit(&arguments, context).map(Self::GitCommit),
             StepKind::GitPush => push(&arguments, context).map(Self::GitPush),
-            StepKind::TfPlan => infra::plan(kind, &arguments).map(Self::TfPlan),
+            StepKind::TfPlan | StepKind::TfDestroy => {
+                infra::plan(kind, &arguments, context).map(Self::TfPlan)
+            }
+            StepKind::TfImport => infra::import(&arguments).map(Self::TfImport),
             StepKind::TfApply => infra::apply(&arguments, context).map(Self::TfApply),
             StepKind::TfOutput => infra::output(&arguments, context).map(Self::TfOutput),
             StepKind::Http => http(&arguments, context).map(Self::Http),

@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{
-    ApplyCall, AskCall, ChartCall, FileCall, KeepCall, ModuleOptions, OciCall, OutputCall,
-    ParseCall, PlanCall, PullRequestCall, RenderCall, RunCall, WaitCall,
+    ApplyCall, AskCall, ChartCall, FileCall, ImportCall, KeepCall, ModuleOptions, OciCall,
+    OutputCall, ParseCall, PlanCall, PullRequestCall, RenderCall, RunCall, WaitCall,
 };
 use crate::secret::SecretRef;
 
@@ -38,6 +38,8 @@ pub enum Call {
     TfApply(ApplyCall),
     /// `tf_output`.
     TfOutput(OutputCall),
+    /// `tf_import`. It only looks: the plans that follow do it.
+    TfImport(ImportCall),
     /// `http`.
     Http(HttpCall),
     /// The undo of a `git_push`.
@@ -367,6 +369,7 @@ impl Call {
             | Self::GitCommit(_)
             | Self::TfPlan(_)
             | Self::TfOutput(_)
+            | Self::TfImport(_)
             | Self::File(_)
             | Self::Download(_)
             | Self::Render(_)
@@ -419,6 +422,7 @@ impl Call {
             | Self::TfPlan(_)
             | Self::TfApply(_)
             | Self::TfOutput(_)
+            | Self::TfImport(_)
             | Self::Http(_)
             | Self::File(_)
             | Self::Download(_)

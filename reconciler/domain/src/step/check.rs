@@ -77,7 +77,7 @@ pub fn check_config(kind: StepKind, config: &Value) -> Vec<StepProblem> {
         if matches!(kind, StepKind::Run | StepKind::RunEffect) {
             run::check(config, &mut problems);
         }
-        if kind.plans_infra() {
+        if kind.plans_infra() || kind == StepKind::TfImport {
             infra::check(config, &mut problems);
         }
         if kind == StepKind::Wait {
@@ -503,6 +503,20 @@ mod tests {
                 "secrets.A: is in `env`, too",
                 "secrets.B: expected a secret of the project, as CREDENTIAL/KEY",
             ],
+        );
+        check(
+            StepKind::TfImport,
+            &json!({ "dir": "infra", "imports": { "aws_x.y[0]": "i-1", "aws_x.y {}": "i-2" } }),
+            &["imports.aws_x.y {}: \"aws_x.y {}\" is no address of a resource or module, such as \
+               `aws_instance.web[0]` or `module.net`"],
+        );
+        let destroy = json!({ "dir": "infra", "targets": ["module.old"], "replace": ["a.b"] });
+        check(
+            StepKind::TfDestroy,
+            &destroy,
+            &["replace: there is no argument \"replace\"; known: dir, vars, \
+            var_files, state, workspace, backend_config, env, secrets, targets, tool, version, lock_file, \
+            lock_timeout, timeout"],
         );
     }
 

@@ -494,6 +494,8 @@ pub fn fields(kind: StepKind) -> &'static [Field] {
         StepKind::GitPush => git::GIT_PUSH,
         StepKind::TfPlan => infra::PLAN,
         StepKind::TfApply => infra::APPLY,
+        StepKind::TfDestroy => infra::DESTROY,
+        StepKind::TfImport => infra::IMPORT,
         StepKind::TfOutput => infra::OUTPUT,
         StepKind::Http => HTTP,
         StepKind::GitClear => git::GIT_CLEAR,

@@ -71,6 +71,38 @@ pub struct ModuleOptions {
     /// What is done with the file that pins providers.
     #[serde(skip_serializing_if = "LockFile::is_usual")]
     pub lock_file: LockFile,
+    /// Towards what it is planned.
+    #[serde(skip_serializing_if = "PlanGoal::is_usual")]
+    pub goal: PlanGoal,
+    /// Objects that are taken into the state: their ids by address.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub imports: BTreeMap<String, String>,
+}
+
+/// Towards what a module is planned.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PlanGoal {
+    /// What its files say.
+    #[default]
+    Configuration,
+    /// That nothing of it, or of its targets, is left.
+    Destruction,
+}
+
+impl PlanGoal {
+    fn is_usual(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Objects that the plans of a module are to take into its state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImportCall {
+    /// The module's directory below the working directory.
+    pub dir: String,
+    /// Their ids by address.
+    pub imports: BTreeMap<String, String>,
 }
 
 /// What a run may do with the file that pins the versions of providers.
@@ -176,7 +208,9 @@ impl PlanCall {
     /// Destroys these addresses of the module's state, and does nothing else.
     #[must_use]
     pub fn destroying(&self, addresses: &[String]) -> Self {
-        Self { destroy: addresses.to_vec(), ..self.undoing(self) }
+        let mut undo = Self { destroy: addresses.to_vec(), ..self.undoing(self) };
+        undo.options.imports.clear();
+        undo
     }
 
     /// Plans this module, of an earlier promotion, so that it takes back what `applied` did to the same state:
@@ -254,11 +288,51 @@ fn is_workspace(name: &str) -> bool {
     !name.is_empty() && name.len() <= 90 && name.chars().all(plain) && !name.starts_with(['-', '.'])
 }
 
-/// Whether a text can be the address of a resource or a module: what the tool takes as one, and no option.
+/// Whether a text is the address of a resource or a module: names with dots between them, each perhaps with an
+/// index, and nothing else. It stands in arguments, and in files of the tools' language.
 fn is_address(text: &str) -> bool {
-    let parts = text.split(['.', '[']).filter(|part| !part.is_empty()).count();
-    let begins = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
-    begins && parts >= 2 && !text.contains(['\n', '\0'])
+    let (mut rest, mut parts) = (text, 0);
+    loop {
+        let name = rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == '-'));
+        let (name, after) = rest.split_at(name.unwrap_or(rest.len()));
+        if !name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') {
+            return false;
+        }
+        parts += 1;
+        let after = match after.strip_prefix('[').map(index_end) {
+            Some(Some(end)) => &after[1 + end..],
+            Some(None) => return false,
+            None => after,
+        };
+        match after.strip_prefix('.') {
+            Some(next) => rest = next,
+            None => return after.is_empty() && parts >= 2,
+        }
+    }
+}
+
+/// Where an index ends, with its bracket: a number, or a text in quotes that stands for itself.
+fn index_end(index: &str) -> Option<usize> {
+    if let Some(text) = index.strip_prefix('"') {
+        let (mut escaped, mut end) = (false, None);
+        for (at, c) in text.char_indices() {
+            match c {
+                _ if c.is_control() => return None,
+                _ if escaped => escaped = false,
+                '\\' => escaped = true,
+                '"' => {
+                    end = Some(at);
+                    break;
+                }
+                _ => {}
+            }
+        }
+        let end = end?;
+        let plain = !text[..end].contains("${") && !text[..end].contains("%{");
+        return (plain && text[end..].starts_with("\"]")).then_some(end + 3);
+    }
+    let end = index.find(']')?;
+    (end > 0 && index[..end].bytes().all(|byte| byte.is_ascii_digit())).then_some(end + 1)
 }
 
 /// What is wrong with a rendered or literal argument; absent: nothing. Also used once templates are rendered.
@@ -268,7 +342,7 @@ pub(super) fn wrong(argument: &str, value: &str) -> Option<String> {
             "{value:?} is no name of a workspace: letters, digits, `-`, `_` and `.`, at most 90, and a letter, \
              digit or `_` first"
         )),
-        "targets" | "replace" if !is_address(value) => Some(format!(
+        "targets" | "replace" | "imports" if !is_address(value) => Some(format!(
             "{value:?} is no address of a resource or module, such as `aws_instance.web[0]` or `module.net`"
         )),
         "version" => tool_versions(value).err().map(|error| error.to_string()),
@@ -292,6 +366,10 @@ fn checked_texts(config: &Value) -> Vec<(String, &'static str, &str)> {
             Some(_) | None => {}
         }
     }
+    let imports = config.get("imports").and_then(Value::as_object).into_iter().flatten();
+    texts.extend(
+        imports.map(|(address, _)| (format!("imports.{address}"), "imports", address.as_str())),
+    );
     texts
 }
 
@@ -409,6 +487,37 @@ mod tests {
             (destroy.destroy, destroy.options.replace),
             (vec!["a.b".to_owned()], Vec::new())
         );
+    }
+
+    #[test]
+    fn an_address_is_nothing_else() {
+        let good =
+            ["a.b", "module.net", "a.b[0]", r#"module.m["x.y"].data.a-b.c_d["\"]"]"#, "_a.b"];
+        let bad = [
+            "",
+            "a",
+            "a.",
+            ".a",
+            "a..b",
+            "a.b c",
+            "a.b[",
+            "a.b[x]",
+            "a.b[-1]",
+            "a.b[]",
+            "-a.b",
+            "a.b\n}",
+            "a.b }",
+            r#"a.b["${x}"]"#,
+            r#"a.b["x"#,
+            r#"a.b["x"y]"#,
+            "a.b[0]c",
+            "a.0",
+        ];
+        for (text, expected) in
+            good.map(|text| (text, true)).into_iter().chain(bad.map(|text| (text, false)))
+        {
+            assert_eq!(is_address(text), expected, "{text:?}");
+        }
     }
 
     #[test]

@@ -44,8 +44,8 @@ pub use fields::{Field, FieldType, Place, Touch, fields, places};
 pub use file::{FileCall, ImageCall, Language, ParseCall};
 pub use form::{Form, Misfit};
 pub use infra::{
-    ApplyCall, LockFile, ModuleOptions, OutputCall, PlanCall, StateKey, allows_version,
-    tool_versions,
+    ApplyCall, ImportCall, LockFile, ModuleOptions, OutputCall, PlanCall, PlanGoal, StateKey,
+    allows_version, tool_versions,
 };
 pub use keep::{AuditCall, KeepCall, Kept, KeptAt, KeptChange, MetadataCall};
 pub use lane::{Lane, Workdir, lanes, read_beside, seen_by, together, workdir};
@@ -198,6 +198,10 @@ pub enum StepKind {
     Run,
     /// Runs a program with effects outside.
     RunEffect,
+    /// Plans the destruction of what an infra module made.
+    TfDestroy,
+    /// Takes what exists into the state of an infra module.
+    TfImport,
 }
 
 /// Whether running a step changes anything outside the working directory.
@@ -213,7 +217,7 @@ pub enum Nature {
 
 impl StepKind {
     /// Every kind, in the order of the documentation.
-    pub const ALL: [Self; 48] = [
+    pub const ALL: [Self; 50] = [
         Self::GitClone,
         Self::YamlUpdate,
         Self::GitCommit,
@@ -262,6 +266,8 @@ impl StepKind {
         Self::AuditEvent,
         Self::Run,
         Self::RunEffect,
+        Self::TfDestroy,
+        Self::TfImport,
     ];
 
     /// The word in `uses`, and the name of the provider function.
@@ -316,6 +322,8 @@ impl StepKind {
             Self::AuditEvent => "audit_event",
             Self::Run => "run",
             Self::RunEffect => "run_effect",
+            Self::TfDestroy => "tf_destroy",
+            Self::TfImport => "tf_import",
         }
     }
 
@@ -374,6 +382,7 @@ impl StepKind {
             | Self::AuditEvent => Nature::Effect,
             Self::Run => Nature::Local,
             Self::RunEffect => Nature::Effect,
+            Self::TfDestroy | Self::TfImport => Nature::Local,
             Self::Task => Nature::Expanded,
         }
     }
@@ -387,7 +396,7 @@ impl StepKind {
     /// Whether it plans an infra module: what it leaves behind is a plan that can be applied.
     #[must_use]
     pub fn plans_infra(self) -> bool {
-        self == Self::TfPlan
+        matches!(self, Self::TfPlan | Self::TfDestroy)
     }
 
     /// Whether all that it does is to wait: it changes nothing, so there is nothing to undo.
@@ -509,6 +518,14 @@ impl StepKind {
             }
             Self::RunEffect => {
                 "Runs a program with effects outside, contained, after the commit; undone by its `undo` program, if it names one."
+            }
+            Self::TfDestroy => {
+                "Plans the destruction of what an OpenTofu or Terraform module made, and stores the plan for a \
+                 `tf_apply`."
+            }
+            Self::TfImport => {
+                "Has the plans of a module that follow take existing objects into its state; no undo deletes \
+                 them."
             }
         }
     }

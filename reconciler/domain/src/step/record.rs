@@ -7,7 +7,7 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{ChartsRecord, Kept, OciRecord, PlanCall, PullRequestRecord, RanRecord};
+use super::{ChartsRecord, ImportCall, Kept, OciRecord, PlanCall, PullRequestRecord, RanRecord};
 use crate::infra::{PlanDigest, PlanSummary};
 
 /// What a step left behind that later steps or the undo need.
@@ -40,6 +40,8 @@ pub enum Record {
     Kept(Kept),
     /// A program with effects outside that has run.
     Ran(RanRecord),
+    /// What the plans of a module are to import.
+    Imports(ImportCall),
 }
 
 /// Which commit each directory holds.
@@ -242,6 +244,7 @@ impl Record {
             | Self::Applied(_)
             | Self::Kept(_)
             | Self::Stale
+            | Self::Imports(_)
             | Self::Ran(_) => None,
         }
     }
@@ -262,6 +265,7 @@ impl Record {
             | Self::Applied(_)
             | Self::Kept(_)
             | Self::Stale
+            | Self::Imports(_)
             | Self::Ran(_) => None,
         }
     }
@@ -282,6 +286,7 @@ impl Record {
             | Self::Applied(_)
             | Self::Kept(_)
             | Self::Stale
+            | Self::Imports(_)
             | Self::Ran(_) => None,
         }
     }
@@ -302,6 +307,7 @@ impl Record {
             | Self::Applied(_)
             | Self::Kept(_)
             | Self::Stale
+            | Self::Imports(_)
             | Self::Ran(_) => None,
         }
     }
@@ -322,8 +328,15 @@ impl Record {
             | Self::Applied(_)
             | Self::Kept(_)
             | Self::Stale
+            | Self::Imports(_)
             | Self::Ran(_) => None,
         }
+    }
+
+    /// What plans are to import, if that is what was left behind.
+    #[must_use]
+    pub fn as_imports(&self) -> Option<&ImportCall> {
+        if let Self::Imports(imports) = self { Some(imports) } else { None }
     }
 
     /// The plan, if that is what was left behind.
@@ -342,6 +355,7 @@ impl Record {
             | Self::Applied(_)
             | Self::Kept(_)
             | Self::Stale
+            | Self::Imports(_)
             | Self::Ran(_) => None,
         }
     }

@@ -218,10 +218,14 @@ fn a_step_needs_what_an_earlier_one_made() {
             ["again", "tf_apply", { "plan": "plan" }],
             ["early", "tf_apply", { "plan": "late" }],
             ["late", "tf_plan", { "dir": "src" }],
+            ["import", "tf_import", { "dir": "src", "imports": { "a.b": "x" } }],
+            ["gone", "tf_destroy", { "dir": "src" }],
+            ["apply_gone", "tf_apply", { "plan": "gone" }],
         ])
     ), @r#"
     steps[3].config.plan: the plan of step plan is applied before; a plan is applied once
     steps[4].config.plan: there is no tf_plan step "late"; known: plan
+    steps[6].config.dir: no tf_plan step after this one plans "src", so nothing would be imported: put one after it
     "#);
 }
 

@@ -189,6 +189,8 @@ fn is_decided_here(kind: StepKind) -> bool {
         | StepKind::GitCommit
         | StepKind::GitPush
         | StepKind::TfPlan
+        | StepKind::TfDestroy
+        | StepKind::TfImport
         | StepKind::TfApply
         | StepKind::TfOutput
         | StepKind::Http

@@ -14,6 +14,7 @@ mod holding;
 mod keeping;
 mod lanes;
 mod log;
+mod modules;
 mod preparing;
 mod previewing;
 mod properties;

@@ -153,7 +153,7 @@ fn blocks(value: &serde_json::Value) -> Box<dyn Iterator<Item = &serde_json::Val
     }
 }
 
-fn hcl_string(text: &str) -> String {
+pub(super) fn hcl_string(text: &str) -> String {
     let escaped = text
         .replace('\\', "\\\\")
         .replace('"', "\\\"")

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use reconciler_domain::id::StepName;
 use reconciler_domain::infra;
 use reconciler_domain::step::{
-    LockFile, ModuleOptions, PlanCall, PlanRecord, PlannedOutput, Record, allows_version,
+    ImportCall, LockFile, ModuleOptions, PlanCall, PlanGoal, PlanRecord, PlannedOutput, Record,
+    allows_version,
 };
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
@@ -15,6 +16,7 @@ use super::revealed::Revealed;
 use super::workspace::{Workspace, rel_path};
 use super::{Done, Halt, RunContext, vault};
 use crate::infra::backend::{self, Backend};
+use crate::infra::imports;
 use crate::infra::{
     Containment, InfraError, Module, Plan, PlanMode, PlanOptions, State, StateId, Tool,
 };
@@ -35,6 +37,7 @@ pub(super) async fn plan(
 ) -> Result<Done, Halt> {
     let dir = workspace.take().await?;
     let module = module(effects, cx, workspace, &dir, call).await?;
+    imports::write(&module.dir, &call.options.imports).map_err(|error| halt(&error))?;
     init(effects, &module).await?;
     let options = PlanOptions {
         variables: call.vars.clone(),
@@ -66,6 +69,15 @@ pub(super) async fn plan(
     Ok(Done::new(outputs, Record::Plan(Box::new(record))))
 }
 
+/// Looks whether a module can be told what to import: the plans that follow do it.
+pub(super) fn import(dir: &WorkDir, call: &ImportCall) -> Result<Done, Halt> {
+    let module = dir
+        .resolve(&rel_path(&call.dir)?)
+        .map_err(|error| Halt::never(format_args!("module directory {:?}: {error}", call.dir)))?;
+    imports::has_none(&module).map_err(|error| halt(&error))?;
+    Ok(Done::new([], Record::Imports(call.clone())))
+}
+
 /// What the plan would do, for people and rules. Secrets are taken out before values are shortened: a part of
 /// one would not be known for one.
 fn told(effects: &Scoped, made: &Plan) -> Result<infra::PlanSummary, infra::PlanError> {
@@ -79,8 +91,12 @@ fn towards(call: &PlanCall, out: PathBuf) -> PlanOptions {
         let targets = call.destroy.clone();
         return PlanOptions { mode: PlanMode::Destroy, targets, ..PlanOptions::new(out) };
     }
-    let ModuleOptions { targets, replace, .. } = call.options.clone();
-    PlanOptions { targets, replace, ..PlanOptions::new(out) }
+    let ModuleOptions { targets, replace, goal, .. } = call.options.clone();
+    let mode = match goal {
+        PlanGoal::Configuration => PlanMode::Normal,
+        PlanGoal::Destruction => PlanMode::DestroyAll,
+    };
+    PlanOptions { mode, targets, replace, ..PlanOptions::new(out) }
 }
 
 fn state_of(plan: &Plan) -> Option<(String, u64)> {

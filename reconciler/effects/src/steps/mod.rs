@@ -167,6 +167,7 @@ fn ends_itself(call: &Call) -> bool {
         | Call::Chart(_)
         | Call::TfPlan(_)
         | Call::TfOutput(_)
+        | Call::TfImport(_)
         | Call::Http(_)
         | Call::File(_)
         | Call::Download(_)
@@ -199,6 +200,7 @@ async fn carry_out(
         Call::GitUntag(tag) => git::untag(effects, tag).await,
         Call::TfPlan(plan) => infra::plan(effects, cx, &workspace, step, plan).await,
         Call::TfApply(apply) => apply::apply(effects, cx, &workspace, apply, interrupt).await,
+        Call::TfImport(import) => infra::import(&workspace.fill().await?, import),
         Call::TfOutput(output) => infra::output(effects, cx, &workspace, &output.plan).await,
         Call::Http(http) => http::send(effects, cx, http).await,
         Call::File(file) => workspace.advance(Change::File(file)).await,

@@ -322,6 +322,7 @@ impl<'a> Change<'a> {
             | Call::TfPlan(_)
             | Call::TfApply(_)
             | Call::TfOutput(_)
+            | Call::TfImport(_)
             | Call::Http(_)
             | Call::Oci(
                 OciCall::Look(_)

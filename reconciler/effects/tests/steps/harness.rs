@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use reconciler_domain::step::{
     ApplyCall, AwaitCall, Call, CloseCall, DownloadCall, FileCall, HttpCall, IfMoved, ImageCall,
-    Language, Nature, OciCall, OciRecord, OutputCall, ParseCall, PlanCall, PlanRecord,
-    PullRequestCall, PushCall, PushRecord, Record, StepKind, StepOutcome, TagCall, TagNote,
-    TagRecord, UntagCall,
+    ImportCall, Language, ModuleOptions, Nature, OciCall, OciRecord, OutputCall, ParseCall,
+    PlanCall, PlanGoal, PlanRecord, PullRequestCall, PushCall, PushRecord, Record, StepKind,
+    StepOutcome, TagCall, TagNote, TagRecord, UntagCall,
 };
 use reconciler_effects::{Halted, Workdir};
 use serde_json::{Map, Value, json};
@@ -130,6 +130,8 @@ fn is_on_files(subject: Subject) -> bool {
                 | StepKind::GitPush
                 | StepKind::GitTag
                 | StepKind::TfPlan
+                | StepKind::TfDestroy
+                | StepKind::TfImport
                 | StepKind::TfApply
                 | StepKind::TfOutput
                 | StepKind::Http
@@ -309,6 +311,18 @@ async fn task(world: &mut World, kind: StepKind) -> Task {
         StepKind::TfPlan => {
             world.checkout().await;
             world.task("plan", Call::TfPlan(world.plan_call()))
+        }
+        StepKind::TfDestroy => {
+            applied(world).await;
+            let goal = PlanGoal::Destruction;
+            let options = ModuleOptions { goal, ..ModuleOptions::default() };
+            world.task("destroy", Call::TfPlan(PlanCall { options, ..world.plan_call() }))
+        }
+        StepKind::TfImport => {
+            world.checkout().await;
+            let imports = [("terraform_data.quick".to_owned(), "an-id".to_owned())].into();
+            world
+                .task("import", Call::TfImport(ImportCall { dir: "src/infra".to_owned(), imports }))
         }
         StepKind::TfApply => {
             let plan = planned(world).await;

@@ -12,7 +12,8 @@ use reconciler_domain::credential::CredentialKind;
 use reconciler_domain::infra::{Action, Address};
 use reconciler_domain::secret::SecretRef;
 use reconciler_domain::step::{
-    ApplyCall, Call, ModuleOptions, OutputCall, PlanCall, PlanRecord, Record, StepOutcome,
+    ApplyCall, Call, ImportCall, ModuleOptions, OutputCall, PlanCall, PlanGoal, PlanRecord, Record,
+    StepOutcome,
 };
 use reconciler_effects::git::Secret;
 use reconciler_effects::sandbox::{Reach, Settings};
@@ -152,6 +153,58 @@ async fn a_plan_is_limited_to_its_targets_and_makes_anew_what_it_is_told_to() {
     let rest = call(&world, ModuleOptions { replace, ..ModuleOptions::default() });
     let rest = plan(&world, rest).await;
     assert_eq!((rest.summary.create, rest.summary.replace), (2, 1));
+}
+
+#[tokio::test]
+async fn what_exists_is_taken_into_the_state_by_the_plan_that_shows_it() {
+    let mut world = world("resource \"terraform_data\" \"kept\" {}\n").await;
+    let imports: BTreeMap<String, String> =
+        [("terraform_data.kept".to_owned(), "an \"odd\" ${id}".to_owned())].into();
+    let import = ImportCall { dir: "src/infra".to_owned(), imports: imports.clone() };
+    let outcome = run(&world, "import", Call::TfImport(import.clone())).await;
+    let StepOutcome::Done { record, .. } = outcome else { panic!("{outcome:?}") };
+    assert_eq!(record, Record::Imports(import.clone()));
+    let options = ModuleOptions { imports, ..ModuleOptions::default() };
+    let made = plan(&world, call(&world, options.clone())).await;
+    let [change] = made.summary.changes.as_slice() else { panic!("{:?}", made.summary) };
+    assert!(change.importing && made.summary.has_changes && made.summary.create == 0);
+    apply(&world, &made).await;
+    let again = plan(&world, call(&world, options.clone())).await;
+    assert!(!again.summary.has_changes, "what is imported stays as it is");
+    // A commit of the checkout has nothing of it.
+    let base = world.tip();
+    let outcome = run(&world, "commit", world.commit_call(&base)).await;
+    let StepOutcome::Done { outputs, .. } = outcome else { panic!("{outcome:?}") };
+    assert_eq!(outputs["changed"], json!(false));
+
+    world.write("infra/lockstep_imports.tf", "");
+    world.publish("theirs");
+    world.forget();
+    world.checkout().await;
+    for call in [Call::TfImport(import), Call::TfPlan(call(&world, options))] {
+        let StepOutcome::Failed { message, retry, .. } = run(&world, "import", call).await else {
+            panic!("it has the file")
+        };
+        assert!(!retry && message.contains("`lockstep_imports.tf`"), "{message}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_module_made_is_destroyed_by_a_plan_that_says_so() {
+    let world = world(MODULE).await;
+    let made = plan(&world, call(&world, ModuleOptions::default())).await;
+    apply(&world, &made).await;
+    let goal = PlanGoal::Destruction;
+    let targets = vec!["terraform_data.two".to_owned()];
+    let part = ModuleOptions { goal, targets, ..ModuleOptions::default() };
+    let part = plan(&world, call(&world, part)).await;
+    assert_eq!((part.summary.delete, part.summary.create), (1, 0));
+    apply(&world, &part).await;
+    let rest = ModuleOptions { goal, ..ModuleOptions::default() };
+    let rest = plan(&world, call(&world, rest)).await;
+    assert_eq!((rest.summary.delete, rest.summary.create), (2, 0));
+    apply(&world, &rest).await;
+    assert_eq!(outputs(&world, rest.call).await, json!({}));
 }
 
 #[tokio::test]

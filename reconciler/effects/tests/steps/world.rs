@@ -229,6 +229,11 @@ impl World {
         record
     }
 
+    /// Begins anew, without the steps so far.
+    pub(crate) fn forget(&mut self) {
+        self.history.clear();
+    }
+
     /// A call after the steps so far.
     pub(crate) fn task(&self, step: &str, call: Call) -> Task {
         let rebuild = self.history.clone();

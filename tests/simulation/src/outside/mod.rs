@@ -180,7 +180,8 @@ impl Outside {
             Call::TfApply(apply) => return self.apply(asked, apply, trouble),
             Call::TfOutput(output) => self.output(asked, output),
             Call::Http(http) => return self.receive(asked, http, trouble),
-            Call::GitTag(_)
+            Call::TfImport(_)
+            | Call::GitTag(_)
             | Call::GitUntag(_)
             | Call::PullRequest(_)
             | Call::File(_)

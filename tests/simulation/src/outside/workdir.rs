@@ -81,6 +81,7 @@ impl Outside {
                 | Call::TfPlan(_)
                 | Call::TfApply(_)
                 | Call::TfOutput(_)
+                | Call::TfImport(_)
                 | Call::Http(_)
                 | Call::File(_)
                 | Call::Download(_)

@@ -16,7 +16,7 @@ use crate::infra::{Action, Address, judge_undo};
 use crate::policy::Joined;
 use crate::promotion::{Frozen, Node, Previous, State};
 use crate::snapshot::PromotionSnapshot;
-use crate::step::{ApplyCall, Call, PlanCall, PlanRecord, Record, StepOutcome, mark};
+use crate::step::{ApplyCall, Call, PlanCall, PlanGoal, PlanRecord, Record, StepOutcome, mark};
 
 /// What the undo of an apply would do, for the change set.
 pub(super) fn describe(frozen: &Frozen, state: &State, config: &Value) -> (bool, String) {
@@ -25,9 +25,20 @@ pub(super) fn describe(frozen: &Frozen, state: &State, config: &Value) -> (bool,
     let before = plan.and_then(|plan| previous_plan(frozen.previous.as_ref()?, &plan.call));
     if let (Some(_), Some(previous)) = (before, &frozen.previous) {
         let id = &previous.promotion;
-        let what = format!(
+        let mut what = format!(
             "plans and applies the module of promotion {id} again, under the same infra rules"
         );
+        if plan.is_some_and(|plan| plan.summary.delete + plan.summary.replace > 0) {
+            what.push_str("; what this one deletes is made anew, without what was in it");
+        }
+        let imported: Vec<&str> =
+            plan.into_iter().flat_map(imported).map(Address::as_str).collect();
+        if !imported.is_empty() {
+            let imported = imported.join(", ");
+            what.push_str(&format!(
+                "; stuck if that would delete what this one imports: {imported}"
+            ));
+        }
         return (true, what);
     }
     let kept: Vec<String> = plan.map(kept_changes).unwrap_or_default();
@@ -47,11 +58,17 @@ fn kept_changes(plan: &PlanRecord) -> Vec<String> {
             Action::Replace => "replaced",
             Action::Delete => "deleted",
             Action::Forget => "forgotten",
+            Action::NoOp if change.importing => "imported",
             Action::Create | Action::NoOp | Action::Read => return None,
         };
         Some(format!("{} ({done})", change.address))
     });
     kept.collect()
+}
+
+/// What a plan takes into the state: it was there before, and no undo may delete it.
+fn imported(plan: &PlanRecord) -> impl Iterator<Item = &Address> {
+    plan.summary.changes.iter().filter(|change| change.importing).map(|change| &change.address)
 }
 
 /// What stays changed of what an apply did to things that were there before: the undo of a first promotion
@@ -94,12 +111,13 @@ pub(super) fn undo(
     }
     let undo = Node::Undo(step.clone());
     if let Some(refused) = snapshot.state.nodes.get(&undo).and_then(stale::refused) {
-        let judge = |plan: &PlanRecord| refuse(snapshot, plan, created, before.is_none());
+        let judge = |plan: &PlanRecord| refuse(snapshot, plan, created, applied, before.is_none());
         return Some(stale::undo(snapshot, step, refused, judge, now));
     }
     // What was let through stays so: a later edit of a policy stops no undo half-way.
     let begun = snapshot.state.nodes.contains_key(&undo);
-    let refused = if begun { None } else { refuse(snapshot, plan, created, before.is_none()) };
+    let refused =
+        if begun { None } else { refuse(snapshot, plan, created, applied, before.is_none()) };
     if let Some(refused) = refused {
         return Some(stuck(snapshot, format!("the undo of step {step} is refused: {refused}")));
     }
@@ -110,12 +128,13 @@ pub(super) fn undo(
     node(snapshot, undo, call, now)
 }
 
-/// Why the plan of an undo may not be applied: the infra rules, and for a first promotion that it
-/// would do more than destroy what the promotion created.
+/// Why the plan of an undo may not be applied: the infra rules, that it would delete what was imported, and for
+/// a first promotion that it would do more than destroy what the promotion created.
 fn refuse(
     snapshot: &PromotionSnapshot,
     plan: &PlanRecord,
     created: &[String],
+    applied: &PlanRecord,
     first: bool,
 ) -> Option<String> {
     let policies: Vec<_> = snapshot.policies.iter().map(|p| p.spec.clone()).collect();
@@ -123,6 +142,18 @@ fn refuse(
     let created: BTreeSet<Address> = created.iter().map(Address::new).collect();
     let violations = judge_undo(&plan.summary, &rules, &created);
     let mut reasons: Vec<String> = violations.into_iter().map(|found| found.reason).collect();
+    let imported: BTreeSet<&Address> = imported(applied).collect();
+    let gone = plan.summary.changes.iter().filter(|change| match change.action {
+        Action::Delete | Action::Replace => imported.contains(&change.address),
+        Action::Create | Action::Update | Action::Forget | Action::NoOp | Action::Read => false,
+    });
+    reasons.extend(gone.map(|change| {
+        format!(
+            "it would delete `{}`, which was there before this promotion imported it: take it out of the \
+             state, or back into the module, by hand",
+            change.address
+        )
+    }));
     let beyond = plan.summary.changes.iter().filter(|change| match change.action {
         Action::NoOp | Action::Read => false,
         Action::Delete => !created.contains(&change.address),
@@ -160,5 +191,8 @@ pub(super) fn previous_plan<'a>(
 ) -> Option<(&'a StepName, &'a PlanCall)> {
     let calls = previous.calls.iter().rev();
     let mut plans = calls.filter_map(|(step, call)| Some((step, call.as_plan()?)));
-    plans.find(|(_, before)| before.state_key() == plan.state_key())
+    // One that destroyed says nothing of how anything was.
+    plans.find(|(_, before)| {
+        before.options.goal == PlanGoal::Configuration && before.state_key() == plan.state_key()
+    })
 }

@@ -1,12 +1,14 @@
 //! Calls about infra modules.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{Arguments, CallError, WorkdirContext, mark};
 use crate::step::infra::wrong;
 use crate::step::run::is_secret;
 use crate::step::{
-    ApplyCall, LockFile, ModuleOptions, OutputCall, PlanCall, PlanRecord, Record, StepKind,
+    ApplyCall, ImportCall, LockFile, ModuleOptions, OutputCall, PlanCall, PlanGoal, PlanRecord,
+    Record, StepKind,
 };
 
 /// Time to wait for a state's lock, where the step says nothing else.
@@ -14,8 +16,17 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(60);
 /// Time for a plan, and for an apply, where the step says nothing else.
 const TIMEOUT: Duration = Duration::from_secs(3600);
 
-pub(super) fn plan(kind: StepKind, arguments: &Arguments<'_>) -> Result<PlanCall, CallError> {
+pub(super) fn plan(
+    kind: StepKind,
+    arguments: &Arguments<'_>,
+    context: &WorkdirContext<'_>,
+) -> Result<PlanCall, CallError> {
     let dir = arguments.text("dir")?;
+    let mut options = options(kind, arguments)?;
+    match kind {
+        StepKind::TfDestroy => options.goal = PlanGoal::Destruction,
+        _ => options.imports = imports(&dir, context)?,
+    }
     let state = arguments.optional_text("state")?.unwrap_or_else(|| dir.clone());
     Ok(PlanCall {
         vars: arguments.values("vars")?,
@@ -25,7 +36,7 @@ pub(super) fn plan(kind: StepKind, arguments: &Arguments<'_>) -> Result<PlanCall
         lock_timeout: arguments.duration("lock_timeout")?.unwrap_or(LOCK_TIMEOUT),
         timeout: arguments.duration("timeout")?.unwrap_or(TIMEOUT),
         destroy: Vec::new(),
-        options: options(kind, arguments)?,
+        options,
         dir,
     })
 }
@@ -47,7 +58,33 @@ fn options(kind: StepKind, arguments: &Arguments<'_>) -> Result<ModuleOptions, C
         targets: all_held(arguments, "targets")?,
         replace: all_held(arguments, "replace")?,
         lock_file: lock_file.and_then(|word| LockFile::from_word(&word)).unwrap_or_default(),
+        goal: PlanGoal::Configuration,
+        imports: BTreeMap::new(),
     })
+}
+
+/// What the steps before have the plans of a module import.
+fn imports(dir: &str, context: &WorkdirContext<'_>) -> Result<BTreeMap<String, String>, CallError> {
+    let mut imports = BTreeMap::new();
+    let wanted = context.records.values().filter_map(Record::as_imports);
+    for (address, id) in wanted.filter(|wanted| wanted.dir == dir).flat_map(|w| &w.imports) {
+        let other = imports.insert(address.clone(), id.clone());
+        if let Some(other) = other.filter(|other| other != id) {
+            let message =
+                format!("steps before this one import {address} both as {other:?} and as {id:?}");
+            return Err(CallError::Infra { path: "dir".to_owned(), message });
+        }
+    }
+    Ok(imports)
+}
+
+pub(super) fn import(arguments: &Arguments<'_>) -> Result<ImportCall, CallError> {
+    let imports = arguments.expressions("imports")?;
+    let misfit = imports.keys().find_map(|address| Some((address, wrong("imports", address)?)));
+    if let Some((address, message)) = misfit {
+        return Err(CallError::Infra { path: format!("imports.{address}"), message });
+    }
+    Ok(ImportCall { dir: arguments.text("dir")?, imports })
 }
 
 /// A text that the tool takes for what it is meant to be.

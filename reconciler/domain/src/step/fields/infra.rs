@@ -114,10 +114,45 @@ pub(super) const PLAN: &[Field] = &[
     TIMEOUT,
 ];
 
+pub(super) const DESTROY: &[Field] = &[
+    DIR,
+    VARS,
+    VAR_FILES,
+    STATE,
+    WORKSPACE,
+    BACKEND_CONFIG,
+    ENV,
+    SECRETS,
+    TARGETS,
+    TOOL,
+    VERSION,
+    LOCK_FILE,
+    LOCK_TIMEOUT,
+    TIMEOUT,
+];
+
+pub(super) const IMPORT: &[Field] = &[
+    touches(
+        Touch::Reads,
+        required(
+            "dir",
+            FieldType::Text,
+            "Directory of the module, below the working directory. The `tf_plan` steps after this one that plan \
+             it show what is imported, and their applies do it.",
+        ),
+    ),
+    required(
+        "imports",
+        FieldType::Map(&FieldType::Text),
+        "Ids of existing objects, as the provider knows them, by the address that each gets. The module has to \
+         have a resource for it. What is in the state already stays as it is.",
+    ),
+];
+
 pub(super) const APPLY: &[Field] = &[required(
     "plan",
     FieldType::Text,
-    "Name of the `tf_plan` step whose plan is applied. If somebody wrote the state after it was made, it \
+    "Name of the `tf_plan` or `tf_destroy` step whose plan is applied. If somebody wrote the state after it was made, it \
          is made anew: one that would do the same is applied with its approvals; with any other the promotion \
          goes back to its gates, unless it had changed something already: then it fails.",
 )];

@@ -13,8 +13,8 @@ use reconciler_domain::promotion::Node;
 use reconciler_domain::step::{
     Applied, ApplyCall, Call, CheckoutAt, CloneCall, CloneRecord, CommitCall, CommitRecord,
     FileChange, HttpCall, OciAttach, OciCall, OciDetach, OciLook, OciPush, OciPutBack, OciRecord,
-    PlanCall, PlanRecord, PlannedOutput, PushCall, PushRecord, RanRecord, Record, RevertCall,
-    RunCall, StepOutcome, TagCall, TagMove, TagRecord, UntagCall,
+    PlanCall, PlanGoal, PlanRecord, PlannedOutput, PushCall, PushRecord, RanRecord, Record,
+    RevertCall, RunCall, StepOutcome, TagCall, TagMove, TagRecord, UntagCall,
 };
 use reconciler_domain::verification::{FrozenCheck, Measured, Measurement};
 use serde_json::{Map, Value, json};
@@ -148,6 +148,7 @@ impl Outside {
             Call::GitUntag(tag) => self.untag(tag),
             Call::TfPlan(plan) => self.plan(plan, &rebuild),
             Call::TfApply(apply) => self.apply(apply),
+            Call::TfImport(import) => done(json!({}), Record::Imports(import.clone())),
             Call::TfOutput(output) => {
                 let state = self.states.get(&named(&output.plan)).cloned().unwrap_or_default();
                 done(json!({ "url": url_of(&state.resources) }), Record::None)
@@ -251,6 +252,7 @@ impl Outside {
                 | Call::TfPlan(_)
                 | Call::TfApply(_)
                 | Call::TfOutput(_)
+                | Call::TfImport(_)
                 | Call::Http(_)
                 | Call::File(_)
                 | Call::Download(_)
@@ -455,6 +457,14 @@ impl Outside {
             }
             return left;
         }
+        if call.options.goal == PlanGoal::Destruction {
+            let targets = &call.options.targets;
+            let is_left = |(address, _): &(&String, &String)| {
+                !targets.is_empty() && !targets.contains(*address)
+            };
+            let left = before.iter().filter(is_left);
+            return left.map(|(address, value)| (address.clone(), value.clone())).collect();
+        }
         let workdir = self.workdir(rebuild);
         let checkout = workdir.get(&call.dir).expect("the module is checked out");
         let of_file = checkout.tree.iter().filter_map(|(key, value)| {
@@ -474,6 +484,8 @@ impl Outside {
         let addresses: BTreeSet<&String> = before.resources.keys().chain(wanted.keys()).collect();
         for address in addresses {
             let (old, new) = (before.resources.get(address), wanted.get(address));
+            let import = call.options.imports.get(address).filter(|_| old.is_none());
+            let old = if import.is_some() { new } else { old };
             let action = match (old, new) {
                 (None, _) => "create",
                 (_, None) => "delete",
@@ -482,6 +494,7 @@ impl Outside {
             };
             changes.push(json!({ "address": address, "mode": "managed", "change": {
                 "actions": [action], "before": old, "after": new,
+                "importing": import.map(|id| json!({ "id": id })),
             }}));
         }
         let changed = before.resources != wanted;
