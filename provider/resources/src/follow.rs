@@ -231,6 +231,9 @@ fn tell_ended(ended: &Promotion, diags: &mut Diagnostics) {
                               or set `newest`."
                 .to_owned()
         }
+        Phase::Rehearsed => {
+            "It was a rehearsal, which brings nothing. Apply again for a promotion.".to_owned()
+        }
         Phase::Inconclusive => format!(
             "The freight is in stage {}, but nothing proves that it works. Mend the verification, \
              then apply again for another promotion.",

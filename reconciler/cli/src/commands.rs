@@ -17,6 +17,7 @@ mod get;
 mod hold;
 mod input;
 mod pipeline;
+mod plan;
 mod preview;
 mod promote;
 mod refresh;
@@ -34,6 +35,8 @@ pub(crate) use preview::Judged;
 pub(crate) enum Command {
     /// Show objects
     Get(get::Arguments),
+    /// Show what a promotion would do and what its gates would say, and change nothing
+    Plan(plan::Arguments),
     /// Ask for a promotion
     Promote(promote::Arguments),
     /// Have a stage go back to what it vouched for before
@@ -80,6 +83,7 @@ impl Command {
     pub(crate) async fn run(self, connection: &Connection) -> Result<(), Failure> {
         match self {
             Self::Get(arguments) => get::run(arguments, &connection.open()?).await,
+            Self::Plan(arguments) => plan::run(arguments, &connection.open()?).await,
             Self::Promote(arguments) => promote::run(arguments, &connection.open()?).await,
             Self::Rollback(arguments) => rollback::run(arguments, &connection.open()?).await,
             Self::Rerun(arguments) => rerun::run(arguments, &connection.open()?).await,

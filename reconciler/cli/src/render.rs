@@ -17,6 +17,7 @@ mod gates;
 mod hold;
 mod objects;
 pub(crate) mod pipeline;
+pub(crate) mod plan;
 mod policy;
 pub(crate) mod preview;
 pub(crate) mod promotion;

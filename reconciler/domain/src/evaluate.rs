@@ -312,6 +312,7 @@ fn promotion(facts: &StatedFacts, freight: &Freight) -> Option<Promotion> {
         reason: "stated".to_owned(),
     });
     Some(Promotion {
+        rehearsal: false,
         id: PromotionId::new(&facts.stage, u64::MAX),
         stage: facts.stage.clone(),
         freight: freight.id.clone(),

@@ -95,8 +95,10 @@ pub struct StageSnapshot {
     pub freight: Vec<Arc<FreightFacts>>,
     /// Freight that is in the stage now, by warehouse.
     pub current: BTreeMap<WarehouseName, FreightId>,
-    /// Promotions to the stage that are not over.
+    /// Promotions to the stage that are not over; rehearsals are none.
     pub running: Vec<RunningPromotion>,
+    /// How many rehearsals of the stage are not over.
+    pub rehearsals: usize,
     /// How the last promotion of a freight to this stage ended.
     pub ended: BTreeMap<FreightId, Ending>,
     /// What stops automation here.

@@ -134,6 +134,7 @@ async fn promotion(
         vars: [].into(),
         bypass: None,
         rollback: false,
+        rehearsal: false,
         supersedes: Vec::new(),
         hold: None,
         release_hold: false,

@@ -19,6 +19,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0006_commit_order", include_str!("schema/0006_commit_order.sql")),
     ("0007_fair_wakeups", include_str!("schema/0007_fair_wakeups.sql")),
     ("0008_kept", include_str!("schema/0008_kept.sql")),
+    ("0009_rehearsals", include_str!("schema/0009_rehearsals.sql")),
 ];
 
 /// Applies what is missing.

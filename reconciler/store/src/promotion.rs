@@ -47,6 +47,8 @@ pub struct NewPromotion {
     pub bypass: Option<BypassRequest>,
     /// Whether it goes back to what was there before.
     pub rollback: bool,
+    /// Whether it only shows what it would do.
+    pub rehearsal: bool,
     /// Promotions that end because of it; none of them may have committed.
     pub supersedes: Vec<PromotionId>,
     /// A hold that the stage gets.
@@ -198,6 +200,7 @@ fn create(
         vars: new.vars.clone(),
         bypass: new.bypass.clone(),
         rollback: new.rollback,
+        rehearsal: new.rehearsal,
         created_at: now,
     };
     for superseded in &new.supersedes {
@@ -211,6 +214,7 @@ fn create(
     }
     raise_revision(write, project)?;
     let by = &promotion.requester;
+    let verb = if new.rehearsal { "rehearses" } else { "promotes" };
     write.record(&Happened {
         at: now,
         project: Some(project),
@@ -222,7 +226,7 @@ fn create(
         ],
         kind: "promotion.created",
         actor: by,
-        summary: format!("{by} promotes freight {} to {}", new.freight.short(), new.stage),
+        summary: format!("{by} {verb} freight {} to {}", new.freight.short(), new.stage),
         body: json!({
             "promotion": promotion,
             "supersedes": new.supersedes,
@@ -267,7 +271,7 @@ fn insert(
     let place = raise_counter(write, project.as_str(), "promotion")?;
     write.sql.execute(
         "INSERT INTO promotion (project, id, stage, number, freight, place, fixed, last_seq, \
-         phase, ended_at, slot) VALUES ($1, $2, $3, $4, $5, $6, $7, 0, $8, NULL, 0)",
+         phase, ended_at, slot, rehearsal) VALUES ($1, $2, $3, $4, $5, $6, $7, 0, $8, NULL, 0, $9)",
         params![
             project.as_str(),
             promotion.id.as_str(),
@@ -276,7 +280,8 @@ fn insert(
             promotion.freight.as_str(),
             signed(place),
             json(promotion),
-            State::default().phase().label()
+            State::default().phase().label(),
+            promotion.rehearsal
         ],
     )?;
     Ok(())
@@ -401,7 +406,7 @@ fn phase(label: &str) -> Option<Phase> {
     under_way.into_iter().chain(ended).find(|phase| phase.label() == label)
 }
 
-/// Ids of the promotions to a stage that are not over, oldest first.
+/// Ids of the promotions to a stage that are not over, oldest first; rehearsals are none.
 pub(crate) fn running(
     sql: Sql<'_>,
     project: &ProjectName,
@@ -409,12 +414,27 @@ pub(crate) fn running(
 ) -> Result<Vec<PromotionId>, StoreError> {
     let ids: Vec<String> = sql.rows(
         "SELECT id FROM promotion WHERE project = $1 AND stage = $2 AND ended_at IS NULL \
-         ORDER BY number",
+           AND rehearsal = 0 ORDER BY number",
         params![project.as_str(), stage.as_str()],
         |row| row.get(0),
     )?;
     let what = || format!("promotion to stage {project}/{stage}");
     Ok(ids.iter().map(|id| crate::sql::name(id, what)).collect::<Result<_, _>>()?)
+}
+
+/// How many rehearsals of a stage are not over.
+pub(crate) fn rehearsals(
+    sql: Sql<'_>,
+    project: &ProjectName,
+    stage: &StageName,
+) -> Result<usize, StoreError> {
+    let counted: Option<i64> = sql.row(
+        "SELECT COUNT(*) FROM promotion WHERE project = $1 AND stage = $2 AND ended_at IS NULL \
+           AND rehearsal = 1",
+        params![project.as_str(), stage.as_str()],
+        |row| row.get(0),
+    )?;
+    Ok(counted.and_then(|counted| usize::try_from(counted).ok()).unwrap_or(0))
 }
 
 /// The newest commits of promotions to a stage, and all that are under way.

@@ -32,7 +32,7 @@ use crate::freight;
 use crate::hold;
 use crate::kept;
 use crate::policy::{last_change, policies_for};
-use crate::promotion::{REVERIFYING, committed, running, slot_holder};
+use crate::promotion::{REVERIFYING, committed, rehearsals, running, slot_holder};
 use crate::sql::{Sql, instant, name, parsed};
 use crate::stay;
 
@@ -211,6 +211,7 @@ impl<'a> Loader<'a> {
             policies: specs,
             freight,
             current,
+            rehearsals: rehearsals(sql, project, name)?,
             running: under_way
                 .into_iter()
                 .map(|folded| RunningPromotion {
@@ -469,6 +470,7 @@ impl<'a> Loader<'a> {
                    AND promotion_event.seq = promotion.last_seq \
                  WHERE promotion.project = $1 AND promotion.freight = $2 \
                    AND promotion.stage = $3 AND promotion.ended_at IS NOT NULL \
+                   AND promotion.rehearsal = 0 \
                  ORDER BY promotion.number DESC LIMIT 1",
                 params![self.project.as_str(), facts.freight.id.as_str(), stage.as_str()],
                 |row| Ok((row.get(0)?, row.get(1)?)),
@@ -490,7 +492,7 @@ impl<'a> Loader<'a> {
                AND promotion_event.promotion = promotion.id \
                AND promotion_event.seq = promotion.last_seq \
              WHERE promotion.project = $1 AND promotion.freight = $2 \
-               AND promotion.ended_at IS NOT NULL \
+               AND promotion.ended_at IS NOT NULL AND promotion.rehearsal = 0 \
              ORDER BY promotion.stage, promotion.number",
             params![self.project.as_str(), freight.as_str()],
             |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),

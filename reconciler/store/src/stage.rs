@@ -128,7 +128,7 @@ fn delete(
 ) -> Result<(), DeleteError> {
     let running: Vec<String> = write.sql.rows(
         "SELECT id FROM promotion WHERE project = $1 AND stage = $2 AND ended_at IS NULL \
-         ORDER BY number",
+           AND rehearsal = 0 ORDER BY number",
         params![project.as_str(), name.as_str()],
         |row| row.get(0),
     )?;

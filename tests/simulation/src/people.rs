@@ -266,6 +266,7 @@ impl World {
             vars: [].into(),
             bypass,
             rollback: false,
+            rehearsal: false,
             supersedes,
             hold,
             release_hold,

@@ -76,6 +76,7 @@ impl Action<Session> for Promote {
             vars: [].into(),
             bypass: None,
             ensure: true,
+            rehearsal: false,
         };
         let begun = match session.api.promote(&project, &request).await {
             Ok(begun) => begun,

@@ -38,6 +38,9 @@ pub struct Promotion {
     /// Whether it goes back to what was in the stage before.
     #[serde(default)]
     pub rollback: bool,
+    /// Whether it only shows what it would do: it is prepared and judged, and never commits.
+    #[serde(default)]
+    pub rehearsal: bool,
     /// What it will do; null until it is prepared.
     pub change_set: Option<ChangeSet>,
     /// What each gate says.
@@ -91,6 +94,8 @@ wire_enum! {
         Superseded = "superseded",
         /// It happened, but what was measured proves nothing.
         Inconclusive = "inconclusive",
+        /// It was a rehearsal: what it would do is known, and nothing was done.
+        Rehearsed = "rehearsed",
     }
 }
 
@@ -110,7 +115,8 @@ impl Phase {
             | Self::Stuck
             | Self::Aborted
             | Self::Superseded
-            | Self::Inconclusive => true,
+            | Self::Inconclusive
+            | Self::Rehearsed => true,
         }
     }
 }
@@ -243,6 +249,10 @@ pub struct CreatePromotion {
     /// one, instead of starting another. Asking again is then the same as asking once.
     #[serde(default)]
     pub ensure: bool,
+    /// Whether only to show what it would do: it is prepared and judged like any other, changes nothing,
+    /// is in nobody's way, and ends by itself after a quarter of an hour.
+    #[serde(default)]
+    pub rehearsal: bool,
 }
 
 /// Names a freight: `newest` for the newest that is available to the stage; `previous` for what was

@@ -53,7 +53,8 @@ pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<(), F
     let bypass = (!bypass.is_empty())
         .then(|| Bypass { gates: bypass, reason: reason.clone().unwrap_or_default() });
     let vars = var.into_iter().collect();
-    let request = CreatePromotion { stage, freight, reason, vars, bypass, ensure: false };
+    let (ensure, rehearsal) = (false, false);
+    let request = CreatePromotion { stage, freight, reason, vars, bypass, ensure, rehearsal };
     let promotion = session.client.promote(&project, &request).await?;
     session.out.item(&promotion, |it| {
         format!("promotion {}: freight {} to {}, {}", it.id, short(&it.freight), it.stage, it.phase)
@@ -94,7 +95,7 @@ async fn further_down(
     }
 }
 
-fn variable(text: &str) -> Result<(String, String), String> {
+pub(super) fn variable(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         Some(_) | None => Err("write NAME=VALUE".to_owned()),

@@ -31,8 +31,8 @@ pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<(), F
     let Arguments { stage, reason, bypass, watch, patience } = arguments;
     let bypass = (!bypass.is_empty()).then(|| Bypass { gates: bypass, reason: reason.clone() });
     let (freight, reason) = (FreightSelector::Previous, Some(reason));
-    let request =
-        CreatePromotion { stage, freight, reason, vars: [].into(), bypass, ensure: false };
+    let (ensure, rehearsal, vars) = (false, false, [].into());
+    let request = CreatePromotion { stage, freight, reason, vars, bypass, ensure, rehearsal };
     let promotion = session.client.promote(&project, &request).await?;
     session.out.item(&promotion, |it| {
         format!(

@@ -20,7 +20,7 @@ impl Show for Promotion {
             self.id.clone(),
             self.stage.clone(),
             short(&self.freight).to_owned(),
-            self.phase.to_string(),
+            phase(self),
             self.requester.clone(),
             age(self.created_at, now),
             or_dash(message),
@@ -45,6 +45,15 @@ impl Show for Promotion {
             list("differences that remain", &self.remaining),
         ]
     }
+}
+
+/// How far it is. What is rehearsed goes no further than its gates.
+fn phase(promotion: &Promotion) -> String {
+    let Promotion { phase, rehearsal, .. } = promotion;
+    if *rehearsal && !phase.is_finished() {
+        return format!("{phase} (rehearsal)");
+    }
+    phase.to_string()
 }
 
 fn approval(approval: &PromotionApproval, now: Timestamp) -> Vec<String> {
@@ -101,6 +110,7 @@ pub(crate) fn verdict(promotion: &Promotion) -> String {
         | Phase::Failed
         | Phase::Aborted
         | Phase::Superseded
-        | Phase::Inconclusive => format!("promotion {id} is {phase}"),
+        | Phase::Inconclusive
+        | Phase::Rehearsed => format!("promotion {id} is {phase}"),
     }
 }

@@ -662,6 +662,45 @@ fn explain_says_why_nothing_moves() {
 }
 
 #[test]
+fn plan_shows_what_a_promotion_would_do() {
+    insta::assert_snapshot!(lockstep("plan prod --freight 3f2a"), @r"
+    freight 3f2a1b9c0d to prod; nothing was changed
+
+    files
+      changed apps/prod/values.yaml on main of https://git.example.com/gitops.git
+        @@ -1 +1 @@
+        -tag: 1.4.1
+        +tag: 1.4.2
+    infrastructure
+      plan in infra/live/prod: 1 to create, 1 to update, 0 to replace, 0 to delete
+        + terraform_data.cache
+        ~ terraform_data.app
+    calls
+      tell: POST https://chat.example.com/hook
+    known only while it happens
+      values (yaml_update) waits for steps.out.url
+        path = gitops/values.yaml
+        updates.endpoint = {{ steps.out.url }}
+    undo would
+      tell: cannot be undone: a sent message stays sent
+      apply: apply the infra of freight 3fd00dfeed
+    digest sha256:d16e57
+
+    gates
+      GATE        POLICY   VERDICT         UNTIL                  WHY
+      upstream    -        pass            -                      verified in dev
+      soak        prod     fail, skipped   2099-01-01T00:00:00Z   verified 20h ago, not 24h
+      approvals   prod     fail            -                      1 of 2 people of sre approved
+      infra       prod     unknown         -                      the plan is not made yet
+
+    waits
+      WHAT                FOR         UNTIL   WHY
+      promotion/prod.12   Approvals   -       1 of 2 people of sre approved
+    ! waiting: 1 of 2 people of sre approved
+    ");
+}
+
+#[test]
 fn diff_shows_what_a_promotion_does() {
     insta::assert_snapshot!(lockstep("diff prod.12"), @r"
     files
@@ -821,6 +860,7 @@ fn help_documents_environment_and_exit_codes() {
 
     Commands:
       get         Show objects
+      plan        Show what a promotion would do and what its gates would say, and change nothing
       promote     Ask for a promotion
       rollback    Have a stage go back to what it vouched for before
       rerun       Ask for a promotion once more that is over

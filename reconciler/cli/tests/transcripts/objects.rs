@@ -593,6 +593,7 @@ impl World {
             vars: [].into(),
             bypass: None,
             rollback: false,
+            rehearsal: false,
             change_set: (phase != Phase::Preparing).then(change_set),
             gates: self.gates(),
             approvals: vec![self.approval()],
@@ -606,6 +607,13 @@ impl World {
             committed_at: None,
             finished_at: None,
         }
+    }
+
+    /// A promotion that only shows what it would do.
+    pub(crate) fn rehearsal(self, phase: Phase) -> Promotion {
+        let promotion = self.promotion("prod.18");
+        let change_set = promotion.change_set.clone().filter(|_| phase != Phase::Preparing);
+        Promotion { phase, change_set, rehearsal: true, ..promotion }
     }
 
     fn approval(self) -> PromotionApproval {

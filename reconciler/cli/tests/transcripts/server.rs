@@ -231,7 +231,7 @@ impl Canned {
     }
 
     fn create_promotion(&self, body: &Bytes) -> Answer {
-        let CreatePromotion { stage, freight, reason, bypass, .. } = read(body)?;
+        let CreatePromotion { stage, freight, reason, bypass, rehearsal, .. } = read(body)?;
         if let FreightSelector::Id(prefix) = freight {
             self.one_freight(&prefix)?;
         }
@@ -239,6 +239,9 @@ impl Canned {
             let problem = FieldProblem::new("stage", FieldCode::Invalid, "no such stage")
                 .with_hint("did you mean prod?");
             return Err(Box::new(Problem::invalid(Kind::Stage, &stage, vec![problem])));
+        }
+        if rehearsal {
+            return Ok(json(&self.world.rehearsal(Phase::Preparing)));
         }
         let mut promotion = self.world.promotion("prod.13");
         (promotion.reason, promotion.bypass) = (reason, bypass);
@@ -248,6 +251,10 @@ impl Canned {
     /// Two promotions move with every look, one of them through an outage; the others stand still.
     fn promotion(&self, id: &str) -> Answer {
         let look = self.looks.fetch_add(1, Ordering::SeqCst);
+        if id == "prod.18" {
+            let phase = if look == 0 { Phase::Preparing } else { Phase::Waiting };
+            return Ok(json(&self.world.rehearsal(phase)));
+        }
         let phase = match (id, look) {
             ("prod.13", 0) => Phase::Waiting,
             ("prod.13", 1) | ("prod.17", 0) => Phase::Verifying,
@@ -277,7 +284,8 @@ impl Canned {
 
     fn abort_promotion(&self, id: &str, body: &Bytes) -> Answer {
         let AbortPromotion { reason } = read(body)?;
-        assert_eq!(reason, "wrong freight");
+        let seen = "lockstep plan";
+        assert_eq!(reason, if id == "prod.18" { seen } else { "wrong freight" });
         let mut promotion = self.world.promotion(id);
         if promotion.phase.is_finished() {
             return Err(Box::new(Problem::wrong_phase(id, promotion.phase, "aborted")));

@@ -180,6 +180,7 @@ fn promotion(stage: StageName) -> NewPromotion {
         vars: [].into(),
         bypass: None,
         rollback: false,
+        rehearsal: false,
         supersedes: Vec::new(),
         hold: None,
         release_hold: false,

@@ -5,9 +5,8 @@ use reconciler_api::v1::{self, StepState};
 use reconciler_domain::gate::Gate;
 use reconciler_domain::id::ProjectName;
 use reconciler_domain::plan::Move;
-use reconciler_domain::promotion::Ending;
 use reconciler_domain::promotion::{
-    Entry, Event, Node, NodeRun, Phase, Promotion, State, StepPlan,
+    Ending, Entry, Event, Finish, Node, NodeRun, Phase, Promotion, State, StepPlan,
 };
 use reconciler_domain::step::{
     Interruption, Kept, Nature, Record, Said, Step, StepOutcome, Unseen,
@@ -71,6 +70,7 @@ pub(crate) fn promotion_row(
         requester: promotion.requester.to_string(),
         reason: promotion.reason.clone(),
         rollback: promotion.rollback,
+        rehearsal: promotion.rehearsal,
         vars: promotion.vars.clone(),
         bypass: promotion.bypass.as_ref().map(|bypass| v1::Bypass {
             gates: bypass.gates.iter().filter_map(|gate| wire_bypass_gate(*gate)).collect(),
@@ -106,6 +106,7 @@ pub(crate) fn phase(phase: Phase) -> v1::Phase {
         Phase::Ended(Ending::Aborted) => v1::Phase::Aborted,
         Phase::Ended(Ending::Superseded) => v1::Phase::Superseded,
         Phase::Ended(Ending::Inconclusive) => v1::Phase::Inconclusive,
+        Phase::Ended(Ending::Rehearsed) => v1::Phase::Rehearsed,
     }
 }
 
@@ -217,7 +218,7 @@ fn broken_off(by: Interruption) -> &'static str {
 fn error(state: &State) -> Option<String> {
     let finished = state.finish.as_ref().map(|(_, finish)| finish);
     match finished {
-        Some(finish) if finish.ending == Ending::Succeeded => None,
+        Some(Finish { ending: Ending::Succeeded | Ending::Rehearsed, .. }) => None,
         Some(finish) => Some(finish.message.clone()),
         None => state
             .unwinding

@@ -142,6 +142,9 @@ fn approve_refusal(state: &Folded, error: &ApproveError) -> Refusal {
         ApproveError::Again { .. } => {
             Problem::new(ProblemCode::AlreadyExists, error.to_string()).into()
         }
+        ApproveError::Rehearsal { .. } => {
+            Problem::new(ProblemCode::WrongPhase, error.to_string()).into()
+        }
         ApproveError::Over { promotion, .. } => {
             let phase = convert::phase(state.phase());
             Problem::wrong_phase(promotion.as_str(), phase, "aborted").into()

@@ -13,8 +13,8 @@ use reconciler_api::v1::{
 use reconciler_domain::freight::FreightFacts;
 use reconciler_domain::id::{ProjectName, PromotionId, StageName};
 use reconciler_domain::plan::{
-    DownstreamError, Ensured, RequestError, RequestFacts, downstream, ensured, goes_back, newest,
-    previous, request, rerun, what_is_there,
+    DownstreamError, Ensured, RequestError, RequestFacts, Requested, downstream, ensured,
+    goes_back, newest, previous, rehearse, request, rerun, what_is_there,
 };
 use reconciler_domain::promotion::{BypassRequest, State as Folded};
 use reconciler_domain::snapshot::StageSnapshot;
@@ -71,6 +71,7 @@ pub(super) async fn rerun_promotion(
         vars: again.vars,
         bypass,
         ensure: false,
+        rehearsal: false,
     };
     let wish = Wish { caller: &caller, wanted, again_back: again.rollback };
     let (status, id) = start(&server, &project, &wish).await?;
@@ -104,6 +105,7 @@ pub(super) async fn promote_downstream(
             vars: BTreeMap::new(),
             bypass: None,
             ensure: false,
+            rehearsal: false,
         };
         let wish = Wish { caller: &caller, wanted, again_back: false };
         let (promotion, refused) = match start(&server, &project, &wish).await {
@@ -186,6 +188,10 @@ async fn judged(
     let Wish { caller, wanted, again_back } = wish;
     let now = server.clock.now();
     let mut stage = snapshot.value.clone();
+    if wanted.ensure && wanted.rehearsal {
+        let detail = "a rehearsal brings nothing, so it ensures nothing: ask for one of both";
+        return Err(Problem::new(ProblemCode::Invalid, detail).into());
+    }
     let freight = match &wanted.freight {
         FreightSelector::Newest | FreightSelector::Id(_)
             if wanted.ensure && !wanted.vars.is_empty() =>
@@ -227,7 +233,12 @@ async fn judged(
     {
         return Ok(Judged::Exists(id));
     }
-    let granted = request(&facts, now).map_err(|error| request_refusal(&error))?;
+    let granted = if wanted.rehearsal {
+        rehearse(&facts).map(|()| Requested::default())
+    } else {
+        request(&facts, now)
+    };
+    let granted = granted.map_err(|error| request_refusal(&error))?;
     let warehouse = stage
         .freight
         .iter()
@@ -248,6 +259,7 @@ async fn judged(
         vars: wanted.vars.clone(),
         bypass,
         rollback,
+        rehearsal: wanted.rehearsal,
         supersedes: granted.supersedes,
         hold: granted.hold,
         release_hold: granted.release_hold,
@@ -308,7 +320,9 @@ fn request_refusal(error: &RequestError) -> Refusal {
         | RequestError::NoneAvailable { .. }
         | RequestError::NoPrevious { .. } => ProblemCode::FreightUnavailable,
         RequestError::Held { .. } => return Problem::held(error.to_string()).into(),
-        RequestError::Running { .. } => ProblemCode::PromotionRunning,
+        RequestError::Running { .. } | RequestError::Rehearsals { .. } => {
+            ProblemCode::PromotionRunning
+        }
         RequestError::NoBypass { .. } => ProblemCode::Forbidden,
     };
     Problem::new(code, error.to_string()).into()

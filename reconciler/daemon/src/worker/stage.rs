@@ -62,6 +62,7 @@ impl Worker {
                     vars: [].into(),
                     bypass: None,
                     rollback: false,
+                    rehearsal: false,
                     supersedes,
                     hold: None,
                     release_hold: false,

@@ -101,7 +101,8 @@ fn finished(before: &State, ending: Ending, after: &mut Consequences) {
         | Ending::Stuck
         | Ending::Aborted
         | Ending::Superseded
-        | Ending::Inconclusive => {}
+        | Ending::Inconclusive
+        | Ending::Rehearsed => {}
     }
 }
 

@@ -42,7 +42,7 @@ pub(crate) use promotion::promotion_gates;
 pub use promotion::{Act, Base, Move, Run, breaks_off, promotion};
 pub use request::{
     ApproveError, Ensured, RequestError, RequestFacts, Requested, abort, approve, ensured, newest,
-    previous, request,
+    previous, rehearse, request,
 };
 pub use share::{Load, shares};
 pub(crate) use stage::stage_at_rest;

@@ -110,6 +110,10 @@ pub enum Base {
 /// How long a look at the bases is good for.
 const PROBE_VALID: Duration = Duration::from_secs(30);
 
+/// How long a rehearsal stays once it was asked for.
+const REHEARSAL_KEPT: Duration = Duration::from_secs(15 * 60);
+const REHEARSED: &str = "it was a rehearsal: nothing was changed";
+
 /// Decides the next move of a promotion.
 #[must_use]
 pub fn promotion(snapshot: &PromotionSnapshot, now: Timestamp) -> Move {
@@ -137,6 +141,12 @@ fn stopped_early(snapshot: &PromotionSnapshot) -> Option<Finish> {
     let finish = |ending, message| Some(Finish::new(ending, message, Vec::new()));
     let promotion = &snapshot.promotion;
     if let Some((by, reason)) = &snapshot.state.abort {
+        if promotion.rehearsal && snapshot.state.change_set.is_some() {
+            return finish(
+                Ending::Rehearsed,
+                format!("{REHEARSED}, and {by} has seen it: {reason}"),
+            );
+        }
         return finish(Ending::Aborted, format!("aborted by {by}: {reason}"));
     }
     if snapshot.stage.is_none() {
@@ -171,6 +181,9 @@ fn wait_at_gates(snapshot: &PromotionSnapshot, now: Timestamp) -> Move {
     for gate in next.gates.iter().filter(|gate| !gate.lets_pass()) {
         next.waiting.push(gate_waiting(&snapshot.promotion.id, gate));
     }
+    if snapshot.promotion.rehearsal {
+        return rehearsed(snapshot, next, now);
+    }
     next.waiting.extend(settling(snapshot, &joined, now));
     next.wake_at = next.waiting.iter().fold(None, |at, waiting| earlier(at, waiting.until));
     if next.waiting.is_empty() {
@@ -179,6 +192,27 @@ fn wait_at_gates(snapshot: &PromotionSnapshot, now: Timestamp) -> Move {
             None => next.act = Some(probe_or_commit(snapshot, now)),
         }
     }
+    next
+}
+
+/// A rehearsal stays for a while, so that people see what it would do and what the gates say, and goes.
+fn rehearsed(snapshot: &PromotionSnapshot, seen: Move, now: Timestamp) -> Move {
+    let created = snapshot.promotion.created_at;
+    let until = created.checked_add(REHEARSAL_KEPT).unwrap_or(Timestamp::MAX);
+    if until <= now {
+        let message = format!("{REHEARSED}; it was kept until {until}");
+        return Move::append(Event::Finished(Finish::new(Ending::Rehearsed, message, Vec::new())));
+    }
+    let mut next = seen;
+    next.waiting.push(Waiting {
+        subject: format!("promotion {}", snapshot.promotion.id),
+        reason: "Rehearsal",
+        message: format!(
+            "is a rehearsal: it shows what it would do until {until}, and changes nothing"
+        ),
+        until: Some(until),
+    });
+    next.wake_at = next.waiting.iter().fold(None, |at, waiting| earlier(at, waiting.until));
     next
 }
 

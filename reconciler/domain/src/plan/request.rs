@@ -17,6 +17,10 @@ use crate::soak::Soak;
 /// Most bytes of a variable that is set for one promotion: it is in the log for ever.
 const VALUE_MAX: usize = 4096;
 
+/// Most rehearsals of a stage that are not over: each has a working directory, and runs tools in it.
+const REHEARSALS_MAX: usize = 8;
+const NOT_REQUESTED: &str = "the stage does not request freight of its warehouse";
+
 /// Why a person's wish cannot be granted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ApproveError {
@@ -51,6 +55,14 @@ pub enum ApproveError {
         /// Who.
         by: String,
     },
+    /// It is never committed.
+    #[error(
+        "promotion {promotion} is a rehearsal: there is nothing to agree to; promote the freight first"
+    )]
+    Rehearsal {
+        /// The promotion.
+        promotion: PromotionId,
+    },
     /// The promotion is over.
     #[error("promotion {promotion} is over: it {phase}")]
     Over {
@@ -71,6 +83,9 @@ pub fn approve(
     approval: Approval,
 ) -> Result<Event, ApproveError> {
     let id = || promotion.id.clone();
+    if promotion.rehearsal {
+        return Err(ApproveError::Rehearsal { promotion: id() });
+    }
     let change_set = match (state.phase(), &state.change_set) {
         (Phase::Waiting, Some(change_set)) => change_set,
         (phase, _) => {
@@ -131,7 +146,7 @@ pub struct RequestFacts<'a> {
 }
 
 /// What a granted request brings with it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Requested {
     /// Promotions that have not committed and are now pointless.
     pub supersedes: Vec<PromotionId>,
@@ -214,6 +229,17 @@ pub enum RequestError {
         /// The freight, short.
         freight: String,
     },
+    /// Others are being rehearsed.
+    #[error(
+        "stage {stage} has {max} rehearsals that are not over; abort one, or wait: each ends by itself after \
+         15 minutes"
+    )]
+    Rehearsals {
+        /// The stage.
+        stage: String,
+        /// The limit.
+        max: usize,
+    },
     /// A bypass was asked for without the right.
     #[error("no policy gives {who} the right to skip the gate {gate} of stage {stage}")]
     NoBypass {
@@ -261,6 +287,34 @@ pub fn request(facts: &RequestFacts<'_>, now: Timestamp) -> Result<Requested, Re
         hold,
         release_hold: newer.is_empty(),
     })
+}
+
+/// A person's wish to see what a promotion would do. What the gates would say against it is no reason to
+/// refuse: that is what is to be seen.
+///
+/// # Errors
+/// The stage does not take such freight, a gate may not be skipped by them, or there are too many.
+pub fn rehearse(facts: &RequestFacts<'_>) -> Result<(), RequestError> {
+    let snapshot = facts.stage;
+    let stage = &snapshot.stage.spec;
+    let name = || stage.name.to_string();
+    if stage.is_control_flow() {
+        return Err(RequestError::ControlFlow { stage: name() });
+    }
+    check_bypass(facts, &Joined::of(&snapshot.policies, &stage.name))?;
+    check_vars(facts)?;
+    let known = snapshot.freight.iter().find(|known| known.freight.id == *facts.freight);
+    if known.is_none_or(|known| stage.request(&known.freight.warehouse).is_none()) {
+        return Err(RequestError::NotAvailable {
+            freight: facts.freight.short().to_owned(),
+            stage: name(),
+            why: NOT_REQUESTED.to_owned(),
+        });
+    }
+    if snapshot.rehearsals >= REHEARSALS_MAX {
+        return Err(RequestError::Rehearsals { stage: name(), max: REHEARSALS_MAX });
+    }
+    Ok(())
 }
 
 /// Why no promotion needs to start for freight to be in a stage.
@@ -364,7 +418,7 @@ fn gave_up(stage: &StageSnapshot, facts: &FreightFacts) -> bool {
         | Ending::Stuck
         | Ending::Aborted
         | Ending::Inconclusive => true,
-        Ending::Succeeded | Ending::Superseded => false,
+        Ending::Succeeded | Ending::Superseded | Ending::Rehearsed => false,
     });
     failed && !there
 }
@@ -455,13 +509,11 @@ fn check_available<'a>(
     };
     let known = facts.stage.freight.iter().find(|known| known.freight.id == *facts.freight);
     let Some(known) = known else {
-        return Err(refuse("the stage does not request freight of its warehouse".to_owned()));
+        return Err(refuse(NOT_REQUESTED.to_owned()));
     };
     match availability(&stage.name, &stage.requests, known, &Soak::default(), now) {
         Availability::Available { .. } | Availability::NotSoaked { .. } => Ok(known),
-        Availability::NotRequested => {
-            Err(refuse("the stage does not request freight of its warehouse".to_owned()))
-        }
+        Availability::NotRequested => Err(refuse(NOT_REQUESTED.to_owned())),
         Availability::NotVerified { missing } => {
             let skipped = |request: &&BypassRequest| request.gates.contains(&GateKind::Upstream);
             if facts.bypass.as_ref().is_some_and(skipped) {

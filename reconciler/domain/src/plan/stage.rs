@@ -341,7 +341,8 @@ fn passed_over(
     if let Some(ending) = snapshot.ended.get(&freight.id) {
         let again = match ending {
             Ending::Succeeded => "it was in the stage before",
-            Ending::Superseded => {
+            // A rehearsal is never the last promotion of a freight.
+            Ending::Superseded | Ending::Rehearsed => {
                 // It is taken again only once nothing newer stands in its way.
                 let newer = moving.is_newer_than(facts);
                 return newer.then(|| "newer freight took its place".to_owned());

@@ -39,6 +39,7 @@ impl Ending {
             Self::Aborted => "aborted",
             Self::Superseded => "superseded",
             Self::Inconclusive => "inconclusive",
+            Self::Rehearsed => "rehearsed",
         }
     }
 }

@@ -57,6 +57,10 @@ pub struct Promotion {
     /// Whether it goes back to what was in the stage before: windows take it for a rollback.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub rollback: bool,
+    /// Whether it is a rehearsal, which only shows what it would do: it is prepared and judged, and never
+    /// commits.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rehearsal: bool,
     /// When it was asked for; also the date of its commits.
     pub created_at: Timestamp,
 }
@@ -316,11 +320,13 @@ pub enum Ending {
     Superseded,
     /// The freight is in the stage, but verification found no evidence either way.
     Inconclusive,
+    /// What it would do is known, and nothing was done.
+    Rehearsed,
 }
 
 impl Ending {
     /// Every ending.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Succeeded,
         Self::Failed,
         Self::RolledBack,
@@ -328,5 +334,6 @@ impl Ending {
         Self::Aborted,
         Self::Superseded,
         Self::Inconclusive,
+        Self::Rehearsed,
     ];
 }

@@ -294,7 +294,9 @@ impl State {
             Phase::Ended(Ending::Failed | Ending::Aborted) => {
                 self.verifying.is_some() && self.unwinding.is_none()
             }
-            Phase::Ended(Ending::RolledBack | Ending::Stuck | Ending::Superseded)
+            Phase::Ended(
+                Ending::RolledBack | Ending::Stuck | Ending::Superseded | Ending::Rehearsed,
+            )
             | Phase::Preparing
             | Phase::Waiting
             | Phase::Committing

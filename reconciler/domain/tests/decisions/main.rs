@@ -20,6 +20,7 @@ mod previewing;
 mod properties;
 mod pull_requests;
 mod registry;
+mod rehearsing;
 mod rendering;
 mod replaying;
 mod stale;

@@ -149,6 +149,25 @@ async fn a_stage_has_one_slot() {
 }
 
 #[tokio::test]
+async fn rehearsals_are_in_nobodys_way() {
+    let world = World::new().await;
+    let freight = world.freight("1.0.0", 1).await;
+    let rehearsal = NewPromotion { rehearsal: true, ..new_promotion(&dev(), &freight.id) };
+    let made = world.store.create_promotion(&shop(), &rehearsal, at(2)).await.unwrap();
+    let seen = async || world.store.stage_snapshot(&shop(), &dev()).await.unwrap().unwrap().value;
+    let snapshot = seen().await;
+    assert_eq!((snapshot.running.len(), snapshot.rehearsals), (0, 1));
+    world.append(&made.id, finished(Ending::Rehearsed), 3).await.unwrap();
+    let snapshot = seen().await;
+    assert_eq!(
+        (snapshot.ended.len(), snapshot.rehearsals),
+        (0, 0),
+        "it says nothing of the freight"
+    );
+    assert_eq!(row(&world, "dev.1").await.phase, Phase::Ended(Ending::Rehearsed));
+}
+
+#[tokio::test]
 async fn what_is_sent_back_has_not_committed() {
     let world = World::new().await;
     let freight = world.freight("1.0.0", 1).await;

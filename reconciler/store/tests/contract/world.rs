@@ -320,6 +320,7 @@ pub(crate) fn new_promotion(stage: &StageName, freight: &FreightId) -> NewPromot
         vars: [].into(),
         bypass: None,
         rollback: false,
+        rehearsal: false,
         supersedes: Vec::new(),
         hold: None,
         release_hold: false,

@@ -248,6 +248,7 @@ pub(crate) async fn ask(
         vars: [].into(),
         bypass: None,
         ensure: false,
+        rehearsal: false,
     };
     client.promote(PROJECT, &wish).await
 }

@@ -60,6 +60,7 @@ impl World {
                     vars: [].into(),
                     bypass: None,
                     rollback: false,
+                    rehearsal: false,
                     supersedes,
                     hold: None,
                     release_hold: false,

@@ -46,6 +46,7 @@ impl Store {
             vars: new.vars.clone(),
             bypass: new.bypass.clone(),
             rollback: new.rollback,
+            rehearsal: new.rehearsal,
             created_at: now,
         };
         let mut superseded = Vec::new();

@@ -90,6 +90,8 @@ impl Store {
             freight: freight.into_iter().map(Arc::new).collect(),
             current: take(&mut record.current),
             running,
+            // Nobody in the simulation rehearses.
+            rehearsals: 0,
             ended: take(&mut record.ended),
             automatic_hold: record.hold.clone(),
             holds: Vec::new(),

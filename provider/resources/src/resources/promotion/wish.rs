@@ -59,6 +59,7 @@ impl Wish {
                 vars: [].into(),
                 bypass: None,
                 ensure: true,
+                rehearsal: false,
             },
             timeout: timeout.unwrap_or(TIMEOUT),
         })

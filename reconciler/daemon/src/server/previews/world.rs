@@ -125,6 +125,7 @@ fn first_look(project: &ProjectName, stage: &Stage, stops: Stops, now: Timestamp
         freight: Vec::new(),
         current: BTreeMap::new(),
         running: Vec::new(),
+        rehearsals: 0,
         ended: BTreeMap::new(),
         automatic_hold: None,
         holds: stops.holds,

@@ -8,6 +8,7 @@
 //! verification errors count=2
 //! found shop api 1.1.0               # a new version at the source
 //! promote prod f1 by ann bypass soak as oncall
+//! rehearse prod f1 by ann            # shows what it would do
 //! hold cve api >=1.1.0 until 1h      # or: stage prod, freight f1
 //! freeze audit until 1h about promote but dev but =ann   # or: but @GROUP; `unfreeze audit`
 //! answer prod.1 ask by ann in sre yes  # or no, or values as JSON
@@ -86,6 +87,10 @@ pub(crate) fn line_of(world: &mut World, line: &str) -> Result<(), Crash> {
                 }
                 rest => world.request(&stage, &freight, who, bypass_of(rest), [].into()),
             }
+        }
+        ["rehearse", stage, freight, "by", who] => {
+            let freight = freight_id(world, freight);
+            world.rehearse(&stage_name(stage), &freight, who);
         }
         ["rollback", stage, "by", who] => world.roll_back(&stage_name(stage), who),
         ["approve", id, "by", who, "in", groups, rest @ ..] => {

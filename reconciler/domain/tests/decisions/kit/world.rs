@@ -40,6 +40,7 @@ struct Asked {
     bypass: Option<BypassRequest>,
     vars: BTreeMap<String, String>,
     rollback: bool,
+    rehearsal: bool,
 }
 
 /// The process is gone.
@@ -172,13 +173,17 @@ impl World {
             |facts: &&FreightFacts| stage.spec.request(&facts.freight.warehouse).is_some();
         let mut ended = BTreeMap::new();
         for saga in self.sagas.values().filter(|saga| saga.promotion.stage == *name) {
-            if let Phase::Ended(ending) = saga.state.phase() {
+            if let Phase::Ended(ending) = saga.state.phase()
+                && !saga.promotion.rehearsal
+            {
                 ended.insert(saga.promotion.freight.clone(), ending);
             }
         }
-        let running = self.sagas.values().filter(|saga| {
+        let open = self.sagas.values().filter(|saga| {
             saga.promotion.stage == *name && !matches!(saga.state.phase(), Phase::Ended(_))
         });
+        let (rehearsals, running): (Vec<&Saga>, Vec<&Saga>) =
+            open.partition(|saga| saga.promotion.rehearsal);
         StageSnapshot {
             project: project(),
             policies: self.definitions.policy_specs(),
@@ -188,7 +193,9 @@ impl World {
                 freight.map(|facts| Arc::new(self.facts(facts))).collect()
             },
             current: self.in_stage(name),
+            rehearsals: rehearsals.len(),
             running: running
+                .into_iter()
                 .map(|saga| RunningPromotion {
                     promotion: saga.promotion.clone(),
                     phase: saga.state.phase(),
@@ -388,12 +395,13 @@ impl World {
         stage: &StageName,
         freight: &FreightId,
         requester: Principal,
-        Asked { bypass, vars, rollback }: Asked,
+        Asked { bypass, vars, rollback, rehearsal }: Asked,
         supersedes: &[PromotionId],
     ) -> PromotionId {
         let number = self.sagas.values().filter(|saga| saga.promotion.stage == *stage).count() + 1;
         let id = PromotionId::new(stage, u64::try_from(number).expect("few"));
-        self.tell(format!("{id} starts: {freight}, by {requester}"));
+        let starts = if rehearsal { "is rehearsed" } else { "starts" };
+        self.tell(format!("{id} {starts}: {freight}, by {requester}"));
         for superseded in supersedes {
             let message = format!("promotion {id} takes its place");
             let finish = Finish::new(Ending::Superseded, message, Vec::new());
@@ -411,6 +419,7 @@ impl World {
             vars,
             bypass,
             rollback,
+            rehearsal,
             created_at: self.now,
         };
         let saga = Saga { promotion, log: Vec::new(), state: State::default() };
@@ -566,7 +575,20 @@ impl World {
         bypass: Option<BypassRequest>,
         vars: BTreeMap<String, String>,
     ) {
-        self.ask(stage, freight, who, Asked { bypass, vars, rollback: false });
+        self.ask(stage, freight, who, Asked { bypass, vars, ..Asked::default() });
+    }
+
+    pub(crate) fn rehearse(&mut self, stage: &StageName, freight: &FreightId, who: &str) {
+        let (snapshot, vars) = (self.stage_snapshot(stage), [].into());
+        let facts =
+            RequestFacts { stage: &snapshot, freight, requester: who, vars: &vars, bypass: None };
+        match plan::rehearse(&facts) {
+            Err(error) => self.tell(format!("refused: {error}")),
+            Ok(()) => {
+                let asked = Asked { rehearsal: true, ..Asked::default() };
+                self.create(stage, freight, Principal::Named(who.to_owned()), asked, &[]);
+            }
+        }
     }
 
     pub(crate) fn roll_back(&mut self, stage: &StageName, who: &str) {

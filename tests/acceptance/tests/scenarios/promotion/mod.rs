@@ -5,6 +5,7 @@ mod lanes;
 mod people;
 mod programs;
 mod registry;
+mod rehearsal;
 mod stale;
 mod steps;
 mod together;

@@ -167,6 +167,7 @@ async fn ask_past(
         vars: [].into(),
         bypass: Some(bypass),
         ensure: false,
+        rehearsal: false,
     };
     client.promote(PROJECT, &wish).await
 }

@@ -84,6 +84,7 @@ async fn a_stage_goes_back_with_both_halves() -> Outcome {
         vars: [].into(),
         bypass: None,
         ensure,
+        rehearsal: false,
     };
     let vague = refusal(client.promote(PROJECT, &wish(true)).await)?;
     assert_eq!(vague.code(), Some(ProblemCode::Invalid));
