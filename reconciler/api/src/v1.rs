@@ -33,7 +33,7 @@ pub use access::{
     TokenOutline, TokenQuery, TokenSpec, TokenStatus, Whoami,
 };
 pub use change_set::{
-    ChangeSet, DeferredStep, FileChange, InfraPlan, PlannedCall, UndoDescription,
+    ChangeSet, DeferredStep, FileChange, FullPlan, InfraPlan, PlannedCall, UndoDescription,
 };
 pub use credential::{
     Credential, CredentialKind, CredentialOutline, CredentialSpec, CredentialStatus, SecretFrom,
@@ -52,8 +52,9 @@ pub use object::{
 };
 pub use pipeline::{Pipeline, PipelineEdge, PipelinePolicy, PipelineStage};
 pub use policy::{
-    ApprovalRule, BypassRule, ConditionRule, Exclusion, InfraAction, InfraRules, Mode, Policy,
-    PolicySpec, RateRule, RateScope, RenamePolicy, RollbackRule, RollbackTrigger, StageSelector,
+    ApprovalRule, BypassRule, ConditionRule, Exclusion, InfraAction, InfraRule, InfraRules, Mode,
+    Policy, PolicySpec, RateRule, RateScope, RenamePolicy, RollbackRule, RollbackTrigger,
+    StageSelector,
 };
 pub use precondition::Precondition;
 pub use preview::{

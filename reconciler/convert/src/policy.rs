@@ -8,7 +8,7 @@ use reconciler_api::v1::{self, PolicySpec};
 use reconciler_domain::duration;
 use reconciler_domain::expression::Expression;
 use reconciler_domain::id::{PolicyName, StageName};
-use reconciler_domain::infra::{AddressGlob, ForbiddenAction, InfraRules};
+use reconciler_domain::infra::{AddressGlob, ForbiddenAction, InfraRules, PlanRule};
 use reconciler_domain::policy::{
     Across, Approvals, Bypass, Condition, Excluded, GateKind, Mode, Most, Policy, Rate, RollbackOn,
 };
@@ -113,7 +113,20 @@ fn parse_infra(fields: &mut Fields, rules: &v1::InfraRules) -> InfraRules {
         v1::InfraAction::Replace => ForbiddenAction::Replace,
         v1::InfraAction::Delete => ForbiddenAction::Delete,
     });
-    InfraRules { forbid: forbid.collect(), protect, max_changes: rules.max_changes }
+    let mut conditions = Vec::new();
+    for (at, rule) in rules.rules.iter().enumerate() {
+        let path = format!("infra.rules[{at}].when");
+        let when = fields.parse::<Expression>(&path, FieldCode::BadExpression, &rule.when);
+        let (name, message) = (rule.name.clone(), rule.message.clone());
+        conditions.extend(when.map(|when| PlanRule { name, when, message }));
+    }
+    InfraRules {
+        forbid: forbid.collect(),
+        protect,
+        max_changes: rules.max_changes,
+        max_deletes: rules.max_deletes,
+        rules: conditions,
+    }
 }
 
 fn parse_approvals(rule: &v1::ApprovalRule) -> Approvals {
@@ -257,7 +270,14 @@ fn wire_infra(rules: &InfraRules) -> v1::InfraRules {
         forbid: forbid.collect(),
         protect: rules.protect.iter().map(ToString::to_string).collect(),
         max_changes: rules.max_changes,
+        max_deletes: rules.max_deletes,
+        rules: rules.rules.iter().map(wire_rule).collect(),
     }
+}
+
+fn wire_rule(rule: &PlanRule) -> v1::InfraRule {
+    let PlanRule { name, when, message } = rule.clone();
+    v1::InfraRule { name, when: when.to_string(), message }
 }
 
 fn wire_trigger(trigger: &RollbackOn) -> v1::RollbackTrigger {

@@ -19,7 +19,7 @@ use crate::freeze::Freeze;
 use crate::freight::{Freight, FreightFacts};
 use crate::hold::{self, AutomaticHold, Hold};
 use crate::id::{PolicyName, Principal, WarehouseName};
-use crate::infra::judge;
+use crate::infra::{Rule, judge};
 use crate::plan::earlier;
 use crate::policy::{Approvals, Excluded, GateKind, Joined, Mode, Policy};
 use crate::promotion::{Approval, ChangeSet, Promotion, StepPlan};
@@ -359,21 +359,27 @@ fn infra(facts: &Facts<'_>) -> Option<Gate> {
         let message = "judged once the infra plans are made".to_owned();
         return Some(gate(GateKind::Infra, asking, Verdict::Unknown, message));
     };
-    let violations: Vec<String> = change_set
-        .infra
-        .iter()
-        .flat_map(|change| {
-            let found = judge(&change.summary, rules);
-            found.into_iter().map(move |violation| format!("{}: {}", change.dir, violation.reason))
-        })
-        .collect();
+    let found = change_set.infra.iter().flat_map(|change| {
+        let found = judge(&change.summary, rules);
+        found
+            .into_iter()
+            .map(move |found| (found.rule, format!("{}: {}", change.dir, found.reason)))
+    });
+    let (unjudged, violations): (Vec<_>, Vec<_>) =
+        found.partition(|(rule, _)| *rule == Rule::Unjudged);
+    let reasons = |found: Vec<(Rule, String)>| {
+        found.into_iter().map(|(_, reason)| reason).collect::<Vec<_>>().join("; ")
+    };
     let planned: u32 = change_set.infra.iter().map(|change| change.summary.total()).sum();
     let deferred = change_set
         .steps
         .iter()
         .find(|step| step.uses.plans_infra() && matches!(step.plan, StepPlan::Deferred { .. }));
     if !violations.is_empty() {
-        return Some(gate(GateKind::Infra, asking, Verdict::Fail, violations.join("; ")));
+        return Some(gate(GateKind::Infra, asking, Verdict::Fail, reasons(violations)));
+    }
+    if !unjudged.is_empty() {
+        return Some(gate(GateKind::Infra, asking, Verdict::Unknown, reasons(unjudged)));
     }
     if let Some(step) = deferred {
         let message = format!(

@@ -9,6 +9,7 @@
 //! - the [`PlanDigest`] that approvals bind to: equal for two plans that would do the same.
 
 mod address;
+mod conditions;
 mod difference;
 mod digest;
 mod mask;
@@ -17,6 +18,7 @@ mod rules;
 mod summary;
 
 pub use address::{Address, AddressGlob, AddressGlobError};
+pub use conditions::{PlanRule, plan_names};
 pub use difference::difference;
 pub use digest::{PlanDigest, PlanDigestError};
 pub use plan::{Action, Plan, PlanError, PlannedOutput};

@@ -47,6 +47,14 @@ resource "lockstep_promotion_policy" "prod" {
     forbid      = ["delete", "replace"]
     protect     = ["aws_db_instance.*"]
     max_changes = 20
+    max_deletes = 2
+
+    # Over the plan as a whole; the changes that break it are named.
+    rule {
+      name    = "no_roles"
+      when    = "changes.all(c, c.type != 'aws_iam_role' || c.action == 'update')"
+      message = "roles are made and removed by the security team"
+    }
   }
 
   rollback { on = ["promotion_failed", "verification_failed"] }

@@ -235,18 +235,31 @@ fn spec(policy: Json) -> Result<PolicySpec, String> {
                 Json::Array(blocks) => blocks.into_iter().next(),
                 block => Some(block),
             };
+            let one = if name == "infra" { one.map(with_rules) } else { one };
             spec.extend(one.map(|one| (name, one)));
         } else if let Some((_, list)) = LISTS.iter().find(|(block, _)| *block == name) {
-            let blocks = match value {
-                blocks @ Json::Array(_) => blocks,
-                block => Json::Array(vec![block]),
-            };
-            spec.insert((*list).to_owned(), blocks);
+            spec.insert((*list).to_owned(), blocks(value));
         } else if !NOT_OF_THE_SPEC.contains(&name.as_str()) {
             spec.insert(name, value);
         }
     }
     read(Json::Object(spec))
+}
+
+/// Several blocks; one may be stated alone.
+fn blocks(value: Json) -> Json {
+    match value {
+        blocks @ Json::Array(_) => blocks,
+        block => Json::Array(vec![block]),
+    }
+}
+
+/// The block `infra`, whose blocks `rule` are a list of the API.
+fn with_rules(infra: Json) -> Json {
+    let Json::Object(mut fields) = infra else { return infra };
+    let rules = fields.remove("rule");
+    fields.extend(rules.map(|rules| ("rules".to_owned(), blocks(rules))));
+    Json::Object(fields)
 }
 
 fn read<T: DeserializeOwned>(value: Json) -> Result<T, String> {
@@ -331,6 +344,26 @@ mod tests {
             call(&policy(), &freight, &facts("2026-07-06T07:00:00Z", false)),
             "fail -: upstream pass, soak pass, window pass, approvals fail"
         );
+    }
+
+    #[test]
+    fn infra_rules_judge_stated_plans() {
+        let policy = |when: &str| {
+            let rule = json!({ "name": "few", "when": when });
+            json!({ "mode": "gated", "stages": { "names": ["prod"] }, "infra": [{ "rule": rule }] })
+        };
+        let facts = json!({ "at": "2026-07-06T07:00:00Z", "stage": "prod", "plans": { "infra": {
+            "format_version": "1.2",
+            "resource_changes": [{ "address": "a.b", "mode": "managed",
+                "change": { "actions": ["delete"], "before": {}, "after": null } }],
+        } } });
+        let judged = |when: &str| call(&policy(when), &json!({}), &facts);
+        assert_eq!(judged("summary.delete == 1"), "pass -: upstream pass, infra pass");
+        let each = "changes.all(c, c.type != 'a')";
+        assert_eq!(judged(each), "fail -: upstream pass, infra fail");
+        assert_eq!(judged("changes[1].type == 'a'"), "unknown -: upstream pass, infra unknown");
+        let told = judged("changes.");
+        assert!(told.starts_with("Some(0): infra.rules[0].when: "), "{told}");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! `lockstep_promotion_policy`.
 
+mod infra;
 mod rate;
 mod window;
 
@@ -27,7 +28,7 @@ use crate::words::sentence;
 use rate::{condition, condition_rule, condition_value, rate, rate_rule, rate_value};
 use window::{window, window_rule, window_value};
 
-const INFRA_RULES: [&str; 3] = ["forbid", "protect", "max_changes"];
+const INFRA_RULES: [&str; 4] = ["forbid", "protect", "max_changes", "max_deletes"];
 
 pub(crate) struct Policy;
 
@@ -53,6 +54,7 @@ impl Definition for Policy {
         ("conditions", "condition"),
         ("rates", "rate"),
         ("windows", "window"),
+        ("infra.rules", "infra[0].rule"),
         ("infra", "infra[0]"),
         ("rollback", "rollback[0]"),
     ];
@@ -113,11 +115,14 @@ impl Definition for Policy {
             list(&bypass, "gates", "Name the gates that may be skipped.", diags);
         }
         for infra in config.blocks("infra") {
-            if INFRA_RULES.iter().all(|rule| infra.get(rule).is_null()) {
-                let text = "Set `forbid`, `protect` or `max_changes`, or leave the block out.";
+            let sets_none = INFRA_RULES.iter().all(|rule| infra.get(rule).is_null());
+            if sets_none && infra.blocks("rule").is_empty() {
+                let text = "Set `forbid`, `protect`, `max_changes`, `max_deletes` or a `rule`, or leave the block \
+                            out.";
                 diags.error_at(infra.path().clone(), "No rule", text);
             }
         }
+        infra::check_rules(config, diags);
         windows_open(config, diags);
         if config.string("mode") == Field::Known(Mode::Automatic.as_str()) {
             automatic_has_no_gates(config, diags);
@@ -302,7 +307,16 @@ fn infra() -> Block {
                 )
                 .into(),
         ),
-        ("max_changes", count(0).describe("How many resources may change at most.").into()),
+        ("max_changes", count(0).describe("How many resources one plan may change at most.").into()),
+        (
+            "max_deletes",
+            count(0)
+                .describe(
+                    "How many resources one plan may delete at most, those that it replaces included.",
+                )
+                .into(),
+        ),
+        ("rule", NestedBlock::list(infra::rule()).into()),
     ])
     .describe("A gate: what a promotion may do to infrastructure, judged on its plans.")
 }
@@ -360,15 +374,19 @@ fn infra_spec(infra: &Reader<'_>) -> InfraRules {
         forbid: infra.words("forbid"),
         protect: infra.texts("protect"),
         max_changes: infra.count("max_changes"),
+        max_deletes: infra.count("max_deletes"),
+        rules: infra.blocks("rule").iter().map(infra::rule_spec).collect(),
     }
 }
 
 fn infra_value(infra: &InfraRules) -> Value {
-    let InfraRules { forbid, protect, max_changes } = infra;
+    let InfraRules { forbid, protect, max_changes, max_deletes, rules } = infra;
     Value::object([
         ("forbid", form::texts(forbid)),
         ("protect", form::texts(protect)),
         ("max_changes", (*max_changes).into()),
+        ("max_deletes", (*max_deletes).into()),
+        ("rule", Value::list(rules.iter().map(infra::rule_value))),
     ])
 }
 

@@ -113,8 +113,40 @@ fn a_misspelt_gate_is_an_error_and_no_hole() {
         &[
             r#"at `gates = ["sok"]`: Invalid value: Element 0: "sok" is none of the allowed words"#,
             r#"at `groups = []`: Empty list: A right that nobody has skips nothing."#,
-            "No rule: Set `forbid`, `protect` or `max_changes`",
+            "No rule: Set `forbid`, `protect`, `max_changes`, `max_deletes` or a `rule`",
             r#"Empty list: Name what sets it off"#,
+        ],
+    );
+}
+
+#[test]
+fn infra_rules_see_plans() {
+    check(
+        r#"
+        resource "lockstep_promotion_policy" "prod" {
+          project = "shop"
+          name    = "prod"
+          mode    = "gated"
+          stages { names = ["prod"] }
+          infra {
+            rule {
+              name = "good"
+              when = "changes.all(c, c.type != 'aws_iam_role') && summary.delete < 3"
+            }
+            rule {
+              name = "misspelt"
+              when = "changes.all(c, c.tpye != 'aws_iam_role')"
+            }
+            rule {
+              name = "good"
+              when = "true"
+            }
+          }
+        }
+        "#,
+        &[
+            "Invalid expression: `c` has no field `tpye`, did you mean `type`?",
+            r#"Duplicate name: Two infra rules are named "good""#,
         ],
     );
 }

@@ -7,8 +7,8 @@ use crate::problem::ProblemCode;
 use crate::v1::{
     AbortPromotion, AccessToken, AnswerStep, ApprovePromotion, CreateAccessToken, CreatePromotion,
     CreatedAccessToken, EventsQuery, Explain, Forecast, ForecastQuery, Freight, FreightApproval,
-    FreightQuery, Health, Kind, LiftHold, ListQuery, MintToken, Object, PAGE_LIMIT_MAX, Page,
-    Pipeline, Policy, Precondition, Preview, PreviewRequest, PreviewSet, PromoteDownstream,
+    FreightQuery, FullPlan, Health, Kind, LiftHold, ListQuery, MintToken, Object, PAGE_LIMIT_MAX,
+    Page, Pipeline, Policy, Precondition, Preview, PreviewRequest, PreviewSet, PromoteDownstream,
     Promotion, PromotionEvent, PromotionQuery, RenamePolicy, RenewToken, Rerun, Reverify,
     ServerVersion, Stage, StartedDownstream, TokenQuery, Warehouse, Whoami,
 };
@@ -300,6 +300,15 @@ impl Client {
     /// `not_found`.
     pub async fn promotion(&self, project: &str, id: &str) -> Result<Promotion, ClientError> {
         self.answer(Call::get(&["v1", "projects", project, "promotions", id])).await
+    }
+
+    /// Reads an infrastructure plan in full: that of a step, or of the undo of an apply.
+    ///
+    /// # Errors
+    ///
+    /// `not_found` where there is no such promotion, or it made no such plan, beside what every call may fail with.
+    pub async fn plan(&self, project: &str, id: &str, step: &str) -> Result<FullPlan, ClientError> {
+        self.answer(Call::get(&["v1", "projects", project, "promotions", id, "plans", step])).await
     }
 
     /// Reads one page of promotions, newest first, without patches.

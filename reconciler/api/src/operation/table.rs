@@ -6,12 +6,12 @@ use super::{Auth, Method, Operation};
 use crate::v1::{
     AbortPromotion, AccessToken, AnswerStep, ApprovePromotion, CreateAccessToken, CreatePromotion,
     CreatedAccessToken, Credential, CredentialSpec, EventsQuery, Explain, Forecast, ForecastQuery,
-    Freeze, FreezeSpec, Freight, FreightApproval, FreightQuery, Health, Hold, HoldSpec, LiftHold,
-    ListQuery, MintToken, Page, Pipeline, Policy, PolicySpec, Preview, PreviewQuestion, Project,
-    ProjectSpec, PromoteDownstream, Promotion, PromotionEvent, PromotionQuery, RenamePolicy,
-    RenewToken, Rerun, Reverify, ServerVersion, Stage, StageSpec, StartedDownstream, Task,
-    TaskSpec, TokenQuery, TokenSpec, Verification, VerificationSpec, Warehouse, WarehouseSpec,
-    Whoami,
+    Freeze, FreezeSpec, Freight, FreightApproval, FreightQuery, FullPlan, Health, Hold, HoldSpec,
+    LiftHold, ListQuery, MintToken, Page, Pipeline, Policy, PolicySpec, Preview, PreviewQuestion,
+    Project, ProjectSpec, PromoteDownstream, Promotion, PromotionEvent, PromotionQuery,
+    RenamePolicy, RenewToken, Rerun, Reverify, ServerVersion, Stage, StageSpec, StartedDownstream,
+    Task, TaskSpec, TokenQuery, TokenSpec, Verification, VerificationSpec, Warehouse,
+    WarehouseSpec, Whoami,
 };
 
 const fn get(
@@ -192,6 +192,8 @@ pub const OPERATIONS: &[Operation] = &[
         .takes::<CreatePromotion>().answers::<Promotion>(201),
     get("/v1/projects/{project}/promotions/{promotion}", "getPromotion", "promotions", "read a promotion")
         .answers::<Promotion>(200),
+    get("/v1/projects/{project}/promotions/{promotion}/plans/{step}", "getPlan", "promotions", "read an infrastructure plan in full, that of a step or of the undo of an apply")
+        .answers::<FullPlan>(200),
     post("/v1/projects/{project}/promotions/{promotion}/approve", "approvePromotion", "promotions", "approve what a promotion will do")
         .takes::<ApprovePromotion>().answers::<Promotion>(200),
     post("/v1/projects/{project}/promotions/{promotion}/rerun", "rerunPromotion", "promotions", "promote once more what a promotion that is over had brought")

@@ -58,6 +58,28 @@ pub struct InfraPlan {
     pub digest: String,
 }
 
+/// One infrastructure plan in full: as its tool shows it, and as rules see it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct FullPlan {
+    /// The step that made it, or the apply that it undoes.
+    pub step: String,
+    /// The directory of the module.
+    pub dir: String,
+    /// The workspace; null: the default one.
+    pub workspace: Option<String>,
+    /// The semantic digest of the plan.
+    pub digest: String,
+    /// What the tool says of it, with sensitive values masked; null: it was made before that was kept.
+    pub text: Option<String>,
+    /// Bytes of the whole text.
+    pub text_bytes: u64,
+    /// Whether only the beginning of the text is kept.
+    pub cut: bool,
+    /// What infra rules see of it, sensitive values masked: `create`, `update`, `replace`, `delete`, `no_op`,
+    /// `addresses`, `changes`, `outputs`, `drift`, `has_changes`.
+    pub summary: serde_json::Value,
+}
+
 /// A call that a step will make.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PlannedCall {

@@ -158,9 +158,28 @@ pub struct InfraRules {
     /// Globs over resource addresses that may be neither deleted nor replaced.
     #[serde(default)]
     pub protect: Vec<String>,
-    /// How many resources may change at most.
+    /// How many resources one plan may change at most.
     #[serde(default)]
     pub max_changes: Option<u32>,
+    /// How many resources one plan may delete at most, those that it replaces included.
+    #[serde(default)]
+    pub max_deletes: Option<u32>,
+    /// What must hold of each plan.
+    #[serde(default)]
+    pub rules: Vec<InfraRule>,
+}
+
+/// Something that must hold of an infra plan.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct InfraRule {
+    /// Its name within the policy.
+    pub name: String,
+    /// A CEL expression over `summary`, `changes`, `outputs` and `drift` of the plan.
+    pub when: String,
+    /// What people are told where it does not hold.
+    #[serde(default)]
+    pub message: Option<String>,
 }
 
 wire_enum! {

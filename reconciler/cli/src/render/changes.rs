@@ -1,6 +1,6 @@
 //! What a promotion will do.
 
-use reconciler_api::v1::{ChangeSet, DeferredStep, FileChange, InfraPlan, PlannedCall};
+use reconciler_api::v1::{ChangeSet, DeferredStep, FileChange, FullPlan, InfraPlan, PlannedCall};
 
 use super::{indent, list};
 
@@ -17,6 +17,23 @@ pub(crate) fn full(change_set: &ChangeSet) -> String {
         None => file(it),
     });
     sections(change_set, list("files", &patches.collect::<Vec<_>>()))
+}
+
+/// A plan as its tool shows it.
+pub(crate) fn plan_text(plan: &FullPlan) -> String {
+    let FullPlan { step, dir, workspace, text, text_bytes, cut, .. } = plan;
+    let place = match workspace {
+        Some(workspace) => format!("{step} in {dir}, workspace {workspace}"),
+        None => format!("{step} in {dir}"),
+    };
+    let Some(text) = text else {
+        return format!("{place}: its text was not kept");
+    };
+    let shown = format!("{place}\n{}", indent(text.trim_end()));
+    if !cut {
+        return shown;
+    }
+    format!("{shown}\n  … cut here: {} of {text_bytes} bytes are kept", text.len())
 }
 
 fn sections(change_set: &ChangeSet, files: String) -> String {

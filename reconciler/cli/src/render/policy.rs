@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use jiff::Timestamp;
 use reconciler_api::v1::{
-    ApprovalRule, InfraRules, Policy, PolicySpec, RateRule, RateScope, WindowRule,
+    ApprovalRule, InfraRule, InfraRules, Policy, PolicySpec, RateRule, RateScope, WindowRule,
 };
 
 use super::age::age;
@@ -108,11 +108,17 @@ fn rate(rate: &RateRule) -> String {
 }
 
 fn infra(rules: &InfraRules) -> Vec<String> {
-    let InfraRules { forbid, protect, max_changes } = rules;
+    let InfraRules { forbid, protect, max_changes, max_deletes, rules } = rules;
     let forbid = (!forbid.is_empty()).then(|| format!("never {}", words(forbid)));
     let protect = (!protect.is_empty()).then(|| format!("keeps {}", protect.join(", ")));
     let max_changes = max_changes.map(|it| format!("changes at most {it} resources"));
-    [forbid, protect, max_changes].into_iter().flatten().collect()
+    let max_deletes = max_deletes.map(|it| format!("deletes at most {it} resources"));
+    let rules = rules.iter().map(|InfraRule { name, when, message }| {
+        let why = message.as_deref().map(|why| format!(" ({why})")).unwrap_or_default();
+        format!("{name}: {when}{why}")
+    });
+    let limits = [forbid, protect, max_changes, max_deletes].into_iter().flatten();
+    limits.chain(rules).collect()
 }
 
 fn words(items: &[impl Display]) -> String {

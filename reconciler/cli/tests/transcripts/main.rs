@@ -233,7 +233,7 @@ fn get_shows_one_object_in_full() {
     differences that remain
       terraform_data.app is at 1.4.2, not at 1.4.1
     ");
-    insta::assert_snapshot!(lockstep("get policy prod"), @r"
+    insta::assert_snapshot!(lockstep("get policy prod"), @r#"
     NAME   READY   MODE    STAGES   GATES                                                                    AGE
     prod   -       gated   prod*    soak 24h, soak 1h in canary, window office, rate calm, 2 of sre, infra   3d
 
@@ -247,12 +247,14 @@ fn get_shows_one_object_in_full() {
       never delete, replace
       keeps aws_db_instance.*
       changes at most 20 resources
+      deletes at most 3 resources
+      no_iam: changes.all(c, c.type != "aws_iam_role") (roles are security's)
 
     bypass
       emergency: oncall may skip soak, upstream
 
     generation 3, changed by ana 5h ago
-    ");
+    "#);
     insta::assert_snapshot!(lockstep("get task release"), @r"
     NAME      INPUTS              STEPS          AGE
     release   cluster, replicas   values, tell   3d
@@ -723,6 +725,24 @@ fn diff_shows_what_a_promotion_does() {
       apply: apply the infra of freight 3fd00dfeed
     digest sha256:d16e57
     ");
+}
+
+#[test]
+fn diff_shows_plans_as_their_tools_do() {
+    let shown = lockstep("diff prod.12 --full");
+    let end = shown.find("files").expect("the rest follows");
+    insta::assert_snapshot!(&shown[..end], @r"
+    plan in infra/live/prod, workspace blue
+      Terraform will perform the following actions:
+
+        # terraform_data.cache will be created
+      … cut here: 88 of 200000 bytes are kept
+    ");
+    assert_eq!(shown[end..], lockstep("diff prod.12"));
+    let json: serde_json::Value =
+        serde_json::from_str(&lockstep("-o json diff prod.12 --full")).expect("JSON");
+    assert_eq!(json["plans"][0]["summary"]["create"], 1);
+    assert_eq!(json["digest"], "sha256:d16e57");
 }
 
 #[test]

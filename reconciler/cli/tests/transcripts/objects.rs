@@ -9,15 +9,16 @@ use reconciler_api::v1::{
     Candidate, ChangeSet, Choose, Condition, ConditionStatus, CurrentFreight, DeferredStep,
     Definition, Effect, EffectKind, Exclusion, Explain, ExplainedPolicy, FileChange, Forecast,
     ForecastDelay, ForecastNeed, ForecastStage, Freeze, FreezeExceptions, FreezeSpec, FreezeStatus,
-    Freight, FreightStage, Gate, GateKind, GitArtifact, GitSubscription, HeldFreight, Hold,
-    HoldSpec, HoldStatus, HttpCheck, ImageArtifact, ImageSubscription, InfraAction, InfraPlan,
-    InfraRules, Measurement, Meta, Mode, NeedKind, Phase, Pipeline, PipelineEdge, PipelinePolicy,
-    PipelineStage, PlannedCall, Policy, PolicySpec, Preview, PreviewQuestion, PreviewWarning,
-    Project, ProjectSpec, PrometheusCheck, Promotion, PromotionApproval, PromotionEvent, RateRule,
-    RateScope, Replay, Request, RequestMatch, Stage, StageFreeze, StageHold, StageSelector,
-    StageSpec, StageStatus, Step, StepRun, StepState, Task, TaskInput, TaskInputType, TaskSpec,
-    TokenOutline, TokenStatus, UndoDescription, Verdict, Verification, VerificationSpec, Waiting,
-    Warehouse, WarehouseSpec, WarehouseStatus, WindowAction, WindowRule, Witness, WorldToken,
+    Freight, FreightStage, FullPlan, Gate, GateKind, GitArtifact, GitSubscription, HeldFreight,
+    Hold, HoldSpec, HoldStatus, HttpCheck, ImageArtifact, ImageSubscription, InfraAction,
+    InfraPlan, InfraRule, InfraRules, Measurement, Meta, Mode, NeedKind, Phase, Pipeline,
+    PipelineEdge, PipelinePolicy, PipelineStage, PlannedCall, Policy, PolicySpec, Preview,
+    PreviewQuestion, PreviewWarning, Project, ProjectSpec, PrometheusCheck, Promotion,
+    PromotionApproval, PromotionEvent, RateRule, RateScope, Replay, Request, RequestMatch, Stage,
+    StageFreeze, StageHold, StageSelector, StageSpec, StageStatus, Step, StepRun, StepState, Task,
+    TaskInput, TaskInputType, TaskSpec, TokenOutline, TokenStatus, UndoDescription, Verdict,
+    Verification, VerificationSpec, Waiting, Warehouse, WarehouseSpec, WarehouseStatus,
+    WindowAction, WindowRule, Witness, WorldToken,
 };
 
 const NEW: &str = "3f2a1b9c0d3f2a1b9c0d3f2a1b9c0d3f2a1b9c0d";
@@ -348,6 +349,12 @@ impl World {
             forbid: vec![InfraAction::Delete, InfraAction::Replace],
             protect: vec!["aws_db_instance.*".to_owned()],
             max_changes: Some(20),
+            max_deletes: Some(3),
+            rules: vec![InfraRule {
+                name: "no_iam".to_owned(),
+                when: "changes.all(c, c.type != \"aws_iam_role\")".to_owned(),
+                message: Some("roles are security's".to_owned()),
+            }],
         };
         let bypass = BypassRule {
             name: "emergency".to_owned(),
@@ -565,6 +572,20 @@ impl World {
             stages: BTreeMap::from([("dev".to_owned(), dev), ("prod".to_owned(), prod)]),
             aliases: Vec::new(),
             metadata: BTreeMap::new(),
+        }
+    }
+
+    pub(crate) fn full_plan(self, step: &str) -> FullPlan {
+        let text = "Terraform will perform the following actions:\n\n  # terraform_data.cache will be created\n";
+        FullPlan {
+            step: step.to_owned(),
+            dir: "infra/live/prod".to_owned(),
+            workspace: Some("blue".to_owned()),
+            digest: "sha256:9a1c".to_owned(),
+            text: Some(text.to_owned()),
+            text_bytes: 200_000,
+            cut: true,
+            summary: serde_json::json!({ "create": 1 }),
         }
     }
 

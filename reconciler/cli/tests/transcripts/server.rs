@@ -171,6 +171,7 @@ impl Canned {
             ("getPromotion", ["shop", id]) => self.promotion(id),
             ("approvePromotion", ["shop", id]) => self.approve_promotion(id, body),
             ("abortPromotion", ["shop", id]) => self.abort_promotion(id, body),
+            ("getPlan", ["shop", _, step]) => Ok(json(&world.full_plan(step))),
             ("listPromotionEvents", ["shop", _]) => Ok(json(&world.events(query))),
             (id, path) => Err(Box::new(Problem::not_found(id, &path.join("/")))),
         }

@@ -231,7 +231,11 @@ fn a_policy_comes_back() {
             "across": "policy" }],
         "approvals": [{ "group": "sre", "count": 2, "exclude": ["requester", "commit_author"] }],
         "infra": { "forbid": ["replace", "delete"], "protect": ["aws_db_instance.*"],
-            "max_changes": 20 },
+            "max_changes": 20, "max_deletes": 2, "rules": [
+                { "name": "no_roles", "when": "changes.all(c, c.type != 'aws_iam_role')",
+                    "message": "roles are made elsewhere" },
+                { "name": "few", "when": "summary.total < 9", "message": null },
+            ] },
         "rollback": { "on": ["promotion_failed", "verification_failed"] },
         "bypass": [{ "name": "break-glass", "groups": ["oncall"], "gates": ["soak", "approvals"] }],
     });
@@ -257,7 +261,8 @@ fn every_problem_of_a_policy_is_named_at_its_field() {
             { "name": "e", "deny": "FREQ=WEEKLY", "duration": "1h", "timezone": "UTC" },
         ],
         "rates": [{ "name": "r", "max": 3 }, { "name": "s", "per": "1d", "cooldown": "x" }],
-        "infra": { "protect": ["aws_db_instance.[", "a b"] },
+        "infra": { "protect": ["aws_db_instance.[", "a b"],
+            "rules": [{ "name": "x", "when": "changes.all(c, " }] },
     });
     assert_eq!(
         wrong::<PolicySpec, _>(sent, |spec| parse_policy(name("prod"), spec)),
@@ -280,6 +285,7 @@ fn every_problem_of_a_policy_is_named_at_its_field() {
             "rates[1].max: missing",
             "infra.protect[0]: bad_glob",
             "infra.protect[1]: bad_glob",
+            "infra.rules[0].when: bad_expression",
         ]
     );
 }

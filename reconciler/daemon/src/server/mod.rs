@@ -11,6 +11,7 @@ mod definitions;
 mod forecasts;
 mod freight;
 mod minted;
+mod plans;
 mod previews;
 mod promotions;
 mod reverify;

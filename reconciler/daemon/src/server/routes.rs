@@ -12,7 +12,7 @@ use reconciler_domain::warehouse::Warehouse;
 
 use super::definitions::{self, project};
 use super::{
-    Server, answers, credentials, forecasts, freight, health, minted, openapi, previews,
+    Server, answers, credentials, forecasts, freight, health, minted, openapi, plans, previews,
     promotions, reverify, stages, start, tokens, version,
 };
 
@@ -88,6 +88,7 @@ pub(super) fn handler(operation: &str) -> Option<MethodRouter<Server>> {
         "rerunPromotion" => post(start::rerun_promotion),
         "abortPromotion" => post(promotions::abort_promotion),
         "listPromotionEvents" => get(promotions::events),
+        "getPlan" => get(plans::read),
         _ => return None,
     })
 }

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use super::{Problem, ProblemKind, Surroundings, expression, unknown};
 use crate::duration;
 use crate::glob::Glob;
+use crate::infra::plan_names;
 use crate::policy::{GateKind, Mode, Policy, RATE_MAX, Rate};
 use crate::scope::condition_names;
 use crate::window::{Action, NextChange, Schedule, Window};
@@ -40,6 +41,7 @@ pub fn check_policy(policy: &Policy, around: &Surroundings<'_>) -> Vec<Problem> 
     for (at, rate) in policy.rates.iter().enumerate() {
         check_rate(&policy.rates[..at], rate, &format!("rates[{at}]"), &mut problems);
     }
+    check_infra(policy, &mut problems);
     check_approvals(policy, &mut problems);
     check_bypass(policy, &mut problems);
     problems
@@ -163,6 +165,18 @@ fn check_rate(before: &[Rate], rate: &Rate, path: &str, problems: &mut Vec<Probl
     if rate.concurrent == Some(0) {
         let message = "at least 1; a hold stops everything".to_owned();
         add(".concurrent", ProblemKind::Invalid, message);
+    }
+}
+
+fn check_infra(policy: &Policy, problems: &mut Vec<Problem>) {
+    let mut names = BTreeSet::new();
+    for (at, rule) in policy.infra.iter().flat_map(|infra| &infra.rules).enumerate() {
+        let path = format!("infra.rules[{at}]");
+        if !names.insert(&rule.name) {
+            let message = format!("two infra rules are named {:?}", rule.name);
+            problems.push(Problem::new(format!("{path}.name"), ProblemKind::Duplicate, message));
+        }
+        expression(rule.when.source(), &plan_names(), &format!("{path}.when"), problems);
     }
 }
 

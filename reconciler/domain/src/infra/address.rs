@@ -23,6 +23,30 @@ impl Address {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The module that it is in, as an address; empty for the root module.
+    #[must_use]
+    pub fn module(&self) -> &str {
+        let inside = self.parts().1.map_or(0, str::len);
+        self.0[..self.0.len() - inside].trim_end_matches('.')
+    }
+
+    /// The type of the resource; empty if it is no resource's address.
+    #[must_use]
+    pub fn resource_type(&self) -> &str {
+        let resource = self.parts().1.unwrap_or_default();
+        let resource = resource.strip_prefix("data.").unwrap_or(resource);
+        resource.split('.').next().unwrap_or_default()
+    }
+
+    /// The calls of modules, and the resource inside them.
+    fn parts(&self) -> (usize, Option<&str>) {
+        let segments = segments(&self.0);
+        let calls = segments.chunks(2).take_while(|pair| pair.len() == 2 && pair[0] == "module");
+        let calls = calls.count() * 2;
+        let before: usize = segments[..calls].iter().map(|segment| segment.len() + 1).sum();
+        (calls, self.0.get(before..).filter(|resource| !resource.is_empty()))
+    }
 }
 
 impl From<String> for Address {

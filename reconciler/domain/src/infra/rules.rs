@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Action, Address, AddressGlob, PlanSummary, PlannedChange};
+use super::{Action, Address, AddressGlob, PlanRule, PlanSummary, PlannedChange};
 
 /// What a policy allows an infrastructure plan to do. The default allows everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -21,6 +21,12 @@ pub struct InfraRules {
     /// The most changes one plan may make; reads, moves and imports do not count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_changes: Option<u32>,
+    /// The most resources one plan may delete, also to make them anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_deletes: Option<u32>,
+    /// What must hold of each plan.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<PlanRule>,
 }
 
 /// An action that a policy can forbid.
@@ -51,6 +57,12 @@ pub enum Rule {
     Protected,
     /// The plan makes too many changes.
     TooMany,
+    /// The plan deletes too much.
+    TooManyDeletes,
+    /// A condition does not hold.
+    Condition,
+    /// A condition cannot be judged.
+    Unjudged,
 }
 
 /// One way in which a plan breaks the rules.
@@ -75,18 +87,22 @@ impl InfraRules {
         *self == Self::default()
     }
 
-    /// Both rules at once: what either forbids or protects, and the smaller maximum.
+    /// Both rules at once: what either forbids, protects or wants to hold, and the smaller maxima.
     #[must_use]
     pub fn join(&self, other: &Self) -> Self {
         let mut protect = self.protect.clone();
         protect.extend(other.protect.iter().cloned());
         protect.sort();
         protect.dedup();
-        let limits = self.max_changes.into_iter().chain(other.max_changes);
+        let smaller = |a: Option<u32>, b: Option<u32>| a.into_iter().chain(b).min();
+        let mut rules = self.rules.clone();
+        rules.extend(other.rules.iter().filter(|rule| !self.rules.contains(rule)).cloned());
         Self {
             forbid: self.forbid.union(&other.forbid).copied().collect(),
             protect,
-            max_changes: limits.min(),
+            max_changes: smaller(self.max_changes, other.max_changes),
+            max_deletes: smaller(self.max_deletes, other.max_deletes),
+            rules,
         }
     }
 }
@@ -115,15 +131,36 @@ pub fn judge_undo(
         }
         violations.extend(protected(change, rules));
     }
-    let undone = summary.changes.iter().filter(|change| undoes(change)).count();
-    let total = summary.total().saturating_sub(u32::try_from(undone).unwrap_or(u32::MAX));
+    let judged = without(summary, undoes);
+    let total = judged.total();
     if let Some(most) = rules.max_changes
         && total > most
     {
         let reason = format!("the plan makes {total} changes, at most {most} are allowed");
         violations.push(Violation { rule: Rule::TooMany, address: None, action: None, reason });
     }
+    let deletes = judged.delete.saturating_add(judged.replace);
+    if let Some(most) = rules.max_deletes
+        && deletes > most
+    {
+        let reason = format!(
+            "the plan deletes {deletes} resources, those that it replaces included; at most {most} are \
+             allowed"
+        );
+        let rule = Rule::TooManyDeletes;
+        violations.push(Violation { rule, address: None, action: None, reason });
+    }
+    violations.extend(rules.rules.iter().filter_map(|rule| rule.judge(&judged)));
     violations
+}
+
+/// What a plan would do beside the deletions that take back what was done.
+fn without(summary: &PlanSummary, undoes: impl Fn(&PlannedChange) -> bool) -> PlanSummary {
+    let mut judged = summary.clone();
+    judged.changes.retain(|change| !undoes(change));
+    let undone = summary.changes.len() - judged.changes.len();
+    judged.delete = judged.delete.saturating_sub(u32::try_from(undone).unwrap_or(u32::MAX));
+    judged
 }
 
 fn forbidden(change: &PlannedChange, rules: &InfraRules) -> Option<Violation> {

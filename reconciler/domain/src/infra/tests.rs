@@ -221,11 +221,88 @@ fn a_move_does_not_escape_protection() {
 
 #[test]
 fn rules_join() {
-    let left = rules(&json!({"forbid": ["delete"], "protect": ["a.b"], "max_changes": 5}));
-    let right = rules(&json!({"forbid": ["create"], "protect": ["a.b", "a.c"], "max_changes": 3}));
-    let both = json!({"forbid": ["create", "delete"], "protect": ["a.b", "a.c"], "max_changes": 3});
+    let (one, other) =
+        (json!({"name": "a", "when": "true"}), json!({"name": "a", "when": "false"}));
+    let left = rules(&json!({"forbid": ["delete"], "protect": ["a.b"], "max_changes": 5,
+        "max_deletes": 1, "rules": [one]}));
+    let right = rules(&json!({"forbid": ["create"], "protect": ["a.b", "a.c"], "max_changes": 3,
+        "rules": [one, other]}));
+    let both = json!({"forbid": ["create", "delete"], "protect": ["a.b", "a.c"], "max_changes": 3,
+        "max_deletes": 1, "rules": [one, other]});
     assert_eq!(left.join(&right), rules(&both));
     assert_eq!(left.join(&InfraRules::default()), left);
+}
+
+/// The rich plan under one condition.
+fn under(when: &str) -> String {
+    let rule = json!({ "name": "it", "when": when });
+    reasons(&rules(&json!({ "rules": [rule] })), &[])
+}
+
+#[test]
+fn conditions_see_the_whole_plan() {
+    for kept in [
+        "summary.delete == 1 && summary.replace == 1 && summary.total == 3 && summary.has_changes",
+        "changes.exists(c, c.address == 'aws_s3_bucket.logs' && c.type == 'aws_s3_bucket')",
+        "changes.filter(c, c.reason == 'replace_because_cannot_update').size() == 1",
+        "changes.exists(c, c.previous_address == 'aws_x.old' && c.action == 'no_op')",
+        "changes.exists(c, c.attributes.exists(a, a.name == 'size' && a.after == '20'))",
+        "outputs.token.sensitive && outputs.url.unknown && drift[0].address == 'aws_drift.x'",
+        "changes.all(c, c.module == '' && !c.importing && !c.create_first)",
+    ] {
+        assert_eq!(under(kept), "", "{kept}");
+    }
+    assert_snapshot!(under("summary.create < 1"), @r#"rule "it": `summary.create < 1` does not hold"#);
+    assert_snapshot!(under("changes.all(c, c.action != 'delete' && c.type != 'aws_db_instance')"), @r#"rule "it": `changes.all(c, c.action != 'delete' && c.type != 'aws_db_instance')` does not hold: aws_db_instance.main (replace), aws_gone.x[0] (delete)"#);
+    // What is about all of them at once has no single culprit.
+    assert_snapshot!(under("changes.all(c, c.action != ')') && changes.size() < 2"), @r#"rule "it": `changes.all(c, c.action != ')') && changes.size() < 2` does not hold"#);
+    let told = json!({ "name": "it", "when": "summary.delete == 0", "message": "nothing goes" });
+    assert_snapshot!(reasons(&rules(&json!({ "rules": [told] })), &[]), @r#"rule "it": nothing goes"#);
+}
+
+#[test]
+fn a_condition_that_cannot_be_judged_is_neither_kept_nor_broken() {
+    let rule = json!({ "rules": [{ "name": "it", "when": "changes[9].action == 'create'" }] });
+    let found = judge(&plan(&rich()).summary(), &rules(&rule));
+    assert_eq!(found.iter().map(|found| found.rule).collect::<Vec<_>>(), [Rule::Unjudged]);
+    assert!(found[0].reason.starts_with("rule \"it\": cannot be judged: "), "{}", found[0].reason);
+}
+
+#[test]
+fn conditions_see_no_secret() {
+    let holds = |text: &str| {
+        under(&format!(
+            "changes.all(c, c.attributes.all(a, !a.before.contains('{text}') && !a.after.contains('{text}')))"
+        ))
+    };
+    assert_eq!((holds("hunter").as_str(), holds("s3cret").as_str()), ("", ""));
+    assert_ne!(holds("sensitive"), "", "the attribute is there, masked");
+}
+
+#[test]
+fn an_undo_may_take_back_what_conditions_would_keep() {
+    let rule = json!({ "max_deletes": 1, "rules": [
+        { "name": "it", "when": "changes.all(c, c.action != 'delete') && summary.delete == 0" },
+    ] });
+    assert_snapshot!(reasons(&rules(&rule), &[]), @r#"
+    the plan deletes 2 resources, those that it replaces included; at most 1 are allowed
+    rule "it": `changes.all(c, c.action != 'delete') && summary.delete == 0` does not hold
+    "#);
+    assert_eq!(reasons(&rules(&rule), &["aws_gone.x[0]"]), "");
+}
+
+#[test]
+fn addresses_have_a_module_and_a_type() {
+    let check = |address: &str, module: &str, kind: &str| {
+        let address = Address::new(address);
+        assert_eq!((address.module(), address.resource_type()), (module, kind), "{address}");
+    };
+    check("aws_a.b", "", "aws_a");
+    check("data.aws_a.b[0]", "", "aws_a");
+    check(r#"module.m["x.y"].module.n.aws_a.b"#, r#"module.m["x.y"].module.n"#, "aws_a");
+    check("module.m.data.aws_a.b", "module.m", "aws_a");
+    check("module.m", "module.m", "");
+    check("", "", "");
 }
 
 fn any_json() -> impl Strategy<Value = Value> {

@@ -53,7 +53,7 @@ pub(super) fn step(
         Replanned::Failed(message) => return Advance::Failed(message),
         Replanned::Plan(plan) => plan,
     };
-    let apply = ApplyCall { plan: Box::new(plan.clone()), run: refused.run.clone() };
+    let apply = ApplyCall { plan: plan.to_apply(), run: refused.run.clone() };
     if plan.semantic_digest != refused.plan.semantic_digest {
         if was_agreed_to(snapshot, step) {
             return send_back(snapshot, otherwise(&refused.plan, plan));
@@ -84,7 +84,7 @@ pub(super) fn undo(
     if let Some(why) = if is_same { None } else { judge(plan) } {
         return stuck(snapshot, format!("the undo of step {step} is refused: {why}"));
     }
-    let apply = ApplyCall { plan: Box::new(plan.clone()), run: refused.run.clone() };
+    let apply = ApplyCall { plan: plan.to_apply(), run: refused.run.clone() };
     act(snapshot, Node::Undo(step.clone()), Call::TfApply(apply), now)
 }
 

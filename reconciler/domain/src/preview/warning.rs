@@ -109,6 +109,14 @@ fn given_up(definitions: &Definitions, name: &PolicyName, new: Option<&Policy>) 
     {
         dropped("infra", "its infra rules".to_owned());
     }
+    let rules = |policy: &Policy| {
+        policy.infra.iter().flat_map(|infra| &infra.rules).map(|rule| rule.name.clone()).collect()
+    };
+    let kept: BTreeSet<String> = new.map(rules).unwrap_or_default();
+    let old_rules: BTreeSet<String> = rules(old);
+    for rule in old_rules.difference(&kept) {
+        dropped("infra.rules", format!("infra rule {rule}"));
+    }
     if !old.rollback.is_empty() && new.is_none_or(|new| new.rollback.is_empty()) {
         warnings.push(Warning {
             change: 0,

@@ -16,8 +16,8 @@ use super::{
 };
 use crate::id::{Alias, FreightId, Principal, StepName};
 use crate::step::{
-    Answer, AskCall, Call, CheckoutAt, KeepCall, OciCall, Record, Step, StepOutcome, Workdir,
-    seen_by, workdir,
+    Answer, AskCall, Call, CheckoutAt, KeepCall, OciCall, PlanRecord, Record, Step, StepOutcome,
+    Workdir, seen_by, workdir,
 };
 use crate::verification::{FrozenCheck, Measurement};
 
@@ -538,6 +538,22 @@ impl State {
             seen_by(self.steps(), &step.name).map(|other| other.name.clone()).collect()
         };
         planned.map(|step| (step.name.clone(), seen(step))).collect()
+    }
+
+    /// The plan that a step made, newest first what was made after the commit; of an apply, the plan of its undo,
+    /// where one was made.
+    #[must_use]
+    pub fn plan_of(&self, step: &StepName) -> Option<&PlanRecord> {
+        let made = |node: &Node| match &self.nodes.get(node)?.outcome.as_ref()?.1 {
+            StepOutcome::Done { record, .. } => record.as_plan(),
+            StepOutcome::Failed { .. }
+            | StepOutcome::Uncertain { .. }
+            | StepOutcome::Interrupted { .. } => None,
+        };
+        made(&Node::Replan(step.clone()))
+            .or_else(|| made(&Node::Step(step.clone())))
+            .or_else(|| made(&Node::UndoPlan(step.clone())))
+            .or_else(|| self.prepared.get(step)?.record.as_plan())
     }
 
     /// How the infra of this promotion is made again, if it succeeded and had any.

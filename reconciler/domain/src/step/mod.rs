@@ -60,8 +60,8 @@ pub use pull_request::{
     OpenedRecord, PullRequestAt, PullRequestCall, PullRequestRecord,
 };
 pub use record::{
-    Applied, CloneRecord, CommitRecord, FileChange, Interruption, OUTPUTS_MAX, PlanRecord,
-    PlannedOutput, PushRecord, Record, StepOutcome, TagRecord,
+    Applied, CloneRecord, CommitRecord, FileChange, Interruption, OUTPUTS_MAX, PLAN_TEXT_MAX,
+    PlanRecord, PlanText, PlannedOutput, PushRecord, Record, StepOutcome, TagRecord,
 };
 
 pub use render::{ChartCall, ChartsRecord, HelmTemplate, RenderCall, Renderer, top};

@@ -134,6 +134,50 @@ pub struct PlanRecord {
     pub outputs: BTreeMap<String, PlannedOutput>,
     /// Lineage and serial of the state that it was made against; absent: there was none.
     pub state: Option<(String, u64)>,
+    /// What the tool says of it to people; absent: in logs from before it was kept, and in calls.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<PlanText>,
+}
+
+/// What the tool says of a plan to people, as much of it as is kept. The tool has masked what the module marks as
+/// sensitive.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlanText {
+    /// The text, or its beginning up to the end of a line.
+    pub text: String,
+    /// Bytes of the whole text.
+    pub bytes: u64,
+}
+
+/// Most bytes of the text of a plan that are kept: it is in the log for ever.
+pub const PLAN_TEXT_MAX: usize = 128 * 1024;
+
+impl PlanText {
+    /// As much of a text as is kept.
+    #[must_use]
+    pub fn of(mut text: String) -> Self {
+        let bytes = u64::try_from(text.len()).unwrap_or(u64::MAX);
+        if text.len() > PLAN_TEXT_MAX {
+            let end = (0..=PLAN_TEXT_MAX).rev().find(|at| text.is_char_boundary(*at));
+            let end = end.unwrap_or_default();
+            text.truncate(text[..end].rfind('\n').map_or(end, |line| line + 1));
+        }
+        Self { text, bytes }
+    }
+
+    /// Whether some of it is left out.
+    #[must_use]
+    pub fn is_cut(&self) -> bool {
+        u64::try_from(self.text.len()).is_ok_and(|kept| kept < self.bytes)
+    }
+}
+
+impl PlanRecord {
+    /// As a call has it that applies it: without what is for people alone.
+    #[must_use]
+    pub fn to_apply(&self) -> Box<Self> {
+        Box::new(Self { text: None, ..self.clone() })
+    }
 }
 
 /// An output as the plan knows it. Sensitive values are never kept.
@@ -358,5 +402,27 @@ impl Record {
             | Self::Imports(_)
             | Self::Ran(_) => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, kept: usize, is_cut: bool) {
+        let made = PlanText::of(text.to_owned());
+        assert_eq!((made.text.len(), made.is_cut()), (kept, is_cut));
+        assert!(text.starts_with(&made.text));
+        assert_eq!(made.bytes, u64::try_from(text.len()).expect("it fits"));
+    }
+
+    #[test]
+    fn a_long_text_is_kept_up_to_the_end_of_a_line() {
+        check("", 0, false);
+        check("+ a.b\n", 6, false);
+        check(&"+ a.b\n".repeat(PLAN_TEXT_MAX / 6), PLAN_TEXT_MAX / 6 * 6, false);
+        check(&"+ a.b\n".repeat(PLAN_TEXT_MAX), PLAN_TEXT_MAX / 6 * 6, true);
+        check(&"\u{e4}".repeat(PLAN_TEXT_MAX), PLAN_TEXT_MAX, true);
+        check(&format!("x{}", "\u{e4}".repeat(PLAN_TEXT_MAX)), PLAN_TEXT_MAX - 1, true);
     }
 }

@@ -356,6 +356,11 @@ fn policies_are_checked() {
         lines(&check_policy(&policy, &around))
     };
     assert_eq!(check("prod* gated soak=1h approve=sre:2 forbid=delete rollback"), "");
+    assert_eq!(check("prod gated deletes=1 rule=changes.all(c,c.action!='delete')"), "");
+    assert_snapshot!(check("prod gated rule=changes.all(c,c.actoin!='delete') rule=sumary.delete<1"), @r"
+    infra.rules[0].when: `c` has no field `actoin`, did you mean `action`? (offset 16)
+    infra.rules[1].when: unknown name `sumary`, did you mean `summary`? (offset 0)
+    ");
     assert_eq!(check("prod automatic rollback"), "");
     assert_snapshot!(check("prod automatic soak=1h"), @"mode: a policy of mode automatic has no gates; use mode gated to let automation promote once every gate passes");
     assert_snapshot!(check("prod[ gated"), @"stages.names[0]: not a glob: unclosed character class; missing ']'");

@@ -185,6 +185,20 @@ fn what_a_first_promotion_destroyed_stays_so() {
 }
 
 #[test]
+fn conditions_judge_a_plan() {
+    let policy =
+        |rules: &str| format!("policy auto dev gated {rules}\nfound shop api 1.0.0\ngates dev.1");
+    let judged = |rules: &str| {
+        let told = story(&[(policy(rules).as_str(), destroying(&json!([])))]);
+        told.lines().map(str::trim).filter(|line| line.starts_with("# infra ")).collect::<String>()
+    };
+    assert_snapshot!(judged("rule=changes.all(c,c.address!='x.old')"), @r#"# infra Fail: infra: rule "r1": `changes.all(c,c.address!='x.old')` does not hold: x.old (delete)"#);
+    assert_snapshot!(judged("deletes=0"), @"# infra Fail: infra: the plan deletes 1 resources, those that it replaces included; at most 0 are allowed");
+    assert_snapshot!(judged("rule=changes[7].action=='delete'"), @r#"# infra Unknown: infra: rule "r1": cannot be judged: `changes[7].action=='delete'`: there is no element 7"#);
+    assert_eq!(judged("deletes=1 rule=summary.delete==1"), "");
+}
+
+#[test]
 fn infra_rules_judge_a_destruction() {
     assert_snapshot!(story(&[
         ("policy auto dev gated forbid=delete\nfound shop api 1.0.0\ngates dev.1", destroying(&json!([]))),

@@ -300,10 +300,10 @@ fn a_plan_made_after_the_commit_is_judged_before_it_is_applied() {
         policy gate dev manual
         fail call 1 retry
         promote dev f1 by ann
-        policy gate dev manual forbid=create
+        policy gate dev manual forbid=create rule=changes.all(c,c.address!='x.disk')
         +5s
         outside
-    "), @r"
+    "), @r#"
     f1 is made: api 1.0.0
     dev.1 starts: f1, by ann
     dev.1 is prepared
@@ -315,11 +315,11 @@ fn a_plan_made_after_the_commit_is_judged_before_it_is_applied() {
     dev.1 runs call (attempt 2)
     dev.1 runs size
     dev.1 runs plan
-    dev.1 failed: step apply cannot run: the plan of step plan breaks the infra rules: `x.cache` would be created, and creating is forbidden; `x.disk` would be created, and creating is forbidden
+    dev.1 failed: step apply cannot run: the plan of step plan breaks the infra rules: `x.cache` would be created, and creating is forbidden; `x.disk` would be created, and creating is forbidden; rule "r1": `changes.all(c,c.address!='x.disk')` does not hold: x.disk (create)
     dev.1   remains: step call: GET https://hook.example was sent
       | https://git.example/infra: module#cache=1
       | request shop/dev.1/call
-    ");
+    "#);
     // Whoever may skip the rules skips them to the end.
     assert_snapshot!(story("
         promote dev f1 by ann bypass infra as oncall

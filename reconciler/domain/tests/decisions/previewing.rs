@@ -153,6 +153,13 @@ fn a_gate_that_goes_or_comes_is_told_for_what_waits_at_it() {
 }
 
 #[test]
+fn a_rule_over_plans_that_goes_is_told() {
+    let script =
+        with("policy gate prod gated approve=sre forbid=delete rule=summary.total<9 rule=true");
+    assert_snapshot!(of(&script, "policy gate prod gated approve=sre forbid=delete rule=summary.total<9"), @r#"warning at "infra.rules": A gate is dropped: Policy gate would no longer ask for infra rule r2."#);
+}
+
+#[test]
 fn soak_blocks_until_an_instant() {
     let script = with(
         "

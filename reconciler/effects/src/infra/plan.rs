@@ -51,6 +51,8 @@ pub struct Plan {
     pub digest: String,
     /// The plan in the tool's JSON form (`show -json`).
     pub json: String,
+    /// The plan as the tool shows it to people, without colours and with what is sensitive masked.
+    pub text: String,
     /// Whether it would change anything, outputs included.
     pub changes: bool,
     /// The state it was made against; `None` if there was none.
@@ -153,7 +155,8 @@ impl Module {
         Ok(Plan {
             file: options.out.clone(),
             digest: sha256(&bytes),
-            json: self.show(options, cancel).await?,
+            json: self.show(options, &["-json", "-no-color"], cancel).await?,
+            text: self.show(options, &["-no-color"], cancel).await?,
             changes,
             state: before,
             lock_hash: self.lock_hash()?,
@@ -164,15 +167,13 @@ impl Module {
     async fn show(
         &self,
         options: &PlanOptions,
+        form: &[&str],
         cancel: &CancellationToken,
     ) -> Result<String, InfraError> {
-        let command = self
-            .command("show")?
-            .args(["-json", "-no-color"])
-            .arg(&options.out)
-            .output_limit(options.show_limit);
+        let command =
+            self.command("show")?.args(form).arg(&options.out).output_limit(options.show_limit);
         let output = self.run("show", command, cancel).await?;
-        // The tool prints JSON; JSON is UTF-8.
+        // The tool prints UTF-8.
         Ok(String::from_utf8_lossy(&output.stdout.bytes).into_owned())
     }
 }

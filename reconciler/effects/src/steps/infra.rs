@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use reconciler_domain::id::StepName;
 use reconciler_domain::infra;
 use reconciler_domain::step::{
-    ImportCall, LockFile, ModuleOptions, PlanCall, PlanGoal, PlanRecord, PlannedOutput, Record,
-    allows_version,
+    ImportCall, LockFile, ModuleOptions, PlanCall, PlanGoal, PlanRecord, PlanText, PlannedOutput,
+    Record, allows_version,
 };
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
@@ -56,6 +56,7 @@ pub(super) async fn plan(
         semantic_digest: read.semantic_digest(effects.hash_key()),
         outputs: read.outputs().into_iter().map(|(name, value)| (name, known(value))).collect(),
         state: state_of(&made),
+        text: Some(PlanText::of(effects.clean(made.text.trim_start_matches('\n')))),
     };
     let summary = &record.summary;
     let outputs = [

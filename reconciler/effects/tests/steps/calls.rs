@@ -177,6 +177,9 @@ async fn a_plan_keeps_no_secret_and_its_outputs_are_typed() {
     assert_eq!(plan.outputs["where"], PlannedOutput::Unknown);
     assert_eq!(plan.outputs["hidden"], PlannedOutput::Sensitive);
     assert!(!serde_json::to_string(&plan).unwrap().contains("s3cret"));
+    let told = &plan.text.as_ref().unwrap().text;
+    assert!(told.contains("terraform_data.slow will be created"), "{told}");
+    assert!(told.contains("(sensitive value)"), "{told}");
     world.go();
     let task = apply(&world, &plan);
     done(world.run(&task).await);
@@ -336,7 +339,7 @@ async fn an_apply_that_finds_the_state_locked_may_be_tried_again() {
     world.go();
     assert!(child.wait().unwrap().success());
     let (message, retry, _) = failed(world.run(&second).await);
-    assert!(!retry && message.contains("promote again"), "{message}");
+    assert!(!retry && message.contains("nothing was changed"), "{message}");
     assert_eq!(std::fs::read_to_string(world.path("outside/effects")).unwrap().lines().count(), 1);
 }
 

@@ -168,6 +168,9 @@ async fn what_exists_is_taken_into_the_state_by_the_plan_that_shows_it() {
     let made = plan(&world, call(&world, options.clone())).await;
     let [change] = made.summary.changes.as_slice() else { panic!("{:?}", made.summary) };
     assert!(change.importing && made.summary.has_changes && made.summary.create == 0);
+    let told = made.text.clone().expect("the tool says it");
+    assert!(told.text.contains("terraform_data.kept will be imported") && !told.is_cut());
+    assert!(!told.text.contains('\u{1b}'), "no colours: {}", told.text);
     apply(&world, &made).await;
     let again = plan(&world, call(&world, options.clone())).await;
     assert!(!again.summary.has_changes, "what is imported stays as it is");

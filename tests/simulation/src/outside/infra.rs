@@ -105,6 +105,7 @@ impl Outside {
             semantic_digest: plan.semantic_digest(b"key"),
             outputs: outputs.collect(),
             state: (before.serial > 0).then(|| (state.clone(), before.serial)),
+            text: None,
         };
         let after = InfraState { serial: before.serial + 1, resources: wanted };
         let stored = StoredPlan { state, after };

@@ -215,6 +215,11 @@ fn definition(form: &Form, address: &str, resource: &Value) -> Result<Definition
         match (form.kind, one) {
             // The resource has the condition in a block, which the definition does not.
             ("warehouse", Some(Value::Object(block))) => spec.extend(block),
+            ("policy", Some(Value::Object(mut block))) => {
+                let rules = block.remove("rule");
+                block.extend(rules.map(|rules| ("rules".to_owned(), rules)));
+                spec.insert(called.to_owned(), Value::Object(block));
+            }
             (_, one) => spec.extend(one.map(|one| (called.to_owned(), one))),
         }
     }
@@ -351,7 +356,8 @@ mod tests {
             "id": "shop/prod", "project": "shop", "name": "prod", "mode": "gated", "soak": null,
             "stages": [{ "names": ["prod"] }], "approval": [{ "group": "sre", "count": 2,
                 "exclude": null }], "window": [], "infra": [{ "forbid": ["delete"],
-                "protect": null, "max_changes": null }],
+                "protect": null, "max_changes": null, "max_deletes": 1, "rule": [
+                    { "name": "few", "when": "summary.total < 9", "message": null }] }],
         });
         let stage = json!({
             "name": "prod", "project": null, "choose": "latest", "labels": null, "vars": null,
@@ -385,7 +391,7 @@ mod tests {
         ]));
         insta::assert_snapshot!(read(&plan), @r#"
         - lockstep_stage.it writes prod: {"kind":"stage","spec":{"vars":{},"requests":[{"warehouse":"shop","from":["dev"],"match":"any"}],"steps":[{"name":"call","uses":"http","config":{"url":"http://x"},"control":{"timeout":"5s"}}],"verifications":[],"choose":"latest","labels":{},"deletion_protection":false}}
-        shop lockstep_promotion_policy.it writes prod: {"kind":"policy","spec":{"mode":"gated","stages":{"names":["prod"]},"soak":null,"settle":null,"max_age":null,"conditions":[],"windows":[],"rates":[],"approvals":[{"group":"sre","count":2,"exclude":[]}],"infra":{"forbid":["delete"],"protect":[],"max_changes":null},"rollback":null,"bypass":[]}}
+        shop lockstep_promotion_policy.it writes prod: {"kind":"policy","spec":{"mode":"gated","stages":{"names":["prod"]},"soak":null,"settle":null,"max_age":null,"conditions":[],"windows":[],"rates":[],"approvals":[{"group":"sre","count":2,"exclude":[]}],"infra":{"forbid":["delete"],"protect":[],"max_changes":null,"max_deletes":1,"rules":[{"name":"few","when":"summary.total < 9","message":null}]},"rollback":null,"bypass":[]}}
         shop lockstep_warehouse.it writes shop: {"kind":"warehouse","spec":{"interval":"1m","git":[],"image":[],"require":"true","deletion_protection":false}}
         shop lockstep_verification.it writes errors: {"kind":"verification","spec":{"description":"","initial_delay":"0s","interval":"5s","count":3,"failure_limit":0,"deadline":"1m","http":[],"prometheus":[]}}
         shop lockstep_promotion_task.it writes land: {"kind":"task","spec":{"description":"","inputs":[{"name":"url","type":"string","default":"http://x","description":""}],"steps":[{"name":"call","uses":"http","config":{"url":"{{ inputs.url }}"}}]}}

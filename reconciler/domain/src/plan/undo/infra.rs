@@ -123,7 +123,7 @@ pub(super) fn undo(
     }
     let call = || {
         let run = format!("{}-undo", mark(&snapshot.promotion.id, step).replace('/', "-"));
-        Call::TfApply(ApplyCall { plan: Box::new(plan.clone()), run })
+        Call::TfApply(ApplyCall { plan: plan.to_apply(), run })
     };
     node(snapshot, undo, call, now)
 }

@@ -111,7 +111,7 @@ pub(super) fn apply(
 ) -> Result<ApplyCall, CallError> {
     let plan = named(arguments.text("plan")?, context)?;
     let run = mark(context.promotion, context.step).replace('/', "-");
-    Ok(ApplyCall { plan: Box::new(plan.clone()), run })
+    Ok(ApplyCall { plan: plan.to_apply(), run })
 }
 
 pub(super) fn output(

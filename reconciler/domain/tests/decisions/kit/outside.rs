@@ -523,6 +523,7 @@ impl Outside {
             semantic_digest: plan.semantic_digest(b"key"),
             outputs: outputs.collect(),
             state: (before.serial > 0).then_some((name, before.serial)),
+            text: None,
         };
         let outputs = json!({ "has_changes": record.summary.has_changes });
         done(outputs, Record::Plan(Box::new(record)))

@@ -25,7 +25,7 @@ use reconciler_domain::artifact::{Artifact, ImageVersion};
 use reconciler_domain::duration;
 use reconciler_domain::hold::{ArtifactMatch, Hold, Target};
 use reconciler_domain::id::{FreightId, PromotionId, StageName, StepName};
-use reconciler_domain::infra::{AddressGlob, InfraRules};
+use reconciler_domain::infra::{AddressGlob, InfraRules, PlanRule};
 use reconciler_domain::plan::{self, RequestFacts};
 use reconciler_domain::policy::{
     Across, Approvals, Bypass, Condition, Excluded, GateKind, Mode, Most, Policy, Rate, RollbackOn,
@@ -420,7 +420,7 @@ pub(crate) fn policy(name: &str, stages: &str, mode: &str, rest: &[&str]) -> Pol
                     BTreeSet::from([RollbackOn::PromotionFailed, RollbackOn::VerificationFailed]);
             }
             "bypass" => policy.bypass.push(bypass(value)),
-            "forbid" | "protect" | "max" => {
+            "forbid" | "protect" | "max" | "deletes" | "rule" => {
                 rule(policy.infra.get_or_insert_default(), key, value);
             }
             other => panic!("unknown word {other} of a policy"),
@@ -490,6 +490,12 @@ fn rule(rules: &mut InfraRules, key: &str, value: &str) {
         }
         "protect" => rules.protect.push(value.parse::<AddressGlob>().expect("a glob")),
         "max" => rules.max_changes = Some(value.parse().expect("a number")),
+        "deletes" => rules.max_deletes = Some(value.parse().expect("a number")),
+        "rule" => {
+            let when = value.parse().expect("an expression");
+            let name = format!("r{}", rules.rules.len() + 1);
+            rules.rules.push(PlanRule { name, when, message: None });
+        }
         other => panic!("unknown rule {other}"),
     }
 }

@@ -2,6 +2,7 @@
 
 mod gates;
 mod lanes;
+mod modules;
 mod people;
 mod programs;
 mod registry;

@@ -254,6 +254,12 @@ async fn a_policy() -> Outcome {
             forbid      = ["delete", "replace"]
             protect     = ["aws_db_instance.*"]
             max_changes = 20
+            max_deletes = 3
+            rule {
+              name    = "no_roles"
+              when    = "changes.all(c, c.type != 'aws_iam_role')"
+              message = "roles are made elsewhere"
+            }
           }
           rollback { on = ["verification_failed", "promotion_failed"] }
           bypass {
@@ -262,7 +268,11 @@ async fn a_policy() -> Outcome {
             gates  = ["approvals", "soak"]
           }
         }"#,
-        edits: &[("24h", "48h"), ("max_changes = 20", "max_changes = 10")],
+        edits: &[
+            ("24h", "48h"),
+            ("max_changes = 20", "max_changes = 10"),
+            ("max_deletes = 3", "max_deletes = 2"),
+        ],
         changes: &["soak", "infra"],
     };
     with_each_tool(async |tool| {
