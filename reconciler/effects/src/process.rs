@@ -10,6 +10,7 @@
 //!
 //! It never goes through a shell and never retries. What a non-zero exit means is the caller's business.
 
+mod aside;
 mod child;
 mod pidfd;
 mod preexec;
@@ -23,6 +24,7 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use self::aside::taken_up;
 use self::child::Child;
 pub(crate) use self::pidfd::PidFd;
 use self::preexec::Isolation;

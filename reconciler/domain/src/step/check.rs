@@ -485,7 +485,8 @@ mod tests {
             StepKind::TfPlan,
             &json!({ "dir": "infra", "version": "newest", "workspace": "-or-create",
                 "targets": ["aws_x"], "replace": ["-out=x.y"],
-                "env": { "TF_WORKSPACE": "x", "TF_CLI_ARGS_plan": "-x", "A": "b" },
+                "env": { "TF_WORKSPACE": "x", "TF_CLI_ARGS_plan": "-x", "A": "b",
+                    "LD_PRELOAD": "./x.so", "GIT_SSH_COMMAND": "./x" },
                 "secrets": { "A": "cloud/key", "B": "key" } }),
             &[
                 &format!(
@@ -500,6 +501,10 @@ mod tests {
                  `aws_instance.web[0]` or `module.net`",
                 "env.TF_WORKSPACE: is set by `workspace`",
                 "env.TF_CLI_ARGS_plan: would change what the step says; use the step's own arguments",
+                "env.LD_PRELOAD: says which code every program loads, which no step may: let the program \
+                 that is run set it",
+                "env.GIT_SSH_COMMAND: can name programs that the tool starts while it fetches providers, so \
+                 no step sets it; whoever runs lockstepd may, in `infra_env`",
                 "secrets.A: is in `env`, too",
                 "secrets.B: expected a secret of the project, as CREDENTIAL/KEY",
             ],

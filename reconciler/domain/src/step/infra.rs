@@ -7,12 +7,15 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::run::{is_secret, is_variable};
+use super::run::{is_secret, no_variable};
 use super::{PlanRecord, StepProblem};
 use crate::check::ProblemKind;
 use crate::secret::SecretRef;
 use crate::version::{Constraint, ConstraintError, Version};
 
+/// What is wrong with a variable by which a module's files could choose the programs of `init`.
+const STEERS: &str = "can name programs that the tool starts while it fetches providers, so no step sets it; \
+                      whoever runs lockstepd may, in `infra_env`";
 /// The workspace of a module that names none.
 const DEFAULT_WORKSPACE: &str = "default";
 
@@ -264,6 +267,11 @@ pub fn allows_version(wanted: &str, found: &str) -> Option<bool> {
     Some(tool_versions(wanted).ok()?.matches(&Version::strict(found).ok()?))
 }
 
+/// Why a text names no variable of the environment that a step may set for the tool; absent: it does.
+pub(super) fn no_variable_of_infra(name: &str) -> Option<&'static str> {
+    no_variable(name).or_else(|| reserved(name))
+}
+
 /// Whether a variable of the environment is the daemon's to set, with what says it instead.
 fn reserved(name: &str) -> Option<&'static str> {
     match name {
@@ -277,6 +285,10 @@ fn reserved(name: &str) -> Option<&'static str> {
         | "CHECKPOINT_DISABLE" => Some("is set by lockstepd itself"),
         name if name.starts_with("TF_CLI_ARGS") => {
             Some("would change what the step says; use the step's own arguments")
+        }
+        "TF_CLI_CONFIG_FILE" | "TERRAFORM_CONFIG" | "HGRCPATH" | "BASH_ENV" => Some(STEERS),
+        name if ["GIT_", "SSH_", "XDG_"].iter().any(|start| name.starts_with(start)) => {
+            Some(STEERS)
         }
         _ => None,
     }
@@ -388,11 +400,7 @@ pub(super) fn check(config: &Value, problems: &mut Vec<StepProblem>) {
     for map in ["env", "secrets"] {
         for (name, value) in config[map].as_object().into_iter().flatten() {
             let path = format!("{map}.{name}");
-            if !is_variable(name) {
-                let message = "is no variable: letters, digits and `_`, and not `LOCKSTEP_…`";
-                problem(path.clone(), ProblemKind::Invalid, message.to_owned());
-            }
-            if let Some(why) = reserved(name) {
+            if let Some(why) = no_variable_of_infra(name) {
                 problem(path.clone(), ProblemKind::Invalid, why.to_owned());
             }
             if map == "secrets" && !value.as_str().is_some_and(is_secret) {

@@ -109,11 +109,17 @@ impl RunCall {
     }
 }
 
-/// Whether a text can name a variable of the environment that is not ours.
-pub(super) fn is_variable(name: &str) -> bool {
+/// Why a text names no variable of the environment that a step may set; absent: it does.
+pub(super) fn no_variable(name: &str) -> Option<&'static str> {
     let starts_well = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
     let goes_on = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-    starts_well && goes_on && !name.starts_with("LOCKSTEP_")
+    if !starts_well || !goes_on || name.starts_with("LOCKSTEP_") {
+        return Some("is no variable: letters, digits and `_`, and not `LOCKSTEP_…`");
+    }
+    let loads = name.starts_with("LD_") || matches!(name, "GLIBC_TUNABLES" | "GCONV_PATH");
+    loads.then_some(
+        "says which code every program loads, which no step may: let the program that is run set it",
+    )
 }
 
 /// Whether a text names a secret of the project: a credential, and a key of it.
@@ -134,8 +140,7 @@ pub(super) fn check(config: &Value, problems: &mut Vec<StepProblem>) {
     }
     for map in ["env", "secrets"] {
         for (name, value) in config[map].as_object().into_iter().flatten() {
-            if !is_variable(name) {
-                let message = "is no variable: letters, digits and `_`, and not `LOCKSTEP_…`";
+            if let Some(message) = no_variable(name) {
                 problem(format!("{map}.{name}"), ProblemKind::Invalid, message);
             }
             if map == "secrets" && !value.as_str().is_some_and(is_secret) {

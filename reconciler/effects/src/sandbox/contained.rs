@@ -140,6 +140,7 @@ impl Sandbox {
         let spec = serde_json::to_vec(&spec).map_err(|error| not_made(error.into()))?;
         let command = command
             .re_executed(&self.program, [OsString::from(outer::ARGUMENT)])
+            .set_aside()
             .current_dir("/")
             .stdin(spec);
         Ok(Contained { command, report: Some(report), program })

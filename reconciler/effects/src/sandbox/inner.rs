@@ -17,7 +17,7 @@ use super::spec::{Beyond, Excess, Network, NotMade, Report, Spec, Stage};
 use super::view::View;
 use super::watch::Watch;
 use super::{channel, egress, kernel, loopback, wall};
-use crate::process::{Command, Status};
+use crate::process::{Command, Status, taken_up};
 
 /// Is the first process; does not come back.
 pub(super) fn run(spec: &Spec, mut outside: UnixStream, mut report: File) -> ! {
@@ -137,7 +137,7 @@ fn start(spec: &Spec) -> io::Result<Pid> {
     let mut command = Command::new(&spec.program)
         .args(&spec.args)
         .current_dir(&spec.dir)
-        .envs(std::env::vars_os())
+        .envs(taken_up())
         .to_std();
     command.stdin(Stdio::null());
     command.arg0(&spec.program);

@@ -137,6 +137,27 @@ async fn its_environment_is_what_was_named() {
 }
 
 #[tokio::test]
+async fn nobody_on_the_way_sees_its_environment() {
+    let cell = Cell::new();
+    // The loader of a program that sees these writes a file there before the program begins.
+    let told = cell.path("told");
+    std::fs::create_dir(&told).unwrap();
+    let command = cell
+        .command("echo $LD_DEBUG")
+        .env("LD_DEBUG", "files")
+        .env("LD_DEBUG_OUTPUT", told.join("by"));
+    let contained = cell.sandbox.contain(command.clone(), &cell.bounds).unwrap();
+    let output = contained.run(&CancellationToken::new()).await.unwrap();
+    // Its own loader cannot write there, and tells it to the output.
+    let told_inside = output.stdout.text().into_owned();
+    assert_eq!(told_inside.lines().last(), Some("files"), "the program itself has it");
+    let wrote = || std::fs::read_dir(&told).unwrap().count();
+    assert_eq!(wrote(), 0);
+    command.run(&CancellationToken::new()).await.unwrap();
+    assert_ne!(wrote(), 0, "on this machine loaders read it");
+}
+
+#[tokio::test]
 async fn a_read_only_share_stays_as_it_is() {
     let mut cell = Cell::new();
     cell.bounds.shares =

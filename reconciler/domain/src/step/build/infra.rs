@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{Arguments, CallError, WorkdirContext, mark};
-use crate::step::infra::wrong;
+use crate::step::infra::{no_variable_of_infra, wrong};
 use crate::step::run::is_secret;
 use crate::step::{
     ApplyCall, ImportCall, LockFile, ModuleOptions, OutputCall, PlanCall, PlanGoal, PlanRecord,
@@ -47,13 +47,23 @@ fn options(kind: StepKind, arguments: &Arguments<'_>) -> Result<ModuleOptions, C
         let (path, expected) = (format!("secrets.{name}"), "CREDENTIAL/KEY");
         return Err(CallError::Type { path, expected, found: reference.clone() });
     }
+    let env = arguments.expressions("env")?;
+    // The names may be known only now.
+    for (map, names) in [("env", env.keys()), ("secrets", secrets.keys())] {
+        for name in names {
+            if let Some(message) = no_variable_of_infra(name) {
+                let (path, message) = (format!("{map}.{name}"), message.to_owned());
+                return Err(CallError::Infra { path, message });
+            }
+        }
+    }
     let lock_file = arguments.word(kind, "lock_file")?;
     Ok(ModuleOptions {
         version: held(arguments, "version")?,
         workspace: held(arguments, "workspace")?,
         backend_config: arguments.values("backend_config")?,
         backend_secrets: Vec::new(),
-        env: arguments.expressions("env")?,
+        env,
         secrets,
         targets: all_held(arguments, "targets")?,
         replace: all_held(arguments, "replace")?,
