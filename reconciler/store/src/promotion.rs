@@ -102,6 +102,8 @@ pub struct PromotionFilter {
     pub freight: Option<FreightId>,
     /// Those that are not over (`true`) or are (`false`).
     pub active: Option<bool>,
+    /// Only rehearsals (`true`), or none (`false`).
+    pub rehearsal: Option<bool>,
 }
 
 /// A promotion in a list. The phase repeats what its log folds to; decisions fold the log.
@@ -327,13 +329,15 @@ fn list(
          WHERE project = $1 AND place < $2 \
          AND ($3 IS NULL OR stage = $3) AND ($4 IS NULL OR freight = $4) \
          AND ($5 IS NULL OR (ended_at IS NULL) = ($5 = 1)) \
-         ORDER BY place DESC LIMIT $6",
+         AND ($6 IS NULL OR rehearsal = $6) \
+         ORDER BY place DESC LIMIT $7",
         params![
             project.as_str(),
             page.after.map_or(i64::MAX, signed),
             filter.stage.as_ref().map(StageName::as_str),
             filter.freight.as_ref().map(FreightId::as_str),
             filter.active.map(i64::from),
+            filter.rehearsal.map(i64::from),
             page.limit
         ],
         ListRow::read,

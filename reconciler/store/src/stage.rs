@@ -15,7 +15,7 @@ use crate::kept::forget_stage;
 use crate::ledger::Subject;
 use crate::page::Listed;
 use crate::sql::Sql;
-use crate::wake::{wake_stage, wake_users};
+use crate::wake::{wake_running, wake_stage, wake_users};
 use crate::writer::Write;
 
 impl Definition for Stage {
@@ -142,6 +142,8 @@ fn delete(
     definition::delete::<Stage>(write, project, name.as_str(), subject, change, needed_by)?;
     forget_uses(write, project, name)?;
     forget_stage(write, project, name)?;
+    // Rehearsals end with their stage.
+    wake_running(write, project, name, change.at)?;
     Ok(())
 }
 

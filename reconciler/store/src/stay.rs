@@ -162,7 +162,8 @@ fn whereabouts(sql: Sql<'_>, project: &ProjectName) -> Result<Whereabouts, Store
             "{FREIGHT}, promotion.id, promotion.fixed, promotion.slot FROM promotion \
              JOIN freight ON freight.project = promotion.project \
                AND freight.id = promotion.freight \
-             WHERE promotion.project = $1 AND promotion.ended_at IS NULL ORDER BY promotion.place"
+             WHERE promotion.project = $1 AND promotion.ended_at IS NULL AND promotion.rehearsal = 0 \
+             ORDER BY promotion.place"
         ),
         params![project.as_str()],
         |row| Ok((FreightRow::read(row)?, row.get(6)?, row.get(7)?, row.get(8)?)),

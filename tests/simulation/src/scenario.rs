@@ -25,6 +25,9 @@ pub struct Scenario {
     pub release_every: Duration,
     /// Time between two things that people do in a project, on average; absent: nothing.
     pub people_every: Option<Duration>,
+    /// Time between two rounds of somebody who approves what waits and brings the newest freight where it is
+    /// not, on average; absent: only once nothing fails any more.
+    pub care_every: Option<Duration>,
     /// Whether most of what people do is to edit definitions.
     pub editors: bool,
     /// Time between two changes past Lockstep, on average; absent: none.
@@ -91,6 +94,7 @@ impl Scenario {
             pace: Duration::from_millis(*fate.one_of(&[5, 5, 100, 1000, 5000])),
             release_every: Duration::from_secs_f64(fate.rate(120.0, 3600.0)),
             people_every: some(&mut fate, 10.0, 600.0),
+            care_every: None,
             editors: fate.strikes(0.3),
             strangers_every: some(&mut fate, 30.0, 3600.0),
             accidents_every: some(&mut fate, 20.0, 1800.0),
@@ -111,6 +115,7 @@ impl Scenario {
             pace: Duration::from_millis(5),
             release_every: HOUR.saturating_mul(2),
             people_every: Some(HOUR.saturating_mul(6)),
+            care_every: Some(HOUR.saturating_mul(12)),
             editors: false,
             strangers_every: Some(HOUR.saturating_mul(3)),
             accidents_every: Some(HOUR),

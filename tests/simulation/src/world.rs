@@ -127,6 +127,7 @@ impl World {
             self.tick_at(replica, self.now);
         }
         self.put_down(self.scenario.people_every, Happening::Person);
+        self.put_down(self.scenario.care_every, Happening::Caretaker);
         self.put_down(self.scenario.strangers_every, Happening::Stranger);
         self.put_down(self.scenario.accidents_every, Happening::Accident);
     }
@@ -179,7 +180,11 @@ impl World {
             }
             Happening::Caretaker => {
                 self.take_care();
-                self.agenda.put(self.now + CARE_EVERY, Happening::Caretaker);
+                if self.healed {
+                    self.agenda.put(self.now + CARE_EVERY, Happening::Caretaker);
+                } else {
+                    self.put_down(self.scenario.care_every, Happening::Caretaker);
+                }
             }
         }
         if self.events.is_multiple_of(256) {

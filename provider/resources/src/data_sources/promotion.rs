@@ -132,7 +132,12 @@ async fn newest(
     diags: &mut Diagnostics,
 ) -> Option<String> {
     let text = format!("No promotion to stage {project}/{stage} was ever asked for.");
-    let query = PromotionQuery { stage: Some(stage), limit: Some(1), ..PromotionQuery::default() };
+    let query = PromotionQuery {
+        stage: Some(stage),
+        rehearsal: Some(false),
+        limit: Some(1),
+        ..PromotionQuery::default()
+    };
     match session.api.list_promotions(project, &query).await {
         Ok(page) => {
             let newest = page.items.into_iter().next().map(|promotion| promotion.id);

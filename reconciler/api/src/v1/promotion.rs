@@ -364,6 +364,8 @@ pub struct PromotionQuery {
     pub stage: Option<String>,
     /// Only promotions that have not ended (`true`) or have (`false`).
     pub active: Option<bool>,
+    /// Only rehearsals (`true`), or none of them (`false`).
+    pub rehearsal: Option<bool>,
     /// How many at most: 100 when left out, never more than 500.
     pub limit: Option<u32>,
     /// The `next` of the page before.

@@ -178,7 +178,7 @@ async fn promotions(filter: PromotionFilter, session: &Session) -> Result<(), Fa
     }
     let PromotionFilter { stage, active, limit, .. } = filter;
     let active = active.then_some(true);
-    let query = PromotionQuery { stage, active, limit: Some(limit), page: None };
+    let query = PromotionQuery { stage, active, rehearsal: None, limit: Some(limit), page: None };
     let page = session.client.list_promotions(&project, &query).await?;
     list(&page.items, session)?;
     say_if_more(page.next.is_some(), limit, session)

@@ -33,7 +33,8 @@ pub(super) async fn list(
     let project: ProjectName = name(&project)?;
     definitions(&server, &project).await?;
     let stage: Option<StageName> = query.stage.as_deref().map(name).transpose()?;
-    let filter = PromotionFilter { stage, freight: None, active: query.active };
+    let (active, rehearsal) = (query.active, query.rehearsal);
+    let filter = PromotionFilter { stage, freight: None, active, rehearsal };
     let wanted = page(query.limit, query.page.as_deref())?;
     let found = server.store.list_promotions(&project, &filter, wanted).await?;
     let items = found

@@ -57,6 +57,7 @@ async fn candidates(
             stage: Some(stage.clone()),
             freight: Some(occupant.freight),
             active: None,
+            rehearsal: Some(false),
         };
         let page = Page { after: None, limit: TRIED_MAX };
         let listed = server.store.list_promotions(project, &filter, page).await?;
@@ -111,7 +112,8 @@ async fn go_on(
 
 /// The newest promotions to the stage.
 async fn others(server: &Server, project: &ProjectName, stage: &StageName) -> Answer<Vec<Other>> {
-    let filter = PromotionFilter { stage: Some(stage.clone()), ..PromotionFilter::default() };
+    let (stage, rehearsal) = (Some(stage.clone()), Some(false));
+    let filter = PromotionFilter { stage, rehearsal, ..PromotionFilter::default() };
     let page = Page { after: None, limit: TRIED_MAX };
     let mut others = Vec::new();
     for row in server.store.list_promotions(project, &filter, page).await?.items {

@@ -14,7 +14,7 @@ use reconciler_domain::freight::FreightFacts;
 use reconciler_domain::id::{ProjectName, PromotionId, StageName};
 use reconciler_domain::plan::{
     DownstreamError, Ensured, RequestError, RequestFacts, Requested, downstream, ensured,
-    goes_back, newest, previous, rehearse, request, rerun, what_is_there,
+    goes_back, newest, newest_of_all, previous, rehearse, request, rerun, what_is_there,
 };
 use reconciler_domain::promotion::{BypassRequest, State as Folded};
 use reconciler_domain::snapshot::StageSnapshot;
@@ -200,7 +200,8 @@ async fn judged(
             return Err(Problem::new(ProblemCode::Invalid, detail).into());
         }
         FreightSelector::Newest => {
-            let newest = newest(&stage, now).map_err(|error| request_refusal(&error))?;
+            let newest = if wanted.rehearsal { newest_of_all(&stage) } else { newest(&stage, now) };
+            let newest = newest.map_err(|error| request_refusal(&error))?;
             newest.freight.id.clone()
         }
         FreightSelector::Previous if wanted.ensure => {
@@ -282,7 +283,8 @@ async fn meet_the_past(
     stage: &mut StageSnapshot,
 ) -> Answer<()> {
     let name = Some(stage.stage.spec.name.clone());
-    let filter = PromotionFilter { stage: name, ..PromotionFilter::default() };
+    let rehearsal = Some(false);
+    let filter = PromotionFilter { stage: name, rehearsal, ..PromotionFilter::default() };
     let page = reconciler_store::Page { after: None, limit: PAST_MAX };
     for row in server.store.list_promotions(project, &filter, page).await?.items {
         let known = |known: &Arc<FreightFacts>| known.freight.id == row.promotion.freight;

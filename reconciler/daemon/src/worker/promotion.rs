@@ -91,13 +91,16 @@ impl Worker {
                 Some(seen) => seen,
                 None => match self.store.promotion_snapshot(project, id).await? {
                     Some(seen) => seen,
-                    None => return Ok(None),
+                    // Its stage and its project may go while a rehearsal is open.
+                    None => {
+                        self.clean(project, id).await?;
+                        return Ok(None);
+                    }
                 },
             };
             let (snapshot, seq) = &seen.value;
             if let Phase::Ended(_) = snapshot.state.phase() {
-                let cleaned = self.effects.clean(project, id, self.clock.now()).await;
-                cleaned.map_err(WorkError::Unusable)?;
+                self.clean(project, id).await?;
                 return Ok(None);
             }
             let next = plan::promotion(snapshot, self.clock.now());
@@ -142,6 +145,12 @@ impl Worker {
                 self.append(at.subject, at.seq, Event::Measured(taken)).await
             }
         }
+    }
+
+    /// Removes what a promotion that is over, or gone, left on the disk.
+    async fn clean(&self, project: &ProjectName, id: &PromotionId) -> Result<(), WorkError> {
+        let cleaned = self.effects.clean(project, id, self.clock.now()).await;
+        cleaned.map_err(WorkError::Unusable)
     }
 
     /// Begins what is to run and does not run yet: each with its intent first.

@@ -309,12 +309,21 @@ fn unrepeatable(call: &Call) -> Option<String> {
 pub(super) fn rebuild_for(snapshot: &PromotionSnapshot, node: &Node) -> Vec<(StepName, Call)> {
     match node {
         Node::Step(step) => snapshot.state.rebuild(step),
-        // What was planned is planned again: on the files that the first plan saw.
-        Node::Replan(step) => {
-            snapshot.state.rebuild(step_of(snapshot, node).map_or(step, |plan| &plan.name))
+        Node::Replan(_) => {
+            step_of(snapshot, node).map_or_else(Vec::new, |plan| as_planned(&snapshot.state, plan))
         }
         Node::UndoPlan(step) | Node::Undo(step) => undo::rebuild(snapshot, step),
     }
+}
+
+/// The files that a plan saw: what later steps change in the same directory came after it.
+fn as_planned(state: &State, plan: &Step) -> Vec<(StepName, Call)> {
+    let steps = state.frozen.iter().flat_map(|frozen| &frozen.stage.steps);
+    let before: Vec<&StepName> =
+        steps.map(|step| &step.name).take_while(|name| **name != plan.name).collect();
+    let mut calls = state.rebuild(&plan.name);
+    calls.retain(|(step, _)| before.contains(&step));
+    calls
 }
 
 /// Whether a step needs nothing more after the preparation. One whose outputs were taken from a

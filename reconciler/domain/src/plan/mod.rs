@@ -42,7 +42,7 @@ pub(crate) use promotion::promotion_gates;
 pub use promotion::{Act, Base, Move, Run, breaks_off, promotion};
 pub use request::{
     ApproveError, Ensured, RequestError, RequestFacts, Requested, abort, approve, ensured, newest,
-    previous, rehearse, request,
+    newest_of_all, previous, rehearse, request,
 };
 pub use share::{Load, shares};
 pub(crate) use stage::stage_at_rest;

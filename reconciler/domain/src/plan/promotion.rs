@@ -10,7 +10,7 @@ use crate::freight::Freight;
 use crate::gate::{Facts, Gate, Verdict, gates};
 use crate::id::{Principal, PromotionId, StepName};
 use crate::policy::{GateKind, Joined};
-use crate::promotion::{Ending, Event, Finish, Node, Phase, State};
+use crate::promotion::{Ending, Event, Finish, Node, Phase, Promotion, State};
 use crate::snapshot::PromotionSnapshot;
 use crate::stage::Stage;
 use crate::step::{Call, OciRecord, PlanRecord, Record, TagMove, Workdir};
@@ -121,13 +121,15 @@ pub fn promotion(snapshot: &PromotionSnapshot, now: Timestamp) -> Move {
     match state.phase() {
         Phase::Ended(_) => Move::default(),
         Phase::Preparing | Phase::Waiting => {
-            if let Some(finish) = stopped_early(snapshot) {
+            if let Some(finish) = stopped_early(snapshot).or_else(|| seen_enough(snapshot, now)) {
                 return Move::append(Event::Finished(finish));
             }
-            if state.phase() == Phase::Preparing {
-                return prepare::next(snapshot, now);
-            }
-            wait_at_gates(snapshot, now)
+            let next = if state.phase() == Phase::Preparing {
+                prepare::next(snapshot, now)
+            } else {
+                wait_at_gates(snapshot, now)
+            };
+            if snapshot.promotion.rehearsal { not_for_ever(snapshot, next) } else { next }
         }
         Phase::Committing => commit::next(snapshot, now),
         Phase::Verifying => verify::next(snapshot, now),
@@ -181,12 +183,9 @@ fn wait_at_gates(snapshot: &PromotionSnapshot, now: Timestamp) -> Move {
     for gate in next.gates.iter().filter(|gate| !gate.lets_pass()) {
         next.waiting.push(gate_waiting(&snapshot.promotion.id, gate));
     }
-    if snapshot.promotion.rehearsal {
-        return rehearsed(snapshot, next, now);
-    }
     next.waiting.extend(settling(snapshot, &joined, now));
     next.wake_at = next.waiting.iter().fold(None, |at, waiting| earlier(at, waiting.until));
-    if next.waiting.is_empty() {
+    if next.waiting.is_empty() && !snapshot.promotion.rehearsal {
         match snapshot.slot.as_ref().filter(|holder| **holder != snapshot.promotion.id) {
             Some(holder) => next.waiting.push(slot_waiting(&snapshot.promotion.id, holder)),
             None => next.act = Some(probe_or_commit(snapshot, now)),
@@ -195,15 +194,40 @@ fn wait_at_gates(snapshot: &PromotionSnapshot, now: Timestamp) -> Move {
     next
 }
 
-/// A rehearsal stays for a while, so that people see what it would do and what the gates say, and goes.
-fn rehearsed(snapshot: &PromotionSnapshot, seen: Move, now: Timestamp) -> Move {
-    let created = snapshot.promotion.created_at;
-    let until = created.checked_add(REHEARSAL_KEPT).unwrap_or(Timestamp::MAX);
-    if until <= now {
-        let message = format!("{REHEARSED}; it was kept until {until}");
-        return Move::append(Event::Finished(Finish::new(Ending::Rehearsed, message, Vec::new())));
+/// The end of a rehearsal: its time is over, or what it shows is what was, not what would be.
+fn seen_enough(snapshot: &PromotionSnapshot, now: Timestamp) -> Option<Finish> {
+    let (promotion, state) = (&snapshot.promotion, &snapshot.state);
+    if !promotion.rehearsal {
+        return None;
     }
-    let mut next = seen;
+    let shown = state.frozen.as_ref().filter(|_| state.change_set.is_some());
+    if shown.is_some_and(|frozen| prepare::is_outdated(snapshot, frozen)) {
+        let message = format!("{REHEARSED}; what it was made from has changed since");
+        return Some(Finish::new(Ending::Rehearsed, message, Vec::new()));
+    }
+    let until = kept_until(promotion);
+    if until > now {
+        return None;
+    }
+    if shown.is_some() {
+        let message = format!("{REHEARSED}; it was kept until {until}");
+        return Some(Finish::new(Ending::Rehearsed, message, Vec::new()));
+    }
+    let why = state.prepare_failure.as_ref().map(|failure| format!(": {}", failure.message));
+    let message = format!("it could not be prepared by {until}{}", why.unwrap_or_default());
+    Some(Finish::new(Ending::Failed, message, Vec::new()))
+}
+
+fn kept_until(promotion: &Promotion) -> Timestamp {
+    promotion.created_at.checked_add(REHEARSAL_KEPT).unwrap_or(Timestamp::MAX)
+}
+
+/// A rehearsal stays for a while, so that people see what it would do and what the gates say.
+fn not_for_ever(snapshot: &PromotionSnapshot, mut next: Move) -> Move {
+    if next.act.is_some() {
+        return next;
+    }
+    let until = kept_until(&snapshot.promotion);
     next.waiting.push(Waiting {
         subject: format!("promotion {}", snapshot.promotion.id),
         reason: "Rehearsal",
@@ -212,7 +236,7 @@ fn rehearsed(snapshot: &PromotionSnapshot, seen: Move, now: Timestamp) -> Move {
         ),
         until: Some(until),
     });
-    next.wake_at = next.waiting.iter().fold(None, |at, waiting| earlier(at, waiting.until));
+    next.wake_at = earlier(next.wake_at, Some(until));
     next
 }
 

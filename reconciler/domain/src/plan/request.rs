@@ -18,7 +18,7 @@ use crate::soak::Soak;
 const VALUE_MAX: usize = 4096;
 
 /// Most rehearsals of a stage that are not over: each has a working directory, and runs tools in it.
-const REHEARSALS_MAX: usize = 8;
+const REHEARSALS_MAX: usize = 3;
 const NOT_REQUESTED: &str = "the stage does not request freight of its warehouse";
 
 /// Why a person's wish cannot be granted.
@@ -352,6 +352,15 @@ pub fn newest(stage: &StageSnapshot, now: Timestamp) -> Result<&FreightFacts, Re
     let joined = Joined::of(&stage.policies, &stage.stage.spec.name);
     let mut newest_first = stage.freight.iter().rev().map(Arc::as_ref);
     let newest = newest_first.find(|facts| is_open(stage, &joined, facts, now));
+    newest.ok_or_else(|| RequestError::NoneAvailable { stage: stage.stage.spec.name.to_string() })
+}
+
+/// The freight that a rehearsal of the newest means: whether it may go there is what is to be seen.
+///
+/// # Errors
+/// There is none.
+pub fn newest_of_all(stage: &StageSnapshot) -> Result<&FreightFacts, RequestError> {
+    let newest = stage.freight.last().map(Arc::as_ref);
     newest.ok_or_else(|| RequestError::NoneAvailable { stage: stage.stage.spec.name.to_string() })
 }
 

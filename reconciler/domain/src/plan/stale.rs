@@ -7,7 +7,7 @@
 
 use jiff::Timestamp;
 
-use super::commit::{Advance, aborted, advance, effects_done, rebuild_for, refuse, step_of, stuck};
+use super::commit::{Advance, aborted, advance, is_step, rebuild_for, refuse, step_of, stuck};
 use super::prepare::deadline;
 use super::promotion::{Act, Move, Run};
 use super::undo::infra::planned;
@@ -15,7 +15,7 @@ use crate::id::StepName;
 use crate::infra::difference;
 use crate::promotion::{Event, Node, NodeRun};
 use crate::snapshot::PromotionSnapshot;
-use crate::step::{ApplyCall, Call, PlanRecord, Record, Step, StepOutcome};
+use crate::step::{ApplyCall, Call, OciCall, PlanRecord, Record, Step, StepOutcome};
 
 /// How often a plan is made anew until it is given up that the state comes to rest.
 const REPLANS_MAX: u32 = 5;
@@ -125,7 +125,7 @@ fn replanned<'a>(
     }
     match planned(&snapshot.state, node) {
         Some(plan) if plan.file_digest != refused.file_digest => Replanned::Plan(plan),
-        Some(_) if run.attempts >= REPLANS_MAX => Replanned::Failed(format!(
+        Some(_) if run.done_before + 1 >= REPLANS_MAX => Replanned::Failed(format!(
             "the state was changed by others after each of {REPLANS_MAX} plans; find out who writes it, then \
              promote again"
         )),
@@ -142,13 +142,49 @@ fn was_agreed_to(snapshot: &PromotionSnapshot, step: &Step) -> bool {
 
 /// Back to the gates, as long as nothing was changed.
 fn send_back(snapshot: &PromotionSnapshot, why: String) -> Advance {
-    if !effects_done(snapshot).is_empty() {
+    if has_touched(snapshot) {
         return Advance::Failed(format!("{why}; nobody agreed to that, so it is not applied"));
     }
-    // Another plan is being made beside it: its end is waited for.
-    let runs = snapshot.state.nodes.values().any(|run| run.outcome.is_none());
-    let next = if runs { Move::default() } else { Move::append(Event::SentBack { why }) };
-    Advance::Move(Box::new(next))
+    Advance::Move(Box::new(Move::append(Event::SentBack { why })))
+}
+
+/// Whether an effect was begun, however it ended: another attempt of it would be made from the beginning.
+fn has_touched(snapshot: &PromotionSnapshot) -> bool {
+    snapshot.state.nodes.iter().any(|(node, run)| is_step(node) && touches(run))
+}
+
+fn touches(run: &NodeRun) -> bool {
+    match &run.call {
+        Call::TfApply(apply) => apply.plan.summary.has_changes && refused(run).is_none(),
+        // Its answer may be another one, but asking changes nothing.
+        Call::Http(http) => !matches!(http.method.as_str(), "GET" | "HEAD"),
+        Call::Run(run) => run.effect.is_some(),
+        Call::Oci(OciCall::Pull(_) | OciCall::Look(_)) => false,
+        Call::GitPush(_)
+        | Call::GitRevert(_)
+        | Call::GitTag(_)
+        | Call::GitUntag(_)
+        | Call::Oci(
+            OciCall::Push(_) | OciCall::PutBack(_) | OciCall::Attach(_) | OciCall::Detach(_),
+        )
+        | Call::PullRequest(_)
+        | Call::Keep(_) => true,
+        Call::GitClone(_)
+        | Call::YamlUpdate(_)
+        | Call::GitCommit(_)
+        | Call::TfPlan(_)
+        | Call::TfOutput(_)
+        | Call::TfImport(_)
+        | Call::File(_)
+        | Call::Download(_)
+        | Call::Render(_)
+        | Call::Chart(_)
+        | Call::Parse(_)
+        | Call::Compose { .. }
+        | Call::Fail { .. }
+        | Call::Ask(_)
+        | Call::Wait(_) => false,
+    }
 }
 
 fn otherwise(before: &PlanRecord, after: &PlanRecord) -> String {

@@ -23,14 +23,30 @@ pub struct Again {
 
 /// Why a promotion cannot be made once more.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "promotion {promotion} is {phase}: wait for its end, or abort it, before it is made once more"
-)]
-pub struct RerunError {
-    /// The promotion.
-    pub promotion: PromotionId,
-    /// Where it is.
-    pub phase: &'static str,
+pub enum RerunError {
+    /// It goes on.
+    #[error(
+        "promotion {promotion} is {phase}: wait for its end, or abort it, before it is made once more"
+    )]
+    NotOver {
+        /// The promotion.
+        promotion: PromotionId,
+        /// Where it is.
+        phase: &'static str,
+    },
+    /// It never was to change anything.
+    #[error(
+        "promotion {promotion} was a rehearsal; `lockstep plan {stage} --freight {freight}` shows once more what \
+         it would do, `lockstep promote {stage} --freight {freight}` does it"
+    )]
+    Rehearsal {
+        /// The promotion.
+        promotion: PromotionId,
+        /// Its stage.
+        stage: StageName,
+        /// Its freight, short.
+        freight: String,
+    },
 }
 
 /// Why nothing can be promoted further down.
@@ -65,6 +81,13 @@ pub enum DownstreamError {
 /// # Errors
 /// It is not over.
 pub fn rerun(promotion: &Promotion, phase: Phase) -> Result<Again, RerunError> {
+    if promotion.rehearsal {
+        return Err(RerunError::Rehearsal {
+            promotion: promotion.id.clone(),
+            stage: promotion.stage.clone(),
+            freight: promotion.freight.short().to_owned(),
+        });
+    }
     match phase {
         Phase::Ended(_) => Ok(Again {
             stage: promotion.stage.clone(),
@@ -77,7 +100,7 @@ pub fn rerun(promotion: &Promotion, phase: Phase) -> Result<Again, RerunError> {
         | Phase::Committing
         | Phase::Verifying
         | Phase::Unwinding => {
-            Err(RerunError { promotion: promotion.id.clone(), phase: phase.label() })
+            Err(RerunError::NotOver { promotion: promotion.id.clone(), phase: phase.label() })
         }
     }
 }

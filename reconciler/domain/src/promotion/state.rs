@@ -122,8 +122,10 @@ pub struct Probe {
 /// The runs of one node.
 #[derive(Debug, Clone)]
 pub struct NodeRun {
-    /// How often it started.
+    /// How often it started since it last came to an end that is no failure of its own.
     pub attempts: u32,
+    /// How often it was done before: a plan is, that is made anew.
+    pub done_before: u32,
     /// When it last started.
     pub started_at: Timestamp,
     /// What it does.
@@ -367,11 +369,19 @@ impl State {
 
     fn intent(&mut self, node: Node, call: Call, at: Timestamp) {
         let before = self.nodes.get(&node);
-        let attempts = before.map_or(0, |run| run.attempts) + 1;
+        let ended = before.and_then(|run| Some(&run.outcome.as_ref()?.1));
+        let was_done = matches!(ended, Some(StepOutcome::Done { .. }));
+        let anew =
+            was_done || matches!(ended, Some(StepOutcome::Failed { record: Record::Stale, .. }));
+        let attempts = before.filter(|_| !anew).map_or(0, |run| run.attempts) + 1;
+        let done_before = before.map_or(0, |run| run.done_before) + u32::from(was_done);
         let unseen = before.is_some_and(|run| {
             run.unseen || matches!(run.outcome, Some((_, StepOutcome::Interrupted { .. })))
         });
-        self.nodes.insert(node, NodeRun { attempts, started_at: at, call, unseen, outcome: None });
+        self.nodes.insert(
+            node,
+            NodeRun { attempts, done_before, started_at: at, call, unseen, outcome: None },
+        );
     }
 
     /// Records of steps, in the order of the stage: a commit-time run replaces a prepared one.

@@ -157,6 +157,15 @@ async fn rehearsals_are_in_nobodys_way() {
     let seen = async || world.store.stage_snapshot(&shop(), &dev()).await.unwrap().unwrap().value;
     let snapshot = seen().await;
     assert_eq!((snapshot.running.len(), snapshot.rehearsals), (0, 1));
+    let listed = async |rehearsal| {
+        let filter = PromotionFilter { rehearsal, ..PromotionFilter::default() };
+        let page = Page { after: None, limit: 10 };
+        world.store.list_promotions(&shop(), &filter, page).await.unwrap().items.len()
+    };
+    assert_eq!(
+        [listed(None).await, listed(Some(true)).await, listed(Some(false)).await],
+        [1, 1, 0]
+    );
     world.append(&made.id, finished(Ending::Rehearsed), 3).await.unwrap();
     let snapshot = seen().await;
     assert_eq!(

@@ -33,6 +33,8 @@ enum Next {
     Wait,
     /// It cannot go on: the promotion ends so.
     End(Ending, Box<Event>),
+    /// It cannot go on as agreed: the promotion goes back to its gates.
+    SendBack(Box<Event>),
     /// It failed for good.
     Fail(String),
 }
@@ -53,7 +55,9 @@ pub(super) fn next(
         return None;
     }
     let stopping = snapshot.state.abort.is_some()
-        || turns.iter().any(|turn| matches!(turn.next, Next::End(..) | Next::Fail(_)));
+        || turns
+            .iter()
+            .any(|turn| matches!(turn.next, Next::End(..) | Next::SendBack(_) | Next::Fail(_)));
     if stopping {
         return Some(stop(snapshot, turns, all, now));
     }
@@ -62,7 +66,7 @@ pub(super) fn next(
         match turn.next {
             Next::Append(event) => return Some(Move::append(*event)),
             Next::Run(run) => runs.push(run),
-            Next::Wait | Next::End(..) | Next::Fail(_) => {}
+            Next::Wait | Next::End(..) | Next::SendBack(_) | Next::Fail(_) => {}
         }
     }
     Some(all.with(runs))
@@ -86,6 +90,7 @@ fn turn<'a>(
                 let Move { act, waiting, wake_at, .. } = *next;
                 all.note(waiting, wake_at);
                 match act {
+                    Some(Act::Append(event)) if sends_back(&event) => Next::SendBack(event),
                     Some(Act::Append(event)) => match ending(&event) {
                         Some(ending) => Next::End(ending, event),
                         None => Next::Append(event),
@@ -118,6 +123,10 @@ fn passes_over(event: &Event) -> bool {
     matches!(event, Event::PassedOver { .. })
 }
 
+fn sends_back(event: &Event) -> bool {
+    matches!(event, Event::SentBack { .. })
+}
+
 fn ending(event: &Event) -> Option<Ending> {
     if let Event::Finished(finish) = event { Some(finish.ending) } else { None }
 }
@@ -125,7 +134,7 @@ fn ending(event: &Event) -> Option<Ending> {
 /// What is left to do once no lane may begin anything.
 fn stop(snapshot: &PromotionSnapshot, turns: Vec<Turn<'_>>, all: Waits, now: Timestamp) -> Move {
     let (mut runs, mut looks_on) = (Vec::new(), false);
-    let (mut end, mut causes) = (None, Vec::new());
+    let (mut end, mut back, mut causes) = (None, None, Vec::new());
     for Turn { run, node, next } in turns {
         let is_open = run.is_some_and(|run| run.outcome.is_none());
         let unknown = run.is_some_and(is_unknown);
@@ -145,6 +154,7 @@ fn stop(snapshot: &PromotionSnapshot, turns: Vec<Turn<'_>>, all: Waits, now: Tim
             Next::End(_, event) => {
                 end.get_or_insert(event);
             }
+            Next::SendBack(event) => back = Some(event),
             Next::Fail(cause) => causes.push((was_cut_short(run), cause)),
         }
     }
@@ -153,6 +163,12 @@ fn stop(snapshot: &PromotionSnapshot, turns: Vec<Turn<'_>>, all: Waits, now: Tim
     }
     // The first that failed by itself is to blame.
     causes.sort_by_key(|(cut_short, _)| *cut_short);
+    if let (None, Some(event)) = (&end, back)
+        && causes.first().is_none_or(|(cut_short, _)| *cut_short)
+        && snapshot.state.abort.is_none()
+    {
+        return Move::append(*event);
+    }
     match (end, causes.into_iter().next()) {
         (Some(event), _) => Move::append(*event),
         (None, Some((_, cause))) => failed(snapshot, RollbackOn::PromotionFailed, cause),
