@@ -114,6 +114,114 @@ fn no_undo_deletes_what_was_imported() {
 }
 
 #[test]
+fn no_undo_deletes_what_an_attempt_before_imported() {
+    let imports = json!({ "x.disk": "d-1" });
+    let again = |version: u32| format!("fail call 1\nfound shop api 1.{version}.0");
+    let told = story(&[
+        ("found shop api 1.0.0", planning()),
+        (&format!("push infra module#disk=1\n{}", again(1)), importing(&imports)),
+        (&format!("lift stage dev\n{}\nundo-plan dev.3", again(2)), importing(&imports)),
+    ]);
+    assert_snapshot!(ending(&told, "dev.3"), @r"
+    dev.3 unwinds: step call failed: call was told to fail
+    dev.3 plans the undo of apply
+    dev.3 stuck: the undo of step apply is refused: it would delete `x.disk`, which was there before this promotion imported it: take it out of the state, or back into the module, by hand
+    dev.3   remains: step apply: its plan is applied, as far as it got
+    dev is held by automation: promotion dev.3 is stuck: the undo of step apply is refused: it would delete `x.disk`, which was there before this promotion imported it: take it out of the state, or back into the module, by hand
+      < call (not all): has no undo: what was sent stays sent
+      < apply: plans and applies the module of promotion dev.1 again, under the same infra rules; stuck if that would delete what this one imports: x.disk
+      | https://git.example/infra: module#cache=1 module#disk=1
+      | state infra: x.cache=1 x.disk=1 x.old=1
+      | request shop/dev.1/call
+    ");
+}
+
+#[test]
+fn no_undo_deletes_what_another_apply_imported() {
+    let imports = json!({ "x.disk": "d-1" });
+    let twice = json!([
+        ["import", "tf_import", { "dir": "infra", "imports": imports }],
+        ["disk", "tf_plan", { "dir": "infra", "vars": { "old": "1" } }],
+        ["first", "tf_apply", { "plan": "disk" }],
+        ["tell", "http", {
+            "url": "https://hook.example", "outputs": { "ticket": "response.body.id" },
+        }],
+        ["plan", "tf_plan", {
+            "dir": "infra", "vars": { "old": "1" }, "control": { "when": "steps.tell.ticket != ''" },
+        }],
+        ["apply", "tf_apply", { "plan": "plan" }],
+    ]);
+    let told = story(&[
+        ("found shop api 1.0.0", planning()),
+        ("push infra module#disk=1\nfail call 1\nfound shop api 1.1.0", twice),
+    ]);
+    assert_snapshot!(told, @r"
+    f1 is made: api 1.0.0
+    dev.1 starts: f1, by automation
+    dev.1 is prepared
+    dev.1 commits
+    dev.1 runs apply
+    dev.1 runs call
+    dev.1 succeeded: every step is done and every check passed
+    f2 is made: api 1.1.0
+    dev.2 starts: f2, by automation
+    dev.2 is prepared
+    dev.2   plan waits for steps.first, steps.tell.ticket
+    dev.2 commits
+    dev.2 runs first
+    dev.2 runs tell
+    dev.2 runs plan
+    dev.2 runs apply
+    dev.2 runs call: failed: call was told to fail
+    dev.2 unwinds: step call failed: call was told to fail
+    dev.2 plans the undo of apply
+    dev.2 stuck: the undo of step apply is refused: it would delete `x.disk`, which was there before this promotion imported it: take it out of the state, or back into the module, by hand
+    dev.2   remains: step first: its plan is applied, as far as it got
+    dev.2   remains: step tell: GET https://hook.example was sent
+    dev.2   remains: step apply: its plan is applied, as far as it got
+    dev is held by automation: promotion dev.2 is stuck: the undo of step apply is refused: it would delete `x.disk`, which was there before this promotion imported it: take it out of the state, or back into the module, by hand
+      | https://git.example/infra: module#cache=1 module#disk=1
+      | state infra: x.cache=1 x.disk=1 x.old=1
+      | request shop/dev.1/call
+      | request shop/dev.2/tell
+    ");
+}
+
+#[test]
+fn what_a_promotion_built_and_destroyed_is_not_built_by_the_next_undo() {
+    let both = json!([
+        ["plan", "tf_plan", { "dir": "infra" }],
+        ["apply", "tf_apply", { "plan": "plan" }],
+        ["tell", "http", {
+            "url": "https://hook.example", "outputs": { "ticket": "response.body.id" },
+        }],
+        ["gone", "tf_destroy", { "dir": "infra", "control": { "when": "steps.tell.ticket != ''" } }],
+        ["clear", "tf_apply", { "plan": "gone" }],
+    ]);
+    let told = story(&[
+        ("found shop api 1.0.0", both.clone()),
+        ("fail call 1\nfound shop api 1.1.0", both),
+    ]);
+    assert_snapshot!(ending(&told, "dev.2"), @r"
+    dev.2 unwinds: step call failed: call was told to fail
+    dev.2 plans the undo of apply
+    dev.2 rolled_back: undone: step call failed: call was told to fail
+    dev.2   remains: step tell: its request was sent and has no undo
+      | https://git.example/infra: module#cache=1
+      | state infra:
+      | request shop/dev.1/call
+      | request shop/dev.1/tell
+      | request shop/dev.2/tell
+    ");
+}
+
+/// What is told of the end of a promotion.
+fn ending(told: &str, promotion: &str) -> String {
+    let from = told.find(&format!("{promotion} unwinds")).expect("it is undone");
+    told[from..].lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
 fn two_ids_for_one_address_are_refused() {
     let steps = json!([
         ["import", "tf_import", { "dir": "infra", "imports": { "x.cache": "c-1" } }],

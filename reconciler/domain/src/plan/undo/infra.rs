@@ -31,9 +31,13 @@ pub(super) fn describe(frozen: &Frozen, state: &State, config: &Value) -> (bool,
         if plan.is_some_and(|plan| plan.summary.delete + plan.summary.replace > 0) {
             what.push_str("; what this one deletes is made anew, without what was in it");
         }
-        let imported: Vec<&str> =
-            plan.into_iter().flat_map(imported).map(Address::as_str).collect();
+        let imported = plan.map(|plan| {
+            let plans = state.prepared.values().filter_map(|done| done.record.as_plan());
+            imported(plans, &plan.call)
+        });
+        let imported = imported.unwrap_or_default();
         if !imported.is_empty() {
+            let imported: Vec<&str> = imported.iter().map(Address::as_str).collect();
             let imported = imported.join(", ");
             what.push_str(&format!(
                 "; stuck if that would delete what this one imports: {imported}"
@@ -41,7 +45,7 @@ pub(super) fn describe(frozen: &Frozen, state: &State, config: &Value) -> (bool,
         }
         return (true, what);
     }
-    let kept: Vec<String> = plan.map(kept_changes).unwrap_or_default();
+    let kept = plan.map(|plan| kept_changes(plan, &BTreeSet::new())).unwrap_or_default();
     let what = "destroys what this promotion created, and nothing else";
     if kept.is_empty() {
         return (true, what.to_owned());
@@ -50,12 +54,14 @@ pub(super) fn describe(frozen: &Frozen, state: &State, config: &Value) -> (bool,
     (false, format!("{what}; {why}: {}", kept.join(", ")))
 }
 
-/// What a plan does to things that were there before: no undo of a first promotion brings it back.
-fn kept_changes(plan: &PlanRecord) -> Vec<String> {
+/// What a plan does to things that were there before, and were not made by this promotion: no undo of a first
+/// promotion brings it back.
+fn kept_changes(plan: &PlanRecord, made: &BTreeSet<Address>) -> Vec<String> {
     let kept = plan.summary.changes.iter().filter_map(|change| {
         let done = match change.action {
             Action::Update => "updated",
             Action::Replace => "replaced",
+            Action::Delete if made.contains(&change.address) => return None,
             Action::Delete => "deleted",
             Action::Forget => "forgotten",
             Action::NoOp if change.importing => "imported",
@@ -66,9 +72,17 @@ fn kept_changes(plan: &PlanRecord) -> Vec<String> {
     kept.collect()
 }
 
-/// What a plan takes into the state: it was there before, and no undo may delete it.
-fn imported(plan: &PlanRecord) -> impl Iterator<Item = &Address> {
-    plan.summary.changes.iter().filter(|change| change.importing).map(|change| &change.address)
+/// What these plans take into the state of a call, or were told to and found in it: it was there before, and no
+/// undo may delete it.
+fn imported<'a>(plans: impl Iterator<Item = &'a PlanRecord>, call: &PlanCall) -> BTreeSet<Address> {
+    let state = call.state_key();
+    let mut imported = BTreeSet::new();
+    for plan in plans.filter(|plan| plan.call.state_key() == state) {
+        let changes = plan.summary.changes.iter().filter(|change| change.importing);
+        imported.extend(changes.map(|change| change.address.clone()));
+        imported.extend(plan.call.options.imports.keys().map(Address::new));
+    }
+    imported
 }
 
 /// What stays changed of what an apply did to things that were there before: the undo of a first promotion
@@ -77,9 +91,29 @@ pub(super) fn kept(state: &State, frozen: &Frozen, step: &StepName) -> Vec<Strin
     let applied = matches!(changed(state, step), Some(Record::Applied(_)));
     let plan = applied_plan(state, step).filter(|_| applied);
     let first = plan.filter(|plan| previous_of(frozen, plan).is_none());
-    let kept = first.into_iter().flat_map(kept_changes);
+    let earlier = first.map(|plan| created_before(state, frozen, step, &plan.call));
+    let earlier = earlier.unwrap_or_default();
+    let kept = first.into_iter().flat_map(|plan| kept_changes(plan, &earlier));
     kept.map(|what| format!("step {step}: {what}, and no earlier promotion says how it was"))
         .collect()
+}
+
+/// What the applies before a step created in the state of a call.
+fn created_before(
+    state: &State,
+    frozen: &Frozen,
+    step: &StepName,
+    call: &PlanCall,
+) -> BTreeSet<Address> {
+    let key = call.state_key();
+    let before = frozen.stage.steps.iter().map(|step| &step.name).take_while(|name| *name != step);
+    let created = before.filter_map(|name| match changed(state, name)? {
+        Record::Applied(applied) if applied_plan(state, name)?.call.state_key() == key => {
+            Some(applied.created.iter().map(Address::new))
+        }
+        _ => None,
+    });
+    created.flatten().collect()
 }
 
 /// The next move of the undo of an apply; absent: it is done.
@@ -142,7 +176,9 @@ fn refuse(
     let created: BTreeSet<Address> = created.iter().map(Address::new).collect();
     let violations = judge_undo(&plan.summary, &rules, &created);
     let mut reasons: Vec<String> = violations.into_iter().map(|found| found.reason).collect();
-    let imported: BTreeSet<&Address> = imported(applied).collect();
+    let steps = snapshot.state.nodes.iter().filter(|(node, _)| matches!(node, Node::Step(_)));
+    let plans = steps.filter_map(|(_, run)| Some(&*run.call.as_apply()?.plan));
+    let imported = imported(plans, &applied.call);
     let gone = plan.summary.changes.iter().filter(|change| match change.action {
         Action::Delete | Action::Replace => imported.contains(&change.address),
         Action::Create | Action::Update | Action::Forget | Action::NoOp | Action::Read => false,
@@ -184,15 +220,14 @@ fn previous_of<'a>(frozen: &'a Frozen, applied: &PlanRecord) -> Option<&'a PlanC
     previous_plan(frozen.previous.as_ref()?, &applied.call).map(|(_, plan)| plan)
 }
 
-/// How the last succeeded promotion planned the module with the same state.
+/// How the last succeeded promotion planned the module with the same state, at its end. If that was to destroy,
+/// there is nothing to go back to.
 pub(super) fn previous_plan<'a>(
     previous: &'a Previous,
     plan: &PlanCall,
 ) -> Option<(&'a StepName, &'a PlanCall)> {
     let calls = previous.calls.iter().rev();
     let mut plans = calls.filter_map(|(step, call)| Some((step, call.as_plan()?)));
-    // One that destroyed says nothing of how anything was.
-    plans.find(|(_, before)| {
-        before.options.goal == PlanGoal::Configuration && before.state_key() == plan.state_key()
-    })
+    let last = plans.find(|(_, before)| before.state_key() == plan.state_key())?;
+    (last.1.options.goal == PlanGoal::Configuration).then_some(last)
 }
