@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use reconciler_domain::credential::{CredentialKind, SIGNING_KEY};
 use reconciler_domain::id::ProjectName;
 use reconciler_domain::secret::SecretRef;
-use reconciler_domain::step::StepOutcome;
+use reconciler_domain::step::{Record, StepOutcome};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
@@ -200,8 +200,28 @@ impl Scoped {
         self.wallet.redactor.json(value)
     }
 
-    /// The outcome of a step without secrets.
+    /// The outcome of a step without secrets. How a module was planned, and what the plan would do, stay as they are:
+    /// the one never had any, the other has been cleaned, and rules and undos go by both.
     pub(crate) fn clean_outcome(&self, outcome: StepOutcome) -> StepOutcome {
+        let judged = match &outcome {
+            StepOutcome::Done { record: Record::Plan(plan), .. } => {
+                Some((plan.call.clone(), plan.summary.clone()))
+            }
+            StepOutcome::Done { .. }
+            | StepOutcome::Failed { .. }
+            | StepOutcome::Uncertain { .. }
+            | StepOutcome::Interrupted { .. } => None,
+        };
+        let mut clean = self.cleaned(outcome);
+        if let Some((call, summary)) = judged
+            && let StepOutcome::Done { record: Record::Plan(plan), .. } = &mut clean
+        {
+            (plan.call, plan.summary) = (call, summary);
+        }
+        clean
+    }
+
+    fn cleaned(&self, outcome: StepOutcome) -> StepOutcome {
         let is_done = matches!(outcome, StepOutcome::Done { .. });
         self.wallet.redactor.data(outcome).unwrap_or_else(|| StepOutcome::Uncertain {
             message: format!(

@@ -28,6 +28,10 @@ use crate::workdir::WorkDir;
 /// What a plan is called before it is stored, in the tool's private directory.
 const DRAFT: &str = "draft.tfplan";
 
+/// What a change says of values: they, and what says of the same keys that they are secret or unknown.
+const VALUES: [&str; 5] =
+    ["before", "after", "before_sensitive", "after_sensitive", "after_unknown"];
+
 pub(super) async fn plan(
     effects: &Scoped,
     cx: &RunContext,
@@ -80,10 +84,21 @@ pub(super) fn import(dir: &WorkDir, call: &ImportCall) -> Result<Done, Halt> {
 }
 
 /// What the plan would do, for people and rules. Secrets are taken out before values are shortened: a part of
-/// one would not be known for one.
+/// one would not be known for one. What rules read, such as addresses and actions, stays: a secret that looks like it
+/// must not hide a change.
 fn told(effects: &Scoped, made: &Plan) -> Result<infra::PlanSummary, infra::PlanError> {
-    let document: Value = serde_json::from_str(&made.json).unwrap_or_default();
-    Ok(infra::Plan::from_value(&effects.clean_json(document))?.summary())
+    let mut document: Value = serde_json::from_str(&made.json).unwrap_or_default();
+    let changes = document.get_mut("resource_changes").and_then(Value::as_array_mut);
+    for change in changes.into_iter().flatten().filter_map(|resource| resource.get_mut("change")) {
+        for part in VALUES {
+            // Attributes have names of the provider's; only below them are there keys of the module's.
+            let attributes = change.get_mut(part).and_then(Value::as_object_mut);
+            for value in attributes.into_iter().flat_map(Map::values_mut) {
+                *value = effects.clean_json(value.take());
+            }
+        }
+    }
+    Ok(infra::Plan::from_value(&document)?.summary())
 }
 
 /// What is planned, and where the plan goes.
@@ -256,13 +271,13 @@ pub(super) fn embedded(
     })
 }
 
-/// What the tool keeps of a module is kept for each backend and workspace alone: it remembers both.
+/// What the tool keeps of a module is kept for each state alone: it remembers its backend and workspace.
 fn scratch_name(call: &PlanCall) -> Result<String, Halt> {
     let ModuleOptions { workspace, backend_config, .. } = &call.options;
     let mut name = plain(&call.dir)
         .ok_or_else(|| Halt::never(format_args!("module directory {:?} is too long", call.dir)))?;
-    if workspace.is_some() || !backend_config.is_empty() {
-        let said = json!([workspace, backend_config]).to_string();
+    if workspace.is_some() || !backend_config.is_empty() || call.state != call.dir {
+        let said = json!([workspace, backend_config, call.state]).to_string();
         name = format!("{name}@{}", &vault::hex(&Sha256::digest(said))[..16]);
     }
     Ok(name)

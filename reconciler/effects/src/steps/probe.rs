@@ -83,7 +83,8 @@ async fn state_moved(
         )));
     };
     let module = infra::module(effects, cx, &workspace, &dir, &plan.call).await?;
-    if module.state == State::Declared {
+    // Only a state in a file of its own is read without the tool.
+    if module.state == State::Declared || module.workspace.is_some() {
         workspace.unmark().await?;
         infra::init(effects, &module).await?;
     }

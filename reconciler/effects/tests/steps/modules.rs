@@ -10,6 +10,7 @@ use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use reconciler_domain::credential::CredentialKind;
 use reconciler_domain::infra::{Action, Address};
+use reconciler_domain::plan::Base;
 use reconciler_domain::secret::SecretRef;
 use reconciler_domain::step::{
     ApplyCall, Call, ImportCall, ModuleOptions, OutputCall, PlanCall, PlanGoal, PlanRecord, Record,
@@ -63,13 +64,21 @@ fn call(world: &World, options: ModuleOptions) -> PlanCall {
 
 /// The effects of a project that holds a secret, in which infra reaches what the machine does.
 fn effects(world: &World) -> Effects {
+    effects_with(world, [("password", PASSWORD)].as_slice())
+}
+
+/// The same with these secrets.
+fn effects_with(world: &World, secrets: &[(&str, &str)]) -> Effects {
     let wallets = Wallets::default();
     let held = Held {
         name: "states".parse().unwrap(),
         kind: CredentialKind::Http,
         address: Some("https://states.example/".parse().unwrap()),
         username: None,
-        secrets: [("password".to_owned(), Ok(Secret::new(PASSWORD)))].into(),
+        secrets: secrets
+            .iter()
+            .map(|(key, secret)| ((*key).to_owned(), Ok(Secret::new(*secret))))
+            .collect(),
     };
     wallets.give("shop", held);
     let config = world.config();
@@ -78,10 +87,14 @@ fn effects(world: &World) -> Effects {
 }
 
 async fn run(world: &World, step: &str, call: Call) -> StepOutcome {
+    run_by(&effects(world), world, step, call).await
+}
+
+async fn run_by(effects: &Effects, world: &World, step: &str, call: Call) -> StepOutcome {
     let task = world.task(step, call);
     let rebuild: Vec<_> =
         task.rebuild.iter().map(|(step, call)| (name(step), call.clone())).collect();
-    effects(world)
+    effects
         .run(&cx(Workdir::Main), &name(step), &task.call, &rebuild, &CancellationToken::new())
         .await
         .unwrap()
@@ -137,6 +150,41 @@ async fn workspaces_of_one_module_are_states_of_their_own() {
     }
     let states = world.path("data/states/shop/prod/main");
     assert!(states.join("terraform.tfstate.d/blue/terraform.tfstate").is_file());
+}
+
+#[tokio::test]
+async fn the_state_of_a_workspace_is_found_in_a_directory_that_was_made_anew() {
+    let mut world = world(MODULE).await;
+    let blue = plan(&world, call(&world, in_workspace("blue"))).await;
+    world.checkout().await;
+    let bases = [Base::State { plan: Box::new(blue.clone()), workdir: Workdir::Main }];
+    let probe = async || effects(&world).probe(&cx(Workdir::Main), &bases).await.unwrap();
+    assert_eq!(probe().await, [""; 0]);
+    // The same workspace of another state is not what is looked at.
+    let other = PlanCall { state: "other".to_owned(), ..blue.call.clone() };
+    let other = plan(&world, other).await;
+    apply(&world, &other).await;
+    assert_eq!(probe().await, [""; 0]);
+    apply(&world, &blue).await;
+    let moved = probe().await;
+    assert!(moved.len() == 1 && moved[0].contains("moved from none to serial"), "{moved:?}");
+}
+
+#[tokio::test]
+async fn no_secret_hides_a_change() {
+    let world = world(MODULE).await;
+    let words = ["resource_changes", "importing", "terraform_data.two", "workspace"];
+    let secrets: Vec<(&str, &str)> = words.iter().map(|word| (*word, *word)).collect();
+    let effects = effects_with(&world, &secrets);
+    let call = call(&world, in_workspace("blue"));
+    let plan = match run_by(&effects, &world, "plan", Call::TfPlan(call.clone())).await {
+        StepOutcome::Done { record: Record::Plan(plan), .. } => *plan,
+        other => panic!("{other:?}"),
+    };
+    let created: Vec<&str> =
+        plan.summary.addresses[&Action::Create].iter().map(Address::as_str).collect();
+    assert_eq!(created, ["terraform_data.one", "terraform_data.three", "terraform_data.two"]);
+    assert_eq!(plan.call, call);
 }
 
 #[tokio::test]
