@@ -21,6 +21,7 @@ mod inside;
 mod keep;
 mod prepare;
 mod promotion;
+mod rehearsal;
 mod request;
 mod share;
 mod stage;
@@ -40,9 +41,10 @@ pub use consequence::{Consequences, consequences};
 pub use prepare::prepared;
 pub(crate) use promotion::promotion_gates;
 pub use promotion::{Act, Base, Move, Run, breaks_off, promotion};
+pub use rehearsal::{newest_of_all, rehearse};
 pub use request::{
     ApproveError, Ensured, RequestError, RequestFacts, Requested, abort, approve, ensured, newest,
-    newest_of_all, previous, rehearse, request,
+    previous, request,
 };
 pub use share::{Load, shares};
 pub(crate) use stage::stage_at_rest;

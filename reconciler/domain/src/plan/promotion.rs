@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::rehearsal::{self, REHEARSED};
 use super::{Waiting, commit, earlier, prepare, undo, verify};
 use crate::duration;
 use crate::freight::Freight;
 use crate::gate::{Facts, Gate, Verdict, gates};
 use crate::id::{Principal, PromotionId, StepName};
 use crate::policy::{GateKind, Joined};
-use crate::promotion::{Ending, Event, Finish, Node, Phase, Promotion, State};
+use crate::promotion::{Ending, Event, Finish, Node, Phase, State};
 use crate::snapshot::PromotionSnapshot;
 use crate::stage::Stage;
 use crate::step::{Call, OciRecord, PlanRecord, Record, TagMove, Workdir};
@@ -110,10 +111,6 @@ pub enum Base {
 /// How long a look at the bases is good for.
 const PROBE_VALID: Duration = Duration::from_secs(30);
 
-/// How long a rehearsal stays once it was asked for.
-const REHEARSAL_KEPT: Duration = Duration::from_secs(15 * 60);
-const REHEARSED: &str = "it was a rehearsal: nothing was changed";
-
 /// Decides the next move of a promotion.
 #[must_use]
 pub fn promotion(snapshot: &PromotionSnapshot, now: Timestamp) -> Move {
@@ -121,7 +118,9 @@ pub fn promotion(snapshot: &PromotionSnapshot, now: Timestamp) -> Move {
     match state.phase() {
         Phase::Ended(_) => Move::default(),
         Phase::Preparing | Phase::Waiting => {
-            if let Some(finish) = stopped_early(snapshot).or_else(|| seen_enough(snapshot, now)) {
+            if let Some(finish) =
+                stopped_early(snapshot).or_else(|| rehearsal::seen_enough(snapshot, now))
+            {
                 return Move::append(Event::Finished(finish));
             }
             let next = if state.phase() == Phase::Preparing {
@@ -129,7 +128,11 @@ pub fn promotion(snapshot: &PromotionSnapshot, now: Timestamp) -> Move {
             } else {
                 wait_at_gates(snapshot, now)
             };
-            if snapshot.promotion.rehearsal { not_for_ever(snapshot, next) } else { next }
+            if snapshot.promotion.rehearsal {
+                rehearsal::not_for_ever(snapshot, next)
+            } else {
+                next
+            }
         }
         Phase::Committing => commit::next(snapshot, now),
         Phase::Verifying => verify::next(snapshot, now),
@@ -191,52 +194,6 @@ fn wait_at_gates(snapshot: &PromotionSnapshot, now: Timestamp) -> Move {
             None => next.act = Some(probe_or_commit(snapshot, now)),
         }
     }
-    next
-}
-
-/// The end of a rehearsal: its time is over, or what it shows is what was, not what would be.
-fn seen_enough(snapshot: &PromotionSnapshot, now: Timestamp) -> Option<Finish> {
-    let (promotion, state) = (&snapshot.promotion, &snapshot.state);
-    if !promotion.rehearsal {
-        return None;
-    }
-    let shown = state.frozen.as_ref().filter(|_| state.change_set.is_some());
-    if shown.is_some_and(|frozen| prepare::is_outdated(snapshot, frozen)) {
-        let message = format!("{REHEARSED}; what it was made from has changed since");
-        return Some(Finish::new(Ending::Rehearsed, message, Vec::new()));
-    }
-    let until = kept_until(promotion);
-    if until > now {
-        return None;
-    }
-    if shown.is_some() {
-        let message = format!("{REHEARSED}; it was kept until {until}");
-        return Some(Finish::new(Ending::Rehearsed, message, Vec::new()));
-    }
-    let why = state.prepare_failure.as_ref().map(|failure| format!(": {}", failure.message));
-    let message = format!("it could not be prepared by {until}{}", why.unwrap_or_default());
-    Some(Finish::new(Ending::Failed, message, Vec::new()))
-}
-
-fn kept_until(promotion: &Promotion) -> Timestamp {
-    promotion.created_at.checked_add(REHEARSAL_KEPT).unwrap_or(Timestamp::MAX)
-}
-
-/// A rehearsal stays for a while, so that people see what it would do and what the gates say.
-fn not_for_ever(snapshot: &PromotionSnapshot, mut next: Move) -> Move {
-    if next.act.is_some() {
-        return next;
-    }
-    let until = kept_until(&snapshot.promotion);
-    next.waiting.push(Waiting {
-        subject: format!("promotion {}", snapshot.promotion.id),
-        reason: "Rehearsal",
-        message: format!(
-            "is a rehearsal: it shows what it would do until {until}, and changes nothing"
-        ),
-        until: Some(until),
-    });
-    next.wake_at = earlier(next.wake_at, Some(until));
     next
 }
 

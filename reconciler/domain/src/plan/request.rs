@@ -17,9 +17,7 @@ use crate::soak::Soak;
 /// Most bytes of a variable that is set for one promotion: it is in the log for ever.
 const VALUE_MAX: usize = 4096;
 
-/// Most rehearsals of a stage that are not over: each has a working directory, and runs tools in it.
-const REHEARSALS_MAX: usize = 3;
-const NOT_REQUESTED: &str = "the stage does not request freight of its warehouse";
+pub(super) const NOT_REQUESTED: &str = "the stage does not request freight of its warehouse";
 
 /// Why a person's wish cannot be granted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -289,34 +287,6 @@ pub fn request(facts: &RequestFacts<'_>, now: Timestamp) -> Result<Requested, Re
     })
 }
 
-/// A person's wish to see what a promotion would do. What the gates would say against it is no reason to
-/// refuse: that is what is to be seen.
-///
-/// # Errors
-/// The stage does not take such freight, a gate may not be skipped by them, or there are too many.
-pub fn rehearse(facts: &RequestFacts<'_>) -> Result<(), RequestError> {
-    let snapshot = facts.stage;
-    let stage = &snapshot.stage.spec;
-    let name = || stage.name.to_string();
-    if stage.is_control_flow() {
-        return Err(RequestError::ControlFlow { stage: name() });
-    }
-    check_bypass(facts, &Joined::of(&snapshot.policies, &stage.name))?;
-    check_vars(facts)?;
-    let known = snapshot.freight.iter().find(|known| known.freight.id == *facts.freight);
-    if known.is_none_or(|known| stage.request(&known.freight.warehouse).is_none()) {
-        return Err(RequestError::NotAvailable {
-            freight: facts.freight.short().to_owned(),
-            stage: name(),
-            why: NOT_REQUESTED.to_owned(),
-        });
-    }
-    if snapshot.rehearsals >= REHEARSALS_MAX {
-        return Err(RequestError::Rehearsals { stage: name(), max: REHEARSALS_MAX });
-    }
-    Ok(())
-}
-
 /// Why no promotion needs to start for freight to be in a stage.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ensured {
@@ -352,15 +322,6 @@ pub fn newest(stage: &StageSnapshot, now: Timestamp) -> Result<&FreightFacts, Re
     let joined = Joined::of(&stage.policies, &stage.stage.spec.name);
     let mut newest_first = stage.freight.iter().rev().map(Arc::as_ref);
     let newest = newest_first.find(|facts| is_open(stage, &joined, facts, now));
-    newest.ok_or_else(|| RequestError::NoneAvailable { stage: stage.stage.spec.name.to_string() })
-}
-
-/// The freight that a rehearsal of the newest means: whether it may go there is what is to be seen.
-///
-/// # Errors
-/// There is none.
-pub fn newest_of_all(stage: &StageSnapshot) -> Result<&FreightFacts, RequestError> {
-    let newest = stage.freight.last().map(Arc::as_ref);
     newest.ok_or_else(|| RequestError::NoneAvailable { stage: stage.stage.spec.name.to_string() })
 }
 
@@ -470,7 +431,7 @@ fn check_held(
     })
 }
 
-fn check_vars(facts: &RequestFacts<'_>) -> Result<(), RequestError> {
+pub(super) fn check_vars(facts: &RequestFacts<'_>) -> Result<(), RequestError> {
     let stage = &facts.stage.stage.spec;
     if let Some((name, _)) = facts.vars.iter().find(|(_, value)| value.len() > VALUE_MAX) {
         return Err(RequestError::LongValue { name: name.clone(), max: VALUE_MAX });
@@ -490,7 +451,10 @@ fn settable(may: &[String]) -> String {
     }
 }
 
-fn check_bypass(facts: &RequestFacts<'_>, joined: &Joined<'_>) -> Result<(), RequestError> {
+pub(super) fn check_bypass(
+    facts: &RequestFacts<'_>,
+    joined: &Joined<'_>,
+) -> Result<(), RequestError> {
     let Some(request) = facts.bypass else { return Ok(()) };
     for gate in &request.gates {
         // Where no policy asks for the gate, or it is the stage's own, each policy has to agree.
