@@ -15,7 +15,7 @@ use crate::scope::{conditions, layered, outermost};
 use crate::stage::Stage;
 use crate::step::{
     Expanded, Lane, Layer, Nature, Place, Step, StepKind, Touch, Wanted, expand, fields, places,
-    read_beside,
+    plain_path, read_beside,
 };
 use crate::task::Tasks;
 use crate::template::{references_json, render_json};
@@ -88,7 +88,8 @@ fn idle_imports(expanded: &[Expanded]) -> Vec<Problem> {
         let dir = literal(step, "dir")?;
         let plans = |other: &Expanded| {
             other.step.uses == StepKind::TfPlan
-                && literal(&other.step, "dir").is_none_or(|planned| planned == dir)
+                && other.step.sees(step)
+                && literal(&other.step, "dir").is_none_or(|planned| plain_path(planned) == plain_path(dir))
         };
         let message = format!(
             "no tf_plan step after this one plans {dir:?}, so nothing would be imported: put one after it"

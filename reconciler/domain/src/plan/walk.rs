@@ -23,7 +23,7 @@ use crate::secret;
 use crate::snapshot::PromotionSnapshot;
 use crate::step::{
     Call, Layer, Nature, OciRecord, Place, Record, StateKey, Step, StepKind, TagMove, Touch,
-    WorkdirContext, fields, places, read_beside, top,
+    WorkdirContext, fields, places, plain_path, read_beside, top,
 };
 use crate::template::{references_json, render_json, render_partial};
 
@@ -449,7 +449,7 @@ fn touched(step: &Step, scope: &Scope, wanted: impl Fn(Touch) -> bool) -> Vec<St
     let places = places(step.uses, &step.config).into_iter();
     let wanted = places.filter(|place| wanted(place.touch));
     let path = |place: Place<'_>| {
-        let path = rendered(&Value::from(place.path), scope).unwrap_or_default();
+        let path = plain_path(&rendered(&Value::from(place.path), scope).unwrap_or_default());
         if place.touch == Touch::ReadsAround { top(&path).to_owned() } else { path }
     };
     wanted.map(path).collect()

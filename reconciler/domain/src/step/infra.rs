@@ -347,6 +347,13 @@ fn index_end(index: &str) -> Option<usize> {
     (end > 0 && index[..end].bytes().all(|byte| byte.is_ascii_digit())).then_some(end + 1)
 }
 
+/// A path below the working directory as everybody may write it: without `.` and empty parts.
+#[must_use]
+pub fn plain_path(path: &str) -> String {
+    let parts: Vec<&str> = path.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
+    if parts.is_empty() { ".".to_owned() } else { parts.join("/") }
+}
+
 /// What is wrong with a rendered or literal argument; absent: nothing. Also used once templates are rendered.
 pub(super) fn wrong(argument: &str, value: &str) -> Option<String> {
     match argument {

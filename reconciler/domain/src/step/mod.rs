@@ -45,7 +45,7 @@ pub use file::{FileCall, ImageCall, Language, ParseCall};
 pub use form::{Form, Misfit};
 pub use infra::{
     ApplyCall, ImportCall, LockFile, ModuleOptions, OutputCall, PlanCall, PlanGoal, StateKey,
-    allows_version, tool_versions,
+    allows_version, plain_path, tool_versions,
 };
 pub use keep::{AuditCall, KeepCall, Kept, KeptAt, KeptChange, MetadataCall};
 pub use lane::{Lane, Workdir, lanes, read_beside, seen_by, together, workdir};

@@ -227,6 +227,21 @@ fn a_step_needs_what_an_earlier_one_made() {
     steps[4].config.plan: there is no tf_plan step "late"; known: plan
     steps[6].config.dir: no tf_plan step after this one plans "src", so nothing would be imported: put one after it
     "#);
+    let import =
+        |dir: &str| json!(["import", "tf_import", { "dir": dir, "imports": { "a.b": "x" } }]);
+    let beside = |step: &serde_json::Value| {
+        let mut step = step.clone();
+        step[2]["control"] = json!({ "parallel": "both" });
+        step
+    };
+    let plan = json!(["plan", "tf_plan", { "dir": "src" }]);
+    let apply = json!(["apply", "tf_apply", { "plan": "plan" }]);
+    let src = clone("src", "src", "branch");
+    assert_snapshot!(with_steps(&json!([src, import("src/."), plan, apply])), @"");
+    assert_snapshot!(with_steps(&json!([src, beside(&import("src")), beside(&plan), apply])), @r#"
+    steps[3].config.plan: there is no tf_plan step "plan"; there is none yet
+    steps[1].config.dir: no tf_plan step after this one plans "src", so nothing would be imported: put one after it
+    "#);
 }
 
 #[test]

@@ -222,6 +222,43 @@ fn ending(told: &str, promotion: &str) -> String {
 }
 
 #[test]
+fn a_plan_waits_for_an_import_that_waits() {
+    let steps = json!([
+        ["tell", "http", {
+            "url": "https://hook.example", "outputs": { "ticket": "response.body.id" },
+        }],
+        ["import", "tf_import", {
+            "dir": "./infra", "imports": { "x.cache": "c-1" },
+            "control": { "when": "steps.tell.ticket != ''" },
+        }],
+        ["plan", "tf_plan", { "dir": "infra", "vars": { "old": "1" } }],
+        ["apply", "tf_apply", { "plan": "plan" }],
+    ]);
+    let told = story(&[("fail call 1\nfound shop api 1.0.0", steps)]);
+    assert_snapshot!(told, @r"
+    f1 is made: api 1.0.0
+    dev.1 starts: f1, by automation
+    dev.1 is prepared
+    dev.1   import waits for steps.tell.ticket
+    dev.1   plan waits for file infra
+    dev.1 commits
+    dev.1 runs tell
+    dev.1 runs import
+    dev.1 runs plan
+    dev.1 runs apply
+    dev.1 runs call: failed: call was told to fail
+    dev.1 unwinds: step call failed: call was told to fail
+    dev.1 stuck: undone only in part: step call failed: call was told to fail
+    dev.1   remains: step apply: x.cache (imported), and no earlier promotion says how it was
+    dev.1   remains: step tell: its request was sent and has no undo
+    dev is held by automation: promotion dev.1 is stuck: undone only in part: step call failed: call was told to fail
+      | https://git.example/infra: module#cache=1
+      | state infra: x.cache=1 x.old=1
+      | request shop/dev.1/tell
+    ");
+}
+
+#[test]
 fn two_ids_for_one_address_are_refused() {
     let steps = json!([
         ["import", "tf_import", { "dir": "infra", "imports": { "x.cache": "c-1" } }],

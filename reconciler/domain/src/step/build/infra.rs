@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{Arguments, CallError, WorkdirContext, mark};
-use crate::step::infra::{no_variable_of_infra, wrong};
+use crate::step::infra::{no_variable_of_infra, plain_path, wrong};
 use crate::step::run::is_secret;
 use crate::step::{
     ApplyCall, ImportCall, LockFile, ModuleOptions, OutputCall, PlanCall, PlanGoal, PlanRecord,
@@ -77,7 +77,9 @@ fn options(kind: StepKind, arguments: &Arguments<'_>) -> Result<ModuleOptions, C
 fn imports(dir: &str, context: &WorkdirContext<'_>) -> Result<BTreeMap<String, String>, CallError> {
     let mut imports = BTreeMap::new();
     let wanted = context.records.values().filter_map(Record::as_imports);
-    for (address, id) in wanted.filter(|wanted| wanted.dir == dir).flat_map(|w| &w.imports) {
+    for (address, id) in
+        wanted.filter(|wanted| plain_path(&wanted.dir) == plain_path(dir)).flat_map(|w| &w.imports)
+    {
         let other = imports.insert(address.clone(), id.clone());
         if let Some(other) = other.filter(|other| other != id) {
             let message =

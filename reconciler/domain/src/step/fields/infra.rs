@@ -132,8 +132,9 @@ pub(super) const DESTROY: &[Field] = &[
 ];
 
 pub(super) const IMPORT: &[Field] = &[
+    // What a plan of it will do depends on whether this step is done.
     touches(
-        Touch::Reads,
+        Touch::Edits,
         required(
             "dir",
             FieldType::Text,
