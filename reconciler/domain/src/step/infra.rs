@@ -1,6 +1,6 @@
 //! Infra modules: how they are planned, what is applied, and which state they work on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use super::run::{is_secret, no_variable};
 use super::{PlanRecord, StepProblem};
 use crate::check::ProblemKind;
+use crate::infra::Address;
 use crate::secret::SecretRef;
 use crate::version::{Constraint, ConstraintError, Version};
 
@@ -211,21 +212,23 @@ impl PlanCall {
     /// Destroys these addresses of the module's state, and does nothing else.
     #[must_use]
     pub fn destroying(&self, addresses: &[String]) -> Self {
-        let mut undo = Self { destroy: addresses.to_vec(), ..self.undoing(self) };
+        let mut undo = Self { destroy: addresses.to_vec(), ..self.undoing(self, &BTreeSet::new()) };
         undo.options.imports.clear();
         undo
     }
 
     /// Plans this module, of an earlier promotion, so that it takes back what `applied` did to the same state:
-    /// all of that and no more, by the tool that wrote the state last.
+    /// all of that and no more, by the tool that wrote the state last. What was deleted is made anew: there is
+    /// nothing left of it to import.
     #[must_use]
-    pub fn undoing(&self, applied: &Self) -> Self {
+    pub fn undoing(&self, applied: &Self, deleted: &BTreeSet<Address>) -> Self {
         let mut undo = self.clone();
         undo.tool.clone_from(&applied.tool);
         undo.options.version.clone_from(&applied.options.version);
         undo.options.targets.clone_from(&applied.options.targets);
         // What it made anew then is not to be made anew once more.
         undo.options.replace.clear();
+        undo.options.imports.retain(|address, _| !deleted.contains(&Address::new(address)));
         undo
     }
 }
@@ -486,15 +489,17 @@ mod tests {
     fn an_undo_is_planned_by_what_wrote_the_state_and_takes_back_as_much_as_was_done() {
         let before = plan(&json!({ "tool": "terraform", "options": {
             "version": "~> 1.8", "targets": ["a.old"], "replace": ["a.b"], "workspace": "blue",
+            "imports": { "a.gone": "1", "a.forgotten": "2" },
         }}));
         let applied = plan(&json!({ "tool": "tofu", "options": {
             "version": "~> 1.9", "targets": ["a.new"], "workspace": "blue",
         }}));
-        let undo = before.undoing(&applied);
+        let undo = before.undoing(&applied, &BTreeSet::from([Address::new("a.gone")]));
         assert_eq!(
             undo,
             plan(&json!({ "tool": "tofu", "options": {
                 "version": "~> 1.9", "targets": ["a.new"], "workspace": "blue",
+                "imports": { "a.forgotten": "2" },
             }}))
         );
         let destroy = before.destroying(&["a.b".to_owned()]);

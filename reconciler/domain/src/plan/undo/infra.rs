@@ -85,6 +85,12 @@ fn imported<'a>(plans: impl Iterator<Item = &'a PlanRecord>, call: &PlanCall) ->
     imported
 }
 
+/// What a plan deletes.
+fn deleted(plan: &PlanRecord) -> BTreeSet<Address> {
+    let deleted = plan.summary.changes.iter().filter(|change| change.action == Action::Delete);
+    deleted.map(|change| change.address.clone()).collect()
+}
+
 /// What stays changed of what an apply did to things that were there before: the undo of a first promotion
 /// brings none of it back.
 pub(super) fn kept(state: &State, frozen: &Frozen, step: &StepName) -> Vec<String> {
@@ -130,7 +136,7 @@ pub(super) fn undo(
         return None;
     }
     let plan_call = || match before {
-        Some(before) => Call::TfPlan(before.undoing(&applied.call)),
+        Some(before) => Call::TfPlan(before.undoing(&applied.call, &deleted(applied))),
         None => Call::TfPlan(applied.call.destroying(created)),
     };
     let plan_node = Node::UndoPlan(step.clone());
