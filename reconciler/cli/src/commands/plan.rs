@@ -21,7 +21,7 @@ use crate::session::Session;
 pub(crate) struct Arguments {
     /// Where to
     stage: String,
-    /// The freight: its id, or a beginning that is unique; the newest that is available if absent
+    /// The freight: its id, or a beginning that is unique; the newest if absent, whether it may go there or not
     #[arg(long)]
     freight: Option<String>,
     /// Another value for a variable of the stage; may be repeated
