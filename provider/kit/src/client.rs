@@ -19,7 +19,11 @@ use tonic::body::Body;
 use tower::util::BoxCloneSyncService;
 use tower::{BoxError, Service, ServiceExt as _};
 
-type Transport = BoxCloneSyncService<http::Request<Body>, http::Response<Body>, BoxError>;
+/// What carries the calls.
+pub type Transport = BoxCloneSyncService<http::Request<Body>, http::Response<Body>, BoxError>;
+
+/// The calls of a provider. Clones speak to the same provider, also while one of them waits.
+pub type Calls = ProviderClient<Transport>;
 
 /// A client that can do everything.
 pub const CAPABLE: ClientCapabilities = ClientCapabilities {
@@ -32,7 +36,7 @@ pub const CAPABLE: ClientCapabilities = ClientCapabilities {
 /// A client of one provider.
 pub struct Client {
     /// The calls themselves, for what has no method here.
-    pub calls: ProviderClient<Transport>,
+    pub calls: Calls,
     /// What the provider offers.
     pub offer: wire::get_provider_schema::Response,
     identities: HashMap<String, wire::ResourceIdentitySchema>,
@@ -101,7 +105,7 @@ fn identity_type(schema: &wire::ResourceIdentitySchema) -> Type {
 /// The client of one resource type.
 #[derive(Debug)]
 pub struct Resource<'c> {
-    calls: &'c mut ProviderClient<Transport>,
+    calls: &'c mut Calls,
     type_name: String,
     /// Its schema, as a client reads it.
     pub schema: Schema,

@@ -21,6 +21,9 @@ use crate::attribute::parsed;
 use crate::form::Read as _;
 use crate::session::Session;
 
+/// Of an action without an answer.
+const UNSURE: &str = "It may have been done nevertheless. To invoke the action again does no harm.";
+
 /// The project of what is acted on.
 fn project_attribute() -> Attribute {
     parsed::<ProjectName>().describe("The project that owns it. Default: the provider's.")

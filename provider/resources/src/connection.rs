@@ -7,7 +7,7 @@ mod settings;
 
 use provider_protocol::Diagnostics;
 use provider_protocol::cty::{Path, Value};
-use provider_protocol::provider::Reader;
+use provider_protocol::provider::{Configure, Reader};
 use provider_protocol::schema::{Attribute, Block, Schema};
 use reconciler_api::client::{Client, ClientError};
 use reconciler_api::v1::Whoami;
@@ -19,6 +19,7 @@ use crate::overlay::Overlay;
 use crate::reach::Reach;
 use crate::reads::Reads;
 use crate::session::Session;
+use crate::stop::or_now;
 use settings::{
     ADOPT_EXISTING, DELETION_PROTECTION, ENDPOINT, Environment, PROJECT, REQUEST_TIMEOUT, Setting,
     Settings, TOKEN, TOKEN_FILE, request_timeout_attribute,
@@ -100,11 +101,11 @@ pub(crate) fn validate(config: &Value, diags: &mut Diagnostics) {
 
 /// Takes a configuration into use. None if it is not known yet, or wrong.
 pub(crate) async fn open(
-    config: &Value,
-    tool_version: &str,
+    request: Configure<'_>,
     environment: Environment<'_>,
     diags: &mut Diagnostics,
 ) -> Option<Session> {
+    let Configure { config, tool_version, cancel, .. } = request;
     if let Some(unknown) = config.first_unknown() {
         diags.warning_at(
             unknown.clone(),
@@ -139,7 +140,11 @@ pub(crate) async fn open(
         }
     };
     let reach = Reach::default();
-    let whoami = greet(&api, token.path, &reach, diags).await?;
+    let greeted = or_now(cancel, greet(&api, token.path, &reach, diags)).await;
+    let whoami = greeted.unwrap_or_else(|stopped| {
+        stopped.tell("configure the provider", "", diags);
+        None
+    })?;
     let project = settings.get(PROJECT).map(|(project, _)| project);
     Some(Session {
         api,

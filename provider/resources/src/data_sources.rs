@@ -15,10 +15,11 @@ pub(crate) use promotion::PromotionData;
 pub(crate) use stage::StageData;
 
 use std::collections::BTreeMap;
+use std::future::Future;
 
 use provider_protocol::Diagnostics;
 use provider_protocol::cty::{Path, Type, Value};
-use provider_protocol::provider::Reader;
+use provider_protocol::provider::{Context, Reader};
 use provider_protocol::schema::{Attribute, Nesting};
 use reconciler_api::client::ClientError;
 use reconciler_domain::id::ProjectName;
@@ -59,9 +60,23 @@ fn given(text: &str) -> Attribute {
     Attribute::string().computed().describe(text)
 }
 
-fn tell_unread(error: &ClientError, what: &str, diags: &mut Diagnostics) {
-    let places = Places { moved: &[], ty: Type::object::<String>([]) };
-    tell(error, what, &places, diags);
+/// Asks the daemon, and tells why there is no answer. `what` is what is done: `read stage
+/// shop/prod`.
+async fn read<T>(
+    cx: &Context<Session>,
+    session: &Session,
+    what: &str,
+    call: impl Future<Output = Result<T, ClientError>>,
+    diags: &mut Diagnostics,
+) -> Option<T> {
+    match session.ask(&cx.cancel, what, call, diags).await? {
+        Ok(answer) => Some(answer),
+        Err(error) => {
+            let places = Places { moved: &[], ty: Type::object::<String>([]) };
+            tell(&error, what, &places, diags);
+            None
+        }
+    }
 }
 
 /// Objects by name; an empty map if there are none.

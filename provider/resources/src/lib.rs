@@ -4,12 +4,13 @@
 //!  provider      Lockstep: what there is;  connection: its configuration becomes a Session
 //!  resources     one file per type: its schema, its checks, to and from the API's spec
 //!  managed       create, read, update, delete, import, plan: the same for every type
-//!  data_sources  freight, promotion, stage
-//!  actions       what is done once: promote, approve, abort, refresh
+//!  data_sources  what the daemon has seen: freight, promotions, stages, the pipeline, previews
+//!  actions       what is done once: promote, approve, abort, refresh, reverify
 //!  functions     one per kind of step
 //!  attribute     kinds of attributes, each with its check and its words
 //!  form          values to and from what the API speaks, in the form that the user wrote
 //!  follow        a promotion until it ends, for what waits for one
+//!  ask, stop     one call of the daemon, and what an interrupt means for it
 //!  reach, reads  a daemon that is away is told once; a refresh of many is few requests
 //!  place, failure, words    what is told to the user, and where
 //! ```
@@ -19,6 +20,7 @@
 //! change does to live freight is the daemon's answer, and nothing is cached between runs.
 
 mod actions;
+mod ask;
 mod attribute;
 mod connection;
 mod data_sources;
@@ -35,6 +37,7 @@ mod reach;
 mod reads;
 mod resources;
 mod session;
+mod stop;
 mod words;
 
 pub use provider::Lockstep;

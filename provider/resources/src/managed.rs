@@ -19,7 +19,6 @@ mod preview;
 mod protection;
 mod read;
 mod refused;
-mod stop;
 mod upgrade;
 
 use std::fmt::Display;
@@ -40,8 +39,13 @@ use crate::failure::Places;
 use crate::form::{Keyed, keep};
 use crate::place::Moved;
 use crate::session::{Identity, Session};
+use crate::stop;
 use kept::Kept;
 pub(crate) use listed::Listing;
+
+/// Of a write without an answer.
+const UNCERTAIN: &str = "It may have been done nevertheless. The next plan shows what is there; \
+    should it create something that exists already, import that.";
 
 /// A type of object that users define.
 pub(crate) trait Definition: Send + Sync + 'static {
@@ -215,10 +219,10 @@ impl<D: Definition> Managed<D> {
         }
     }
 
-    /// Kind and id of an object, as people read them.
-    fn shown(value: &Value) -> String {
+    /// What is done to which object, as people read it.
+    fn doing(verb: &str, value: &Value) -> String {
         let id = Identity::of(Self::KIND, value).map(|identity| identity.to_string());
-        format!("{} {}", Self::KIND, id.unwrap_or_default())
+        format!("{verb} {} {}", Self::KIND, id.unwrap_or_default())
     }
 
     /// The spec that a value defines; none if something in it is not known yet.
@@ -296,9 +300,9 @@ impl<D: Definition> Resource<Session> for Managed<D> {
         diags: &mut Diagnostics,
     ) -> Option<State> {
         let session = cx.client(diags)?;
-        let created = stop::or_late(cx, Self::create_object(&session, change, diags)).await;
+        let created = stop::or_late(&cx.cancel, Self::create_object(&session, change, diags)).await;
         created.unwrap_or_else(|stopped| {
-            stopped.tell("create", &Self::shown(change.planned), diags);
+            stopped.tell(&Self::doing("create", change.planned), UNCERTAIN, diags);
             None
         })
     }
@@ -313,9 +317,9 @@ impl<D: Definition> Resource<Session> for Managed<D> {
             // The configuration of the provider is not known yet, and that was told already.
             return Some(state.clone());
         };
-        let read = stop::or_now(cx, Self::read_object(session, state, diags)).await;
+        let read = stop::or_now(&cx.cancel, Self::read_object(session, state, diags)).await;
         read.unwrap_or_else(|stopped| {
-            stopped.tell("read", &Self::shown(&state.value), diags);
+            stopped.tell(&Self::doing("read", &state.value), UNCERTAIN, diags);
             None
         })
     }
@@ -327,18 +331,19 @@ impl<D: Definition> Resource<Session> for Managed<D> {
         diags: &mut Diagnostics,
     ) -> Option<State> {
         let session = cx.client(diags)?;
-        let updated = stop::or_late(cx, Self::update_object(&session, change, diags)).await;
+        let updated = stop::or_late(&cx.cancel, Self::update_object(&session, change, diags)).await;
         updated.unwrap_or_else(|stopped| {
-            stopped.tell("update", &Self::shown(change.planned), diags);
+            stopped.tell(&Self::doing("update", change.planned), UNCERTAIN, diags);
             None
         })
     }
 
     async fn delete(&self, cx: &Context<Session>, destroy: Destroy<'_>, diags: &mut Diagnostics) {
         let Some(session) = cx.client(diags) else { return };
-        let deleted = stop::or_late(cx, Self::delete_object(&session, destroy, diags)).await;
+        let deleted =
+            stop::or_late(&cx.cancel, Self::delete_object(&session, destroy, diags)).await;
         if let Err(stopped) = deleted {
-            stopped.tell("delete", &Self::shown(destroy.state), diags);
+            stopped.tell(&Self::doing("delete", destroy.state), UNCERTAIN, diags);
         }
     }
 

@@ -53,8 +53,7 @@ impl Provider for Lockstep {
         diags: &mut Diagnostics,
     ) -> Option<Arc<Session>> {
         let environment = |name: &str| std::env::var(name).ok();
-        let Configure { config, tool_version, .. } = request;
-        let session = connection::open(config, tool_version, &environment, diags).await?;
+        let session = connection::open(request, &environment, diags).await?;
         Some(Arc::new(session))
     }
 

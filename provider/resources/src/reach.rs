@@ -1,8 +1,8 @@
 //! Whether the daemon answers, as far as this process knows.
 //!
 //! One daemon that is away is one trouble, however many resources there are: the first that goes
-//! without it tells, the others do not. What has to write fails with the same words, and only the
-//! first waits for them.
+//! without it tells, the others do not. What cannot go on without an answer (writes, data sources,
+//! actions, ephemeral resources) fails with the same words, and only the first waits for them.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use reconciler_api::client::ClientError;
 
 use crate::failure::detail;
 
-/// For how long a daemon that did not answer is not asked again by what has to write.
+/// For how long a daemon that did not answer is not asked again by what needs an answer.
 const PAUSE: Duration = Duration::from_secs(10);
 
 /// Whether the daemon answers.

@@ -96,6 +96,8 @@ pub struct Configure<'a> {
     pub tool_version: &'a str,
     /// What the client can do.
     pub capabilities: Capabilities,
+    /// Cancelled when the user interrupts: stop waiting, and say so in an error.
+    pub cancel: &'a CancellationToken,
 }
 
 /// What the client says it can do; what it says nothing about, it cannot. Whether it knows of a

@@ -16,12 +16,13 @@ impl<P: Provider> Server<P> {
         cx: &Context<P::Client>,
         diags: &mut Diagnostics,
     ) -> Option<configure_provider::Response> {
-        self.forget_stop();
+        let cancel = self.forget_stop();
         let config = self.offer().provider.decode(request.config.as_ref(), diags)?;
         let configure = Configure {
             config: &config,
             tool_version: &request.terraform_version,
             capabilities: cx.capabilities,
+            cancel: &cancel,
         };
         let client = self.provider.configure(configure, diags).await;
         let configured = Configured { client, capabilities: cx.capabilities };
@@ -29,12 +30,14 @@ impl<P: Provider> Server<P> {
         Some(configure_provider::Response::default())
     }
 
-    /// In one process that serves several runs, a stop is of the run that it came in.
-    fn forget_stop(&self) {
+    /// In one process that serves several runs, a stop is of the run that it came in. What tells
+    /// of the stop of this run.
+    fn forget_stop(&self) -> CancellationToken {
         let mut stop = self.stop.lock().unwrap_or_else(PoisonError::into_inner);
         if stop.is_cancelled() {
             *stop = CancellationToken::new();
         }
+        stop.clone()
     }
 
     pub(super) async fn stop(

@@ -9,7 +9,7 @@ use reconciler_api::problem::ProblemCode;
 use reconciler_api::v1::{AbortPromotion, ApprovePromotion, Phase};
 use reconciler_domain::id::PromotionId;
 
-use super::{project, project_attribute};
+use super::{UNSURE, project, project_attribute};
 use crate::attribute::{filled, parsed};
 use crate::failure::detail;
 use crate::form::Read as _;
@@ -60,7 +60,11 @@ impl Action<Session> for Approve {
         let id = config.required("promotion");
         let approval =
             ApprovePromotion { digest: config.required("digest"), comment: config.text("comment") };
-        match session.api.approve(&project, &id, &approval).await {
+        let what = format!("approve promotion {project}/{id}");
+        let call = session.api.approve(&project, &id, &approval);
+        let asked = session.order(&cx.cancel, (&what, UNSURE), call, diags).await;
+        let Some(answer) = asked else { return };
+        match answer {
             Ok(_) => {
                 progress.report(format!("approved promotion {id} ({})", approval.digest)).await;
             }
@@ -72,7 +76,7 @@ impl Action<Session> for Approve {
                     Some(ProblemCode::DigestMismatch) => "digest",
                     Some(_) | None => "promotion",
                 };
-                let summary = format!("Cannot approve promotion {project}/{id}");
+                let summary = format!("Cannot {what}");
                 diags.error_at(Path::attribute(attribute), summary, detail(&error));
             }
         }
@@ -112,7 +116,11 @@ impl Action<Session> for Abort {
         let Some(project) = project(&config, &session, diags) else { return };
         let id = config.required("promotion");
         let abort = AbortPromotion { reason: config.required("reason") };
-        let error = match session.api.abort(&project, &id, &abort).await {
+        let what = format!("abort promotion {project}/{id}");
+        let call = session.api.abort(&project, &id, &abort);
+        let asked = session.order(&cx.cancel, (&what, UNSURE), call, diags).await;
+        let Some(answer) = asked else { return };
+        let error = match answer {
             Ok(promotion) => {
                 let phase = promotion.phase.as_str().replace('_', " ");
                 return progress.report(format!("promotion {id} is to stop: {phase}")).await;
@@ -120,13 +128,14 @@ impl Action<Session> for Abort {
             Err(error) => error,
         };
         // What was aborted before is what was wished for.
-        if error.code() == Some(ProblemCode::WrongPhase)
-            && let Ok(promotion) = session.api.promotion(&project, &id).await
-            && promotion.phase == Phase::Aborted
-        {
-            return progress.report(format!("promotion {id} was aborted before")).await;
+        if error.code() == Some(ProblemCode::WrongPhase) {
+            let look = session.api.promotion(&project, &id);
+            let Some(looked) = session.ask(&cx.cancel, &what, look, diags).await else { return };
+            if looked.is_ok_and(|promotion| promotion.phase == Phase::Aborted) {
+                return progress.report(format!("promotion {id} was aborted before")).await;
+            }
         }
-        let summary = format!("Cannot abort promotion {project}/{id}");
+        let summary = format!("Cannot {what}");
         diags.error_at(Path::attribute("promotion"), summary, detail(&error));
     }
 }

@@ -11,7 +11,7 @@ use reconciler_api::v1::{CreatePromotion, FreightSelector};
 use reconciler_domain::duration;
 use reconciler_domain::id::StageName;
 
-use super::{project, project_attribute};
+use super::{UNSURE, project, project_attribute};
 use crate::attribute::{filled, parsed, span};
 use crate::failure::detail;
 use crate::follow::{Patience, follow, tell};
@@ -78,10 +78,14 @@ impl Action<Session> for Promote {
             ensure: true,
             rehearsal: false,
         };
-        let begun = match session.api.promote(&project, &request).await {
+        let what = format!("promote to stage {project}/{stage}");
+        let call = session.api.promote(&project, &request);
+        let asked = session.order(&cx.cancel, (&what, UNSURE), call, diags).await;
+        let Some(answer) = asked else { return };
+        let begun = match answer {
             Ok(begun) => begun,
             Err(error) => {
-                let summary = format!("Cannot promote to stage {project}/{stage}");
+                let summary = format!("Cannot {what}");
                 return diags.error_at(Path::attribute("stage"), summary, detail(&error));
             }
         };

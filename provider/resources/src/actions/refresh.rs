@@ -7,7 +7,7 @@ use provider_protocol::provider::{Action, Context, Progress, Reader};
 use provider_protocol::schema::{Block, Schema};
 use reconciler_domain::id::WarehouseName;
 
-use super::{project, project_attribute};
+use super::{UNSURE, project, project_attribute};
 use crate::attribute::parsed;
 use crate::failure::detail;
 use crate::form::Read as _;
@@ -44,12 +44,16 @@ impl Action<Session> for Refresh {
         let config = Reader::root(config);
         let Some(project) = project(&config, &session, diags) else { return };
         let name = config.required("warehouse");
-        match session.api.refresh_warehouse(&project, &name).await {
+        let what = format!("refresh warehouse {project}/{name}");
+        let call = session.api.refresh_warehouse(&project, &name);
+        let asked = session.order(&cx.cancel, (&what, UNSURE), call, diags).await;
+        let Some(answer) = asked else { return };
+        match answer {
             Ok(_) => {
                 progress.report(format!("the sources of warehouse {name} are being asked")).await;
             }
             Err(error) => {
-                let summary = format!("Cannot refresh warehouse {project}/{name}");
+                let summary = format!("Cannot {what}");
                 diags.error_at(Path::attribute("warehouse"), summary, detail(&error));
             }
         }

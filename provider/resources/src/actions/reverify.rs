@@ -11,7 +11,7 @@ use reconciler_api::v1;
 use reconciler_domain::duration;
 use reconciler_domain::id::StageName;
 
-use super::{project, project_attribute};
+use super::{UNSURE, project, project_attribute};
 use crate::attribute::{filled, parsed, span};
 use crate::failure::detail;
 use crate::follow::{Patience, follow, tell};
@@ -64,10 +64,14 @@ impl Action<Session> for Reverify {
         let Some(project) = project(&config, &session, diags) else { return };
         let stage = config.required("stage");
         let reverify = v1::Reverify { reason: config.text("reason") };
-        let begun = match session.api.reverify_stage(&project, &stage, &reverify).await {
+        let what = format!("verify stage {project}/{stage} anew");
+        let call = session.api.reverify_stage(&project, &stage, &reverify);
+        let asked = session.order(&cx.cancel, (&what, UNSURE), call, diags).await;
+        let Some(answer) = asked else { return };
+        let begun = match answer {
             Ok(begun) => begun,
             Err(error) => {
-                let summary = format!("Cannot verify stage {project}/{stage} anew");
+                let summary = format!("Cannot {what}");
                 return diags.error_at(Path::attribute("stage"), summary, detail(&error));
             }
         };

@@ -2,6 +2,9 @@
 
 use std::io::Write as _;
 
+use provider_protocol::provider::Capabilities;
+use tokio_util::sync::CancellationToken;
+
 use super::*;
 
 /// Nothing listens there: the port is reserved and needs privileges.
@@ -20,7 +23,13 @@ async fn told(config: &[(&str, Value)], environment: &[(&str, &str)]) -> (Vec<St
     };
     let mut diags = Diagnostics::new();
     validate(&value, &mut diags);
-    let session = open(&value, "1.11.4", &environment, &mut diags).await;
+    let request = Configure {
+        config: &value,
+        tool_version: "1.11.4",
+        capabilities: Capabilities::default(),
+        cancel: &CancellationToken::new(),
+    };
+    let session = open(request, &environment, &mut diags).await;
     if let Some(session) = &session {
         session.reach.goes_without(&mut diags);
     }

@@ -11,8 +11,7 @@ use reconciler_api::v1::{
 use reconciler_domain::id::{StageName, WarehouseName};
 
 use super::{
-    by_name, given, metadata, metadata_attribute, project, project_attribute, read_only,
-    tell_unread,
+    by_name, given, metadata, metadata_attribute, project, project_attribute, read, read_only,
 };
 use crate::attribute::{filled, parsed};
 use crate::form::{self, Read as _};
@@ -119,29 +118,18 @@ impl DataSource<Session> for FreightData {
         let reader = Reader::root(config);
         let project = project(&reader, &session, diags)?;
         let freight = match reader.text("id") {
-            Some(id) => by_id(&session, &project, &id, diags).await,
-            None => newest(&session, &project, &reader, diags).await,
+            Some(id) => {
+                let call = session.api.freight(&project, &id);
+                read(cx, &session, &format!("read freight {id}"), call, diags).await
+            }
+            None => newest(cx, &session, &project, &reader, diags).await,
         }?;
         Some(value(&freight, config))
     }
 }
 
-async fn by_id(
-    session: &Session,
-    project: &str,
-    id: &str,
-    diags: &mut Diagnostics,
-) -> Option<Freight> {
-    match session.api.freight(project, id).await {
-        Ok(freight) => Some(freight),
-        Err(error) => {
-            tell_unread(&error, &format!("read freight {id}"), diags);
-            None
-        }
-    }
-}
-
 async fn newest(
+    cx: &Context<Session>,
     session: &Session,
     project: &str,
     config: &Reader<'_>,
@@ -153,13 +141,8 @@ async fn newest(
         limit: Some(1),
         ..FreightQuery::default()
     };
-    let page = match session.api.list_freight(project, &query).await {
-        Ok(page) => page,
-        Err(error) => {
-            tell_unread(&error, "read the newest freight", diags);
-            return None;
-        }
-    };
+    let call = session.api.list_freight(project, &query);
+    let page = read(cx, session, "read the newest freight", call, diags).await?;
     let newest = page.items.into_iter().next();
     if newest.is_none() {
         let of = |what, name: Option<String>| name.map(|name| format!(" {what} {name}"));

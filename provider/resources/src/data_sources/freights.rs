@@ -9,7 +9,7 @@ use reconciler_api::v1::{Freight, FreightQuery, PAGE_LIMIT_MAX};
 use reconciler_domain::id::{CommitPrefix, StageName, SubscriptionName, WarehouseName};
 
 use super::freight::{ARTIFACT, STAGE, artifact, stage};
-use super::{by_name, given, project, project_attribute, read_only, tell_unread};
+use super::{by_name, given, project, project_attribute, read, read_only};
 use crate::attribute::{filled, instant, parsed, version_range};
 use crate::form::{self, Read as _};
 use crate::session::Session;
@@ -101,18 +101,10 @@ impl DataSource<Session> for FreightsData {
         let reader = Reader::root(config);
         let project = project(&reader, &session, diags)?;
         let most = reader.count("limit").unwrap_or(LIMIT_DEFAULT);
-        let asked = list(&session, &project, query(&reader), most);
-        let listed = tokio::select! {
-            listed = asked => listed,
-            () = cx.cancel.cancelled() => return None,
-        };
-        match listed {
-            Ok(found) => Some(value(&project, &found, config)),
-            Err(error) => {
-                tell_unread(&error, &format!("list the freight of {project}"), diags);
-                None
-            }
-        }
+        let what = format!("list the freight of {project}");
+        let call = list(&session, &project, query(&reader), most);
+        let found = read(cx, &session, &what, call, diags).await?;
+        Some(value(&project, &found, config))
     }
 }
 

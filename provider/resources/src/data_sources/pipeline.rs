@@ -10,7 +10,7 @@ use reconciler_api::v1::{
 };
 
 use super::stage::{CURRENT, PROMOTION, current_value, promotion_value};
-use super::{by_name, given, project, project_attribute, read_only, tell_unread};
+use super::{by_name, given, project, project_attribute, read, read_only};
 use crate::session::Session;
 
 /// The graph of a project: warehouses, stages, policies, and what is where.
@@ -69,13 +69,10 @@ impl DataSource<Session> for PipelineData {
     ) -> Option<Value> {
         let session = cx.client(diags)?;
         let project = project(&Reader::root(config), &session, diags)?;
-        match session.api.pipeline(&project).await {
-            Ok(pipeline) => Some(value(&project, &pipeline)),
-            Err(error) => {
-                tell_unread(&error, &format!("read the pipeline of {project}"), diags);
-                None
-            }
-        }
+        let what = format!("read the pipeline of {project}");
+        let call = session.api.pipeline(&project);
+        let pipeline = read(cx, &session, &what, call, diags).await?;
+        Some(value(&project, &pipeline))
     }
 }
 

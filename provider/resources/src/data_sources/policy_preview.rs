@@ -11,7 +11,7 @@ use reconciler_api::v1::{
 use reconciler_domain::id::PolicyName;
 use reconciler_domain::preview::{REPLAY_DEFAULT, REPLAY_MAX};
 
-use super::{project, project_attribute, read_only, tell_unread};
+use super::{project, project_attribute, read, read_only};
 use crate::attribute::parsed;
 use crate::form::{self, Read as _};
 use crate::functions::policy_spec;
@@ -113,26 +113,16 @@ impl DataSource<Session> for PolicyPreviewData {
         let change = PreviewChange { name, definition: Definition::Policy(spec), remove: false };
         let replay = Some(reader.count("history").unwrap_or(REPLAY_DEFAULT));
         let set = PreviewSet { changes: vec![change], replay };
-        match session.api.preview_set(&project, &set).await {
-            Ok(preview) if preview.problems.is_empty() => Some(value(&project, &preview, config)),
-            Ok(preview) => {
-                for problem in &preview.problems {
-                    let place = problem.path.trim_start_matches("changes[0]");
-                    let text = format!(
-                        "{}: {}",
-                        place.trim_start_matches('.'),
-                        sentence(&problem.message)
-                    );
-                    let text = text.trim_start_matches(": ");
-                    diags.error_at(Path::attribute("policy"), "Invalid policy", text);
-                }
-                None
-            }
-            Err(error) => {
-                tell_unread(&error, &format!("preview a policy of {project}"), diags);
-                None
-            }
+        let what = format!("preview a policy of {project}");
+        let call = session.api.preview_set(&project, &set);
+        let preview = read(cx, &session, &what, call, diags).await?;
+        for problem in &preview.problems {
+            let place = problem.path.trim_start_matches("changes[0]");
+            let text = format!("{}: {}", place.trim_start_matches('.'), sentence(&problem.message));
+            let text = text.trim_start_matches(": ");
+            diags.error_at(Path::attribute("policy"), "Invalid policy", text);
         }
+        preview.problems.is_empty().then(|| value(&project, &preview, config))
     }
 }
 

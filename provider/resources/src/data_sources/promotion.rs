@@ -8,7 +8,7 @@ use provider_protocol::schema::{Attribute, Block, Nesting, Schema};
 use reconciler_api::v1::{Gate, Promotion, PromotionQuery, StepRun, Waiting};
 use reconciler_domain::id::{PromotionId, StageName};
 
-use super::{given, project, project_attribute, read_only, tell_unread};
+use super::{given, project, project_attribute, read, read_only};
 use crate::attribute::parsed;
 use crate::form::{self, Read as _};
 use crate::session::Session;
@@ -112,20 +112,17 @@ impl DataSource<Session> for PromotionData {
         let project = project(&reader, &session, diags)?;
         let name = match reader.text("name") {
             Some(name) => name,
-            None => newest(&session, &project, reader.required("stage"), diags).await?,
+            None => newest(cx, &session, &project, reader.required("stage"), diags).await?,
         };
-        match session.api.promotion(&project, &name).await {
-            Ok(promotion) => Some(value(&promotion)),
-            Err(error) => {
-                tell_unread(&error, &format!("read promotion {project}/{name}"), diags);
-                None
-            }
-        }
+        let what = format!("read promotion {project}/{name}");
+        let call = session.api.promotion(&project, &name);
+        read(cx, &session, &what, call, diags).await.map(|promotion| value(&promotion))
     }
 }
 
 /// The newest promotion of a stage.
 async fn newest(
+    cx: &Context<Session>,
     session: &Session,
     project: &str,
     stage: String,
@@ -138,19 +135,14 @@ async fn newest(
         limit: Some(1),
         ..PromotionQuery::default()
     };
-    match session.api.list_promotions(project, &query).await {
-        Ok(page) => {
-            let newest = page.items.into_iter().next().map(|promotion| promotion.id);
-            if newest.is_none() {
-                diags.error_at(Path::attribute("stage"), "No promotion", text);
-            }
-            newest
-        }
-        Err(error) => {
-            tell_unread(&error, &format!("list promotions of {project}"), diags);
-            None
-        }
+    let what = format!("list promotions of {project}");
+    let call = session.api.list_promotions(project, &query);
+    let page = read(cx, session, &what, call, diags).await?;
+    let newest = page.items.into_iter().next().map(|promotion| promotion.id);
+    if newest.is_none() {
+        diags.error_at(Path::attribute("stage"), "No promotion", text);
     }
+    newest
 }
 
 fn value(promotion: &Promotion) -> Value {

@@ -9,8 +9,7 @@ use reconciler_api::v1::{self, ActivePromotion, CurrentFreight, StageHold, Stage
 use reconciler_domain::id::StageName;
 
 use super::{
-    by_name, given, metadata, metadata_attribute, project, project_attribute, read_only,
-    tell_unread,
+    by_name, given, metadata, metadata_attribute, project, project_attribute, read, read_only,
 };
 use crate::attribute::parsed;
 use crate::form::{self, Read as _};
@@ -105,13 +104,9 @@ impl DataSource<Session> for StageData {
         let reader = Reader::root(config);
         let project = project(&reader, &session, diags)?;
         let name = reader.required("name");
-        match session.api.get::<v1::Stage>(&project, &name).await {
-            Ok(stage) => Some(value(&stage)),
-            Err(error) => {
-                tell_unread(&error, &format!("read stage {project}/{name}"), diags);
-                None
-            }
-        }
+        let what = format!("read stage {project}/{name}");
+        let call = session.api.get::<v1::Stage>(&project, &name);
+        read(cx, &session, &what, call, diags).await.map(|stage| value(&stage))
     }
 }
 

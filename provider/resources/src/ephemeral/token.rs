@@ -16,10 +16,14 @@ use crate::attribute::{filled_list, span};
 use crate::failure::{Places, detail, tell};
 use crate::form::Read as _;
 use crate::session::Session;
+use crate::stop::or_late;
 use crate::words::sentence;
 
 /// A token that lasts for less is not renewed.
 const RENEWED_FROM: SignedDuration = SignedDuration::from_secs(20);
+
+/// Of a token without an answer.
+const UNSURE: &str = "A token that was minted nevertheless ends by itself.";
 
 /// A token for the length of a run: minted from the provider's, ended when the run is over.
 pub(crate) struct Token;
@@ -63,11 +67,13 @@ impl EphemeralResource<Session> for Token {
             admin: reader.flag("admin"),
         };
         let asked = Timestamp::now();
-        let minted = match session.api.mint_token(&wish).await {
+        let what = "mint a token";
+        let call = session.api.mint_token(&wish);
+        let minted = match session.order(&cx.cancel, (what, UNSURE), call, diags).await? {
             Ok(minted) => minted,
             Err(error) => {
                 let places = Places { moved: &[], ty: block().ty() };
-                tell(&error, "mint a token", &places, diags);
+                tell(&error, what, &places, diags);
                 return None;
             }
         };
@@ -98,13 +104,15 @@ impl EphemeralResource<Session> for Token {
         let Minted { name, lifetime } = Minted::read(private, diags)?;
         let renew = RenewToken { lifetime: Some(lifetime.clone()) };
         let asked = Timestamp::now();
-        match session.api.renew_token(&name, &renew).await {
+        let what = format!("renew token {name}");
+        let call = session.api.renew_token(&name, &renew);
+        match session.ask(&cx.cancel, &what, call, diags).await? {
             Ok(renewed) => {
                 let renew_at = renew_at(asked, granted(&renewed));
                 Some(Renewed { private: private.to_vec(), renew_at })
             }
             Err(error) => {
-                diags.error(format!("Cannot renew token {name}"), detail(&error));
+                diags.error(format!("Cannot {what}"), detail(&error));
                 None
             }
         }
@@ -113,15 +121,15 @@ impl EphemeralResource<Session> for Token {
     async fn close(&self, cx: &Context<Session>, private: &[u8], diags: &mut Diagnostics) {
         let Some(session) = cx.client(diags) else { return };
         let Some(Minted { name, .. }) = Minted::read(private, diags) else { return };
-        match session.api.end_token(&name).await {
-            Ok(()) => {}
+        let why = match or_late(&cx.cancel, session.api.end_token(&name)).await {
+            Ok(Ok(())) => return,
             // It is over already.
-            Err(error) if error.code() == Some(ProblemCode::NotFound) => {}
-            Err(error) => {
-                let text = format!("{}\n\nIt ends by itself.", detail(&error));
-                diags.warning(format!("Token {name} was not ended"), text);
-            }
-        }
+            Ok(Err(error)) if error.code() == Some(ProblemCode::NotFound) => return,
+            Ok(Err(error)) => detail(&error),
+            Err(_) => "The daemon had not answered when the run was interrupted.".to_owned(),
+        };
+        let text = format!("{why}\n\nIt ends by itself.");
+        diags.warning(format!("Token {name} was not ended"), text);
     }
 }
 

@@ -95,10 +95,9 @@ impl<D: Definition> ListResource<Session> for Listing<D> {
             };
             project = name;
         }
-        let listed = tokio::select! {
-            listed = session.api.list_all::<D::Object>(&project) => listed,
-            () = cx.cancel.cancelled() => return,
-        };
+        let what = format!("list {}", Managed::<D>::KIND.collection());
+        let call = session.api.list_all::<D::Object>(&project);
+        let Some(listed) = session.ask(&cx.cancel, &what, call, diags).await else { return };
         match listed {
             Ok(objects) => {
                 for object in &objects {
@@ -108,8 +107,6 @@ impl<D: Definition> ListResource<Session> for Listing<D> {
                 }
             }
             Err(error) => {
-                session.reach.noticed(&error);
-                let what = format!("list {}", Managed::<D>::KIND.collection());
                 tell(&error, &what, &Managed::<D>::places(), diags);
             }
         }

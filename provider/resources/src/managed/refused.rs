@@ -5,8 +5,7 @@ use provider_protocol::cty::{Path, Value};
 use reconciler_api::client::ClientError;
 use reconciler_api::problem::ProblemCode;
 
-use super::stop::UNCERTAIN;
-use super::{Definition, Managed};
+use super::{Definition, Managed, UNCERTAIN};
 use crate::failure::{detail, tell};
 use crate::session::{Identity, Session};
 use crate::words::headline;

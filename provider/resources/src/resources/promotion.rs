@@ -11,6 +11,7 @@ use provider_protocol::Diagnostics;
 use provider_protocol::cty::{Path, Value};
 use provider_protocol::provider::{Change, Context, Destroy, Plan, Reader, Resource, State};
 use provider_protocol::schema::{Attribute, Block, NestedBlock, Schema};
+use reconciler_api::client::ClientError;
 use reconciler_api::problem::ProblemCode;
 use reconciler_api::v1;
 use reconciler_domain::id::{ProjectName, StageName};
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use crate::attribute::{checked, filled, parsed, span, text_map};
 use crate::failure::detail;
 use crate::session::Session;
+use crate::stop::or_now;
 use wish::{Outcome, Wish};
 
 /// A declared promotion.
@@ -188,21 +190,25 @@ impl Resource<Session> for Promotion {
         diags: &mut Diagnostics,
     ) -> Option<State> {
         let Some(session) = &cx.client else { return Some(state.clone()) };
+        let was_read = Kept::from_bytes(&state.private).is_some();
+        if was_read && session.reach.goes_without(diags) {
+            return Some(state.clone());
+        }
         let (project, id) = place(&state.value)?;
-        match session.api.promotion(&project, &id).await {
-            Ok(promotion) => {
-                let kept = Kept::from_bytes(&state.private);
-                let kept = kept.unwrap_or_else(|| Kept::new(&promotion.freight));
-                let mut read = refreshed(&state.value, &promotion);
-                if read.get("enforce").and_then(Value::as_bool) == Some(true) {
-                    let there = in_stage(session, &promotion, diags).await?;
-                    read.set("freight_id", there);
+        let what = format!("read promotion {project}/{id}");
+        match or_now(&cx.cancel, look(session, &project, &id, state)).await {
+            Ok(Ok(read)) => Some(read),
+            Ok(Err(error)) if error.code() == Some(ProblemCode::NotFound) => None,
+            Ok(Err(error)) => {
+                session.reach.noticed(&error);
+                if was_read && error.is_unreachable() && session.reach.goes_without(diags) {
+                    return Some(state.clone());
                 }
-                Some(State::new(read).private(kept.to_bytes()))
+                diags.error(format!("Cannot {what}"), detail(&error));
+                None
             }
-            Err(error) if error.code() == Some(ProblemCode::NotFound) => None,
-            Err(error) => {
-                diags.error(format!("Cannot read promotion {project}/{id}"), detail(&error));
+            Err(stopped) => {
+                stopped.tell(&what, "", diags);
                 None
             }
         }
@@ -276,6 +282,23 @@ fn plan_project(cx: &Context<Session>, plan: &mut Plan<'_>, diags: &mut Diagnost
     }
 }
 
+/// The state as it is now. Without the daemon, and with any other refusal of it, there is none.
+async fn look(
+    session: &Session,
+    project: &str,
+    id: &str,
+    state: &State,
+) -> Result<State, ClientError> {
+    let promotion = session.api.promotion(project, id).await?;
+    let kept = Kept::from_bytes(&state.private);
+    let kept = kept.unwrap_or_else(|| Kept::new(&promotion.freight));
+    let mut read = refreshed(&state.value, &promotion);
+    if read.get("enforce").and_then(Value::as_bool) == Some(true) {
+        read.set("freight_id", in_stage(session, &promotion).await?);
+    }
+    Ok(State::new(read).private(kept.to_bytes()))
+}
+
 /// Which promotion a state is about.
 fn place(state: &Value) -> Option<(String, String)> {
     let text = |name| state.get(name).and_then(Value::as_str).map(str::to_owned);
@@ -313,30 +336,17 @@ fn refreshed(state: &Value, promotion: &v1::Promotion) -> Value {
 
 /// The freight of the promotion's warehouse that is in its stage now: its own freight while it is on
 /// its way there.
-async fn in_stage(
-    session: &Session,
-    promotion: &v1::Promotion,
-    diags: &mut Diagnostics,
-) -> Option<Value> {
+async fn in_stage(session: &Session, promotion: &v1::Promotion) -> Result<Value, ClientError> {
+    let v1::Promotion { project, stage, freight, collection, .. } = promotion;
     if !promotion.phase.is_finished() {
-        return Some(promotion.freight.as_str().into());
+        return Ok(freight.as_str().into());
     }
-    let (project, stage) = (&promotion.project, &promotion.stage);
-    let found = session.api.find::<v1::Stage>(project, stage).await;
-    match found {
-        Ok(stage) => {
-            let current = stage.map(|stage| stage.status.current).unwrap_or_default();
-            let there = current.values().any(|current| current.freight == promotion.freight);
-            if there {
-                return Some(promotion.freight.as_str().into());
-            }
-            let warehouse = promotion.collection.iter().find(|(_, id)| **id == promotion.freight);
-            let other = warehouse.and_then(|(warehouse, _)| current.get(warehouse));
-            Some(other.map(|other| other.freight.clone()).into())
-        }
-        Err(error) => {
-            diags.error(format!("Cannot read stage {project}/{stage}"), detail(&error));
-            None
-        }
+    let found = session.api.find::<v1::Stage>(project, stage).await?;
+    let current = found.map(|stage| stage.status.current).unwrap_or_default();
+    if current.values().any(|current| current.freight == *freight) {
+        return Ok(freight.as_str().into());
     }
+    let warehouse = collection.iter().find(|(_, id)| *id == freight);
+    let other = warehouse.and_then(|(warehouse, _)| current.get(warehouse));
+    Ok(other.map(|other| other.freight.clone()).into())
 }

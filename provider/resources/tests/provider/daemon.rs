@@ -35,7 +35,7 @@ pub(crate) struct World {
     pub(crate) warnings: Vec<PreviewWarning>,
     /// Problems that every preview answers, by name of the object.
     pub(crate) problems: BTreeMap<String, Vec<FieldProblem>>,
-    /// A request that is never answered, and who is told that it arrived.
+    /// Requests that are never answered, by how they begin, and who is told that one arrived.
     pub(crate) hang: Option<(String, Sender<()>)>,
     /// Every request: method and path.
     pub(crate) requests: Vec<String>,
@@ -149,7 +149,7 @@ async fn guard(State(world): Shared, request: Request, next: Next) -> Response {
     let line = format!("{} {}", request.method(), request.uri());
     let hangs = {
         let mut world = world.lock().unwrap();
-        let hang = world.hang.as_ref().filter(|(request, _)| *request == line);
+        let hang = world.hang.as_ref().filter(|(request, _)| line.starts_with(request.as_str()));
         let hangs = hang.map(|(_, arrived)| arrived.send(()).is_ok());
         world.requests.push(line);
         hangs.is_some()

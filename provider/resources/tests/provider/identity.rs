@@ -1,72 +1,28 @@
 //! Identities and lists, which the installed client may be too old for: over the wire.
 
-use provider_kit::client::{Client, decode, encode};
-use provider_kit::read_schema;
-use provider_protocol::cty::{Type, Value};
+use provider_kit::client::Client;
+use provider_protocol::cty::Value;
 use provider_protocol::provider::Provider as _;
-use provider_protocol::wire::tfplugin6::list_resource;
 use provider_resources::Lockstep;
 use reconciler_api::v1::Kind;
 use serde_json::json;
 
-use crate::daemon::{Daemon, TOKEN};
-
-pub(crate) async fn client(daemon: &Daemon, project: Option<&str>) -> Client {
-    let mut client = Client::in_process(Lockstep).await;
-    let config = Value::object([
-        ("endpoint", Value::from(daemon.endpoint.as_str())),
-        ("token", TOKEN.into()),
-        ("project", project.into()),
-    ]);
-    let schema = client.offer.provider.clone().unwrap();
-    let ty = read_schema(&schema).ty();
-    let Type::Object(fields) = &ty else { panic!("{ty}") };
-    // What the configuration leaves out is null.
-    let config = fields.keys().fold(config, |config, name| match config.get(name) {
-        Some(_) => config,
-        None => config.with(name.as_str(), Value::Null),
-    });
-    assert_eq!(client.configure(&config).await, [""; 0]);
-    client
-}
-
-/// Runs a test beside a daemon, which has threads of its own.
-pub(crate) fn beside(daemon: &Daemon, test: impl AsyncFnOnce(&Daemon)) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(test(daemon));
-}
+use crate::daemon::Daemon;
+use crate::wire::{Fields, beside, client, list};
 
 fn of(project: Option<&str>, name: &str) -> Value {
     Value::object([("project", Value::from(project)), ("name", name.into())])
 }
 
-/// What a list finds: names for people, identities, and the attribute `id` where it was asked for.
-async fn list(
+/// What is found without anything being told.
+async fn found(
     client: &mut Client,
     type_name: &str,
-    project: Option<&str>,
-    limit: i64,
-    include_resource_object: bool,
+    fields: Fields<'_>,
+    asked: (i64, bool),
 ) -> Vec<(String, Option<Value>)> {
-    let schema = &client.offer.list_resource_schemas[type_name];
-    let ty = read_schema(schema).ty();
-    let object = read_schema(&client.offer.resource_schemas[type_name]).ty();
-    let has_project = matches!(&ty, Type::Object(fields) if fields.contains_key("project"));
-    let nothing = Value::object::<&str>([]);
-    let config = if has_project { nothing.with("project", project) } else { nothing };
-    let request = list_resource::Request {
-        type_name: type_name.to_owned(),
-        config: encode(&config, &ty),
-        include_resource_object,
-        limit,
-    };
-    let mut events = client.calls.list_resource(request).await.unwrap().into_inner();
-    let mut found = Vec::new();
-    while let Some(event) = events.message().await.unwrap() {
-        assert_eq!(event.diagnostic, []);
-        let value = event.resource_object.map(|value| decode(Some(&value), &object));
-        found.push((event.display_name, value));
-    }
+    let (found, told) = list(client, type_name, fields, asked).await;
+    assert_eq!(told, [""; 0]);
     found
 }
 
@@ -130,15 +86,16 @@ fn what_is_there_is_listed() {
         let names = |found: Vec<(String, Option<Value>)>| -> Vec<String> {
             found.into_iter().map(|(name, _)| name).collect()
         };
-        let stages = list(&mut client, "lockstep_stage", None, 0, false).await;
+        let stages = found(&mut client, "lockstep_stage", &[], (0, false)).await;
         assert!(stages.iter().all(|(_, object)| object.is_none()));
         assert_eq!(names(stages), ["shop/dev", "shop/prod"]);
-        let one = list(&mut client, "lockstep_stage", Some("shop"), 1, true).await;
+        let one =
+            found(&mut client, "lockstep_stage", &[("project", "shop".into())], (1, true)).await;
         let object = one[0].1.as_ref().unwrap();
         assert_eq!(object.get("name"), Some(&Value::from("dev")));
         assert_eq!(object.get("request").and_then(Value::as_list).map(<[Value]>::len), Some(1));
         assert_eq!(names(one), ["shop/dev"]);
-        let none = list(&mut client, "lockstep_promotion_policy", None, 0, false).await;
+        let none = found(&mut client, "lockstep_promotion_policy", &[], (0, false)).await;
         assert_eq!(names(none), [""; 0]);
     });
 }

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod actions;
+mod away;
 mod bad_input;
 mod conflicts;
 mod daemon;
@@ -25,3 +26,4 @@ mod terraform;
 mod tokens;
 mod trouble;
 mod validate;
+mod wire;

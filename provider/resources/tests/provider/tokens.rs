@@ -9,8 +9,8 @@ use reconciler_api::v1::Kind;
 use serde_json::json;
 
 use crate::daemon::{Daemon, TOKEN};
-use crate::identity::{beside, client};
 use crate::terraform::Terraform;
+use crate::wire::{beside, client, whole};
 
 const SECRET: &str = "lockstep_0123456789abcdef0123456789abcdef";
 
@@ -82,16 +82,12 @@ fn a_token_is_open_for_as_long_as_it_is_renewed() {
         let ty = read_schema(&client.offer.ephemeral_resource_schemas["lockstep_token"]).ty();
         let type_name = || "lockstep_token".to_owned();
         let before = jiff::Timestamp::now().as_second();
-        let open = async |client: &mut Client, config: Value| {
-            let request = wire::open_ephemeral_resource::Request {
-                type_name: type_name(),
-                config: encode(&config, &ty),
-                client_capabilities: None,
-            };
-            client.calls.open_ephemeral_resource(request).await.unwrap().into_inner()
+        let request = wire::open_ephemeral_resource::Request {
+            type_name: type_name(),
+            config: encode(&whole(&[("lifetime", "10m".into())], &ty), &ty),
+            client_capabilities: None,
         };
-        let config = Value::object([("lifetime", Value::from("10m"))]);
-        let opened = open(&mut client, config).await;
+        let opened = client.calls.open_ephemeral_resource(request).await.unwrap().into_inner();
         assert_eq!(opened.diagnostics, []);
         let renew_at = opened.renew_at.unwrap().seconds - before;
         assert!((300..600).contains(&renew_at), "half of its time: {renew_at}");

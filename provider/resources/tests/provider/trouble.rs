@@ -25,12 +25,12 @@ fn policy(name: &str) -> String {
 }
 
 /// What stands where the daemon should be, and answers each request in its own way.
-struct Rogue {
-    endpoint: String,
+pub(crate) struct Rogue {
+    pub(crate) endpoint: String,
 }
 
 impl Rogue {
-    fn start(answer: impl Fn(&str, &mut TcpStream) + Clone + Send + 'static) -> Self {
+    pub(crate) fn start(answer: impl Fn(&str, &mut TcpStream) + Clone + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
         thread::spawn(move || {
@@ -53,7 +53,7 @@ impl Rogue {
     }
 }
 
-fn say(stream: &mut TcpStream, head: &str, body: &str) {
+pub(crate) fn say(stream: &mut TcpStream, head: &str, body: &str) {
     let length = body.len();
     // Who does not read it to its end has seen enough.
     let _sent = write!(

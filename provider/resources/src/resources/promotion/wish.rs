@@ -23,6 +23,10 @@ const TIMEOUT: Duration = Duration::from_secs(30 * 60);
 /// What goes on, and what to do to wait for it on.
 const AGAIN: &str = "Apply again to wait on: no second promotion is started.";
 
+/// Of a wish without an answer.
+const UNSURE: &str =
+    "A promotion may have begun nevertheless. Apply again: no second one is started.";
+
 /// Freight that is to be in a stage.
 #[derive(Debug)]
 pub(super) struct Wish {
@@ -75,10 +79,12 @@ impl Wish {
     ) -> Option<Outcome> {
         let deadline = Instant::now() + self.timeout;
         loop {
-            let begun = match session.api.promote(&self.project, &self.request).await {
+            let what = format!("promote to stage {}/{}", self.project, self.request.stage);
+            let call = session.api.promote(&self.project, &self.request);
+            let begun = match session.order(cancel, (&what, UNSURE), call, diags).await? {
                 Ok(begun) => begun,
                 Err(error) => {
-                    self.tell_refused(&error, diags);
+                    self.tell_refused(&error, &what, diags);
                     return None;
                 }
             };
@@ -99,15 +105,14 @@ impl Wish {
         self.request.freight == FreightSelector::Newest && ended.phase == Phase::Superseded
     }
 
-    fn tell_refused(&self, error: &ClientError, diags: &mut Diagnostics) {
+    fn tell_refused(&self, error: &ClientError, what: &str, diags: &mut Diagnostics) {
         let attribute = match (&self.request.freight, error.code()) {
             (_, Some(ProblemCode::NotFound | ProblemCode::Invalid)) => "stage",
             (FreightSelector::Newest, _) => "newest",
             (FreightSelector::Previous | FreightSelector::Id(_), _) => "freight",
         };
-        let summary = format!("Cannot promote to stage {}/{}", self.project, self.request.stage);
         let named = error.code().is_some();
         let path = if named { Path::attribute(attribute) } else { Path::root() };
-        diags.error_at(path, summary, detail(error));
+        diags.error_at(path, format!("Cannot {what}"), detail(error));
     }
 }

@@ -7,50 +7,47 @@ use std::future::Future;
 use std::time::Duration;
 
 use provider_protocol::Diagnostics;
-use provider_protocol::provider::Context;
+use tokio_util::sync::CancellationToken;
 
 /// How long the answer to a write is waited for after an interrupt.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// The user interrupted before there was an answer.
-pub(super) struct Stopped {
+pub(crate) struct Stopped {
     uncertain: bool,
 }
 
 impl Stopped {
-    /// Tells what was not waited for; `object` is its kind and id.
-    pub(super) fn tell(&self, verb: &str, object: &str, diags: &mut Diagnostics) {
+    /// Tells what was not waited for: `what`, as in `read stage shop/prod`. `unsure` is what is
+    /// said of a write that may have been done.
+    pub(crate) fn tell(&self, what: &str, unsure: &str, diags: &mut Diagnostics) {
         let text = if self.uncertain {
-            format!("The daemon had not answered when the run was interrupted. {UNCERTAIN}")
+            format!("The daemon had not answered when the run was interrupted. {unsure}")
         } else {
             "The run was interrupted.".to_owned()
         };
-        diags.error(format!("Interrupted: {verb} {object}"), text);
+        diags.error(format!("Interrupted: {what}"), text);
     }
 }
 
-/// Of a write without an answer.
-pub(super) const UNCERTAIN: &str = "It may have been done nevertheless. The next plan shows what \
-    is there; should it create something that exists already, import that.";
-
 /// Does something that changes nothing, until an interrupt.
-pub(super) async fn or_now<C, T>(
-    cx: &Context<C>,
+pub(crate) async fn or_now<T>(
+    cancel: &CancellationToken,
     work: impl Future<Output = T>,
 ) -> Result<T, Stopped> {
     tokio::select! {
         done = work => Ok(done),
-        () = cx.cancel.cancelled() => Err(Stopped { uncertain: false }),
+        () = cancel.cancelled() => Err(Stopped { uncertain: false }),
     }
 }
 
 /// Does something that changes something, until a little after an interrupt.
-pub(super) async fn or_late<C, T>(
-    cx: &Context<C>,
+pub(crate) async fn or_late<T>(
+    cancel: &CancellationToken,
     work: impl Future<Output = T>,
 ) -> Result<T, Stopped> {
     let late = async {
-        cx.cancel.cancelled().await;
+        cancel.cancelled().await;
         tokio::time::sleep(GRACE).await;
     };
     tokio::select! {
