@@ -12,6 +12,7 @@ use reconciler_effects::git::Secret;
 use reconciler_effects::http::{EgressPolicy, HostRule};
 use reconciler_effects::infra::ToolPreference;
 use reconciler_effects::sandbox::{Mode, Reach, Settings};
+use reconciler_effects::states::Kept;
 use reconciler_effects::{Credential, Login};
 use serde::Deserialize;
 
@@ -72,6 +73,9 @@ struct File {
     /// How programs that are not trusted are contained.
     #[serde(default)]
     sandbox: SandboxEntry,
+    /// What is kept of embedded states.
+    #[serde(default)]
+    states: StatesEntry,
     /// Credentials by URL prefix; the longest prefix wins.
     #[serde(default, rename = "credential")]
     credentials: Vec<CredentialEntry>,
@@ -96,6 +100,21 @@ struct SandboxEntry {
     /// What infra runs may reach: `none`, `egress`, `host`.
     #[serde(default)]
     infra_network: Reach,
+}
+
+/// What is kept of embedded states.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StatesEntry {
+    /// Versions of each.
+    #[serde(default)]
+    versions: Option<NonZeroU32>,
+    /// Most that the versions of one may take, in MiB.
+    #[serde(default)]
+    versions_limit_mib: Option<NonZeroU32>,
+    /// Most that one may take, in MiB.
+    #[serde(default)]
+    state_limit_mib: Option<NonZeroU32>,
 }
 
 /// One credential; its secret is read from a file or a variable, never written here.
@@ -139,6 +158,8 @@ pub struct Config {
     pub secret_sources: AllowedSources,
     /// How programs that are not trusted are contained.
     pub sandbox: Settings,
+    /// What is kept of embedded states.
+    pub states: Kept,
     /// Credentials by URL prefix.
     pub credentials: Vec<Credential>,
 }
@@ -211,6 +232,7 @@ impl Config {
             secret_key_file: file.secret_key_file,
             secret_sources,
             sandbox: sandbox(file.sandbox)?,
+            states: kept(&file.states),
             credentials: credentials.collect::<Result<_, _>>()?,
         })
     }
@@ -231,6 +253,18 @@ fn sandbox(entry: SandboxEntry) -> Result<Settings, ConfigError> {
     }
     let SandboxEntry { mode, read, write, host_network, infra_network } = entry;
     Ok(Settings { mode, read, write, host_network, infra_network })
+}
+
+fn kept(entry: &StatesEntry) -> Kept {
+    let usual = Kept::default();
+    let mib = |limit: Option<NonZeroU32>, usual| {
+        limit.map_or(usual, |limit| u64::from(limit.get()) << 20)
+    };
+    Kept {
+        versions: entry.versions.map_or(usual.versions, |count| count.get() as usize),
+        bytes: mib(entry.versions_limit_mib, usual.bytes),
+        state_bytes: mib(entry.state_limit_mib, usual.state_bytes),
+    }
 }
 
 fn read(path: &Path) -> Result<File, ConfigError> {

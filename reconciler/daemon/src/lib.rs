@@ -23,5 +23,5 @@ mod server;
 mod service;
 mod worker;
 
-pub use secrets::{AllowedSources, KeyringError, RotateError};
+pub use secrets::{AllowedSources, KeyringError, RotateError, Rotated};
 pub use service::{Service, StartError, rotate_key};

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use reconciler_daemon::config::{Config, Options};
 use reconciler_daemon::crash::Crash;
-use reconciler_daemon::{Service, StartError};
+use reconciler_daemon::{Rotated, Service, StartError};
 use reconciler_effects::infra::shim;
 use reconciler_effects::sandbox;
 use tokio::signal::unix::{SignalKind, signal};
@@ -24,7 +24,7 @@ struct Arguments {
 enum Command {
     /// Run until SIGTERM or SIGINT.
     Serve(Options),
-    /// Seal the secrets of all projects under a new key. No daemon may run meanwhile.
+    /// Seal the secrets of all projects, and the versions of states, under a new key. No daemon may run meanwhile.
     RotateKey(Options),
 }
 
@@ -65,8 +65,8 @@ fn main() -> ExitCode {
 async fn rotate_key(options: &Options) -> Result<(), String> {
     let config = Config::load(options).map_err(|error| error.to_string())?;
     let rotated = reconciler_daemon::rotate_key(&config).await;
-    let count = rotated.map_err(|error| error.to_string())?;
-    tracing::info!(credentials = count, "sealed under a new key; back the key file up");
+    let Rotated { credentials, versions } = rotated.map_err(|error| error.to_string())?;
+    tracing::info!(credentials, versions, "sealed under a new key; back the key file up");
     Ok(())
 }
 

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::crash::Crash;
-use crate::secrets::{self, Keyring, KeyringError, RotateError, Safe};
+use crate::secrets::{self, Keyring, KeyringError, RotateError, Rotated, Safe};
 use crate::server::{self, Server};
 use crate::worker::Worker;
 
@@ -94,10 +94,10 @@ impl Service {
         let store = Store::open(database(&config)).await?;
         first_token(&store, &config.data_dir, clock.as_ref()).await?;
         let hash_key = hash_key(&config.data_dir.join(HASH_KEY_FILE))?;
-        let keyring = Keyring::open(&secret_key_file(&config))?;
+        let keyring = Arc::new(Keyring::open(&secret_key_file(&config))?);
         let allowed = config.secret_sources.clone();
-        let safe = Arc::new(Safe::new(store.clone(), keyring, allowed, &hash_key));
-        let effects = open_effects(&config, hash_key, safe.clone(), shutdown.clone())?;
+        let safe = Arc::new(Safe::new(store.clone(), Arc::clone(&keyring), allowed, &hash_key));
+        let effects = open_effects(&config, hash_key, safe.clone(), keyring, shutdown.clone())?;
         let worker = Worker {
             store: store.clone(),
             effects,
@@ -149,13 +149,12 @@ impl Service {
     }
 }
 
-/// Seals the secrets of all projects under a new key and forgets the old ones. The number of
-/// credentials.
+/// Seals the secrets of all projects, and the versions of states, under a new key and forgets the old ones.
 ///
 /// # Errors
 /// A daemon runs, or a secret does not open; nothing is lost then.
-pub async fn rotate_key(config: &Config) -> Result<usize, RotateError> {
-    secrets::rotate(&database(config), &secret_key_file(config)).await
+pub async fn rotate_key(config: &Config) -> Result<Rotated, RotateError> {
+    secrets::rotate(&database(config), &config.data_dir, &secret_key_file(config)).await
 }
 
 /// Host and process: who holds a lease, for people who look.
@@ -178,6 +177,7 @@ fn open_effects(
     config: &Config,
     hash_key: [u8; 32],
     holdings: Arc<Safe>,
+    sealing: Arc<Keyring>,
     shutdown: CancellationToken,
 ) -> Result<Effects, StartError> {
     let mut effects = EffectsConfig::new(config.data_dir.clone(), hash_key);
@@ -190,6 +190,8 @@ fn open_effects(
     effects.plugin_cache = config.plugin_cache.clone();
     effects.credentials = config.credentials.clone();
     effects.holdings = holdings;
+    effects.sealing = sealing;
+    effects.states = config.states;
     effects.shim = Shim::current();
     effects.shutdown = shutdown;
     let effects = Effects::open(effects)?;

@@ -13,6 +13,7 @@ use crate::http::EgressPolicy;
 use crate::infra::ToolPreference;
 use crate::infra::shim::Shim;
 use crate::sandbox;
+use crate::states::{Kept, NoKey, Sealing};
 
 /// What a working directory may take unless it is said: 10 GiB.
 const WORK_LIMIT: u64 = 10 << 30;
@@ -49,6 +50,10 @@ pub struct EffectsConfig {
     pub credentials: Vec<Credential>,
     /// What projects hold themselves.
     pub holdings: Arc<dyn Holdings>,
+    /// Seals the versions of embedded states.
+    pub sealing: Arc<dyn Sealing>,
+    /// How much is kept of each embedded state.
+    pub states: Kept,
     /// Ends everything that runs, but no apply: that goes on and is found again.
     pub shutdown: CancellationToken,
 }
@@ -72,6 +77,8 @@ impl EffectsConfig {
             infra_env: BTreeMap::new(),
             credentials: Vec::new(),
             holdings: Arc::new(NothingHeld),
+            sealing: Arc::new(NoKey),
+            states: Kept::default(),
             shutdown: CancellationToken::new(),
         }
     }
@@ -92,6 +99,7 @@ impl fmt::Debug for EffectsConfig {
             .field("plugin_cache", &self.plugin_cache)
             .field("infra_env", &self.infra_env.keys())
             .field("credentials", &self.credentials)
+            .field("states", &self.states)
             .finish_non_exhaustive()
     }
 }

@@ -24,7 +24,9 @@ use crate::layout::Layout;
 use crate::sandbox::{Sandbox, Settings};
 use crate::scoped::Scoped;
 use crate::sources::{self, Registries, Tips};
+use crate::states::States;
 use crate::steps::{self, Halted, RunContext};
+use crate::workdir::WorkdirError;
 use crate::{checks, clean};
 
 /// Carries out what was decided. Cheap to clone; clones share everything.
@@ -38,6 +40,7 @@ pub struct Effects {
 struct Inner {
     config: EffectsConfig,
     layout: Layout,
+    states: States,
     logins: Arc<Logins>,
     git: Git,
     http: HttpClient,
@@ -62,6 +65,9 @@ pub enum OpenError {
     /// Git cannot be set up.
     #[error("git cannot be set up")]
     Git(#[from] GitError),
+    /// The embedded states cannot be used.
+    #[error("the embedded states cannot be used")]
+    States(#[from] WorkdirError),
     /// The HTTP client cannot be set up.
     #[error("the HTTP client cannot be set up")]
     Http(#[from] HttpError),
@@ -75,6 +81,7 @@ impl Effects {
     pub fn open(config: EffectsConfig) -> Result<Self, OpenError> {
         let layout = Layout::open(&config.data_dir)
             .map_err(|source| OpenError::DataDir { path: config.data_dir.clone(), source })?;
+        let states = States::open(&config.data_dir, config.sealing.clone(), config.states)?;
         let logins = Arc::new(Logins::new(config.credentials.clone()));
         let git = Git::open(GitConfig {
             allow_local: config.allow_local_git,
@@ -87,7 +94,8 @@ impl Effects {
         let (tips, tools) = (Tips::default(), tokio::sync::Mutex::default());
         let cancel = config.shutdown.clone();
         let sandbox = Sandbox::new(config.sandbox.mode, &config.shim.program);
-        let inner = Inner { config, layout, logins, git, http, registries, tips, sandbox, tools };
+        let inner =
+            Inner { config, layout, states, logins, git, http, registries, tips, sandbox, tools };
         Ok(Self { inner: Arc::new(inner), cancel })
     }
 
@@ -172,6 +180,12 @@ impl Effects {
         now: Timestamp,
     ) -> Result<(), String> {
         clean::clean(self, project, promotion, now).await
+    }
+
+    /// The embedded states.
+    #[must_use]
+    pub fn states(&self) -> &States {
+        &self.inner.states
     }
 
     pub(crate) fn layout(&self) -> &Layout {

@@ -3,7 +3,8 @@
 //! ```text
 //! mirrors/                               git mirrors; may be lost
 //! work/PROJECT/PROMOTION/                working directories, their markers, scratch; may be lost
-//! states/PROJECT/STAGE/NAME/             embedded states: the only copy
+//! states/PROJECT/STAGE/NAME/             embedded states, as they are now
+//! versions/PROJECT/STAGE/NAME/WORKSPACE/ what they were, sealed; see [`crate::states`]
 //! plans/PROJECT/PROMOTION/               stored plans, until the promotion has ended
 //! runs/PROJECT/RUN/                      what is known of an apply, and its log
 //! keys/                                  SSH keys while an operation needs them; emptied at start
@@ -14,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use reconciler_domain::id::{ProjectName, PromotionId, StageName};
 
-const STATE_FILE: &str = "terraform.tfstate";
+pub(crate) const STATE_FILE: &str = "terraform.tfstate";
 /// File systems take 255 bytes for one name.
 const NAME_MAX: usize = 200;
 
@@ -91,12 +92,36 @@ pub(crate) fn plain(text: &str) -> Option<String> {
     (!name.is_empty() && name.len() <= NAME_MAX).then_some(name)
 }
 
+/// The text that has this file name; absent: [`plain`] gives no text this name.
+pub(crate) fn read_plain(name: &str) -> Option<String> {
+    let mut bytes = Vec::new();
+    let mut rest = name.bytes();
+    while let Some(byte) = rest.next() {
+        if byte == b'%' {
+            let digits = [rest.next()?, rest.next()?];
+            bytes.push(u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?);
+        } else {
+            bytes.push(byte);
+        }
+    }
+    let text = String::from_utf8(bytes).ok()?;
+    (plain(&text).as_deref() == Some(name)).then_some(text)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn check(text: &str, expect: Option<&str>) {
         assert_eq!(plain(text).as_deref(), expect, "{text:?}");
+        assert_eq!(expect.and_then(read_plain).as_deref(), expect.map(|_| text), "{text:?}");
+    }
+
+    #[test]
+    fn a_name_that_nothing_has_is_read_as_none() {
+        for name in ["", ".hidden", "a/b", "%", "%2", "%zz", "%2F", "%41", "%ff", "a b"] {
+            assert_eq!(read_plain(name), None, "{name:?}");
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@
 //!        └───────────┴──────┬──────┴───────────┘
 //!   git   forge   infra   oci   http   metrics   edit    one room each
 //!   sandbox   process   workdir      what is not trusted, contained; children; files below one directory
+//!   states                           the embedded states: versions, one writer at a time
 //! ```
 //!
 //! Every operation is for one project ([`scoped`]): with its logins and its mirrors, and nothing that
@@ -26,6 +27,7 @@ pub mod metrics;
 pub mod oci;
 pub mod process;
 pub mod sandbox;
+pub mod states;
 pub mod workdir;
 
 mod answer;

@@ -181,6 +181,12 @@ impl WorkRoot {
         }
     }
 
+    /// All of it as one directory, for what is deeper than keys.
+    #[must_use]
+    pub(crate) fn whole(&self) -> WorkDir {
+        WorkDir { dir: Arc::clone(&self.dir), path: self.path.clone() }
+    }
+
     /// The keys that have a directory, in order: what a start-up sweep goes through.
     ///
     /// # Errors
@@ -230,6 +236,18 @@ impl WorkDir {
     /// # Errors
     /// [`WorkdirError::TooLarge`], [`WorkdirError::NotAFile`], [`WorkdirError::NotFound`].
     pub fn read(&self, path: &RelPath, limit_bytes: u64) -> Result<Vec<u8>, WorkdirError> {
+        let bytes = self.head(path, limit_bytes.saturating_add(1))?;
+        if bytes.len() as u64 > limit_bytes {
+            return Err(WorkdirError::TooLarge { path: path.to_string(), limit_bytes });
+        }
+        Ok(bytes)
+    }
+
+    /// Reads the first `limit_bytes` of a regular file, or all of it.
+    ///
+    /// # Errors
+    /// [`WorkdirError::NotAFile`], [`WorkdirError::NotFound`].
+    pub fn head(&self, path: &RelPath, limit_bytes: u64) -> Result<Vec<u8>, WorkdirError> {
         // Non-blocking, so that a FIFO planted in a clone does not hang the reader.
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
         let fd = open_beneath(&self.dir, path.for_open(), flags, Mode::empty())
@@ -240,13 +258,9 @@ impl WorkDir {
             return Err(WorkdirError::NotAFile { path: path.to_string() });
         }
         let mut bytes = Vec::new();
-        let count = file
-            .take(limit_bytes.saturating_add(1))
+        file.take(limit_bytes)
             .read_to_end(&mut bytes)
             .map_err(|source| io("read", path, source))?;
-        if count as u64 > limit_bytes {
-            return Err(WorkdirError::TooLarge { path: path.to_string(), limit_bytes });
-        }
         Ok(bytes)
     }
 

@@ -29,8 +29,12 @@ mod registries;
 mod rendering;
 #[path = "steps/running.rs"]
 mod running;
+#[path = "support/sealing.rs"]
+mod sealing;
 #[path = "steps/sources.rs"]
 mod sources;
+#[path = "steps/states.rs"]
+mod states;
 #[path = "effects/support.rs"]
 mod support;
 #[path = "steps/world.rs"]

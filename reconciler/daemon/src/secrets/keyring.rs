@@ -14,6 +14,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use reconciler_domain::credential::Credential;
 use reconciler_domain::id::ProjectName;
+use reconciler_effects::states::{SealedState, Sealing};
 use reconciler_store::Sealed;
 
 use crate::service::write_private;
@@ -152,15 +153,9 @@ impl Keyring {
         credential: &Credential,
         values: &Values,
     ) -> Result<Sealed, KeyringError> {
-        let key = self.keys.last().ok_or(KeyringError::Random)?;
-        let mut bytes = serde_json::to_vec(values).map_err(|_| KeyringError::Random)?;
-        let sealing = RandomizedNonceKey::new(&AES_256_GCM, &key.bytes);
-        let sealing = sealing.map_err(|_| KeyringError::Random)?;
-        let bound = Aad::from(binding(project, credential));
-        let nonce = sealing.seal_in_place_append_tag(bound, &mut bytes);
-        let nonce = nonce.map_err(|_| KeyringError::Random)?;
-        let bytes = [nonce.as_ref().as_slice(), &bytes].concat();
-        Ok(Sealed { key_id: key.id.clone(), bytes })
+        let bytes = serde_json::to_vec(values).map_err(|_| KeyringError::Random)?;
+        let (key_id, bytes) = self.seal_bytes(&binding(project, credential), bytes)?;
+        Ok(Sealed { key_id, bytes })
     }
 
     /// Opens the secrets of a credential.
@@ -173,17 +168,65 @@ impl Keyring {
         credential: &Credential,
         sealed: &Sealed,
     ) -> Result<Values, KeyringError> {
-        let unknown = || KeyringError::UnknownKey { id: sealed.key_id.clone() };
-        let key = self.keys.iter().find(|key| key.id == sealed.key_id).ok_or_else(unknown)?;
-        let (nonce, rest) = sealed.bytes.split_at_checked(NONCE_LEN).ok_or(KeyringError::Closed)?;
+        let bound = binding(project, credential);
+        let opened = self.open_bytes(&bound, &sealed.key_id, &sealed.bytes)?;
+        serde_json::from_slice(&opened).map_err(|_| KeyringError::Closed)
+    }
+
+    /// Seals under the newest key; which that is, and the nonce with what is sealed.
+    fn seal_bytes(
+        &self,
+        bound: &[u8],
+        mut bytes: Vec<u8>,
+    ) -> Result<(String, Vec<u8>), KeyringError> {
+        let key = self.keys.last().ok_or(KeyringError::Random)?;
+        let sealing = RandomizedNonceKey::new(&AES_256_GCM, &key.bytes);
+        let sealing = sealing.map_err(|_| KeyringError::Random)?;
+        let nonce = sealing.seal_in_place_append_tag(Aad::from(bound), &mut bytes);
+        let nonce = nonce.map_err(|_| KeyringError::Random)?;
+        Ok((key.id.clone(), [nonce.as_ref().as_slice(), &bytes].concat()))
+    }
+
+    fn open_bytes(
+        &self,
+        bound: &[u8],
+        key_id: &str,
+        sealed: &[u8],
+    ) -> Result<Vec<u8>, KeyringError> {
+        let unknown = || KeyringError::UnknownKey { id: key_id.to_owned() };
+        let key = self.keys.iter().find(|key| key.id == key_id).ok_or_else(unknown)?;
+        let (nonce, rest) = sealed.split_at_checked(NONCE_LEN).ok_or(KeyringError::Closed)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| KeyringError::Closed)?;
         let opening = RandomizedNonceKey::new(&AES_256_GCM, &key.bytes);
         let opening = opening.map_err(|_| KeyringError::Closed)?;
         let mut rest = rest.to_vec();
-        let bound = Aad::from(binding(project, credential));
-        let opened = opening.open_in_place(nonce, bound, &mut rest);
-        let opened = opened.map_err(|_| KeyringError::Closed)?;
-        serde_json::from_slice(opened).map_err(|_| KeyringError::Closed)
+        let opened = opening.open_in_place(nonce, Aad::from(bound), &mut rest);
+        opened.map(|opened| opened.to_vec()).map_err(|_| KeyringError::Closed)
+    }
+}
+
+impl Sealing for Keyring {
+    fn seal(&self, bound: &[u8], open: &[u8]) -> Result<SealedState, String> {
+        let sealed = self.seal_bytes(bound, open.to_vec());
+        let (key, bytes) = sealed.map_err(|error| error.to_string())?;
+        Ok(SealedState { key, bytes })
+    }
+
+    fn open(&self, bound: &[u8], sealed: &SealedState) -> Result<Vec<u8>, String> {
+        self.open_bytes(bound, &sealed.key, &sealed.bytes).map_err(|error| match error {
+            KeyringError::UnknownKey { id } => {
+                format!(
+                    "it was sealed under key {id}, which is not in the key file; restore that file"
+                )
+            }
+            KeyringError::Closed => {
+                "it was changed, or belongs to another state; restore it from a backup".to_owned()
+            }
+            KeyringError::File { .. }
+            | KeyringError::Open { .. }
+            | KeyringError::Damaged { .. }
+            | KeyringError::Random => error.to_string(),
+        })
     }
 }
 
@@ -249,6 +292,11 @@ mod tests {
             closed(&shop, &credential(), &changed);
         }
         closed(&shop, &credential(), &Sealed { bytes: vec![1], ..sealed.clone() });
+        let mut state = Sealing::seal(&keyring, b"a", b"{}").unwrap();
+        assert_eq!(Sealing::open(&keyring, b"a", &state).unwrap(), b"{}");
+        assert!(Sealing::open(&keyring, b"b", &state).unwrap_err().contains("another state"));
+        state.key = "0".to_owned();
+        assert!(Sealing::open(&keyring, b"a", &state).unwrap_err().contains("key 0"));
         let again = keyring.seal(&shop, &credential(), &values()).unwrap();
         assert_ne!(again.bytes, sealed.bytes, "each time under another nonce");
     }

@@ -17,7 +17,7 @@ mod sources;
 
 pub(crate) use keyring::Keyring;
 pub use keyring::KeyringError;
-pub use rotate::RotateError;
 pub(crate) use rotate::rotate;
+pub use rotate::{RotateError, Rotated};
 pub(crate) use safe::{LENGTH_MAX, LENGTH_MIN, Safe};
 pub use sources::AllowedSources;

@@ -1,10 +1,13 @@
-//! `lockstepd rotate-key`: a new key for all stored secrets, while no daemon runs.
+//! `lockstepd rotate-key`: a new key for all stored secrets and all versions of states, while no daemon runs.
 //!
 //! The file holds both keys while the secrets are sealed anew, so that a run that is cut off at any
 //! point leaves nothing that does not open; the next one ends what it began.
 
 use std::path::Path;
+use std::sync::Arc;
 
+use reconciler_effects::states::{Kept, StateError, States};
+use reconciler_effects::workdir::WorkdirError;
 use reconciler_store::{SealedCredential, Store};
 
 use super::keyring::{Keyring, KeyringError, make_key};
@@ -21,6 +24,12 @@ pub enum RotateError {
     /// The key file cannot be used.
     #[error(transparent)]
     Keyring(#[from] KeyringError),
+    /// The versions of states cannot be used.
+    #[error("{0}; the old keys are kept")]
+    Files(#[from] WorkdirError),
+    /// The version of a state cannot be sealed anew.
+    #[error("{0}; the old keys are kept")]
+    State(#[from] StateError),
     /// One secret does not open.
     #[error("credential {credential}: {source}; the old keys are kept")]
     Unopened {
@@ -31,19 +40,39 @@ pub enum RotateError {
     },
 }
 
-/// Seals every stored secret under a new key and forgets the old ones. The number of credentials.
+/// What was sealed anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rotated {
+    /// Credentials.
+    pub credentials: usize,
+    /// Versions of states.
+    pub versions: usize,
+}
+
+/// Seals every stored secret and every version of a state under a new key and forgets the old ones.
 ///
 /// # Errors
-/// A daemon runs, or a secret does not open; the old keys stay then.
-pub(crate) async fn rotate(database: &Path, key_file: &Path) -> Result<usize, RotateError> {
+/// A daemon runs, or something does not open; the old keys stay then.
+pub(crate) async fn rotate(
+    database: &Path,
+    data_dir: &Path,
+    key_file: &Path,
+) -> Result<Rotated, RotateError> {
     let store = Store::open(database).await?;
-    let keyring = Keyring::open(key_file)?.with(make_key()?);
+    let keyring = Arc::new(Keyring::open(key_file)?.with(make_key()?));
     keyring.save(key_file)?;
     let resealed = reseal(&store, &keyring).await;
+    // The store is held meanwhile, so that no daemon begins.
+    let versions = reseal_states(data_dir, &keyring);
     store.close().await;
-    let count = resealed?;
+    let rotated = Rotated { credentials: resealed?, versions: versions? };
     keyring.newest_alone().save(key_file)?;
-    Ok(count)
+    Ok(rotated)
+}
+
+fn reseal_states(data_dir: &Path, keyring: &Arc<Keyring>) -> Result<usize, RotateError> {
+    let limits = Kept { state_bytes: u64::MAX >> 1, ..Kept::default() };
+    Ok(States::open(data_dir, keyring.clone(), limits)?.reseal()?)
 }
 
 async fn reseal(store: &Store, keyring: &Keyring) -> Result<usize, RotateError> {

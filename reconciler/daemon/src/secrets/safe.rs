@@ -1,6 +1,7 @@
 //! Opening what projects hold, for the effects that ask.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use aws_lc_rs::hmac;
@@ -23,7 +24,7 @@ const FINGERPRINT_BYTES: usize = 8;
 /// The secrets of all projects.
 pub(crate) struct Safe {
     store: Store,
-    keyring: Keyring,
+    keyring: Arc<Keyring>,
     allowed: AllowedSources,
     fingerprints: hmac::Key,
 }
@@ -31,7 +32,7 @@ pub(crate) struct Safe {
 impl Safe {
     pub(crate) fn new(
         store: Store,
-        keyring: Keyring,
+        keyring: Arc<Keyring>,
         allowed: AllowedSources,
         hash_key: &[u8],
     ) -> Self {

@@ -5,21 +5,23 @@
 //! for, or its end is taken. It is started again only where nothing was begun.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use reconciler_domain::id::StepName;
 use reconciler_domain::infra::Action;
 use reconciler_domain::step::{Applied, ApplyCall, PlanRecord, Record};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 
 use super::workspace::Workspace;
-use super::{Done, Halt, RunContext, infra, vault};
+use super::{Done, Halt, RunContext, infra, states, vault};
 use crate::infra::log::ApplyLog;
 use crate::infra::run::{self, ApplyError, ApplySpec, RunError, RunStatus};
-use crate::infra::{read_file, write_file};
+use crate::infra::{State, read_file, write_file};
 use crate::layout::{make_private_dir, plain};
 use crate::scoped::Scoped;
 
@@ -34,6 +36,7 @@ pub(super) async fn apply(
     effects: &Scoped,
     cx: &RunContext,
     workspace: &Workspace<'_>,
+    step: &StepName,
     call: &ApplyCall,
     interrupt: &CancellationToken,
 ) -> Result<Done, Halt> {
@@ -61,7 +64,8 @@ pub(super) async fn apply(
         }
     }
     wait(effects, cx, call, &run, interrupt).await?;
-    conclude(call, &run)
+    let kept = keep(effects, cx, step, call, &run).await;
+    conclude(call, &run, &kept)
 }
 
 /// A run directory. A run in which nothing happened is followed by another with the next number.
@@ -136,6 +140,23 @@ impl Run {
 struct Began {
     at: Timestamp,
     module: PathBuf,
+    /// Whether the daemon keeps the state.
+    #[serde(default)]
+    embedded: bool,
+    /// What another run, or the repository, had left where this one leaves a state that it cannot write.
+    #[serde(default)]
+    errored: Option<String>,
+}
+
+impl Began {
+    /// The state that the run could not write, if it left one.
+    fn errored_state(&self) -> std::io::Result<Option<Vec<u8>>> {
+        let left = read_file(&self.module.join(ERRORED_STATE))?;
+        let is_older = |left: &Vec<u8>| {
+            self.errored.as_deref() == Some(vault::hex(&Sha256::digest(left)).as_str())
+        };
+        Ok(left.filter(|left| !is_older(left)))
+    }
 }
 
 async fn start(
@@ -151,7 +172,11 @@ async fn start(
     vault::restore_lock(&plan, &module.dir)?;
     infra::init(effects, &module).await?;
     let run_dir = run.dir();
-    run.begin(&Began { at: cx.now, module: module.dir.clone() }).map_err(|error| {
+    let embedded = module.state != State::Declared;
+    let errored = read_file(&module.dir.join(ERRORED_STATE)).ok().flatten();
+    let errored = errored.map(|left| vault::hex(&Sha256::digest(left)));
+    let began = Began { at: cx.now, module: module.dir.clone(), embedded, errored };
+    run.begin(&began).map_err(|error| {
         Halt::later(format_args!("cannot write {}: {error}", run_dir.display()))
     })?;
     let spec = ApplySpec {
@@ -206,7 +231,7 @@ async fn wait(
     })
 }
 
-fn conclude(call: &ApplyCall, run: &Run) -> Result<Done, Halt> {
+fn conclude(call: &ApplyCall, run: &Run, kept: &str) -> Result<Done, Halt> {
     match run::outcome(&run.dir()) {
         Ok(log) => Ok(applied(created(&call.plan, &log))),
         Err(error @ (ApplyError::StateLocked { .. } | ApplyError::NotRun { .. })) => {
@@ -222,7 +247,6 @@ fn conclude(call: &ApplyCall, run: &Run) -> Result<Done, Halt> {
         }),
         Err(ApplyError::Failed { ended, log, stderr }) => {
             let record = Box::new(Record::Applied(Applied { created: begun(&call.plan, &log) }));
-            let kept = keep_errored_state(run);
             let error = ApplyError::Failed { ended, log, stderr };
             let message = format!("{}{kept}", crate::explain(&error));
             Err(Halt::Failed { message, retry: false, retry_after: None, record })
@@ -309,20 +333,38 @@ fn cut_off(log: &ApplyLog, run: &Run) -> Halt {
     }
 }
 
-/// Saves the state that the tool could not write, which would go with the working directory.
-fn keep_errored_state(run: &Run) -> String {
-    let dir = run.dir();
-    let left = run.began().map(|began| began.module.join(ERRORED_STATE));
-    let read = left.map(|left| read_file(&left)).transpose().map(Option::flatten);
-    let kept = match read {
-        Ok(None) => return String::new(),
-        Ok(Some(state)) => write_file(&dir.join(ERRORED_STATE), &state),
-        Err(error) => Err(error),
+/// Keeps what an ended run left of its state; says what it could not write, for people.
+async fn keep(
+    effects: &Scoped,
+    cx: &RunContext,
+    step: &StepName,
+    call: &ApplyCall,
+    run: &Run,
+) -> String {
+    let began = run.began();
+    let embedded = began.as_ref().is_some_and(|began| began.embedded);
+    let name = if embedded { states::name(cx, &call.plan.call).ok() } else { None };
+    let read = began.as_ref().map(Began::errored_state).transpose().map(Option::flatten);
+    let said = match (read, &name) {
+        (Ok(None), _) => String::new(),
+        (Ok(Some(state)), Some(name)) => {
+            states::keep_unwritten(effects, cx, step, name, state).await
+        }
+        (Ok(Some(state)), None) => aside(&run.dir().join(ERRORED_STATE), &state),
+        (Err(error), _) => format!("; the tool could not write the state, and {error}"),
     };
-    match kept {
+    if let Some(name) = name {
+        states::keep(effects, cx, &name, &states::run(cx, step)).await;
+    }
+    said
+}
+
+/// Saves the state that the tool could not write into a backend, which would go with the working directory.
+fn aside(kept: &Path, state: &[u8]) -> String {
+    match write_file(kept, state) {
         Ok(()) => format!(
             "; the tool could not write the state: it is kept in {}, push it with `state push`",
-            dir.join(ERRORED_STATE).display()
+            kept.display()
         ),
         Err(error) => format!("; the tool could not write the state, and {error}"),
     }

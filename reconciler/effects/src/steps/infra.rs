@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::revealed::Revealed;
 use super::workspace::{Workspace, rel_path};
-use super::{Done, Halt, RunContext, vault};
+use super::{Done, Halt, RunContext, states, vault};
 use crate::infra::backend::{self, Backend};
 use crate::infra::imports;
 use crate::infra::{
@@ -41,6 +41,9 @@ pub(super) async fn plan(
 ) -> Result<Done, Halt> {
     let dir = workspace.take().await?;
     let module = module(effects, cx, workspace, &dir, call).await?;
+    if module.state != State::Declared {
+        states::look(effects, cx, &states::name(cx, call)?).await?;
+    }
     imports::write(&module.dir, &call.options.imports).map_err(|error| halt(&error))?;
     init(effects, &module).await?;
     let options = PlanOptions {

@@ -10,8 +10,9 @@
 //!      ├─ oci            layers, copies, tags and attachments of registries
 //!      ├─ render         manifests, by kustomize and helm
 //!      ├─ run            programs, contained
-//!      ├─ infra ─┬─ vault     stored plans and embedded states
-//!      │         └─ apply     the one run of a plan, found again after a crash
+//!      ├─ infra ─┬─ vault     stored plans
+//!      │         ├─ apply     the one run of a plan, found again after a crash
+//!      │         └─ states    the embedded state that a module works on, kept as versions
 //!      ├─ http           a request and what its answer means
 //!      └─ pull_request   opened, waited for, merged, closed, commented on
 //! probe                  what moved since a change set was made
@@ -35,6 +36,7 @@ mod pull_request;
 mod render;
 mod revealed;
 mod run;
+mod states;
 mod vault;
 mod workspace;
 mod yaml;
@@ -199,7 +201,7 @@ async fn carry_out(
         Call::GitTag(tag) => git::tag(effects, cx, tag).await,
         Call::GitUntag(tag) => git::untag(effects, tag).await,
         Call::TfPlan(plan) => infra::plan(effects, cx, &workspace, step, plan).await,
-        Call::TfApply(apply) => apply::apply(effects, cx, &workspace, apply, interrupt).await,
+        Call::TfApply(call) => apply::apply(effects, cx, &workspace, step, call, interrupt).await,
         Call::TfImport(import) => infra::import(&workspace.fill().await?, import),
         Call::TfOutput(output) => infra::output(effects, cx, &workspace, &output.plan).await,
         Call::Http(http) => http::send(effects, cx, http).await,

@@ -10,4 +10,7 @@ mod oci;
 mod oci_login;
 mod process;
 mod sandbox;
+#[path = "../support/sealing.rs"]
+mod sealing;
+mod states;
 mod support;

@@ -268,7 +268,7 @@ async fn a_tool_of_another_version_runs_nothing() {
     let message = refused(&world, version("< 1.0")).await;
     assert!(message.starts_with("version: the step wants "), "{message}");
     assert!(message.contains(" < 1.0, and ") && message.contains("nothing was run"), "{message}");
-    assert!(!world.path("data/states").exists());
+    assert!(!world.path("data/states/shop").exists());
     plan(&world, call(&world, version(">= 1.0"))).await;
 }
 
@@ -378,7 +378,7 @@ async fn the_settings_of_a_backend_hold_secrets_that_nobody_is_told() {
     let again = plan(&world, blue.call.clone()).await;
     assert!(!again.summary.has_changes);
     assert_eq!(outputs(&world, blue.call).await["workspace"], json!("default"));
-    assert!(!world.path("data/states").exists(), "its state is where the module says");
+    assert!(!world.path("data/states/shop").exists(), "its state is where the module says");
     assert!(!holds(&world.path("data/runs"), PASSWORD), "no log has it");
 }
 

@@ -27,6 +27,7 @@ use crate::forge::{Dialect, Forge, REPOSITORY};
 use crate::githttp::{Access, GitHttp, init_bare};
 use crate::images::Images;
 use crate::rendering;
+use crate::sealing::OneKey;
 
 pub(crate) const PROBE: &str = env!("CARGO_BIN_EXE_effects-probe");
 pub(crate) const REPO: &str = "app.git";
@@ -203,6 +204,7 @@ impl World {
             sandbox: Settings { write: vec![self.path("outside")], ..Settings::default() },
             shim: Shim::at(PROBE),
             search_path: rendering::installed(&self.path("bin")),
+            sealing: Arc::new(OneKey(1)),
             ..EffectsConfig::new(self.path("data"), [7; 32])
         }
     }

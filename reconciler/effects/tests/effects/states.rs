@@ -1,0 +1,253 @@
+//! Embedded states: kept as versions, sealed, put back, and not mistaken for new ones when they are gone.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use reconciler_effects::states::{
+    Kept, Maker, SealedState, Sealing, StateError, StateName, States, Version,
+};
+
+use crate::sealing::OneKey;
+
+const SECRET: &str = "hunter2-hunter2";
+
+struct Case {
+    dir: tempfile::TempDir,
+    states: States,
+    name: StateName,
+}
+
+impl Case {
+    fn new() -> Self {
+        Self::keeping(Kept::default())
+    }
+
+    fn keeping(kept: Kept) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let states = States::open(dir.path(), Arc::new(OneKey(1)), kept).unwrap();
+        Self { states, name: name("modules/db", None), dir }
+    }
+
+    fn file(&self) -> PathBuf {
+        self.dir.path().join("states/shop/prod/modules%2fdb/terraform.tfstate")
+    }
+
+    fn versions_dir(&self) -> PathBuf {
+        self.dir.path().join("versions/shop/prod/modules%2fdb/default")
+    }
+
+    fn write(&self, text: &str) {
+        write(&self.file(), text);
+    }
+
+    fn keep(&self) -> Result<Option<Version>, StateError> {
+        self.states.keep(&self.name, &Maker::Found, Timestamp::UNIX_EPOCH)
+    }
+
+    fn unwritten(&self, text: &str) -> Version {
+        let by = Maker::Unwritten {
+            promotion: "prod.1".parse().unwrap(),
+            step: "apply".parse().unwrap(),
+        };
+        let at = Timestamp::UNIX_EPOCH;
+        self.states.keep_unwritten(&self.name, text.as_bytes(), &by, at).unwrap()
+    }
+
+    fn numbers(&self) -> Vec<u64> {
+        let versions = self.states.versions(&self.name).unwrap();
+        versions.iter().map(|version| version.number).collect()
+    }
+}
+
+fn name(name: &str, workspace: Option<&str>) -> StateName {
+    let (project, stage) = ("shop".parse().unwrap(), "prod".parse().unwrap());
+    StateName::new(&project, &stage, name, workspace).unwrap()
+}
+
+fn write(file: &Path, text: &str) {
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    std::fs::write(file, text).unwrap();
+}
+
+fn state(lineage: &str, serial: u64) -> String {
+    serde_json::json!({
+        "version": 4, "serial": serial, "lineage": lineage, "outputs": {},
+        "resources": [
+            { "mode": "managed", "type": "x", "name": "y", "instances": [{ "secret": SECRET }, {}] },
+            { "mode": "data", "type": "x", "name": "z", "instances": [{}] },
+        ],
+    })
+    .to_string()
+}
+
+#[test]
+fn what_is_there_is_kept_once_and_sealed() {
+    let case = Case::new();
+    assert_eq!(case.keep().unwrap(), None);
+    case.write(&state("a", 1));
+    let first = case.keep().unwrap().unwrap();
+    assert_eq!((first.number, first.serial, first.resources), (1, 1, 2));
+    assert_eq!(first.lineage, "a");
+    assert_eq!(case.keep().unwrap().unwrap(), first);
+    case.write(&state("a", 2));
+    assert_eq!(case.keep().unwrap().unwrap().number, 2);
+    assert_eq!(case.numbers(), [1, 2]);
+    assert_eq!(case.states.content(&case.name, 1).unwrap(), state("a", 1).as_bytes());
+    for file in std::fs::read_dir(case.versions_dir()).unwrap() {
+        let bytes = std::fs::read(file.unwrap().path()).unwrap();
+        assert!(!String::from_utf8_lossy(&bytes).contains(SECRET));
+    }
+    let found = case.states.list(&"shop".parse().unwrap()).unwrap();
+    assert_eq!(found.len(), 1);
+    assert_eq!((&found[0].name, found[0].version.as_ref().unwrap().number), (&case.name, 2));
+}
+
+#[test]
+fn a_version_opens_as_what_it_is_and_as_nothing_else() {
+    let case = Case::new();
+    case.write(&state("a", 1));
+    case.keep().unwrap();
+    let file = case.versions_dir().join("0000000001.version");
+    let sealed = std::fs::read_to_string(&file);
+    assert!(sealed.is_err(), "sealed bytes are no text");
+    let sealed = std::fs::read(&file).unwrap();
+    let closed = |bytes: &[u8], of: &StateName, number| {
+        let dir = format!("versions/shop/prod/{}/default", of.name().replace('/', "%2f"));
+        let file = case.dir.path().join(dir).join(format!("{number:010}.version"));
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(file, bytes).unwrap();
+        let error = case.states.content(of, number).unwrap_err();
+        assert!(matches!(error, StateError::Closed { .. }), "{error}");
+    };
+    closed(&sealed, &name("other", None), 1);
+    let serial = String::from_utf8_lossy(&sealed).find("\"serial\":1").unwrap() + 9;
+    let mut changed = sealed.clone();
+    changed[serial] = b'7';
+    closed(&changed, &case.name, 1);
+    let mut changed = sealed.clone();
+    *changed.last_mut().unwrap() ^= 1;
+    closed(&changed, &case.name, 1);
+    closed(&sealed[..40], &case.name, 1);
+    std::fs::write(&file, &sealed).unwrap();
+    assert_eq!(case.states.content(&case.name, 1).unwrap(), state("a", 1).as_bytes());
+}
+
+#[test]
+fn the_oldest_go_first_and_the_one_that_is_there_never() {
+    let case = Case::keeping(Kept { versions: 3, ..Kept::default() });
+    for serial in 1..=5 {
+        case.write(&state("a", serial));
+        case.keep().unwrap();
+    }
+    assert_eq!(case.numbers(), [3, 4, 5]);
+    let size = state("a", 1).len() as u64;
+    let case = Case::keeping(Kept { bytes: 2 * size, ..Kept::default() });
+    for serial in 1..=3 {
+        case.write(&state("a", serial));
+        case.keep().unwrap();
+    }
+    assert_eq!(case.numbers(), [2, 3]);
+    let case = Case::keeping(Kept { state_bytes: 10, ..Kept::default() });
+    case.write(&state("a", 1));
+    assert!(matches!(case.keep(), Err(StateError::TooLarge { limit_bytes: 10, .. })));
+}
+
+#[test]
+fn a_state_that_is_gone_is_no_new_one() {
+    for what_is_left in [None, Some(""), Some("\n")] {
+        let case = Case::new();
+        case.write(&state("a", 7));
+        case.keep().unwrap();
+        match what_is_left {
+            None => std::fs::remove_file(case.file()).unwrap(),
+            Some(left) => case.write(left),
+        }
+        let error = case.keep().unwrap_err();
+        assert!(matches!(error, StateError::Gone { number: 1, serial: 7, .. }), "{error}");
+    }
+    let case = Case::new();
+    case.write("");
+    assert_eq!(case.keep().unwrap(), None, "a tool made the file, and has not written yet");
+}
+
+#[test]
+fn a_state_that_was_not_written_is_put_back_where_it_carries_on() {
+    // What is there, what was not written, and whether it is put back.
+    let cases = [
+        (Some(state("a", 3)), state("a", 4), true),
+        (Some(state("a", 4)), state("a", 4).replace(SECRET, "changed"), false),
+        (Some(state("a", 5)), state("a", 4), false),
+        (Some(state("b", 3)), state("a", 4), false),
+        (Some(String::new()), state("a", 4), true),
+        (Some(state("a", 3)[..30].to_owned()), state("a", 4), true),
+        (None, state("a", 1), true),
+    ];
+    for (there, unwritten, put_back) in cases {
+        let case = Case::new();
+        let before = there.as_ref().is_some_and(|there| there.len() < 40);
+        if before {
+            case.write(&state("a", 3));
+            case.keep().unwrap();
+        }
+        if let Some(there) = &there {
+            case.write(there);
+        }
+        let version = case.unwritten(&unwritten);
+        let kept = case.keep().unwrap();
+        let now = std::fs::read_to_string(case.file()).unwrap();
+        let list = case.states.list(&"shop".parse().unwrap()).unwrap();
+        if put_back {
+            assert_eq!((now, kept, list[0].waits), (unwritten, Some(version), None));
+        } else {
+            assert_eq!((Some(now), list[0].waits), (there, Some(version.number)));
+        }
+    }
+}
+
+#[test]
+fn no_link_leads_to_the_state_of_another() {
+    let case = Case::new();
+    let others = case.dir.path().join("states/other/prod/secret");
+    write(&others.join("terraform.tfstate"), &state("a", 1));
+    let dir = case.dir.path().join("states/shop/prod/modules%2fdb/terraform.tfstate.d");
+    std::fs::create_dir_all(&dir).unwrap();
+    std::os::unix::fs::symlink(&others, dir.join("blue")).unwrap();
+    std::os::unix::fs::symlink(others.join("terraform.tfstate"), case.file()).unwrap();
+    for workspace in [None, Some("blue")] {
+        let name = name("modules/db", workspace);
+        let error = case.states.keep(&name, &Maker::Found, Timestamp::UNIX_EPOCH).unwrap_err();
+        assert!(matches!(error, StateError::Files(_)), "{error}");
+    }
+}
+
+#[test]
+fn versions_are_sealed_anew_one_by_one() {
+    /// Opens both, and seals by the second.
+    struct Both;
+    impl Sealing for Both {
+        fn seal(&self, bound: &[u8], open: &[u8]) -> Result<SealedState, String> {
+            OneKey(2).seal(bound, open)
+        }
+
+        fn open(&self, bound: &[u8], sealed: &SealedState) -> Result<Vec<u8>, String> {
+            let key = if sealed.key == "1" { OneKey(1) } else { OneKey(2) };
+            key.open(bound, sealed)
+        }
+    }
+    let case = Case::new();
+    case.write(&state("a", 1));
+    case.keep().unwrap();
+    let blue = name("modules/db", Some("blue"));
+    let file = case.file().with_file_name("terraform.tfstate.d/blue/terraform.tfstate");
+    write(&file, &state("b", 1));
+    case.states.keep(&blue, &Maker::Found, Timestamp::UNIX_EPOCH).unwrap();
+    let both = States::open(case.dir.path(), Arc::new(Both), Kept::default()).unwrap();
+    assert_eq!(both.reseal().unwrap(), 2);
+    assert_eq!(both.reseal().unwrap(), 2, "once more does no harm");
+    let new = States::open(case.dir.path(), Arc::new(OneKey(2)), Kept::default()).unwrap();
+    assert_eq!(new.content(&case.name, 1).unwrap(), state("a", 1).as_bytes());
+    assert_eq!(new.content(&blue, 1).unwrap(), state("b", 1).as_bytes());
+    assert!(case.states.content(&blue, 1).is_err(), "the old key opens nothing");
+    assert_eq!(new.versions(&blue).unwrap(), case.states.versions(&blue).unwrap());
+}
