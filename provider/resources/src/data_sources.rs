@@ -22,6 +22,7 @@ use provider_protocol::cty::{Path, Type, Value};
 use provider_protocol::provider::{Context, Reader};
 use provider_protocol::schema::{Attribute, Nesting};
 use reconciler_api::client::ClientError;
+use reconciler_api::v1::Condition;
 use reconciler_domain::id::ProjectName;
 
 use crate::attribute::parsed;
@@ -85,6 +86,30 @@ fn by_name<T>(
     value: impl Fn(&T) -> Value,
 ) -> Value {
     Value::object(objects.iter().map(|(name, object)| (name, value(object))))
+}
+
+const CONDITION: [(&str, &str); 4] = [
+    ("type", "Which aspect, such as `UpToDate`."),
+    ("status", "`true`, `false` or `unknown`."),
+    ("reason", "Why, as one word."),
+    ("message", "Why, in one sentence."),
+];
+
+/// How an object fares, in every aspect that the daemon knows of.
+fn conditions_attribute() -> Attribute {
+    read_only(Nesting::List, &CONDITION).describe("How it fares, sorted by type.")
+}
+
+fn conditions_value(conditions: &[Condition]) -> Value {
+    let condition = |Condition { kind, status, reason, message }: &Condition| {
+        Value::object([
+            ("type", Value::from(kind)),
+            ("status", status.as_str().into()),
+            ("reason", reason.into()),
+            ("message", message.into()),
+        ])
+    };
+    Value::List(conditions.iter().map(condition).collect())
 }
 
 /// What steps noted, by key.

@@ -4,10 +4,10 @@ use std::fs;
 use std::path::{Path as FilePath, PathBuf};
 use std::time::Duration;
 
-use provider_protocol::Diagnostics;
 use provider_protocol::cty::Path;
 use provider_protocol::provider::{Field, Reader};
 use provider_protocol::schema::Attribute;
+use provider_protocol::{Diagnostics, hide};
 use reconciler_api::client::REQUEST_TIMEOUT_DEFAULT;
 use reconciler_api::v1::Secret;
 use reconciler_domain::duration;
@@ -48,6 +48,14 @@ pub(super) struct Settings<'s> {
 pub(super) struct Token {
     pub(super) secret: Secret,
     pub(super) path: Path,
+}
+
+impl Token {
+    /// A token of wherever: nothing that is told or logged from now on has it.
+    fn new(text: &str, path: Path) -> Self {
+        hide(text.trim());
+        Self { secret: Secret::new(text), path }
+    }
 }
 
 impl Settings<'_> {
@@ -119,7 +127,7 @@ impl Settings<'_> {
         let found = match (self.get(TOKEN), self.get(TOKEN_FILE)) {
             // What is configured goes before what is in the environment.
             (Some((token, true)), _) | (Some((token, _)), None) => {
-                return Some(Token { secret: Secret::new(token), path: token_path });
+                return Some(Token::new(&token, token_path));
             }
             (Some(_), Some((_, false))) => Err((
                 "Conflicting settings",
@@ -147,7 +155,7 @@ impl Settings<'_> {
 fn read_token(file: &FilePath, diags: &mut Diagnostics) -> Option<Token> {
     let path = Path::attribute(TOKEN_FILE.attribute);
     match fs::read_to_string(file) {
-        Ok(text) => Some(Token { secret: Secret::new(text.trim()), path }),
+        Ok(text) => Some(Token::new(text.trim(), path)),
         Err(error) => {
             let text = format!("{} cannot be read: {error}.", file.display());
             diags.error_at(path, "Cannot read the token", text);

@@ -5,12 +5,13 @@ use provider_protocol::Diagnostics;
 use provider_protocol::cty::{Type, Value};
 use provider_protocol::provider::{Context, DataSource, Reader};
 use provider_protocol::schema::{Attribute, Block, Nesting, Schema};
-use reconciler_api::v1::{
-    ActivePromotion, Condition, Pipeline, PipelineEdge, PipelinePolicy, PipelineStage,
-};
+use reconciler_api::v1::{ActivePromotion, Pipeline, PipelineEdge, PipelinePolicy, PipelineStage};
 
 use super::stage::{CURRENT, PROMOTION, current_value, promotion_value};
-use super::{by_name, given, project, project_attribute, read, read_only};
+use super::{
+    by_name, conditions_attribute, conditions_value, given, project, project_attribute, read,
+    read_only,
+};
 use crate::session::Session;
 
 /// The graph of a project: warehouses, stages, policies, and what is where.
@@ -18,13 +19,6 @@ pub(crate) struct PipelineData;
 
 const POLICY: [(&str, &str); 2] =
     [("name", "Its name."), ("mode", "Who starts promotions as far as it is concerned.")];
-
-const CONDITION: [(&str, &str); 4] = [
-    ("type", "Which aspect, such as `UpToDate`."),
-    ("status", "`true`, `false` or `unknown`."),
-    ("reason", "Why, as one word."),
-    ("message", "Why, in one sentence."),
-];
 
 const EDGE: [(&str, &str); 3] = [
     ("warehouse", "Whose freight flows."),
@@ -100,7 +94,7 @@ fn stages() -> Attribute {
             read_only(Nesting::Single, &PROMOTION)
                 .describe("The promotion that is on its way; null if there is none."),
         ),
-        ("conditions", read_only(Nesting::List, &CONDITION).describe("How it fares.")),
+        ("conditions", conditions_attribute()),
     ];
     Attribute::nested(Nesting::List, fields).computed()
 }
@@ -136,17 +130,7 @@ fn stage(stage: &PipelineStage) -> Value {
         ("policies", policies.clone().into()),
         ("current", by_name(current, current_value)),
         ("promotion", promotion.map(promotion_value).into()),
-        ("conditions", Value::List(conditions.iter().map(condition).collect())),
-    ])
-}
-
-fn condition(condition: &Condition) -> Value {
-    let Condition { kind, status, reason, message } = condition;
-    Value::object([
-        ("type", Value::from(kind)),
-        ("status", status.as_str().into()),
-        ("reason", reason.into()),
-        ("message", message.into()),
+        ("conditions", conditions_value(conditions)),
     ])
 }
 

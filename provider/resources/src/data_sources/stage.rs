@@ -9,7 +9,8 @@ use reconciler_api::v1::{self, ActivePromotion, CurrentFreight, StageHold, Stage
 use reconciler_domain::id::StageName;
 
 use super::{
-    by_name, given, metadata, metadata_attribute, project, project_attribute, read, read_only,
+    by_name, conditions_attribute, conditions_value, given, metadata, metadata_attribute, project,
+    project_attribute, read, read_only,
 };
 use crate::attribute::parsed;
 use crate::form::{self, Read as _};
@@ -55,7 +56,8 @@ impl DataSource<Session> for StageData {
     fn schema(&self) -> Schema {
         let block = Block::new()
             .describe(
-                "What a stage holds now, what is on its way there, and what does not move and why.",
+                "What a stage holds now, how it fares, what is on its way there, and what does not \
+                 move and why.",
             )
             .attribute("project", project_attribute())
             .attribute("name", parsed::<StageName>().required().describe("The stage."))
@@ -90,6 +92,7 @@ impl DataSource<Session> for StageData {
                     .computed()
                     .describe("The stages that take freight from this one."),
             )
+            .attribute("conditions", conditions_attribute())
             .attribute("metadata", metadata_attribute());
         Schema::new(block)
     }
@@ -123,6 +126,7 @@ fn value(stage: &v1::Stage) -> Value {
         ("holds", Value::List(holds.iter().map(hold_value).collect())),
         ("waiting", Value::List(waiting.iter().map(waiting_value).collect())),
         ("downstream", downstream.clone().into()),
+        ("conditions", conditions_value(&meta.conditions)),
         ("metadata", metadata(noted)),
     ])
 }

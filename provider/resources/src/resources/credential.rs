@@ -151,10 +151,12 @@ impl Definition for Credential {
     }
 
     fn spec(value: &Reader<'_>) -> CredentialSpec {
-        let kind = value.text("kind").and_then(|kind| kind.parse().ok());
         CredentialSpec {
             description: value.text("description").unwrap_or_default(),
-            kind: kind.unwrap_or(CredentialKind::Git),
+            kind: value
+                .text("kind")
+                .and_then(|kind| kind.parse().ok())
+                .expect("the schema's check lets only kinds through"),
             address: value.text("address"),
             username: value.text("username"),
             version: value.count(VERSION).map(u64::from),

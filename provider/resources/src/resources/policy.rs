@@ -272,7 +272,13 @@ fn approval() -> Block {
     let exclusions = words(Exclusion::ALL, Exclusion::as_str);
     block(vec![
         ("group", filled().required().describe("Whose approval counts.").into()),
-        ("count", count(1).default(1).describe("How many distinct people must approve.").into()),
+        (
+            "count",
+            count(1)
+                .default(ApprovalRule::COUNT_DEFAULT)
+                .describe("How many distinct people must approve.")
+                .into(),
+        ),
         (
             "exclude",
             word_list(exclusions)
@@ -355,7 +361,7 @@ fn bypass() -> Block {
 fn approval_spec(approval: &Reader<'_>) -> ApprovalRule {
     ApprovalRule {
         group: approval.required("group"),
-        count: approval.count("count").unwrap_or(1),
+        count: approval.count("count").unwrap_or(ApprovalRule::COUNT_DEFAULT),
         exclude: approval.words("exclude"),
     }
 }

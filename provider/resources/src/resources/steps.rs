@@ -33,7 +33,9 @@ pub(super) fn attribute(given: &str) -> Attribute {
          `{{ name, uses, config }}`, with the kind of step in `uses` and its arguments as JSON text \
          in `config`. Texts inside may hold `{{{{ CEL }}}}` over `freight` (of several warehouses: \
          `freight_from(\"NAME\")`), {given}, `steps.<name>` of the steps before, `stage`, \
-         `project` and `promotion`.",
+         `project` and `promotion`. Prefer the functions: they refuse whatever they do not know. Of \
+         an object by hand the client drops every name besides these three without a word, so \
+         that a misspelt one is lost; `control`, too, belongs into `config`.",
     );
     Attribute::list(step_type()).equal(same_steps).describe(text)
 }

@@ -158,7 +158,7 @@ fn image() -> provider_protocol::schema::Block {
         (
             "strict_semver",
             Attribute::bool()
-                .default(true)
+                .default(ImageSubscription::STRICT_SEMVER_DEFAULT)
                 .describe(
                     "Whether a tag must be a full `major.minor.patch`; a leading `v` is fine.",
                 )
@@ -227,11 +227,13 @@ fn image_spec(image: &Reader<'_>) -> ImageSubscription {
         name: image.required("name"),
         repo: image.required("repo"),
         constraint: image.text("constraint"),
-        strict_semver: image.bool("strict_semver").unwrap_or(true),
+        strict_semver: image
+            .bool("strict_semver")
+            .unwrap_or(ImageSubscription::STRICT_SEMVER_DEFAULT),
         allow_tags: image.texts("allow_tags"),
         ignore_tags: image.texts("ignore_tags"),
         platform: image.text("platform"),
-        insecure: image.bool("insecure").unwrap_or(false),
+        insecure: image.flag("insecure"),
         discovery_limit: image.count("discovery_limit").unwrap_or(DISCOVERY_LIMIT_DEFAULT),
     }
 }

@@ -1,5 +1,5 @@
-//! The examples of actions, checked as a client that has actions would: over the wire, against the
-//! schemas. The tools at hand may be older than actions are.
+//! The examples of actions and of lists, checked as a client that has them would: over the wire,
+//! against the schemas. The tools at hand may be older than they are.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,33 +8,31 @@ use std::path::Path;
 use hcl_edit::expr::Expression;
 use hcl_edit::structure::{Block, BlockLabel, Body};
 use provider_kit::client::{Client, encode, texts};
+use provider_kit::read_schema;
 use provider_protocol::cty::{Type, Value};
 use provider_protocol::provider::Provider as _;
-use provider_protocol::schema::Mode;
+use provider_protocol::schema::{Mode, Schema};
 use provider_protocol::wire::tfplugin6 as wire;
 use provider_resources::Lockstep;
 
-/// The actions of one example: their types, and what their `config` blocks hold.
-fn actions(example: &Path) -> Vec<(String, BTreeMap<String, Value>)> {
+/// The blocks of one example: their types, and what their `config` blocks hold.
+fn blocks(block: &str, example: &Path) -> Vec<(String, BTreeMap<String, Value>)> {
     let text = fs::read_to_string(example).unwrap();
     let body: Body = text.parse().unwrap_or_else(|error| panic!("{}: {error}", example.display()));
-    let actions = body.get_blocks("action");
-    actions.map(|action| (label(action), config(action, example))).collect()
+    body.get_blocks(block).map(|found| (label(found), config(found))).collect()
 }
 
 fn label(block: &Block) -> String {
     match block.labels.first() {
         Some(BlockLabel::String(label)) => label.value().clone(),
         Some(BlockLabel::Ident(label)) => label.to_string(),
-        None => panic!("an action without a type"),
+        None => panic!("a block without a type"),
     }
 }
 
-fn config(action: &Block, example: &Path) -> BTreeMap<String, Value> {
-    let Some(config) = action.body.get_blocks("config").next() else {
-        panic!("{}: an action without a config block", example.display())
-    };
-    let attributes = config.body.attributes();
+fn config(block: &Block) -> BTreeMap<String, Value> {
+    let configs = block.body.get_blocks("config");
+    let attributes = configs.flat_map(|config| config.body.attributes());
     attributes.map(|it| (it.key.to_string(), value(&it.value))).collect()
 }
 
@@ -54,8 +52,18 @@ fn whole(given: &BTreeMap<String, Value>, ty: &Type) -> Value {
     Value::object(fields.keys().map(|name| (name.clone(), of(name))))
 }
 
-/// What a client says: it knows itself which attributes there are and must be, and asks for the
-/// rest.
+/// What a client knows itself: which attributes there are and must be.
+fn misspelt(schema: &Schema, given: &BTreeMap<String, Value>) -> Vec<String> {
+    let attributes = &schema.block.attributes;
+    let unknown = given.keys().filter(|name| !attributes.contains_key(*name));
+    let mut wrong: Vec<String> = unknown.map(|name| format!("there is no {name}")).collect();
+    let required = attributes.iter().filter(|(_, attribute)| attribute.mode == Mode::Required);
+    let missing = required.filter(|(name, _)| !given.contains_key(*name));
+    wrong.extend(missing.map(|(name, _)| format!("{name} is missing")));
+    wrong
+}
+
+/// What a client says of an action: it asks for what it does not know.
 async fn refused(
     client: &mut Client,
     action: &str,
@@ -64,13 +72,8 @@ async fn refused(
     let Some(schema) = client.offer.action_schemas.get(action) else {
         return vec![format!("there is no action {action}")];
     };
-    let schema = provider_kit::read_schema(schema.schema.as_ref().unwrap());
-    let attributes = &schema.block.attributes;
-    let unknown = given.keys().filter(|name| !attributes.contains_key(*name));
-    let mut wrong: Vec<String> = unknown.map(|name| format!("there is no {name}")).collect();
-    let required = attributes.iter().filter(|(_, attribute)| attribute.mode == Mode::Required);
-    let missing = required.filter(|(name, _)| !given.contains_key(*name));
-    wrong.extend(missing.map(|(name, _)| format!("{name} is missing")));
+    let schema = read_schema(schema.schema.as_ref().unwrap());
+    let wrong = misspelt(&schema, given);
     if !wrong.is_empty() {
         return wrong;
     }
@@ -89,10 +92,35 @@ async fn every_action_has_an_example_that_is_valid() {
     let mut client = Client::in_process(Lockstep).await;
     for action in Lockstep.actions() {
         let name = action.type_name();
-        let examples = actions(&root.join(name).join("action.tf"));
+        let examples = blocks("action", &root.join(name).join("action.tf"));
         assert!(examples.iter().any(|(of, _)| of == name), "{name} is not in its example");
         for (of, given) in &examples {
             assert_eq!(refused(&mut client, of, given).await, [""; 0], "{of}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_list_has_an_example_that_is_valid() {
+    let root =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/terraform/list-resources");
+    let mut client = Client::in_process(Lockstep).await;
+    for list in Lockstep.list_resources() {
+        let name = list.type_name();
+        let examples = blocks("list", &root.join(name).join("list-resource.tfquery.hcl"));
+        assert!(!examples.is_empty(), "{name} has no example");
+        for (of, given) in &examples {
+            assert_eq!(of, name);
+            let schema = read_schema(&client.offer.list_resource_schemas[name]);
+            assert_eq!(misspelt(&schema, given), [""; 0], "{name}");
+            let ty = schema.ty();
+            let request = wire::validate_list_resource_config::Request {
+                type_name: name.to_owned(),
+                config: encode(&whole(given, &ty), &ty),
+                ..wire::validate_list_resource_config::Request::default()
+            };
+            let answer = client.calls.validate_list_resource_config(request).await.unwrap();
+            assert_eq!(texts(&answer.into_inner().diagnostics), [""; 0], "{name}");
         }
     }
 }

@@ -327,6 +327,8 @@ fn wire(key: &(Kind, String, String), object: &Object) -> Value {
                 json!({ "checked_at": null, "next_check_at": null, "newest_freight": null });
         }
         Kind::Stage => {
+            wire["conditions"] = json!([{ "type": "Moving", "status": "false",
+                "reason": "NoFreight", "message": "no freight is available" }]);
             wire["status"] = json!({
                 "current": {}, "promotion": null, "holds": [], "downstream": [],
                 "waiting": [{ "subject": format!("stage/{name}"), "reason": "NoFreight",

@@ -29,7 +29,7 @@ async fn found(
 #[tokio::test]
 async fn every_type_has_an_identity_and_a_list() {
     let client = Client::in_process(Lockstep).await;
-    // A wish is no object: it has nothing that stays the same, and nothing lists it.
+    // A wish is no object: the promotion that fulfils it is another each time.
     let wishes = ["lockstep_promotion"];
     for resource in Lockstep.resources() {
         let name = resource.type_name();

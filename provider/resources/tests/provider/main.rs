@@ -21,6 +21,8 @@ mod protection;
 mod reads;
 mod references;
 mod schemas;
+mod secrets;
+mod stages;
 mod states;
 mod terraform;
 mod tokens;

@@ -10,10 +10,13 @@ use std::path::{Path, PathBuf};
 
 use provider_protocol::cty::Type;
 use provider_protocol::provider::{Function, Parameter, Provider as _};
-use provider_protocol::schema::{Schema, docs};
+use provider_protocol::schema::{Identity, Schema, docs};
 use provider_resources::Lockstep;
 
 use crate::terraform::Terraform;
+
+/// The folder of what `terraform query` finds, in the docs and in the examples.
+const LISTS: &str = "list-resources";
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
@@ -38,35 +41,56 @@ fn usage(code: &str) -> String {
     format!("## Example Usage\n\n```terraform\n{}\n```\n\n", code.trim())
 }
 
-fn resource(name: &str, schema: &Schema) -> String {
+fn resource(name: &str, schema: &Schema, identity: Option<&Identity>) -> String {
     let folder = format!("resources/{name}");
     let import = example(&format!("{folder}/import.sh"));
     let body = format!(
-        "{}{}\n## Import\n\n```shell\n{}\n```\n\n{}",
+        "{}{}\n## Import\n\n```shell\n{}\n```\n{}",
         usage(&example(&format!("{folder}/resource.tf"))),
         docs::render(schema),
         import.trim(),
-        by_identity(name, import.trim(), schema)
+        identity.map(|identity| by_identity(name, import.trim(), identity)).unwrap_or_default()
     );
     page(&format!("{name} (Resource)"), "", &schema.block.description, &body)
 }
 
 /// The same with an identity, and how to find all of them, for clients that know of that.
-fn by_identity(name: &str, import: &str, schema: &Schema) -> String {
+fn by_identity(name: &str, import: &str, identity: &Identity) -> String {
     let mut words = import.split_whitespace().skip(2);
     let (address, id) = (words.next().unwrap(), words.next().unwrap());
-    let (parts, search) = match id.split_once('/') {
-        Some((project, object)) if schema.block.attributes.contains_key("project") => (
-            format!("project = \"{project}\"\n    name    = \"{object}\""),
-            format!("\n\n  config {{\n    project = \"{project}\"\n  }}"),
-        ),
-        Some(_) | None => (format!("name = \"{id}\""), String::new()),
-    };
+    let (project, object) = id.split_once('/').unwrap_or(("", id));
+    let width = identity.attributes.keys().map(String::len).max().unwrap();
+    let parts = identity.attributes.keys().map(|part| {
+        let value = match part.as_str() {
+            "project" => project,
+            "name" => object,
+            other => panic!("{other} of {name} has no place in {id}"),
+        };
+        format!("    {part:width$} = \"{value}\"\n")
+    });
     format!(
-        "Since Terraform 1.12 by identity:\n\n```terraform\nimport {{\n  to = {address}\n  \
-         identity = {{\n    {parts}\n  }}\n}}\n```\n\nSince Terraform 1.14 `terraform query` finds all \
-         of them:\n\n```terraform\nlist \"{name}\" \"all\" {{\n  provider = lockstep{search}\n}}\n```\n"
+        "\nSince Terraform 1.12 by identity:\n\n```terraform\nimport {{\n  to = {address}\n  \
+         identity = {{\n{}  }}\n}}\n```\n\nSince Terraform 1.14 `terraform query` finds all of them, \
+         with a [list resource](../{}).\n",
+        parts.collect::<String>(),
+        file(LISTS, name)
     )
+}
+
+fn list_resource(name: &str, schema: &Schema) -> String {
+    let code = example(&format!("{LISTS}/{name}/list-resource.tfquery.hcl"));
+    let config = match schema.block.attributes.is_empty() {
+        true => "",
+        false => " The attributes below stand in its `config` block.",
+    };
+    let body = format!(
+        "Since Terraform 1.14, in a file that ends in `.tfquery.hcl`: `terraform query` shows what it \
+         finds, and with `-generate-config-out=FILE` writes the configuration and the `import` blocks \
+         of it.{config}\n\n{}{}",
+        usage(&code),
+        docs::render(schema)
+    );
+    page(&format!("{name} (List Resource)"), "", &schema.block.description, &body)
 }
 
 fn data_source(name: &str, schema: &Schema) -> String {
@@ -139,13 +163,15 @@ fn type_name(ty: &Type) -> &'static str {
     }
 }
 
+/// The page of a type or a function.
+fn file(folder: &str, name: &str) -> String {
+    format!("{folder}/{}.md", name.strip_prefix("lockstep_").unwrap_or(name))
+}
+
 fn pages() -> BTreeMap<String, String> {
     let mut pages = BTreeMap::from([("index.md".to_owned(), index(&Lockstep.schema()))]);
-    let file = |folder: &str, name: &str| {
-        format!("{folder}/{}.md", name.strip_prefix("lockstep_").unwrap_or(name))
-    };
     for it in Lockstep.resources() {
-        let page = resource(it.type_name(), &it.schema());
+        let page = resource(it.type_name(), &it.schema(), it.identity().as_ref());
         pages.insert(file("resources", it.type_name()), page);
     }
     for it in Lockstep.data_sources() {
@@ -155,6 +181,9 @@ fn pages() -> BTreeMap<String, String> {
     for it in Lockstep.ephemeral_resources() {
         let page = ephemeral_resource(it.type_name(), &it.schema());
         pages.insert(file("ephemeral-resources", it.type_name()), page);
+    }
+    for it in Lockstep.list_resources() {
+        pages.insert(file(LISTS, it.type_name()), list_resource(it.type_name(), &it.schema()));
     }
     for it in Lockstep.actions() {
         pages.insert(file("actions", it.type_name()), action(it.type_name(), &it.schema()));
@@ -167,7 +196,8 @@ fn pages() -> BTreeMap<String, String> {
 
 /// The files of the generated folders.
 fn committed(docs: &Path) -> BTreeMap<String, String> {
-    let folders = ["resources", "data-sources", "ephemeral-resources", "actions", "functions"];
+    let folders =
+        ["resources", "data-sources", "ephemeral-resources", LISTS, "actions", "functions"];
     let mut files = vec!["index.md".to_owned()];
     for folder in folders {
         for entry in fs::read_dir(docs.join(folder)).into_iter().flatten() {

@@ -225,6 +225,28 @@ fn steps_by_hand_are_checked_as_strictly() {
     );
 }
 
+/// As the description of `steps` says: the client drops what it does not know of an object that is
+/// written by hand, and a function sees it.
+#[test]
+fn only_functions_see_a_misspelt_name_beside_the_arguments() {
+    let by_hand = r#"
+        {
+          name    = "clear"
+          uses    = "git_clear"
+          config  = jsonencode({ dir = "x" })
+          control = { when = "no_such_name" }
+          contrl  = { attempts = 3 }
+        },
+    "#;
+    check(&stage(by_hand), &[]);
+    let by_function = r#"provider::lockstep::git_clear("clear", { dir = "x", contrl = {} }),"#;
+    check(&stage(by_function), &[r#"contrl: There is no argument "contrl""#]);
+    let in_config = r#"
+        { name = "clear", uses = "git_clear", config = jsonencode({ dir = "x", contrl = {} }) },
+    "#;
+    check(&stage(in_config), &[r#"contrl: There is no argument "contrl""#]);
+}
+
 #[test]
 fn steps_refer_to_steps_before_them() {
     check(

@@ -39,7 +39,8 @@ pub(crate) async fn configure(
 ) -> Vec<String> {
     let ty = read_schema(client.offer.provider.as_ref().unwrap()).ty();
     let place = [("endpoint", Value::from(endpoint)), ("token", TOKEN.into())];
-    let config = whole(&[place.as_slice(), fields].concat(), &ty);
+    // What is given goes before it.
+    let config = whole(&[fields, place.as_slice()].concat(), &ty);
     client.configure(&config).await
 }
 

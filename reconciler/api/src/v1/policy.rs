@@ -100,12 +100,17 @@ pub struct RateRule {
     #[serde(default)]
     pub concurrent: Option<u32>,
     /// What is counted together.
-    #[serde(default = "across_default")]
+    #[serde(default = "RateRule::across_default")]
     pub across: RateScope,
 }
 
-fn across_default() -> RateScope {
-    RateScope::Stage
+impl RateRule {
+    /// What is counted together where a rule says nothing.
+    pub const ACROSS_DEFAULT: RateScope = RateScope::Stage;
+
+    const fn across_default() -> RateScope {
+        Self::ACROSS_DEFAULT
+    }
 }
 
 wire_enum! {
@@ -125,15 +130,20 @@ pub struct ApprovalRule {
     /// Whose approval counts.
     pub group: String,
     /// How many distinct people.
-    #[serde(default = "approval_count_default")]
+    #[serde(default = "ApprovalRule::count_default")]
     pub count: u32,
     /// Whose approval does not count, though they are in the group.
     #[serde(default)]
     pub exclude: Vec<Exclusion>,
 }
 
-fn approval_count_default() -> u32 {
-    1
+impl ApprovalRule {
+    /// How many people where a rule says nothing.
+    pub const COUNT_DEFAULT: u32 = 1;
+
+    const fn count_default() -> u32 {
+        Self::COUNT_DEFAULT
+    }
 }
 
 wire_enum! {

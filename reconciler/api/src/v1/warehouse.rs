@@ -86,7 +86,7 @@ pub struct ImageSubscription {
     #[serde(default)]
     pub constraint: Option<String>,
     /// Whether a tag must be a full `major.minor.patch`, with an optional leading `v`.
-    #[serde(default = "strict_semver_default")]
+    #[serde(default = "ImageSubscription::strict_semver_default")]
     pub strict_semver: bool,
     /// Regular expressions, unanchored, of which a tag must match one. Empty means every tag.
     #[serde(default)]
@@ -109,8 +109,13 @@ fn discovery_limit_default() -> u32 {
     DISCOVERY_LIMIT_DEFAULT
 }
 
-fn strict_semver_default() -> bool {
-    true
+impl ImageSubscription {
+    /// Whether tags must be full versions where a subscription says nothing.
+    pub const STRICT_SEMVER_DEFAULT: bool = true;
+
+    const fn strict_semver_default() -> bool {
+        Self::STRICT_SEMVER_DEFAULT
+    }
 }
 
 /// A named set of subscriptions, and the rule for making freight of what they find.

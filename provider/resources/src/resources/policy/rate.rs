@@ -27,7 +27,7 @@ pub(super) fn rate() -> Block {
         (
             "across",
             word(scopes)
-                .default("stage")
+                .default(RateRule::ACROSS_DEFAULT.as_str())
                 .describe(
                     "What is counted together: promotions to one `stage`, or to every stage that \
                      the `policy` selects.",
@@ -69,7 +69,7 @@ pub(super) fn rate_rule(rate: &Reader<'_>) -> RateRule {
         across: rate
             .text("across")
             .and_then(|across| across.parse().ok())
-            .unwrap_or(RateScope::Stage),
+            .unwrap_or(RateRule::ACROSS_DEFAULT),
     }
 }
 

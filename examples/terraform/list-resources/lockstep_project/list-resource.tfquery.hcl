@@ -1,0 +1,4 @@
+# Every project of the daemon.
+list "lockstep_project" "all" {
+  provider = lockstep
+}
