@@ -3,7 +3,9 @@
 
 use provider_protocol::cty::conform::conform;
 use provider_protocol::cty::{Path, Value, json};
-use provider_protocol::plan::{Violation, apply_violations, plan_violations, proposed_new};
+use provider_protocol::plan::{
+    Violation, apply_violations, plan_violations, proposed_new, strip_write_only,
+};
 use provider_protocol::schema::Schema;
 use provider_protocol::wire::tfplugin6::AttributePath;
 use provider_protocol::wire::tfplugin6::attribute_path::step::Selector;
@@ -150,7 +152,7 @@ pub async fn apply(
     let object = told.answer;
     let block = &resource.schema.block;
     broken("inconsistent result", &apply_violations(block, &again.planned.value, &object.value))?;
-    is_known(&object)?;
+    is_kept(&resource.schema, &object)?;
     Ok(object)
 }
 
@@ -187,6 +189,7 @@ pub async fn stays(
     object: &Object,
     config: &Value,
 ) -> Result<(), Broken> {
+    is_kept(&resource.schema, object)?;
     let kept = json::to_state(&object.value).to_string();
     let upgraded = resource.upgrade(resource.schema.version, kept.as_bytes()).await;
     same("bringing the state up to date", &upgraded.ok(), &object.value)?;
@@ -206,11 +209,36 @@ pub async fn stays(
     same("the plan after reading", &plan.planned.value, &object.value)
 }
 
-fn is_known(object: &Object) -> Result<(), Broken> {
-    match object.value.first_unknown().or_else(|| object.identity.first_unknown()) {
-        None => Ok(()),
-        Some(path) => Err(format!("{path} is unknown in a state")),
+/// Imports an object by its id and reads it, as a client does.
+///
+/// # Errors
+///
+/// With the rule that the provider broke, or the error that it gave.
+pub async fn import(resource: &mut Resource<'_>, id: &str) -> Result<Object, Broken> {
+    let told = resource.import(id).await;
+    if told.has_errors() {
+        return Err(texts(&told.diags).join("\n"));
     }
+    is_kept(&resource.schema, &told.answer)?;
+    let told = resource.read(&told.answer).await;
+    if told.has_errors() {
+        return Err(texts(&told.diags).join("\n"));
+    }
+    is_kept(&resource.schema, &told.answer)?;
+    Ok(told.answer)
+}
+
+/// What a state must be: wholly known, and without anything that is write-only.
+fn is_kept(schema: &Schema, object: &Object) -> Result<(), Broken> {
+    if let Some(path) = object.value.first_unknown().or_else(|| object.identity.first_unknown()) {
+        return Err(format!("{path} is unknown in a state"));
+    }
+    let mut stripped = object.value.clone();
+    strip_write_only(&schema.block, &mut stripped);
+    if stripped == object.value {
+        return Ok(());
+    }
+    Err("a write-only value is in a state".to_owned())
 }
 
 fn same(what: &str, found: &Value, expected: &Value) -> Result<(), Broken> {

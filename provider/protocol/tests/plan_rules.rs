@@ -69,6 +69,21 @@ fn the_schema_is_a_good_one() {
     assert_eq!(schema().check(), Vec::<String>::new());
 }
 
+/// Most of all one that is the configured secret.
+#[test]
+fn a_plan_with_a_write_only_value_is_invalid() {
+    let part =
+        |secret: Value| schema().block.empty_value().with("name", "a").with("secret", secret);
+    let config = part("s3cret".into());
+    for (planned, valid) in [(Value::Null, true), ("s3cret".into(), false), ("other".into(), false)]
+    {
+        let planned = part(planned);
+        let found = plan_violations(&schema().block, &Value::Null, &config, &planned);
+        let told: Vec<String> = found.iter().map(|it| it.path.to_string()).collect();
+        assert_eq!(told.contains(&"secret".to_owned()), !valid, "{told:?}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 

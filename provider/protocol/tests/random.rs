@@ -133,8 +133,7 @@ async fn life(schema: Schema, configs: [&Value; 2], unknown: &Value) -> Result<(
     }
     core::plan(&mut thing, &object, unknown).await?;
 
-    let partial = thing.import(id(&object.value)).await.ok();
-    let imported = thing.read(&partial).await.ok();
+    let imported = core::import(&mut thing, id(&object.value)).await?;
     assert_eq!(imported, object);
     let partial = thing.import_identity(&object.identity).await.ok();
     assert_eq!(thing.read(&partial).await.ok(), object);

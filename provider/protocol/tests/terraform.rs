@@ -99,6 +99,26 @@ fn a_note_lives_under_each_tool() {
 }
 
 #[test]
+fn a_state_of_an_earlier_version_leaves_nothing_to_do() {
+    let workspace = workspace();
+    let fields = "  name = \"shop\"\n  body = \"of before\"\n  weight = 0.5";
+    configure(&workspace, &note(fields));
+    apply(&workspace);
+    // As the first version of the schema kept it, when the body was a text.
+    let state = workspace.at("work/terraform.tfstate");
+    let kept = std::fs::read_to_string(&state).expect("a state");
+    let older = kept.replacen("\"schema_version\": 1", "\"schema_version\": 0", 1).replacen(
+        "\"body\": \"of before\"",
+        "\"text\": \"of before\"",
+        1,
+    );
+    assert_eq!(kept.lines().zip(older.lines()).filter(|(now, then)| now != then).count(), 2);
+    std::fs::write(&state, older).expect("writable");
+    let plan = workspace.run(&["plan", "-refresh=false", "-detailed-exitcode", "-no-color"]);
+    assert_eq!(plan.code, 0, "{}", plan.complaint());
+}
+
+#[test]
 fn a_key_is_open_only_while_a_run_needs_it() {
     let workspace = workspace();
     // The key goes nowhere but into a write-only attribute.

@@ -3,7 +3,8 @@
 //!
 //! A note misbehaves on request, by its body: `panic` panics when it is created, `half` is
 //! created but reports an error, `lie` comes back changed, `wait` waits to be interrupted,
-//! `leak` panics with its secret.
+//! `leak` panics with its secret, `overreach` plans what is not its own. One of body `twice` tells
+//! in what is kept beside it how often it was planned.
 
 mod count;
 mod key;

@@ -2,9 +2,10 @@
 
 use async_trait::async_trait;
 use provider_protocol::Diagnostics;
-use provider_protocol::cty::{Path, Type, Value, json};
+use provider_protocol::cty::json::{self, Extra};
+use provider_protocol::cty::{Path, Type, Value};
 use provider_protocol::provider::{
-    Change, Context, Destroy, Field, Plan, Reader, Resource, State, duplicates,
+    Change, Context, Destroy, Field, Move, Plan, Reader, Resource, State, duplicates,
 };
 use provider_protocol::schema::{Attribute, Block, Identity, NestedBlock, Schema};
 
@@ -79,6 +80,7 @@ impl Resource<Shelf> for Note {
                 .attribute("revision", Attribute::number().computed().describe("Writes so far."))
                 .block("tag", NestedBlock::list(tag).max(5)),
         )
+        .version(1)
     }
 
     fn identity(&self) -> Option<Identity> {
@@ -90,6 +92,15 @@ impl Resource<Shelf> for Note {
     }
 
     async fn plan(&self, _: &Context<Shelf>, plan: &mut Plan<'_>, _: &mut Diagnostics) {
+        match Reader::root(plan.config).string("body") {
+            Field::Known("overreach") => plan.set("weight", 7),
+            Field::Known("twice") => {
+                let kept = plan.kept.map(String::from_utf8_lossy);
+                let kept = kept.map_or("planned".to_owned(), |kept| format!("{kept} again"));
+                plan.private = kept.into_bytes();
+            }
+            Field::Known(_) | Field::Null | Field::Unknown => {}
+        }
         if plan.is_create() {
             plan.set("revision", 1);
             if let Field::Known(name) = Reader::root(plan.config).string("name") {
@@ -186,5 +197,44 @@ impl Resource<Shelf> for Note {
 
     async fn import(&self, _: &Context<Shelf>, id: &str, _: &mut Diagnostics) -> Option<State> {
         Some(State::new(Value::object([("id", Value::from(id))])))
+    }
+
+    /// Once, a note had a `text`.
+    async fn upgrade(
+        &self,
+        version: i64,
+        state: &serde_json::Value,
+        diags: &mut Diagnostics,
+    ) -> Option<Value> {
+        if version != 0 {
+            diags.error("State is of an older version", "Nobody has notes of that time.");
+            return None;
+        }
+        let mut state = state.clone();
+        let fields = state.as_object_mut();
+        if let Some((fields, text)) =
+            fields.and_then(|fields| fields.remove("text").map(|text| (fields, text)))
+        {
+            fields.insert("body".to_owned(), text);
+        }
+        let upgraded = json::decode(&state.to_string(), &self.schema().ty(), Extra::Refuse);
+        diags.take(Path::root(), "Cannot read the state", upgraded)
+    }
+
+    /// The memos of another provider, which have a title, become notes.
+    async fn move_from(&self, source: Move<'_>, diags: &mut Diagnostics) -> Option<State> {
+        let Move { provider, type_name, version, state, private, identity } = source;
+        if !(provider.ends_with("/acme/memos") && type_name == "memos_memo") {
+            diags.error("Cannot move from this type", "Only a memos_memo becomes a note.");
+            return None;
+        }
+        let title = state["title"].clone();
+        let mut note = serde_json::json!({ "name": title, "id": title });
+        note["weight"] = state["weight"].clone();
+        note["meta"] =
+            serde_json::json!({ "version": version, "identity": identity }).to_string().into();
+        let moved = json::decode(&note.to_string(), &self.schema().ty(), Extra::Refuse);
+        let moved = diags.take(Path::root(), "Cannot read the memo", moved)?;
+        Some(State::new(moved).private(private))
     }
 }

@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use provider_protocol::cty::{Type, Value};
 use provider_protocol::provider::{
     Action, Change, Configure, Context, DataSource, Destroy, EphemeralResource, Found, Function,
-    FunctionError, ListResource, Listed, Opened, Parameter, Progress, Provider, Query, Resource,
-    Signature, State,
+    FunctionError, ListResource, Listed, Move, Opened, Parameter, Progress, Provider, Query,
+    Renewed, Resource, Signature, State,
 };
 use provider_protocol::schema::{Identity, Schema};
 use provider_protocol::wire::tfplugin6 as wire;
@@ -18,6 +18,7 @@ use provider_protocol::wire::tfplugin6::provider_server::Provider as _;
 use provider_protocol::{Diagnostics, Service};
 use tokio::runtime::Runtime;
 use tonic::Request;
+use tonic::codegen::tokio_stream::StreamExt as _;
 
 use super::shape::schema;
 use super::split;
@@ -118,6 +119,11 @@ impl Resource<()> for Mirror {
     ) -> Option<Value> {
         Some(Value::from(identity))
     }
+
+    async fn move_from(&self, source: Move<'_>, _: &mut Diagnostics) -> Option<State> {
+        let private = source.identity.map(|(_, identity)| identity.to_string());
+        Some(State::new(Value::from(source.state)).private(private.unwrap_or_default()))
+    }
 }
 
 #[async_trait]
@@ -162,6 +168,10 @@ impl EphemeralResource<()> for Mirror {
 
     async fn open(&self, _: &Context<()>, config: &Value, _: &mut Diagnostics) -> Option<Opened> {
         Some(Opened::new(config.clone()))
+    }
+
+    async fn renew(&self, _: &Context<()>, private: &[u8], _: &mut Diagnostics) -> Option<Renewed> {
+        Some(Renewed { private: private.to_vec(), renew_at: None })
     }
 }
 
@@ -225,12 +235,15 @@ macro_rules! calls {
         $(if which == stringify!($method) {
             let request = Request::new($request);
             let answer = $service.$method(request).await.expect("an answer");
-            let told = answer.into_inner().diagnostics;
-            for diag in told {
-                assert_ne!(diag.summary, "Bug in the provider", "{}", diag.detail);
-            }
+            is_no_crash(&answer.into_inner().diagnostics);
         })+
     }};
+}
+
+fn is_no_crash(told: &[wire::Diagnostic]) {
+    for diag in told {
+        assert_ne!(diag.summary, "Bug in the provider", "{}", diag.detail);
+    }
 }
 
 async fn call(service: &Service<Mirror>, data: &[u8]) {
@@ -245,6 +258,9 @@ async fn call(service: &Service<Mirror>, data: &[u8]) {
     let type_name = || NAME.to_owned();
     let raw = || Some(wire::RawState { json: data.to_vec(), ..wire::RawState::default() });
     let identity = |identity_data| Some(wire::ResourceIdentityData { identity_data });
+    if how % 5 == 4 {
+        return streams(service, value(), which).await;
+    }
     calls! {
         service, which;
         validate_provider_config: wire::validate_provider_config::Request { config: value() },
@@ -293,11 +309,61 @@ async fn call(service: &Service<Mirror>, data: &[u8]) {
         plan_action: wire::plan_action::Request {
             action_type: type_name(), config: value(), client_capabilities: None,
         },
+        configure_provider: wire::configure_provider::Request {
+            config: value(), ..wire::configure_provider::Request::default()
+        },
+        validate_data_resource_config: wire::validate_data_resource_config::Request {
+            type_name: type_name(), config: value(),
+        },
+        validate_ephemeral_resource_config: wire::validate_ephemeral_resource_config::Request {
+            type_name: type_name(), config: value(),
+        },
+        validate_list_resource_config: wire::validate_list_resource_config::Request {
+            type_name: type_name(), config: value(), limit: value(),
+            ..wire::validate_list_resource_config::Request::default()
+        },
+        move_resource_state: wire::move_resource_state::Request {
+            target_type_name: type_name(), source_state: raw(), source_identity: raw(),
+            ..wire::move_resource_state::Request::default()
+        },
+        renew_ephemeral_resource: wire::renew_ephemeral_resource::Request {
+            type_name: type_name(), private: Some(data.to_vec()),
+        },
+        close_ephemeral_resource: wire::close_ephemeral_resource::Request {
+            type_name: type_name(), private: Some(data.to_vec()),
+        },
     }
     let arguments = vec![value().unwrap_or_default(), value().unwrap_or_default()];
     let request = wire::call_function::Request { name: type_name(), arguments };
     let answer = service.call_function(Request::new(request)).await.expect("an answer");
     if let Some(error) = answer.into_inner().error {
         assert!(!error.text.starts_with("Bug in the provider: "), "{}", error.text);
+    }
+}
+
+/// The calls that answer with a stream.
+async fn streams(service: &Service<Mirror>, config: Option<DynamicValue>, which: usize) {
+    if which.is_multiple_of(2) {
+        let limit = i64::try_from(which % 6).expect("a small number") - 2;
+        let type_name = NAME.to_owned();
+        let include_resource_object = which.is_multiple_of(4);
+        let request =
+            wire::list_resource::Request { type_name, config, include_resource_object, limit };
+        let answer = service.list_resource(Request::new(request)).await.expect("an answer");
+        let mut events = answer.into_inner();
+        while let Some(event) = events.next().await {
+            is_no_crash(&event.expect("an event").diagnostic);
+        }
+        return;
+    }
+    let action_type = NAME.to_owned();
+    let request = wire::invoke_action::Request { action_type, config, client_capabilities: None };
+    let answer = service.invoke_action(Request::new(request)).await.expect("an answer");
+    let mut events = answer.into_inner();
+    while let Some(event) = events.next().await {
+        use wire::invoke_action::event::Type as Event;
+        if let Some(Event::Completed(completed)) = event.expect("an event").r#type {
+            is_no_crash(&completed.diagnostics);
+        }
     }
 }

@@ -81,6 +81,44 @@ pub fn decode(json: &str, ty: &Type, extra: Extra) -> Result<Value, JsonError> {
     read(raw, ty, extra, &Path::root())
 }
 
+/// Reads JSON of no known type, as [`to_plain`] writes it: a number that needs more than 64 bits is
+/// text, which a number reads as well.
+///
+/// # Errors
+///
+/// When the text is not JSON, nests too deep, or has a number out of range.
+pub fn read_plain(json: &str) -> Result<serde_json::Value, JsonError> {
+    let raw: &RawValue = parse(json, &Type::Dynamic, &Path::root())?;
+    plain(raw, &Path::root())
+}
+
+fn plain(raw: &RawValue, path: &Path) -> Result<serde_json::Value, JsonError> {
+    if path.steps().len() > MAX_DEPTH {
+        return Err(JsonError::Deep);
+    }
+    let json = raw.get();
+    match json.as_bytes().first() {
+        Some(b'{') => {
+            let values: BTreeMap<String, &RawValue> = parse(json, &Type::Dynamic, path)?;
+            let values = values.into_iter().map(|(name, raw)| {
+                let value = plain(raw, &path.field(&name))?;
+                Ok((name, value))
+            });
+            values.collect::<Result<_, _>>().map(serde_json::Value::Object)
+        }
+        Some(b'[') => {
+            let values = elements(json, &Type::Dynamic, path)?.into_iter().enumerate();
+            let values = values.map(|(index, raw)| plain(raw, &path.index(index)));
+            values.collect::<Result<_, _>>().map(serde_json::Value::Array)
+        }
+        Some(b'-' | b'0'..=b'9') => {
+            let number = number(json, &Type::Number, path)?;
+            Ok(to_plain(&number))
+        }
+        Some(_) | None => parse(json, &Type::Dynamic, path),
+    }
+}
+
 fn parse<'j, T: serde::Deserialize<'j>>(
     json: &'j str,
     ty: &Type,
@@ -306,6 +344,24 @@ mod tests {
         let error = decode(r#"{"tags":{"a":1}}"#, &ty(), Extra::Refuse).unwrap_err().to_string();
         assert_eq!(error, "at tags[\"a\"]: a number where string belongs");
         assert!(decode("{", &ty(), Extra::Refuse).is_err());
+    }
+
+    #[test]
+    fn json_of_no_known_type_loses_no_digit() {
+        let read = |json: &str| read_plain(json).unwrap().to_string();
+        let same = r#"{"a":{"n":18446744073709551615},"b":[1,-2.5,true,null,"x\"y"]}"#;
+        assert_eq!(read(same), same);
+        let long = r#"{"n":[12345678901234567890.5,0.10000000000000000000000001]}"#;
+        let kept = r#"{"n":["12345678901234567890.5","0.10000000000000000000000001"]}"#;
+        assert_eq!(read(long), kept);
+        let ty = Type::object([("n", Type::list(Type::Number))]);
+        let decoded = |json: &str| decode(json, &ty, Extra::Refuse).unwrap();
+        assert_eq!(decoded(&read(long)), decoded(long));
+        for bad in ["", "{", "1 2", "[1e999999999]", &"[".repeat(1_000)] {
+            assert!(read_plain(bad).is_err(), "{bad}");
+        }
+        let deep = format!("{}1{}", "[".repeat(200), "]".repeat(200));
+        assert!(matches!(read_plain(&deep), Err(JsonError::Deep)));
     }
 
     #[test]

@@ -161,16 +161,16 @@ impl Check {
     }
 
     fn attribute(&mut self, attribute: &Attribute, at: Trio<'_>, path: &Path) {
-        let as_configured = at.planned.equals_unrefined(at.config);
-        let as_before =
-            at.planned.equals_unrefined(at.prior) && !at.prior.is_null() && !at.config.is_null();
-        if as_configured || as_before {
-            return;
-        }
         if attribute.write_only {
             if !at.planned.is_null() {
                 self.violation(path, "a write-only value is in the plan");
             }
+            return;
+        }
+        let as_configured = at.planned.equals_unrefined(at.config);
+        let as_before =
+            at.planned.equals_unrefined(at.prior) && !at.prior.is_null() && !at.config.is_null();
+        if as_configured || as_before {
             return;
         }
         let chosen = at.config.is_null() && attribute.mode.is_computed();

@@ -100,7 +100,8 @@ pub trait Resource<C: Send + Sync + 'static>: Send + Sync + 'static {
         config
     }
 
-    /// Brings a state of an older schema version to the current one.
+    /// Brings a state of an older schema version to the current one. A number that needs more than
+    /// 64 bits is text in it, here and in [`Move`]: [`decode`](crate::cty::json::decode) takes both.
     async fn upgrade(
         &self,
         version: i64,

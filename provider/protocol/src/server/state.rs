@@ -210,5 +210,5 @@ pub(super) fn raw_text<'r>(raw: Option<&'r RawState>, diags: &mut Diagnostics) -
 }
 
 pub(super) fn raw_json(text: &str, diags: &mut Diagnostics) -> Option<serde_json::Value> {
-    diags.take(Path::root(), "Cannot read the state", serde_json::from_str(text))
+    diags.take(Path::root(), "Cannot read the state", json::read_plain(text))
 }

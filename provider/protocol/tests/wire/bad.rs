@@ -115,7 +115,7 @@ async fn values_that_nest_without_end_are_refused() {
     assert!(text.contains("value nests deeper than 128"), "{text}");
 
     let json = format!("{}1{}", r#"{"name":["#.repeat(50_000), "]}".repeat(50_000));
-    for version in [0, -1] {
+    for version in [1, 0, -1] {
         let told = run.client.resource(NOTE).upgrade(version, json.as_bytes()).await;
         assert!(told.has_errors(), "{version}");
     }
@@ -141,11 +141,14 @@ async fn states_that_cannot_be_read_are_told_without_their_secrets() {
     let mut notes = run.client.resource(NOTE);
     for (version, json, problem) in [
         (7, r#"{"name":"n"}"#, "The state is of a newer version: The state has version 7"),
-        (0, r#"{"secret":["correct horse"]}"#, "at secret: an array where string belongs"),
-        (0, r#"{"weight":"correct horse"}"#, "at weight: not a decimal number"),
-        (0, r#"{"tag":{"name":"correct horse"}}"#, "at tag: an object of another form where"),
+        (1, r#"{"secret":["correct horse"]}"#, "at secret: an array where string belongs"),
+        (1, r#"{"weight":"correct horse"}"#, "at weight: not a decimal number"),
+        (1, r#"{"tag":{"name":"correct horse"}}"#, "at tag: an object of another form where"),
+        (1, r#"{"name":"correct horse"#, "not JSON: EOF"),
         (0, r#"{"name":"correct horse"#, "not JSON: EOF"),
+        (1, r#"{"weight":1e999999999}"#, "at weight: number is out of range"),
         (0, r#"{"weight":1e999999999}"#, "at weight: number is out of range"),
+        (0, r#"{"gone":"correct horse"}"#, "at gone: no such attribute"),
     ] {
         let told = notes.upgrade(version, json.as_bytes()).await;
         let texts = texts(&told.diags).join("\n");

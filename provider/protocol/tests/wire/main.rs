@@ -132,6 +132,12 @@ async fn bugs_of_the_provider_are_diagnostics() {
     assert_eq!(told.summary, "Bug in the provider");
     assert!(told.detail.contains("asked to"), "{}", told.detail);
 
+    let config = note("one", "overreach");
+    let planned = session.plan(&Value::Null, &config).await;
+    let [told] = planned.diagnostics.as_slice() else { panic!("{:?}", planned.diagnostics) };
+    assert_eq!(told.summary, "Bug in the provider: invalid plan");
+    assert_eq!(path(told), ["weight"]);
+
     let config = note("two", "lie");
     let planned = session.plan(&Value::Null, &config).await;
     let applied = session.apply(&Value::Null, &planned, &config).await;
@@ -225,33 +231,93 @@ async fn states_of_before_are_brought_up() {
         raw_state: Some(wire::RawState { json: json.into(), ..wire::RawState::default() }),
     };
     let json = r#"{"name":"a","weight":12345678901234567890.5,"gone":[1],"secret":"s"}"#;
-    let answer = session.client.upgrade_resource_state(upgrade(0, json)).await.expect("an answer");
-    let answer = answer.into_inner();
-    assert_eq!(answer.diagnostics, []);
-    let state = decode(answer.upgraded_state.as_ref(), &session.note);
-    let weight = state.get("weight").and_then(Value::as_number).expect("a number").to_string();
-    assert_eq!(weight, "12345678901234567890.5");
-    assert_eq!(state.get("tag"), Some(&Value::List(vec![])));
-    assert_eq!(state.get("secret"), Some(&Value::Null));
+    let older = r#"{"name":"a","weight":12345678901234567890.5,"text":"t","secret":"s"}"#;
+    for (version, json, body) in [(1, json, Value::Null), (0, older, Value::from("t"))] {
+        let answer = session.client.upgrade_resource_state(upgrade(version, json)).await;
+        let answer = answer.expect("an answer").into_inner();
+        assert_eq!(answer.diagnostics, []);
+        let state = decode(answer.upgraded_state.as_ref(), &session.note);
+        let weight = state.get("weight").and_then(Value::as_number).expect("a number").to_string();
+        assert_eq!(weight, "12345678901234567890.5");
+        assert_eq!(state.get("tag"), Some(&Value::List(vec![])));
+        assert_eq!(state.get("secret"), Some(&Value::Null));
+        assert_eq!(state.get("body"), Some(&body));
+    }
 
     for (version, json, told) in [
         (-1, r#"{"name":"a"}"#, "State is of an older version"),
+        (1, "{", "Cannot read the state"),
         (0, "{", "Cannot read the state"),
-        (0, "", "State is too old"),
+        (1, "", "State is too old"),
     ] {
         let answer = session.client.upgrade_resource_state(upgrade(version, json)).await;
         assert_eq!(answer.expect("an answer").into_inner().diagnostics[0].summary, told);
     }
+    session.shut_down(started).await;
+}
 
-    let request = wire::move_resource_state::Request {
-        source_provider_address: "registry.terraform.io/acme/other".to_owned(),
-        source_type_name: "other_note".to_owned(),
-        source_state: Some(wire::RawState { json: b"{}".to_vec(), ..wire::RawState::default() }),
+#[tokio::test]
+async fn objects_of_other_types_are_taken_over() {
+    let notes = tempfile::tempdir().expect("a directory");
+    let started = start(None, &[]).await;
+    let mut session = Session::open(&started, None, notes.path()).await;
+    let json = |json: &str| Some(wire::RawState { json: json.into(), ..Default::default() });
+    let request = |provider: &str, state: &str| wire::move_resource_state::Request {
+        source_provider_address: format!("registry.terraform.io/acme/{provider}"),
+        source_type_name: "memos_memo".to_owned(),
+        source_schema_version: 3,
+        source_state: json(state),
+        source_private: b"of the memo".to_vec(),
+        source_identity: json(r#"{"title":"a"}"#),
+        source_identity_schema_version: 2,
         target_type_name: NOTE.to_owned(),
-        ..wire::move_resource_state::Request::default()
     };
-    let answer = session.client.move_resource_state(request).await.expect("an answer");
-    assert_eq!(answer.into_inner().diagnostics[0].summary, "Cannot move from this type");
+    let memo = r#"{"title":"a","weight":12345678901234567890.5}"#;
+    let answer = session.client.move_resource_state(request("memos", memo)).await;
+    let answer = answer.expect("an answer").into_inner();
+    assert_eq!(answer.diagnostics, []);
+    assert_eq!(answer.target_private, b"of the memo");
+    let state = decode(answer.target_state.as_ref(), &session.note);
+    for (name, value) in [
+        ("name", Value::from("a")),
+        ("id", "a".into()),
+        ("weight", Value::Number("12345678901234567890.5".parse().expect("a number"))),
+        ("meta", r#"{"version":3,"identity":[2,{"title":"a"}]}"#.into()),
+        ("tag", Value::List(vec![])),
+    ] {
+        assert_eq!(state.get(name), Some(&value), "{name}");
+    }
+    let identity = answer.target_identity.and_then(|it| it.identity_data);
+    let identity = decode(identity.as_ref(), &Type::object([("id", Type::String)]));
+    assert_eq!(identity.get("id"), Some(&Value::from("a")));
+
+    for (provider, state, told) in [
+        ("others", memo, "Cannot move from this type"),
+        ("memos", r#"{"title":["a"]}"#, "Cannot read the memo"),
+        ("memos", "", "State is too old"),
+    ] {
+        let answer = session.client.move_resource_state(request(provider, state)).await;
+        let answer = answer.expect("an answer").into_inner();
+        assert_eq!(answer.diagnostics[0].summary, told);
+        assert_eq!(answer.target_state, None);
+    }
+    session.shut_down(started).await;
+}
+
+/// What a plan kept comes back when the same is planned once more while applying.
+#[tokio::test]
+async fn what_a_plan_kept_comes_back() {
+    let notes = tempfile::tempdir().expect("a directory");
+    let started = start(None, &[]).await;
+    let mut session = Session::open(&started, None, notes.path()).await;
+    let config = note("shop", "twice");
+    let first = session.plan(&Value::Null, &config).await;
+    assert_eq!(
+        (first.diagnostics, first.planned_private.as_slice()),
+        (vec![], b"planned".as_slice())
+    );
+    let again = session.plan_again(&Value::Null, &config, &first.planned_private).await;
+    assert_eq!(again.planned_private, b"planned again");
     session.shut_down(started).await;
 }
 

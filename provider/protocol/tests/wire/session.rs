@@ -68,6 +68,16 @@ impl Session {
         prior: &Value,
         config: &Value,
     ) -> wire::plan_resource_change::Response {
+        self.plan_again(prior, config, &[]).await
+    }
+
+    /// Plans with what an earlier plan kept.
+    pub(crate) async fn plan_again(
+        &mut self,
+        prior: &Value,
+        config: &Value,
+        kept: &[u8],
+    ) -> wire::plan_resource_change::Response {
         let full = conform(config.clone(), &self.note).expect("of the type");
         let proposed = if config.is_null() {
             Value::Null
@@ -80,6 +90,7 @@ impl Session {
             proposed_new_state: encode(&proposed, &self.note),
             config: encode(config, &self.note),
             prior_private: b"kept".to_vec(),
+            planned_private: kept.to_vec(),
             ..wire::plan_resource_change::Request::default()
         };
         self.client.plan_resource_change(request).await.expect("an answer").into_inner()

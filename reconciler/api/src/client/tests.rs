@@ -119,6 +119,35 @@ async fn a_write_that_was_refused_for_now_is_repeated() {
 }
 
 #[tokio::test]
+async fn a_pause_that_the_daemon_asks_for_is_kept_to_or_nothing_is_sent_again() {
+    let asked = async |retry_after: &'static str| {
+        let seen = Arc::new(AtomicU32::new(0));
+        let counter = Arc::clone(&seen);
+        let answer = move || {
+            let answer = match counter.fetch_add(1, Ordering::SeqCst) {
+                0 => Err((StatusCode::TOO_MANY_REQUESTS, [("retry-after", retry_after)])),
+                _ => Ok(axum::Json(project_json("shop"))),
+            };
+            std::future::ready(answer)
+        };
+        // Without what the daemon asks for there would be a pause of hours.
+        let slow = Duration::from_secs(4 * 60 * 60);
+        let retry = RetryPolicy {
+            first_pause: slow,
+            longest_pause: slow,
+            total_max: slow,
+            ..RetryPolicy::default()
+        };
+        let client = serve(Router::new().fallback(any(answer))).await.with_retry(retry);
+        let done = client.get::<Project>("shop", "shop").await.is_ok();
+        (done, seen.load(Ordering::SeqCst))
+    };
+    assert_eq!(asked("0").await, (true, 2));
+    assert_eq!(asked("Fri, 02 Jan 2026 03:04:15 GMT").await, (true, 2), "that is over");
+    assert_eq!(asked("86400").await, (false, 1));
+}
+
+#[tokio::test]
 async fn an_answer_without_end_is_not_read_to_its_end() {
     let endless = || async {
         let chunk = axum::body::Bytes::from(vec![b' '; 1024 * 1024]);
