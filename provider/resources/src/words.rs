@@ -1,10 +1,18 @@
 //! How things are said: sentences, and the name that was probably meant.
 
+use std::borrow::Cow;
+
 use reconciler_domain::near::nearest;
 
-/// A one-line message as a sentence of its own.
+/// A longer message quotes something that nobody reads to its end.
+const SENTENCE_MAX: usize = 4_000;
+/// What is shown of the end of one.
+const SENTENCE_END: usize = 400;
+
+/// A one-line message as a sentence of its own; of one that is too long, beginning and end.
 pub(crate) fn sentence(message: &str) -> String {
-    let message = message.trim();
+    let shortened = shortened(message.trim());
+    let message = shortened.as_ref();
     let mut characters = message.chars();
     let Some(first) = characters.next() else { return String::new() };
     let rest = characters.as_str();
@@ -14,6 +22,16 @@ pub(crate) fn sentence(message: &str) -> String {
     let first = if is_word { first.to_ascii_uppercase() } else { first };
     let end = if message.ends_with(['.', '?', '!']) { "" } else { "." };
     format!("{first}{rest}{end}")
+}
+
+fn shortened(message: &str) -> Cow<'_, str> {
+    if message.len() <= SENTENCE_MAX {
+        return Cow::Borrowed(message);
+    }
+    let from = |place: usize| (place..message.len()).find(|at| message.is_char_boundary(*at));
+    let begin = from(SENTENCE_MAX - SENTENCE_END).map_or(message, |at| &message[..at]);
+    let end = from(message.len() - SENTENCE_END).map_or("", |at| &message[at..]);
+    Cow::Owned(format!("{begin} […] {end}"))
 }
 
 /// A one-line message as the headline of a diagnostic.
@@ -53,6 +71,16 @@ mod tests {
         ] {
             assert_eq!(sentence(message), expected);
         }
+    }
+
+    #[test]
+    fn a_message_without_end_has_one() {
+        let said = sentence(&format!("expected a list, found \"{}\" in it", "ä".repeat(100_000)));
+        assert!(said.starts_with("Expected a list, found \"ää"), "{said}");
+        assert!(said.contains("ä […] ä") && said.ends_with("ä\" in it."), "{said}");
+        assert!(said.len() < 4_100, "{}", said.len());
+        let most = "x".repeat(3_999);
+        assert_eq!(sentence(&most).len(), 4_000);
     }
 
     #[test]

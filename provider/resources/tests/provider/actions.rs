@@ -14,6 +14,11 @@ use provider_protocol::provider::Provider as _;
 use provider_protocol::schema::{Mode, Schema};
 use provider_protocol::wire::tfplugin6 as wire;
 use provider_resources::Lockstep;
+use reconciler_api::v1::Kind;
+use serde_json::{Value as Json, json};
+
+use crate::daemon::Daemon;
+use crate::wire::{beside, client, invoke};
 
 /// The blocks of one example: their types, and what their `config` blocks hold.
 fn blocks(block: &str, example: &Path) -> Vec<(String, BTreeMap<String, Value>)> {
@@ -123,6 +128,63 @@ async fn every_list_has_an_example_that_is_valid() {
             assert_eq!(texts(&answer.into_inner().diagnostics), [""; 0], "{name}");
         }
     }
+}
+
+/// Each example, invoked: what is asked of the daemon.
+#[test]
+fn every_example_of_an_action_does_what_it_says() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/terraform/actions");
+    let daemon = Daemon::start();
+    daemon.put(Kind::Project, "shop", json!({}));
+    daemon.put(Kind::Warehouse, "shop", json!({}));
+    let reviewed = |at: &str| match at {
+        "promotion" => Value::from("dev.1"),
+        "digest" => Value::from("sha256:0"),
+        other => panic!("{other} is not known"),
+    };
+    beside(&daemon, async |daemon| {
+        let mut client = client(daemon, Some("shop")).await;
+        for (action, path, body) in [
+            ("lockstep_abort", "promotions/dev.1/abort", json!({ "reason": "the region is down" })),
+            (
+                "lockstep_approve",
+                "promotions/dev.1/approve",
+                json!({ "digest": "sha256:0", "comment": "reviewed in the change meeting" }),
+            ),
+            (
+                "lockstep_promote",
+                "promotions",
+                json!({
+                    "stage": "staging", "freight": "newest", "reason": "the network has changed",
+                    "bypass": null, "ensure": true, "rehearsal": false,
+                }),
+            ),
+            ("lockstep_refresh", "warehouses/shop/refresh", Json::Null),
+            (
+                "lockstep_reverify",
+                "stages/prod/reverify",
+                json!({ "reason": "the error rate is measured now" }),
+            ),
+        ] {
+            let examples = blocks("action", &root.join(action).join("action.tf"));
+            let [(of, given)] = examples.as_slice() else { panic!("{examples:?}") };
+            assert_eq!(of, action);
+            let known = |(name, value): (&String, &Value)| match value.is_unknown() {
+                true => (name.clone(), reviewed(name)),
+                false => (name.clone(), value.clone()),
+            };
+            let given: Vec<(String, Value)> = given.iter().map(known).collect();
+            let given: Vec<(&str, Value)> =
+                given.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
+            let (progress, told) = invoke(&mut client, action, &given).await;
+            assert_eq!(told, [""; 0], "{action}");
+            assert!(!progress.is_empty(), "{action}");
+            let steered = std::mem::take(&mut daemon.world().steered);
+            assert_eq!(steered, [(format!("/v1/projects/shop/{path}"), body)], "{action}");
+        }
+        let actions = Lockstep.actions().len();
+        assert_eq!(actions, 5, "each of them is above");
+    });
 }
 
 #[tokio::test]

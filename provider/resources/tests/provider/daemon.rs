@@ -8,7 +8,7 @@ use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use axum::extract::{Path, Query, Request, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, delete, get, post};
@@ -23,6 +23,9 @@ use serde_json::{Value, json};
 
 /// The token that it accepts.
 pub(crate) const TOKEN: &str = "test-token";
+
+/// The freight of its only promotion.
+pub(crate) const FREIGHT: &str = "11988a65630e4ac3b8a6bf96aca80276371b02c5";
 
 /// What the daemon holds, and what it answers.
 #[derive(Default)]
@@ -41,6 +44,8 @@ pub(crate) struct World {
     pub(crate) requests: Vec<String>,
     /// The previews that were asked for.
     pub(crate) asked: Vec<(String, Option<u64>)>,
+    /// What was sent to start or steer promotions: path and body.
+    pub(crate) steered: Vec<(String, Value)>,
     /// Objects by kind, project and name.
     pub(crate) objects: BTreeMap<(Kind, String, String), Object>,
 }
@@ -138,6 +143,13 @@ fn router(world: Arc<Mutex<World>>) -> Router {
         .route("/v1/projects/{project}/pipeline", get(pipeline))
         .route("/v1/projects/{project}/policies/{name}/rename", post(rename))
         .route("/v1/projects/{project}/freight", get(no_freight))
+        .route("/v1/projects/{project}/promotions", post(steer))
+        .route("/v1/projects/{project}/promotions/{id}", get(promotion))
+        .route("/v1/projects/{project}/promotions/{id}/events", get(events))
+        .route("/v1/projects/{project}/promotions/{id}/approve", post(steer))
+        .route("/v1/projects/{project}/promotions/{id}/abort", post(steer))
+        .route("/v1/projects/{project}/stages/{name}/reverify", post(steer))
+        .route("/v1/projects/{project}/warehouses/{name}/refresh", post(refresh))
         .route("/v1/projects/{project}/{collection}", get(list))
         .route("/v1/projects/{project}/{collection}/{name}", any(object))
         .layer(from_fn_with_state(world.clone(), guard))
@@ -176,6 +188,40 @@ fn refuse(problem: Problem) -> Response {
 
 async fn whoami() -> Json<Whoami> {
     Json(Whoami { name: "alice".to_owned(), groups: Vec::new(), admin: true })
+}
+
+/// The only promotion that there is: it came to its end, whatever is asked of it.
+async fn promotion() -> Json<Value> {
+    Json(json!({
+        "id": "dev.1", "project": "shop", "stage": "dev", "freight": FREIGHT, "collection": {},
+        "phase": "succeeded", "requester": "alice", "reason": "released with the platform",
+        "bypass": null, "change_set": null, "gates": [], "approvals": [], "steps": [],
+        "measurements": [], "waiting": [], "error": null, "remaining": [], "token": "1",
+        "created_at": "2026-01-02T03:04:05Z", "committed_at": null, "finished_at": null,
+    }))
+}
+
+async fn events() -> Json<Value> {
+    Json(json!([]))
+}
+
+async fn steer(State(world): Shared, uri: Uri, Json(body): Json<Value>) -> Json<Value> {
+    world.lock().unwrap().steered.push((uri.path().to_owned(), body));
+    promotion().await
+}
+
+async fn refresh(
+    State(world): Shared,
+    uri: Uri,
+    Path((project, name)): Path<(String, String)>,
+) -> Response {
+    let mut world = world.lock().unwrap();
+    world.steered.push((uri.path().to_owned(), Value::Null));
+    let key = (Kind::Warehouse, project, name);
+    match world.objects.get(&key) {
+        Some(object) => Json(wire(&key, object)).into_response(),
+        None => refuse(Problem::not_found("warehouse", &id(&key))),
+    }
 }
 
 async fn no_freight() -> Json<Value> {

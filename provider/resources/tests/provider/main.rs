@@ -14,6 +14,7 @@ mod identity;
 mod impact;
 mod interrupt;
 mod lifecycle;
+mod lives;
 mod pages;
 mod plans;
 mod policies;

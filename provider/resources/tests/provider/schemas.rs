@@ -31,4 +31,19 @@ fn everything_is_described() {
     check(Lockstep.schema(), "provider");
     Lockstep.resources().iter().for_each(|it| check(it.schema(), it.type_name()));
     Lockstep.data_sources().iter().for_each(|it| check(it.schema(), it.type_name()));
+    Lockstep.ephemeral_resources().iter().for_each(|it| check(it.schema(), it.type_name()));
+    Lockstep.list_resources().iter().for_each(|it| check(it.schema(), it.type_name()));
+    Lockstep.actions().iter().for_each(|it| check(it.schema(), it.type_name()));
+    for function in Lockstep.functions() {
+        let (name, signature) = (function.name(), function.signature());
+        assert!(!signature.summary.is_empty() && !signature.description.is_empty(), "{name}");
+        for parameter in signature.parameters.iter().chain(&signature.variadic) {
+            assert!(!parameter.description.is_empty(), "{name}: {}", parameter.name);
+        }
+    }
+    for resource in Lockstep.resources() {
+        for (name, attribute) in resource.identity().iter().flat_map(|it| &it.attributes) {
+            assert!(!attribute.description.is_empty(), "{}: {name}", resource.type_name());
+        }
+    }
 }

@@ -25,7 +25,7 @@ fn folder(resource_type: &str, version: i64) -> PathBuf {
 }
 
 /// A daemon with what the configurations refer to.
-fn daemon() -> Daemon {
+pub(crate) fn daemon() -> Daemon {
     let daemon = Daemon::start();
     daemon.put(Kind::Project, "shop", json!({}));
     daemon.put(Kind::Warehouse, "shop", json!({}));
