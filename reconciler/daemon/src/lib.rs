@@ -8,6 +8,7 @@
 //!  server    the HTTP API: parse, authorise, answer
 //!  convert   between wire types and domain types, one file per noun
 //!  secrets   what projects hold: sealed in the store, opened for effects
+//!  panics    what is told of a fault of our own
 //!  crash     aborts on order at named boundaries, for the tests of crash safety
 //! ```
 //!
@@ -18,6 +19,7 @@ pub mod clock;
 pub mod config;
 mod convert;
 pub mod crash;
+pub mod panics;
 mod secrets;
 mod server;
 mod service;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use reconciler_daemon::config::{Config, Options};
 use reconciler_daemon::crash::Crash;
-use reconciler_daemon::{Rotated, Service, StartError};
+use reconciler_daemon::{Rotated, Service, StartError, panics};
 use reconciler_effects::infra::shim;
 use reconciler_effects::sandbox;
 use tokio::signal::unix::{SignalKind, signal};
@@ -43,6 +43,7 @@ fn main() -> ExitCode {
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
         .init();
+    panics::tell();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let ran = match runtime {
         Ok(runtime) => runtime.block_on(async {

@@ -143,7 +143,7 @@ async fn promotion(
     let id = store.create_promotion(&shop(), &new, now).await.unwrap().id;
     let key = WakeKey::Promotion(shop(), id.clone());
     let lease = Duration::from_secs(3600);
-    let leases = store.claim("bench", lease, now, 1000).await.unwrap();
+    let leases = store.claim("bench", &[], lease, now, 1000).await.unwrap();
     (id, leases.into_iter().find(|lease| lease.key == key).unwrap())
 }
 

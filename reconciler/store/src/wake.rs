@@ -128,19 +128,21 @@ impl Store {
         self.write(move |write| wake(write, &key, at)).await
     }
 
-    /// Leases up to `limit` keys that are due, those waiting longest first.
+    /// Leases up to `limit` keys that are due, those waiting longest first. What the owner still works on
+    /// (`held`) is not among them, however late it is by `now`: its leases last for another `lease`.
     ///
     /// # Errors
     /// The database failed.
     pub async fn claim(
         &self,
         owner: &str,
+        held: &[Lease],
         lease: Duration,
         now: Timestamp,
         limit: u32,
     ) -> Result<Vec<Lease>, StoreError> {
-        let owner = owner.to_owned();
-        self.write(move |write| claim(write, &owner, lease, now, limit)).await
+        let (owner, held) = (owner.to_owned(), held.to_vec());
+        self.write(move |write| claim(write, &owner, &held, lease, now, limit)).await
     }
 
     /// Lets the lease end this much after now.
@@ -210,12 +212,17 @@ pub(crate) fn wake(write: &mut Write<'_>, key: &WakeKey, at: Timestamp) -> Resul
 fn claim(
     write: &mut Write<'_>,
     owner: &str,
+    held: &[Lease],
     lease: Duration,
     now: Timestamp,
     limit: u32,
 ) -> Result<Vec<Lease>, StoreError> {
-    let due = "SELECT key FROM wakeup WHERE due_at <= $1 ORDER BY due_at LIMIT $2";
-    if !write.sql.exists(due, params![micros(now), 1])? {
+    let is_due = "SELECT 1 FROM wakeup WHERE due_at <= $1 LIMIT 1";
+    if !write.sql.exists(is_due, params![micros(now)])? {
+        return Ok(Vec::new());
+    }
+    keep(write, held, now, end(now, lease))?;
+    if !write.sql.exists(is_due, params![micros(now)])? {
         return Ok(Vec::new());
     }
     let epoch = raise_counter(write, "", "epoch")?;
@@ -247,6 +254,24 @@ fn claim(
         }
     }
     Ok(leases)
+}
+
+/// Lets leases last until `later` that are over by `now`, as they are for everybody once the wall clock jumps.
+/// Their holder measures by another clock, and says that it still works on their keys.
+fn keep(
+    write: &mut Write<'_>,
+    held: &[Lease],
+    now: Timestamp,
+    later: Timestamp,
+) -> Result<(), StoreError> {
+    for lease in held {
+        write.sql.execute(
+            "UPDATE wakeup SET due_at = $1 WHERE key = $2 AND epoch = $3 \
+             AND lease_owner IS NOT NULL AND due_at <= $4",
+            params![micros(later), lease.key.to_string(), signed(lease.epoch), micros(now)],
+        )?;
+    }
+    Ok(())
 }
 
 /// What each project has to do, up to `most` of it; whoever waits longest first. Looks at the projects

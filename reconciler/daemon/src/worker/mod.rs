@@ -5,11 +5,14 @@
 //! lost the lease can append nothing any more. Work on a key ends when its decision has nothing
 //! left to do, and the key sleeps until the instant that the decision named.
 
+mod crew;
 mod lease;
 mod promotion;
 mod stage;
+mod trouble;
 mod warehouse;
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,13 +20,16 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use jiff::{SignedDuration, Timestamp};
 use reconciler_effects::Effects;
-use reconciler_store::{Lease, Store, StoreError, WakeKey};
-use tokio::task::JoinSet;
+use reconciler_store::{Store, StoreError, WakeKey};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use crate::clock::Clock;
 use crate::crash::Crash;
+use crew::{Crew, Ended};
+use lease::Held;
+use trouble::Trouble;
 
 /// How long a lease lasts unless it is renewed.
 const LEASE: Duration = Duration::from_secs(30);
@@ -35,6 +41,8 @@ const SLEEP_MAX: Duration = Duration::from_secs(30);
 const PRUNE_EVERY: Duration = Duration::from_secs(3600);
 /// Wait after an unexpected error of one key, so that a broken object costs little.
 const ERROR_PAUSE: Duration = Duration::from_secs(15);
+/// Longest wait after panics of one key, which get twice as long each time.
+const PANIC_PAUSE_MAX: Duration = Duration::from_secs(15 * 60);
 
 /// What the loop works with.
 #[derive(Clone)]
@@ -60,42 +68,54 @@ pub(crate) enum WorkError {
     /// What is stored cannot be worked with.
     #[error("{0}")]
     Unusable(String),
+    /// Our own code is at fault.
+    #[error("this is a bug of lockstepd: it panicked at what is stored there; the log says where")]
+    Panicked,
 }
 
 impl Worker {
     /// Runs until shutdown; what is under way is then left to the next process.
     pub(crate) async fn run(self) {
-        let mut running = JoinSet::new();
+        let mut crew = Crew::default();
+        let mut trouble = Trouble::default();
         let mut prune = tokio::time::interval(PRUNE_EVERY);
         while !self.shutdown.is_cancelled() {
-            self.start_due(&mut running).await;
-            let pause = self.pause().await;
+            let pause = match self.start_due(&mut crew).await {
+                Ok(()) => {
+                    trouble.is_over();
+                    self.pause().await
+                }
+                Err(error) => trouble.pause(&error, Instant::now()),
+            };
             tokio::select! {
                 () = self.shutdown.cancelled() => {}
-                () = self.store.woken().notified() => {}
-                Some(_) = running.join_next(), if !running.is_empty() => {}
+                // Whoever cannot write hears of nothing new.
+                () = self.store.woken().notified(), if !trouble.lasts() => {}
+                () = crew.one_ends(), if crew.is_at_work() => {}
                 _ = prune.tick() => self.prune().await,
                 () = tokio::time::sleep(pause) => {}
             }
         }
-        while running.join_next().await.is_some() {}
+        while crew.is_at_work() {
+            crew.one_ends().await;
+        }
     }
 
-    async fn start_due(&self, running: &mut JoinSet<()>) {
-        while running.try_join_next().is_some() {}
-        let free = CONCURRENT_MAX.saturating_sub(running.len());
+    async fn start_due(&self, crew: &mut Crew) -> Result<(), StoreError> {
+        crew.gather();
+        let free = CONCURRENT_MAX.saturating_sub(crew.len());
         if free == 0 {
-            return;
+            return Ok(());
         }
         let limit = u32::try_from(free).unwrap_or(u32::MAX);
-        match self.store.claim(&self.owner, LEASE, self.clock.now(), limit).await {
-            Ok(leases) => {
-                for lease in leases {
-                    running.spawn(self.clone().work(lease));
-                }
-            }
-            Err(error) => tracing::error!(%error, "due work could not be claimed"),
+        let asked_at = Instant::now();
+        let now = self.clock.now();
+        for lease in self.store.claim(&self.owner, &crew.held(), LEASE, now, limit).await? {
+            let panics = crew.panics(&lease.key);
+            let held = Held::since(asked_at, lease.clone());
+            crew.start(lease, self.clone().work(held, panics));
         }
+        Ok(())
     }
 
     /// Forgets what is kept for a time only.
@@ -118,44 +138,69 @@ impl Worker {
         }
     }
 
-    /// Works on one key while the lease holds, then lets it sleep.
-    async fn work(self, lease: Lease) {
-        let span = tracing::info_span!("work", key = %lease.key, epoch = lease.epoch);
+    /// Works on one key while the lease holds, then lets it sleep; `panics` of the same key came before.
+    async fn work(self, held: Held, panics: u32) -> Ended {
+        let span = tracing::info_span!("work", key = %held.lease.key, epoch = held.lease.epoch);
         async {
-            let held = lease::hold(&self, &lease);
+            let renew = || self.store.renew(&held.lease, LEASE, self.clock.now());
             let outcome = tokio::select! {
-                outcome = self.dispatch(&lease) => outcome,
-                () = held => Err(WorkError::LeaseLost),
+                // Whoever was stopped for too long must not act before it sees that.
+                biased;
+                () = held.hold(renew) => Err(WorkError::LeaseLost),
                 () = self.shutdown.cancelled() => Err(WorkError::LeaseLost),
+                outcome = AssertUnwindSafe(self.dispatch(&held)).catch_unwind() => {
+                    outcome.unwrap_or(Err(WorkError::Panicked))
+                }
             };
-            self.settle(&lease, outcome).await;
+            let ended = match &outcome {
+                Err(WorkError::Panicked) => Ended::Panicked,
+                Ok(_) | Err(_) => Ended::Orderly,
+            };
+            self.settle(&held, outcome, panics).await;
+            ended
         }
         .instrument(span)
-        .await;
+        .await
     }
 
     fn dispatch<'a>(
         &'a self,
-        lease: &'a Lease,
+        held: &'a Held,
     ) -> BoxFuture<'a, Result<Option<Timestamp>, WorkError>> {
-        match &lease.key {
+        match &held.lease.key {
             WakeKey::Warehouse(project, name) => self.warehouse(project, name).boxed(),
             WakeKey::Stage(project, name) => self.stage(project, name).boxed(),
-            WakeKey::Promotion(project, id) => self.promotion(lease, project, id).boxed(),
+            WakeKey::Promotion(project, id) => self.promotion(held, project, id).boxed(),
         }
     }
 
-    async fn settle(&self, lease: &Lease, outcome: Result<Option<Timestamp>, WorkError>) {
+    async fn settle(
+        &self,
+        Held { lease, .. }: &Held,
+        outcome: Result<Option<Timestamp>, WorkError>,
+        panics: u32,
+    ) {
         let next_due = match outcome {
             Ok(next_due) => next_due,
             Err(WorkError::LeaseLost) => Some(self.clock.now()),
             Err(error) => {
                 tracing::error!(%error, "work on {} failed", lease.key);
-                self.clock.now().checked_add(ERROR_PAUSE).ok()
+                let pause = match error {
+                    WorkError::Panicked => panic_pause(panics),
+                    WorkError::LeaseLost | WorkError::Store(_) | WorkError::Unusable(_) => {
+                        ERROR_PAUSE
+                    }
+                };
+                self.clock.now().checked_add(pause).ok()
             }
         };
         if let Err(error) = self.store.release(lease, next_due).await {
             tracing::debug!(%error, "{} was not released", lease.key);
         }
     }
+}
+
+/// How long a key rests that panicked, after so many panics one after the other.
+fn panic_pause(before: u32) -> Duration {
+    ERROR_PAUSE.saturating_mul(2_u32.saturating_pow(before)).min(PANIC_PAUSE_MAX)
 }

@@ -18,16 +18,17 @@ use reconciler_domain::promotion::{Event, Node, Phase};
 use reconciler_domain::snapshot::PromotionSnapshot;
 use reconciler_domain::step::{Call, Interruption, StepOutcome, Workdir};
 use reconciler_effects::{Halted, RunContext};
-use reconciler_store::{AppendError, Appended, Lease, Snapshot};
+use reconciler_store::{AppendError, Appended, Snapshot};
 use tokio_util::sync::CancellationToken;
 
+use super::lease::Held;
 use super::{WorkError, Worker};
 use crate::crash::Boundary;
 
 /// Whose log is appended to, and under which lease.
 #[derive(Clone, Copy)]
 struct Subject<'a> {
-    lease: &'a Lease,
+    held: &'a Held,
     project: &'a ProjectName,
     id: &'a PromotionId,
 }
@@ -79,11 +80,11 @@ impl Worker {
     /// Makes moves until the promotion waits or is over.
     pub(super) async fn promotion(
         &self,
-        lease: &Lease,
+        held: &Held,
         project: &ProjectName,
         id: &PromotionId,
     ) -> Result<Option<Timestamp>, WorkError> {
-        let subject = Subject { lease, project, id };
+        let subject = Subject { held, project, id };
         let mut air = Air::default();
         let mut known = None;
         loop {
@@ -278,10 +279,10 @@ impl Worker {
     }
 
     async fn commit(&self, at: &At<'_, '_>) -> Result<(), WorkError> {
-        let Subject { lease, project, id } = at.subject;
+        let Subject { held, project, id } = at.subject;
         let now = self.clock.now();
         let committed =
-            self.store.commit_promotion(project, id, lease, at.seq, at.revision, now).await;
+            self.store.commit_promotion(project, id, &held.lease, at.seq, at.revision, now).await;
         match committed {
             Ok(_) => {
                 tracing::info!(promotion = %id, "committed");
@@ -306,6 +307,7 @@ impl Worker {
         async move {
             let Run { node, call, rebuild, deadline, .. } = run;
             self.crash.pass(Boundary::AfterIntent, &node);
+            subject.held.check()?;
             let broken = self.broken_off(subject, aborted, seq, Some(&node), deadline);
             let interrupt = CancellationToken::new();
             let ran = self.effects.run(&context, node.step(), &call, &rebuild, &interrupt);
@@ -374,7 +376,7 @@ impl Worker {
     /// decision has to be made again. An outcome is never given up for that: it is appended behind.
     async fn append(
         &self,
-        Subject { lease, project, id }: Subject<'_>,
+        Subject { held, project, id }: Subject<'_>,
         mut seq: u64,
         event: Event,
     ) -> Result<Option<Appended>, WorkError> {
@@ -382,7 +384,7 @@ impl Worker {
         loop {
             let now = self.clock.now();
             let appended =
-                self.store.append(project, id, Some(lease), seq, event.clone(), now).await;
+                self.store.append(project, id, Some(&held.lease), seq, event.clone(), now).await;
             match appended {
                 Ok(appended) => return Ok(Some(appended)),
                 Err(AppendError::Moved { last_seq, .. }) if happened => seq = last_seq,

@@ -209,12 +209,12 @@ async fn what_a_process_left_is_taken_up_by_the_next_one() {
     let world = World::empty().await;
     let key = WakeKey::Stage(shop(), dev());
     world.store.wake(&key, at(0)).await.unwrap();
-    let left = world.store.claim("gone", LEASE, at(0), 1).await.unwrap().remove(0);
+    let left = world.store.claim("gone", &[], LEASE, at(0), 1).await.unwrap().remove(0);
     world.store.close().await;
     let store = Store::open(world.path()).await.unwrap();
     let lost = store.renew(&left, LEASE, at(1)).await.unwrap_err();
     assert!(matches!(lost, LeaseError::Lost { .. }), "{lost}");
-    let taken = store.claim("next", LEASE, at(1), 1).await.unwrap().remove(0);
+    let taken = store.claim("next", &[], LEASE, at(1), 1).await.unwrap().remove(0);
     assert_eq!(taken.key, key);
     assert!(taken.epoch > left.epoch);
 }

@@ -7,7 +7,7 @@ fn key() -> WakeKey {
 }
 
 async fn claim(store: &Store, second: i64) -> Vec<Lease> {
-    store.claim("w", LEASE, at(second), 10).await.unwrap()
+    store.claim("w", &[], LEASE, at(second), 10).await.unwrap()
 }
 
 #[test]
@@ -66,12 +66,30 @@ async fn a_lease_that_ended_goes_to_the_next_with_a_later_epoch() {
     assert_eq!(store.next_due().await.unwrap(), Some(at(30)), "the end of the lease");
     store.renew(&first, LEASE, at(10)).await.unwrap();
     assert_eq!(claim(&store, 30).await, [], "renewed until 40");
-    let second = store.claim("other", LEASE, at(40), 10).await.unwrap().remove(0);
+    let second = store.claim("other", &[], LEASE, at(40), 10).await.unwrap().remove(0);
     assert!(second.epoch > first.epoch);
     let lost = "the lease of stage/shop/dev is lost: stop working on it";
     assert_eq!(store.renew(&first, LEASE, at(41)).await.unwrap_err().to_string(), lost);
     assert_eq!(store.release(&first, None).await.unwrap_err().to_string(), lost);
     store.renew(&second, LEASE, at(41)).await.unwrap();
+}
+
+#[tokio::test]
+async fn nobody_takes_over_from_itself_when_the_clock_jumps() {
+    let World { store, dir: _dir } = World::empty().await;
+    store.wake(&key(), at(0)).await.unwrap();
+    let held = claim(&store, 0).await;
+    let other = WakeKey::Stage(shop(), prod());
+    store.wake(&other, at(3600)).await.unwrap();
+    let jumped = store.claim("w", &held, LEASE, at(3600), 10).await.unwrap();
+    assert_eq!(jumped.iter().map(|lease| &lease.key).collect::<Vec<_>>(), [&other]);
+    assert_eq!(claim(&store, 3629).await, [], "it lasts by the clock as it is now");
+    store.renew(&held[0], LEASE, at(3601)).await.unwrap();
+    // Who does not say so is gone, or somebody else.
+    let taken = store.claim("other", &jumped, LEASE, at(7200), 10).await.unwrap();
+    assert_eq!(taken.iter().map(|lease| &lease.key).collect::<Vec<_>>(), [&key()]);
+    let lost = store.claim("w", &held, LEASE, at(9000), 10).await.unwrap();
+    assert_eq!(lost.len(), 2, "what it lost it does not keep");
 }
 
 #[tokio::test]
@@ -105,7 +123,7 @@ async fn those_waiting_longest_are_claimed_first() {
     let World { store, dir: _dir } = World::empty().await;
     store.wake(&WakeKey::Stage(shop(), prod()), at(2)).await.unwrap();
     store.wake(&key(), at(1)).await.unwrap();
-    let leases = store.claim("w", LEASE, at(5), 1).await.unwrap();
+    let leases = store.claim("w", &[], LEASE, at(5), 1).await.unwrap();
     assert_eq!(leases[0].key, key());
     assert_eq!(claim(&store, 5).await[0].key, WakeKey::Stage(shop(), prod()));
 }
@@ -126,11 +144,11 @@ async fn a_project_with_much_to_do_does_not_keep_others_waiting() {
     let of = |leases: &[Lease], project: &str| {
         leases.iter().filter(|lease| lease.key.project().as_str() == project).count()
     };
-    let first = store.claim("w", LEASE, at(1), 4).await.unwrap();
-    assert_eq!((of(&first, "big"), of(&first, "small")), (4, 0), "nobody else has anything to do");
+    let first = store.claim("w", &[], LEASE, at(1), 4).await.unwrap();
+    assert_eq!((of(&first, "big"), of(&first, "small")), (3, 0), "one place is for the other");
     // What is under way counts, whoever works on it.
-    let second = store.claim("other", LEASE, at(10), 4).await.unwrap();
-    assert_eq!((of(&second, "big"), of(&second, "small")), (1, 3));
+    let second = store.claim("other", &[], LEASE, at(10), 4).await.unwrap();
+    assert_eq!((of(&second, "big"), of(&second, "small")), (0, 3));
 }
 
 #[tokio::test]
@@ -153,7 +171,7 @@ async fn claims_of_many_workers_never_overlap() {
         tokio::spawn(async move {
             let mut mine = Vec::new();
             loop {
-                let some = store.claim(&format!("w{n}"), LEASE, at(1), 7).await.unwrap();
+                let some = store.claim(&format!("w{n}"), &[], LEASE, at(1), 7).await.unwrap();
                 if some.is_empty() {
                     return mine;
                 }

@@ -198,7 +198,7 @@ impl World {
 
     /// Keys that are due by then, taken and given back.
     pub(crate) async fn due(&self, second: i64) -> Vec<String> {
-        let leases = self.store.claim("test", LEASE, at(second), 1000).await.unwrap();
+        let leases = self.store.claim("test", &[], LEASE, at(second), 1000).await.unwrap();
         for lease in &leases {
             self.store.release(lease, None).await.unwrap();
         }
@@ -233,7 +233,7 @@ impl World {
     pub(crate) async fn lease(&self, id: &PromotionId, second: i64) -> Lease {
         let key = WakeKey::Promotion(shop(), id.clone());
         self.store.wake(&key, at(second)).await.unwrap();
-        let leases = self.store.claim("worker", LEASE, at(second), 1000).await.unwrap();
+        let leases = self.store.claim("worker", &[], LEASE, at(second), 1000).await.unwrap();
         let mut found = None;
         for lease in leases {
             if lease.key == key {
