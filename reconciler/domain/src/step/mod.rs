@@ -33,8 +33,8 @@ use serde_json::Value;
 pub use ask::{Answer, ApprovalCall, AskCall, InputCall, Said};
 pub use build::{CallError, WorkdirContext, mark};
 pub use call::{
-    Call, Checkout, CheckoutAt, CloneCall, CommitCall, DownloadCall, HttpCall, IfMoved, Inside,
-    Poll, PushCall, RevertCall, TagCall, TagNote, Unseen, UntagCall, UpdateCall,
+    Call, Checkout, CheckoutAt, CloneCall, CommitCall, ConfirmCall, DownloadCall, HttpCall,
+    IfMoved, Inside, Poll, PushCall, RevertCall, TagCall, TagNote, Unseen, UntagCall, UpdateCall,
 };
 pub(crate) use check::did_you_mean;
 pub use check::{StepProblem, check_config, check_step};
@@ -445,7 +445,9 @@ impl StepKind {
                 "Fetches a file into the working directory, if it is what its checksum says."
             }
             Self::YamlMerge => {
-                "Merges YAML files key by key into one: later files win, lists are replaced, null removes. Comments are not kept."
+                "Merges YAML files key by key into one: later files win, lists are replaced, null removes. \
+                 The first file stays as it is written, comments and all, but for what the others change in \
+                 it. What an alias stands for is not changed."
             }
             Self::YamlParse => "Reads values from a YAML file.",
             Self::JsonUpdate => {

@@ -9,9 +9,11 @@
 //! scalars changed, the edit fails. An edit never adds or removes keys, never writes through an alias, and
 //! touches the first document only.
 //!
+//! [`merge_into`] also adds and removes keys, and writes anew what cannot be changed in its form.
 //! [`read`], [`merge`] and [`write`] take a text as data and make one of data; comments are not data.
 
 mod document;
+mod merge;
 mod scalar;
 mod value;
 
@@ -20,6 +22,7 @@ use std::ops::Range;
 use std::str::FromStr;
 
 use self::document::{Document, Item};
+pub use self::merge::merge_into;
 pub use self::scalar::Scalar;
 pub use self::value::{merge, read, write};
 use super::TEXT_MAX_BYTES;
@@ -72,6 +75,15 @@ pub enum YamlEditError {
         /// What is there.
         found: &'static str,
     },
+    /// Aliases stand for what is at the path.
+    #[error(
+        "key `{key}` is what an anchor names, or an alias: a change would reach other places too; write it \
+         out by hand first"
+    )]
+    Shared {
+        /// The path.
+        key: String,
+    },
     /// The replacement could not be proved to change nothing else.
     #[error(
         "key `{key}` is written in a form in which it cannot be set safely; set it by hand in the usual form first"
@@ -91,6 +103,7 @@ impl YamlEditError {
             Self::InvalidKey { .. } => "invalid_key",
             Self::KeyNotFound { .. } => "key_not_found",
             Self::NotScalar { .. } => "not_scalar",
+            Self::Shared { .. } => "shared",
             Self::Unsafe { .. } => "unsafe",
         }
     }

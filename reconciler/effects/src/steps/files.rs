@@ -145,20 +145,29 @@ fn render(text: &str, values: &Map<String, Value>) -> Result<String, String> {
 }
 
 fn merged(dir: &WorkDir, files: &[String], ignore_missing: bool) -> Result<String, Halt> {
-    let mut whole = Value::Object(Map::new());
+    let mut whole: Option<String> = None;
     for file in files {
         let text = match dir.read_to_string(&rel_path(file)?, TEXT_MAX_BYTES) {
             Err(WorkdirError::NotFound { .. }) if ignore_missing => continue,
             text => text.map_err(|error| refused(&error))?,
         };
         let wrong = |error: &dyn std::fmt::Display| Halt::never(format_args!("{file}: {error}"));
-        match yaml::read(&text).map_err(|error| wrong(&error))? {
-            Value::Null => {}
-            layer @ Value::Object(_) => yaml::merge(&mut whole, layer),
+        let layer = match yaml::read(&text).map_err(|error| wrong(&error))? {
+            Value::Null => Map::new(),
+            Value::Object(layer) => layer,
             _ => return Err(wrong(&"only maps can be merged, and this is none")),
-        }
+        };
+        whole = Some(match whole {
+            None => text,
+            Some(whole) => {
+                let merged = yaml::merge_into(&whole, &layer);
+                merged.map_err(|error| {
+                    wrong(&format_args!("merged into what is before it: {error}"))
+                })?
+            }
+        });
     }
-    Ok(yaml::write(&whole))
+    Ok(whole.unwrap_or_else(|| "{}\n".to_owned()))
 }
 
 fn read(dir: &WorkDir, path: &str) -> Result<String, Halt> {

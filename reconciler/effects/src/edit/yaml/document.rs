@@ -236,7 +236,87 @@ impl<'a> Document<'a> {
         self.nodes.get(index)
     }
 
-    fn key_text(&self, node: usize) -> Option<&str> {
+    /// The value of a key of the mapping at `node`.
+    pub(super) fn value_at(&self, node: usize, key: &str) -> Option<usize> {
+        if !matches!(self.item_of(node), Item::Start(Collection { mapping: true, .. })) {
+            return None;
+        }
+        let mut pairs = self.nodes[node].children.chunks_exact(2);
+        pairs.find(|pair| self.key_text(pair[0]) == Some(key)).map(|pair| pair[1])
+    }
+
+    /// Whether aliases stand for the node, or it is one.
+    pub(super) fn is_shared(&self, node: usize) -> bool {
+        let anchor = match self.item_of(node) {
+            Item::Alias(_) => return true,
+            Item::Scalar(token) => token.anchor,
+            Item::Start(collection) => collection.anchor,
+            Item::End | Item::DocumentStart | Item::DocumentEnd => 0,
+        };
+        anchor != 0 && self.items.contains(&Item::Alias(anchor))
+    }
+
+    /// Whether aliases stand for the node or anything in it, or it is one.
+    pub(super) fn holds_shared(&self, node: usize) -> bool {
+        self.is_shared(node)
+            || self.nodes[node].children.iter().any(|child| self.holds_shared(*child))
+    }
+
+    pub(super) fn is_block_mapping(&self, node: usize) -> bool {
+        matches!(self.item_of(node), Item::Start(Collection { mapping: true, flow: false, .. }))
+    }
+
+    /// Whether there is no document beside the first.
+    pub(super) fn is_alone(&self) -> bool {
+        self.items.iter().filter(|item| **item == Item::DocumentStart).count() <= 1
+    }
+
+    /// Where the token of a scalar stands.
+    pub(super) fn span_of(&self, node: usize) -> Option<Range<usize>> {
+        match self.item_of(node) {
+            Item::Scalar(token) => Some(token.span.clone()),
+            Item::Alias(_) | Item::Start(_) | Item::End => None,
+            Item::DocumentStart | Item::DocumentEnd => None,
+        }
+    }
+
+    /// Where an entry of a block mapping stands: from its key to the end of its last line. Comments and blank
+    /// lines behind that belong to what follows.
+    pub(super) fn entry(&self, node: usize, index: usize) -> Option<Range<usize>> {
+        let pair = self.nodes[node].children.chunks_exact(2).nth(index)?;
+        let key = self.span_of(pair[0])?;
+        let last = self.last_of(pair[1]);
+        let ends = (pair[1]..=last).filter_map(|node| self.span_of(node));
+        let inner = ends.filter(|span| !span.is_empty()).map(|span| span.end).max();
+        // A block scalar ends behind its line.
+        let inner = self.text[..inner.unwrap_or(key.end).max(key.end)].trim_end().len();
+        let following = (last + 1..self.nodes.len()).filter_map(|node| self.span_of(node));
+        let next = following.filter(|span| !span.is_empty()).map(|span| span.start).next();
+        let bound = next.map_or(self.text.len(), |next| {
+            self.text[..next].rfind('\n').map_or(0, |newline| newline + 1)
+        });
+        let mut end = inner;
+        let mut at = inner;
+        for line in self.text.get(inner..bound)?.split_inclusive('\n') {
+            let said = line.trim();
+            if at > inner && (line.starts_with("---") || line.starts_with("...")) {
+                break;
+            }
+            let is_own = at == inner || !(said.is_empty() || said.starts_with('#'));
+            at += line.len();
+            if is_own {
+                end = at;
+            }
+        }
+        Some(key.start..end)
+    }
+
+    /// The last node inside a node, or itself.
+    fn last_of(&self, node: usize) -> usize {
+        self.nodes[node].children.last().map_or(node, |child| self.last_of(*child))
+    }
+
+    pub(super) fn key_text(&self, node: usize) -> Option<&str> {
         match &self.items[self.nodes[node].item] {
             Item::Scalar(token) => Some(&token.text),
             Item::Alias(_) | Item::Start(_) | Item::End => None,

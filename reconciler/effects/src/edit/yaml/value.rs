@@ -56,7 +56,7 @@ pub fn merge(base: &mut Value, over: Value) {
 }
 
 /// What a map brings newly must not bring removals along.
-fn without_nulls(value: Value) -> Value {
+pub(super) fn without_nulls(value: Value) -> Value {
     match value {
         Value::Object(entries) => {
             let kept = entries.into_iter().filter(|(_, value)| !value.is_null());
@@ -64,6 +64,12 @@ fn without_nulls(value: Value) -> Value {
         }
         other => other,
     }
+}
+
+/// What a node holds, aliases followed.
+pub(super) fn data_of(document: &Document<'_>, node: usize) -> Result<Value, YamlEditError> {
+    let mut budget = NODES_MAX;
+    data(document, node, &mut budget, 0)
 }
 
 fn data(
@@ -84,7 +90,7 @@ fn data(
     let node = document.follow_node(node);
     let mut each = |child: usize| data(document, child, budget, depth + 1);
     match document.item_of(node) {
-        Item::Scalar(token) => Ok(scalar_data(Scalar::read(token))),
+        Item::Scalar(token) => Ok(Scalar::read(token).data()),
         Item::Start(collection) if collection.is_mapping() => {
             let mut entries = Map::new();
             for pair in document.children(node).chunks_exact(2) {
@@ -102,16 +108,19 @@ fn data(
     }
 }
 
-fn scalar_data(scalar: Scalar) -> Value {
-    match scalar {
-        Scalar::Null => Value::Null,
-        Scalar::Bool(value) => value.into(),
-        Scalar::String(text) => text.into(),
-        Scalar::Int(value) => {
-            Number::from_i128(value).map_or_else(|| value.to_string().into(), Value::Number)
-        }
-        Scalar::Float(value) => {
-            Number::from_f64(value).map_or_else(|| value.to_string().into(), Value::Number)
+impl Scalar {
+    /// The scalar as data; what JSON lacks is text.
+    pub(super) fn data(&self) -> Value {
+        match self {
+            Self::Null => Value::Null,
+            Self::Bool(value) => (*value).into(),
+            Self::String(text) => text.clone().into(),
+            Self::Int(value) => {
+                Number::from_i128(*value).map_or_else(|| value.to_string().into(), Value::Number)
+            }
+            Self::Float(value) => {
+                Number::from_f64(*value).map_or_else(|| value.to_string().into(), Value::Number)
+            }
         }
     }
 }
