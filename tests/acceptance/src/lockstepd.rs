@@ -1,12 +1,13 @@
 //! The daemon: started, killed, crashed on order, and started again with its data.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
 use reconciler_api::client::{Client, RetryPolicy};
 use reconciler_api::v1::{Freight, FreightQuery, Phase, Promotion, PromotionQuery, Secret};
+use rustix::process::{Signal, kill_process};
 use tempfile::TempDir;
 
 use crate::cli::Cli;
@@ -29,6 +30,8 @@ pub struct Settings {
     pub arguments: Vec<String>,
     /// Environment variables beside those of this process.
     pub environment: Vec<(String, String)>,
+    /// MiB of a disk of its own for its data, which is gone with the process; none: a directory.
+    pub disk: Option<u32>,
 }
 
 /// A daemon with its own data and address. Both stay the same when it is started again.
@@ -91,8 +94,11 @@ impl Lockstepd {
         if self.process.is_some() {
             self.stop().await?;
         }
-        let mut command = Command::new(&self.program);
-        command.arg("serve").arg("--data-dir").arg(self.data_dir());
+        let mut command = match self.settings.disk {
+            None => Command::new(&self.program),
+            Some(size) => self.on_a_disk(size)?,
+        };
+        command.arg("serve").arg("--data-dir").arg(self.data_path());
         command.args(["--listen", &format!("127.0.0.1:{}", self.port), "--allow-private"]);
         let mut config = self.settings.config.clone().unwrap_or_default();
         if !self.settings.writable.is_empty() {
@@ -112,6 +118,26 @@ impl Lockstepd {
         self.process =
             Some(Process::logged(&command, &self.dir.path().join("lockstepd.log")).await?);
         Ok(())
+    }
+
+    /// The daemon in a mount namespace of its own, where its data are on a small file system in memory.
+    fn on_a_disk(&self, size: u32) -> Outcome<Command> {
+        let data = self.data_path();
+        fs::create_dir_all(&data).at(data.display())?;
+        let mut command = Command::new(process::program("unshare")?);
+        let mount = format!("mount -t tmpfs -o size={size}m,mode=700 data \"$0\" && exec \"$@\"");
+        command.args(["--user", "--map-root-user", "--mount", "sh", "-c", &mount]);
+        command.arg(data).arg(&self.program);
+        Ok(command)
+    }
+
+    /// Stops it as it stands (SIGSTOP), or lets it go on (SIGCONT).
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn signal(&self, signal: Signal) -> Outcome {
+        let process = self.process.as_ref().ok_or_else(down)?;
+        kill_process(process.id(), signal).at("a signal to lockstepd")
     }
 
     /// `kill -9` of the daemon alone: what it started lives or dies as it arranged.
@@ -177,6 +203,19 @@ impl Lockstepd {
     /// Where it keeps everything.
     #[must_use]
     pub fn data_dir(&self) -> PathBuf {
+        let path = self.data_path();
+        match (&self.process, self.settings.disk) {
+            // Its disk is seen through its own eyes only.
+            (Some(process), Some(_)) => {
+                let root = format!("/proc/{}/root", process.id().as_raw_nonzero());
+                Path::new(&root).join(path.strip_prefix("/").unwrap_or(&path))
+            }
+            (Some(_) | None, _) => path,
+        }
+    }
+
+    /// What it is told to keep everything in.
+    fn data_path(&self) -> PathBuf {
         self.dir.path().join("data")
     }
 

@@ -235,6 +235,12 @@ impl Process {
         Ok(())
     }
 
+    /// Its number, which is that of its group, too.
+    #[must_use]
+    pub fn id(&self) -> Pid {
+        self.group
+    }
+
     /// Nothing, while it runs.
     ///
     /// # Errors

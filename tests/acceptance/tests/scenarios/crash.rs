@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt as _;
+use std::time::Duration;
 
 use acceptance::process::in_folder;
 use acceptance::wait::eventually;
@@ -239,6 +240,35 @@ async fn an_apply_that_was_cut_off_is_left_to_a_person() -> Outcome {
     assert!(error.contains("the apply was cut off"), "{error}");
     assert!(error.contains("terraform_data.database (create)"), "{error}");
     assert_eq!(site.marked("created"), BTreeMap::from([("slow".to_owned(), 1)]));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_daemon_that_stood_still_for_too_long_takes_nothing_for_granted() -> Outcome {
+    let site = Site::start(&["dev"]).await?;
+    let mut steps = vec![call("held", &site.desk.url("/held"))];
+    steps.extend(app_steps(&site));
+    site.stage("dev", &json!({ "requests": direct(), "steps": steps })).await?;
+    site.desk.hold("/held");
+    let id = site.promote("dev", &site.first_freight().await?).await?;
+    let sent = site.lockstepd.eventually(SOON, "the request is sent", async || {
+        if site.desk.taken("/held").is_empty() { Err(Failure::new("not yet")) } else { Ok(()) }
+    });
+    sent.await?;
+    site.lockstepd.signal(Signal::STOP)?;
+    // The time is what is tried here: two thirds of a lease, after which another might have it.
+    tokio::time::sleep(Duration::from_secs(21)).await;
+    // The answer is there before it goes on.
+    site.desk.release("/held");
+    site.lockstepd.signal(Signal::CONT)?;
+    site.is(&id, Phase::Succeeded).await?;
+    // What it heard without a lease it did not act on: it asked again, as whoever comes next does.
+    assert_eq!(site.desk.taken("/held").len(), 2);
+    assert_eq!(site.desk.keys("/held").len(), 1);
+    assert!(site.lockstepd.log().contains("was not renewed in time"), "{}", site.lockstepd.log());
+    let pushed = site.gitops.log("main").await?;
+    let ours = pushed.iter().filter(|commit| commit.trailer("Lockstep-Promotion").is_some());
+    assert_eq!(ours.count(), 1, "{pushed:#?}");
     Ok(())
 }
 

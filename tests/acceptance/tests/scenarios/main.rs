@@ -5,6 +5,7 @@
 //! promotion/   freight on its way: gates, people, verification, undo
 //! crash        the daemon killed at every boundary of every effect
 //! pull_requests opened, waited for, merged, taken back
+//! disk         the disk full under the daemon, and free again
 //! bad_input    what cannot be reached, and what cannot stand
 //! cli          the command line
 //! ```
@@ -16,6 +17,7 @@ mod bad_input;
 mod cli;
 mod crash;
 mod desk;
+mod disk;
 mod pipeline;
 mod promotion;
 mod provider;
