@@ -16,7 +16,7 @@ use url::Url;
 use crate::http::Request;
 use crate::metrics::{Prometheus, QueryResult, Sample};
 use crate::scoped::Scoped;
-use crate::{Effects, answer};
+use crate::{Effects, answer, fault};
 
 /// Characters of a body that are kept as evidence.
 const BODY_CHARS: usize = 4_096;
@@ -39,10 +39,13 @@ pub(crate) async fn measure(
     let unknown = |detail| Seen { measured: Measured::Unknown, detail, evidence: Value::Null };
     let seen = match Scoped::open(effects, project).await {
         Ok(scoped) => {
-            let seen = match &check.check {
-                Check::Http(http) => answer_of(&scoped, http).await,
-                Check::Prometheus(prometheus) => samples_of(&scoped, prometheus, now).await,
+            let look = async {
+                match &check.check {
+                    Check::Http(http) => answer_of(&scoped, http).await,
+                    Check::Prometheus(prometheus) => samples_of(&scoped, prometheus, now).await,
+                }
             };
+            let seen = fault::held(look).await.unwrap_or_else(|said| Err(fault::told(&said)));
             let Seen { measured, detail, evidence } = seen.unwrap_or_else(unknown);
             let (detail, evidence) = (scoped.clean(&detail), scoped.clean_json(evidence));
             Seen { measured, detail, evidence }

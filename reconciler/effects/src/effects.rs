@@ -27,7 +27,7 @@ use crate::sources::{self, Registries, Tips};
 use crate::states::States;
 use crate::steps::{self, Halted, RunContext};
 use crate::workdir::WorkdirError;
-use crate::{checks, clean};
+use crate::{checks, clean, fault};
 
 /// Carries out what was decided. Cheap to clone; clones share everything.
 #[derive(Clone)]
@@ -121,14 +121,14 @@ impl Effects {
         rebuild: &[(StepName, Call)],
         interrupt: &CancellationToken,
     ) -> Result<StepOutcome, Halted> {
-        match Scoped::open(self, &cx.project).await {
-            Ok(scoped) => steps::run(&scoped, cx, step, call, rebuild, interrupt).await,
-            Err(message) => Ok(StepOutcome::Failed {
-                message,
-                retry: true,
-                retry_after: None,
-                record: Record::None,
-            }),
+        let failed = |message, retry| {
+            Ok(StepOutcome::Failed { message, retry, retry_after: None, record: Record::None })
+        };
+        match fault::held(Scoped::open(self, &cx.project)).await {
+            Ok(Ok(scoped)) => steps::run(&scoped, cx, step, call, rebuild, interrupt).await,
+            Ok(Err(message)) => failed(message, true),
+            // Nobody knows the secrets that it may have said.
+            Err(_) => failed(fault::told("what the project holds could not be opened"), false),
         }
     }
 
@@ -143,7 +143,8 @@ impl Effects {
     /// A base could not be looked at: what happened, where, and what to do.
     pub async fn probe(&self, cx: &RunContext, bases: &[Base]) -> Result<Vec<String>, String> {
         let scoped = Scoped::open(self, &cx.project).await?;
-        steps::probe(&scoped, cx, bases).await
+        let moved = fault::held(steps::probe(&scoped, cx, bases)).await;
+        moved.unwrap_or_else(|said| Err(scoped.clean(&fault::told(&said))))
     }
 
     /// Looks at a source of a project. When that fails the versions of `previous` stay and the error is inside.
@@ -179,7 +180,8 @@ impl Effects {
         promotion: &PromotionId,
         now: Timestamp,
     ) -> Result<(), String> {
-        clean::clean(self, project, promotion, now).await
+        let cleaned = fault::held(clean::clean(self, project, promotion, now)).await;
+        cleaned.unwrap_or_else(|said| Err(fault::told(&said)))
     }
 
     /// The embedded states.

@@ -36,6 +36,7 @@ mod clean;
 mod config;
 mod credentials;
 mod effects;
+mod fault;
 mod forge;
 mod layout;
 mod redact;

@@ -17,3 +17,15 @@ locals {
     outputs = { revision = "response.json.status.sync.revision" }
   })
 }
+
+# Must not be sent twice, and can be asked about.
+locals {
+  change = provider::lockstep::http("change", {
+    url      = "https://tickets.example.com/api/changes"
+    method   = "POST"
+    body     = { external_id = "{{ promotion.id }}", summary = "shop to {{ stage.name }}" }
+    delivery = "at_most_once"
+    outputs  = { id = "response.json.id" }
+    confirm  = { url = "https://tickets.example.com/api/changes/by-external-id/{{ promotion.id }}" }
+  })
+}

@@ -123,7 +123,7 @@ pub(super) fn advance(
         let step = step_of(snapshot, node);
         let next = Move::act(Act::Run(vec![Run {
             node: node.clone(),
-            call: Box::new(run.call.clone()),
+            call: Box::new(run.call.made_again()),
             rebuild: rebuild_for(snapshot, node),
             resumed,
             deadline: step.and_then(|step| deadline(step, since)),
@@ -268,7 +268,7 @@ pub fn given_up(run: &Run) -> Option<Event> {
 /// A call that must not be repeated when it is not known whether it was carried out.
 fn unrepeatable(call: &Call) -> Option<String> {
     match call {
-        Call::Http(http) if http.at_most_once => Some(format!(
+        Call::Http(http) if http.at_most_once && http.confirm.is_none() => Some(format!(
             "the daemon stopped while {} {} was being sent; it is not known whether the receiver \
              saw it, and the step is marked to be sent at most once",
             http.method, http.url,

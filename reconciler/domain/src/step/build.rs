@@ -20,9 +20,9 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::{
-    Call, Checkout, CheckoutAt, CloneCall, CloneRecord, CommitCall, DownloadCall, FileCall,
-    ForgeKind, HttpCall, IfMoved, ImageCall, Language, OciCall, ParseCall, Poll, PushCall, Record,
-    StepKind, TagCall, TagNote, UpdateCall,
+    Call, Checkout, CheckoutAt, CloneCall, CloneRecord, CommitCall, ConfirmCall, DownloadCall,
+    FileCall, ForgeKind, HttpCall, IfMoved, ImageCall, Language, OciCall, ParseCall, Poll,
+    PushCall, Record, StepKind, TagCall, TagNote, UpdateCall,
 };
 use arguments::{Arguments, scalar_text};
 
@@ -468,9 +468,30 @@ fn http(arguments: &Arguments<'_>, context: &WorkdirContext<'_>) -> Result<HttpC
             .unwrap_or_else(|| "response.status >= 200 && response.status < 300".to_owned()),
         outputs,
         at_most_once,
+        confirm: confirm(arguments)?.map(Box::new),
+        asks_first: false,
         secrets: Vec::new(),
         method,
     })
+}
+
+fn confirm(arguments: &Arguments<'_>) -> Result<Option<ConfirmCall>, CallError> {
+    let Some(given) = arguments.given("confirm").map(Arguments) else { return Ok(None) };
+    let text_or = |name, usual: &str| -> Result<String, CallError> {
+        Ok(given.optional_text(name)?.unwrap_or_else(|| usual.to_owned()))
+    };
+    let method = text_or("method", "GET")?;
+    if !matches!(method.as_str(), "GET" | "HEAD" | "POST") {
+        let (path, expected) = ("confirm.method".to_owned(), "GET, HEAD or POST");
+        return Err(CallError::Type { path, expected, found: method });
+    }
+    Ok(Some(ConfirmCall {
+        url: given.text("url")?,
+        method,
+        headers: given.headers()?,
+        success: text_or("success", "response.status >= 200 && response.status < 300")?,
+        failure: text_or("failure", "response.status == 404")?,
+    }))
 }
 
 fn poll(arguments: &Arguments<'_>, method: &str) -> Result<Option<Poll>, CallError> {

@@ -291,9 +291,30 @@ pub struct HttpCall {
     pub outputs: BTreeMap<String, String>,
     /// Whether it may be sent again when it is not known whether it was.
     pub at_most_once: bool,
+    /// How to find out whether it was; absent: nobody can.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confirm: Option<Box<ConfirmCall>>,
+    /// Whether that is to be found out first: it may have been sent before.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub asks_first: bool,
     /// The secrets whose words are in headers and body.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub secrets: Vec<SecretRef>,
+}
+
+/// A request that tells whether another one has happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfirmCall {
+    /// Where.
+    pub url: String,
+    /// The method.
+    pub method: String,
+    /// The headers.
+    pub headers: BTreeMap<String, String>,
+    /// CEL over `response`: it has.
+    pub success: String,
+    /// CEL over `response`: it has not.
+    pub failure: String,
 }
 
 /// A file to fetch.
@@ -381,6 +402,23 @@ impl Call {
             | Self::Keep(_)
             | Self::Wait(_) => Unseen::Nothing,
         }
+    }
+
+    /// The call as it is made when one before it may have had its effect, and only asking tells.
+    #[must_use]
+    pub fn made_again(&self) -> Self {
+        let mut call = self.clone();
+        if let Self::Http(http) = &mut call {
+            http.asks_first = http.confirm.is_some();
+        }
+        call
+    }
+
+    /// Whether nobody knows what it did, where carrying it out broke down in the middle by a fault of ours. An
+    /// apply goes on by itself, and nobody waits for it any more.
+    #[must_use]
+    pub fn is_unknown_after_a_fault(&self) -> bool {
+        matches!(self, Self::TfApply(_)) || self.unseen() == Unseen::Unknown
     }
 
     /// The call with the secrets that its arguments name. Only what sends requests, and the backend of an

@@ -190,6 +190,31 @@ const POLL: &[Field] = &[
     ),
 ];
 
+const CONFIRM: &[Field] = &[
+    required("url", FieldType::Text, "Where to ask."),
+    optional(
+        "method",
+        FieldType::OneOf(&["GET", "HEAD", "POST"]),
+        "The method. It must change nothing by being repeated. Default `GET`.",
+    ),
+    optional(
+        "headers",
+        FieldType::Map(&FieldType::Text),
+        "Request headers. A credential of kind `http` for the address is used without being named.",
+    ),
+    optional(
+        "success",
+        FieldType::Condition,
+        "CEL over `response`: the request of the step has happened. Default `response.status >= 200 && \
+         response.status < 300`.",
+    ),
+    optional(
+        "failure",
+        FieldType::Condition,
+        "CEL over `response`: it has not. Default `response.status == 404`.",
+    ),
+];
+
 const HTTP: &[Field] = &[
     required("url", FieldType::Text, "Where to send the request."),
     optional(
@@ -237,6 +262,14 @@ const HTTP: &[Field] = &[
         "What happens when it is not known whether the request was sent before a crash: send it \
          again with the same `Idempotency-Key`, or stop and ask a person. Default `at_least_once` \
          for GET, PUT and DELETE, else `at_most_once`.",
+    ),
+    optional(
+        "confirm",
+        FieldType::Object(CONFIRM),
+        "A second request, which tells whether the first one has happened. It is asked before anything is \
+         sent again, and before a person is asked. Where it has happened, the step is done, with `outputs` of \
+         this answer; where it has not, it is sent again; where neither `success` nor `failure` holds, a \
+         person is asked.",
     ),
 ];
 

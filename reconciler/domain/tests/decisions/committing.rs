@@ -1,6 +1,7 @@
 //! Committing: the slot, retries, aborts, and what cannot be known.
 
 use insta::assert_snapshot;
+use reconciler_domain::promotion::Ending;
 
 use crate::kit::script::{line_of, promotion_id};
 use crate::kit::{World, play, run};
@@ -341,6 +342,20 @@ fn a_request_that_may_have_been_sent_at_most_once_is_stuck() {
         let world = with_crash("once", fuel);
         assert!(world.outside.effects.values().sum::<u32>() <= 1, "{:?}", world.outside.effects);
     }
+}
+
+#[test]
+fn a_request_that_can_be_asked_about_is_no_riddle() {
+    let mut asked = 0;
+    for fuel in 0..60 {
+        let world = with_crash("confirmed", fuel);
+        let state = &world.sagas[&promotion_id("dev.1")].state;
+        let ending = state.finish.as_ref().map(|(_, finish)| finish.ending);
+        assert_eq!(ending, Some(Ending::Succeeded), "after {fuel}: {}", world.story.join("\n"));
+        assert_eq!(world.outside.effects.values().sum::<u32>(), 1, "after {fuel}");
+        asked += world.outside.asked_first;
+    }
+    assert!(asked > 0, "no crash is in mid-request");
 }
 
 #[test]

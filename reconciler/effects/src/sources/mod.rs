@@ -17,8 +17,8 @@ use reconciler_domain::artifact::Artifact;
 use reconciler_domain::id::ProjectName;
 use reconciler_domain::warehouse::{Discovery, DiscoveryError, Source};
 
-use crate::Effects;
 use crate::scoped::Scoped;
+use crate::{Effects, fault};
 
 /// Why a look failed.
 struct Failure {
@@ -44,11 +44,14 @@ pub(crate) async fn discover(
         Ok(scoped) => scoped,
         Err(message) => return failed(previous, Failure::new(message), now),
     };
-    let found = match source {
-        Source::Git(git) => git::look(&scoped, git, &previous.versions).await,
-        Source::Image(image) => image::look(&scoped, image, &previous.versions).await,
+    let look = async {
+        match source {
+            Source::Git(git) => git::look(&scoped, git, &previous.versions).await,
+            Source::Image(image) => image::look(&scoped, image, &previous.versions).await,
+        }
     };
-    match found {
+    let found = fault::held(look).await;
+    match found.unwrap_or_else(|said| Err(Failure::new(fault::told(&said)))) {
         Ok(versions) => succeeded(previous, versions, now),
         Err(failure) => {
             let message = scoped.clean(&failure.message);

@@ -21,7 +21,7 @@ use super::files::{self, below, refused};
 use super::http::{introduced, shown};
 use super::vault::hex;
 use super::workspace::rel_path;
-use super::{Done, Halt, blocking, oci};
+use super::{Done, Halt, RunContext, blocking, oci};
 use crate::edit::chart::{self, Pinned, Resolved};
 use crate::scoped::Scoped;
 use crate::sources::chart_index;
@@ -45,6 +45,7 @@ const LAYER: &str = "application/vnd.cncf.helm.chart.content.v1.tar+gzip";
 /// Sets the versions, and replaces archives.
 pub(super) async fn update(
     effects: &Scoped,
+    cx: &RunContext,
     dir: &WorkDir,
     call: &ChartCall,
 ) -> Result<Done, Halt> {
@@ -64,7 +65,7 @@ pub(super) async fn update(
         if fetched.contains_key(&name) {
             continue;
         }
-        let bytes = wanted.fetch(effects).await?;
+        let bytes = wanted.fetch(effects, cx).await?;
         left = left.checked_sub(bytes.len()).ok_or_else(|| {
             Halt::never(format_args!(
                 "the archives of {} come to more than {} MiB together",
@@ -262,14 +263,14 @@ impl Wanted<'_> {
         archive(self.name, self.version)
     }
 
-    async fn fetch(&self, effects: &Scoped) -> Result<Vec<u8>, Halt> {
+    async fn fetch(&self, effects: &Scoped, cx: &RunContext) -> Result<Vec<u8>, Halt> {
         let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
         if self.name.starts_with(['.', '-']) || !self.name.chars().all(is_name) {
             return Err(Halt::never(format_args!("{:?} is not the name of a chart", self.name)));
         }
         match self.repository.split_once("://") {
             Some(("oci", repository)) => self.get_from_registry(effects, repository).await,
-            Some(("https" | "http", _)) => self.get_from_index(effects).await,
+            Some(("https" | "http", _)) => self.get_from_index(effects, cx).await,
             Some(_) | None => Err(Halt::never(format_args!(
                 "dependency {} comes from {:?}: give the URL of its repository, with https:// or oci://; \
                  what somebody's helm has by that name is not known here",
@@ -292,13 +293,13 @@ impl Wanted<'_> {
         Ok(bytes)
     }
 
-    async fn get_from_index(&self, effects: &Scoped) -> Result<Vec<u8>, Halt> {
+    async fn get_from_index(&self, effects: &Scoped, cx: &RunContext) -> Result<Vec<u8>, Halt> {
         let base = format!("{}/", self.repository.trim_end_matches('/'));
         let bad = |error| Halt::never(format_args!("repository {}: {error}", shown(&base)));
         let base: Url = base.parse().map_err(bad)?;
         let index = base.join("index.yaml").map_err(bad)?;
         let (name, version) = (self.name.to_owned(), self.version.to_owned());
-        let bytes = get(effects, &index, INDEX_MAX_BYTES).await?;
+        let bytes = get(effects, cx, &index, INDEX_MAX_BYTES).await?;
         let (said, at) = (shown(index.as_str()).to_owned(), base.clone());
         let (url, digest) = blocking(move || {
             let wrong = |why: &dyn std::fmt::Display| Halt::never(format_args!("{said}: {why}"));
@@ -325,7 +326,7 @@ impl Wanted<'_> {
                 shown(url.as_str()),
             )));
         }
-        let bytes = get(effects, &url, ARCHIVE_MAX_BYTES).await?;
+        let bytes = get(effects, cx, &url, ARCHIVE_MAX_BYTES).await?;
         let found = hash(&bytes);
         let said = digest.as_deref().map(|digest| digest.trim_start_matches("sha256:"));
         match said {
@@ -338,9 +339,14 @@ impl Wanted<'_> {
     }
 }
 
-async fn get(effects: &Scoped, url: &Url, max_bytes: usize) -> Result<Vec<u8>, Halt> {
+async fn get(
+    effects: &Scoped,
+    cx: &RunContext,
+    url: &Url,
+    max_bytes: usize,
+) -> Result<Vec<u8>, Halt> {
     let request = introduced(effects, Method::GET, url.clone(), &BTreeMap::new())?;
-    received(effects, request.timeout(TIMEOUT).max_body(max_bytes), url.as_str()).await
+    received(effects, cx, request.timeout(TIMEOUT).max_body(max_bytes), url.as_str()).await
 }
 
 /// Whether two texts are one version: repositories and people put a `v` before it, or do not.

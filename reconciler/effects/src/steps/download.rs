@@ -6,11 +6,11 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use url::Url;
 
-use super::http::{introduced, shown};
+use super::http::{introduced, retry_after, shown};
 use super::revealed::Revealed;
 use super::vault::hex;
 use super::workspace::rel_path;
-use super::{Done, Halt, blocking};
+use super::{Done, Halt, RunContext, blocking};
 use crate::http::Request;
 use crate::scoped::Scoped;
 use crate::workdir::{WorkDir, WorkdirError};
@@ -18,10 +18,11 @@ use crate::workdir::{WorkDir, WorkdirError};
 /// Fetches a file and writes it.
 pub(super) async fn fetch(
     effects: &Scoped,
+    cx: &RunContext,
     dir: &WorkDir,
     call: &DownloadCall,
 ) -> Result<Done, Halt> {
-    let bytes = answer(effects, call).await?;
+    let bytes = answer(effects, cx, call).await?;
     let size = bytes.len();
     let found = hex(&Sha256::digest(&bytes));
     if found != call.sha256 {
@@ -38,7 +39,7 @@ pub(super) async fn fetch(
     Ok(Done::new([("size", Value::from(size))], Record::None))
 }
 
-async fn answer(effects: &Scoped, call: &DownloadCall) -> Result<Vec<u8>, Halt> {
+async fn answer(effects: &Scoped, cx: &RunContext, call: &DownloadCall) -> Result<Vec<u8>, Halt> {
     let url: Url = call
         .url
         .parse()
@@ -47,12 +48,13 @@ async fn answer(effects: &Scoped, call: &DownloadCall) -> Result<Vec<u8>, Halt> 
     let secrets = Revealed::open(effects, &call.secrets, &url)?;
     let request = introduced(effects, Method::GET, url, &secrets.headers(&call.headers))?;
     let request = if secrets.is_some() { request.held_here() } else { request };
-    received(effects, request.timeout(call.timeout).max_body(limit), &call.url).await
+    received(effects, cx, request.timeout(call.timeout).max_body(limit), &call.url).await
 }
 
 /// What the other side gives, if that is what was asked for.
 pub(super) async fn received(
     effects: &Scoped,
+    cx: &RunContext,
     request: Request,
     url: &str,
 ) -> Result<Vec<u8>, Halt> {
@@ -63,5 +65,8 @@ pub(super) async fn received(
     }
     let message = format!("GET {} answered {}, not 200", shown(url), response.status);
     let may_pass = response.status >= 500 || matches!(response.status, 408 | 429);
-    Err(if may_pass { Halt::later(message) } else { Halt::never(message) })
+    Err(match may_pass {
+        true => Halt::later_after(message, retry_after(&response, cx.now)),
+        false => Halt::never(message),
+    })
 }

@@ -270,5 +270,8 @@ pub(super) fn commit_id(repo: &RepoUrl, text: &str) -> Result<CommitId, Halt> {
 }
 
 pub(super) fn halt(error: &GitError) -> Halt {
-    Halt::of(error, error.class() == Class::Retry)
+    match error.class() {
+        Class::Retry => Halt::later_after(crate::explain(error), error.retry_after()),
+        Class::Never => Halt::of(error, false),
+    }
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use http::Method;
 use jiff::Timestamp;
 use reconciler_domain::duration;
-use reconciler_domain::expression::{EvaluationError, Expression};
-use reconciler_domain::step::{HttpCall, Record};
+use reconciler_domain::expression::{EvaluationError, Expression, Scope};
+use reconciler_domain::step::{ConfirmCall, HttpCall, Record};
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 use url::Url;
@@ -20,6 +20,11 @@ use crate::scoped::Scoped;
 
 /// A longer pause is not waited for.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
+
+/// How often it is asked whether a request has happened, while nobody answers.
+const CONFIRM_ATTEMPTS: u32 = 5;
+/// Pause between two of these questions.
+const CONFIRM_PAUSE: Duration = Duration::from_secs(2);
 
 /// What an answer is judged by.
 struct Conditions<'a> {
@@ -43,10 +48,17 @@ enum Answer {
 
 pub(super) async fn send(effects: &Scoped, cx: &RunContext, call: &HttpCall) -> Result<Done, Halt> {
     let conditions = Conditions::of(call)?;
+    if let Some(confirm) = call.confirm.as_deref().filter(|_| call.asks_first)
+        && let Some(outputs) = confirmed(effects, call, confirm, &conditions).await?
+    {
+        return Ok(Done { outputs, record: Record::None });
+    }
     let Some(poll) = call.poll else {
         return match ask(effects, cx, call, &conditions).await? {
             Answer::Good(outputs) => Ok(Done { outputs, record: Record::None }),
-            Answer::NotGood { message, may_pass: true, retry_after } if !call.at_most_once => {
+            Answer::NotGood { message, may_pass: true, retry_after }
+                if !call.at_most_once || call.confirm.is_some() =>
+            {
                 Err(Halt::later_after(message, retry_after))
             }
             Answer::NotGood { message, .. } => Err(Halt::never(message)),
@@ -84,17 +96,92 @@ async fn ask(
     let request = request(effects, call)?;
     match effects.http().send(request, effects.cancel()).await {
         Ok(response) => conditions.judge(call, &response, cx.now),
-        Err(error) if error.may_have_been_sent() && call.at_most_once => Err(Halt::Uncertain {
-            message: format!(
-                "{} {}: {}; the receiver may have acted on it, and the step is marked to be sent at \
-                 most once: look there",
-                call.method,
-                shown(&call.url),
-                crate::explain(&error),
-            ),
-        }),
+        Err(error) if error.may_have_been_sent() && call.at_most_once => {
+            let said = format!("{} {}: {}", call.method, shown(&call.url), crate::explain(&error));
+            let Some(confirm) = &call.confirm else {
+                return Err(Halt::Uncertain {
+                    message: format!(
+                        "{said}; the receiver may have acted on it, and the step is marked to be sent at \
+                         most once: look there"
+                    ),
+                });
+            };
+            match confirmed(effects, call, confirm, conditions).await? {
+                Some(outputs) => Ok(Answer::Good(outputs)),
+                None => Err(Halt::later(format_args!("{said}; it has not happened"))),
+            }
+        }
         Err(error) => Err(Halt::of(&error, error.is_retryable())),
     }
+}
+
+/// Asks whether the request of a call has happened: its outputs, or none, if it has not. The question is
+/// repeated while nobody answers, for it changes nothing.
+///
+/// # Errors
+/// It cannot be told.
+async fn confirmed(
+    effects: &Scoped,
+    call: &HttpCall,
+    confirm: &ConfirmCall,
+    conditions: &Conditions<'_>,
+) -> Result<Option<Map<String, Value>>, Halt> {
+    let success = expression("confirm.success", &confirm.success)?;
+    let failure = expression("confirm.failure", &confirm.failure)?;
+    let mut asked = 0;
+    loop {
+        let request = question(effects, call, confirm)?;
+        let target = format!("{} {}", confirm.method, shown(&confirm.url));
+        let said = match effects.http().send(request, effects.cancel()).await {
+            Ok(response) => {
+                let outputs = conditions.outputs.iter().map(|(_, expression)| expression);
+                let scope = answer::scope(&response, outputs.chain([&success, &failure]));
+                let said = format!("{target} answered {}", answer::excerpt(&response));
+                let wrong = |error: EvaluationError| riddle(call, &format!("{said}; {error}"));
+                if failure.holds(&scope).map_err(wrong)? {
+                    return Ok(None);
+                }
+                if success.holds(&scope).map_err(wrong)? {
+                    return conditions.values(&scope, &said).map(Some).map_err(|why| {
+                        Halt::Uncertain {
+                            message: format!(
+                                "it has happened, but what it gave out is not known: {why}"
+                            ),
+                        }
+                    });
+                }
+                format!("{said}, which neither `success` nor `failure` of `confirm` accepts")
+            }
+            Err(_) if effects.cancel().is_cancelled() => return Err(Halt::Interrupted),
+            Err(error) => format!("{target}: {}", crate::explain(&error)),
+        };
+        asked += 1;
+        if asked == CONFIRM_ATTEMPTS {
+            return Err(riddle(call, &said));
+        }
+        tokio::select! {
+            () = effects.cancel().cancelled() => return Err(Halt::Interrupted),
+            () = tokio::time::sleep(CONFIRM_PAUSE) => {}
+        }
+    }
+}
+
+/// A person has to find out.
+fn riddle(call: &HttpCall, said: &str) -> Halt {
+    let target = format!("{} {}", call.method, shown(&call.url));
+    Halt::Uncertain {
+        message: format!(
+            "it is not known whether {target} has happened, and asking did not tell: {said}; look there, \
+             then promote again"
+        ),
+    }
+}
+
+fn question(effects: &Scoped, call: &HttpCall, confirm: &ConfirmCall) -> Result<Request, Halt> {
+    let bad = |why: &dyn std::fmt::Display| riddle(call, &format!("`confirm`: {why}"));
+    let url: Url = confirm.url.parse().map_err(|error: url::ParseError| bad(&error))?;
+    let method = Method::from_bytes(confirm.method.as_bytes()).map_err(|error| bad(&error))?;
+    Ok(introduced(effects, method, url, &confirm.headers)?.timeout(call.timeout))
 }
 
 impl<'a> Conditions<'a> {
@@ -129,20 +216,23 @@ impl<'a> Conditions<'a> {
                 retry_after: retry_after(response, now),
             });
         }
+        self.values(&scope, &said).map(Answer::Good).map_err(Halt::never)
+    }
+
+    /// The outputs, or which of them an answer does not give.
+    fn values(&self, scope: &Scope, said: &str) -> Result<Map<String, Value>, String> {
         let mut values = Map::new();
-        for (name, expression) in outputs {
-            let value = expression.evaluate(&scope);
-            let value = value.map_err(|error| {
-                Halt::never(format_args!("{said}, but output {name:?}: {error}"))
-            })?;
+        for (name, expression) in &self.outputs {
+            let value = expression.evaluate(scope);
+            let value = value.map_err(|error| format!("{said}, but output {name:?}: {error}"))?;
             values.insert((*name).clone(), value);
         }
-        Ok(Answer::Good(values))
+        Ok(values)
     }
 }
 
 /// The pause that the receiver asks for: seconds, or a date (RFC 9110, section 10.2.3).
-fn retry_after(response: &Response, now: Timestamp) -> Option<Duration> {
+pub(super) fn retry_after(response: &Response, now: Timestamp) -> Option<Duration> {
     let text = response.headers.get("retry-after")?.trim();
     if let Ok(seconds) = text.parse::<u64>() {
         return Some(Duration::from_secs(seconds.min(RETRY_AFTER_MAX.as_secs())));

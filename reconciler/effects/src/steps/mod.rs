@@ -53,8 +53,8 @@ use tokio_util::sync::CancellationToken;
 
 use workspace::{Change, Workspace};
 
-use crate::blocking;
 use crate::scoped::Scoped;
+use crate::{blocking, fault};
 pub(crate) use probe::probe;
 
 /// Whose call it is, and when.
@@ -112,7 +112,10 @@ pub(crate) async fn run(
     }
     let cancel = effects.shutdown().child_token();
     let effects = effects.until(cancel.clone());
-    let work = carry_out(&effects, cx, step, call, rebuild, interrupt);
+    let work = async {
+        let done = fault::held(carry_out(&effects, cx, step, call, rebuild, interrupt)).await;
+        done.unwrap_or_else(|said| Err(faulted(step, call, &said)))
+    };
     tokio::pin!(work);
     let mut ended = tokio::select! {
         biased;
@@ -150,6 +153,16 @@ pub(crate) async fn run(
         }
     };
     Ok(effects.clean_outcome(outcome).within_limits())
+}
+
+/// What a panic in the middle of a call comes to. It is not run again: it would panic again.
+fn faulted(step: &StepName, call: &Call, said: &str) -> Halt {
+    let message = format!("step {step}: {}", fault::told(said));
+    if !call.is_unknown_after_a_fault() {
+        return Halt::never(message);
+    }
+    let message = format!("{message}; it is not known whether it happened: look there");
+    Halt::Uncertain { message }
 }
 
 /// Whether the call's own end counts after it was broken off: it says more than that.
@@ -282,5 +295,45 @@ impl Halt {
 
     fn failed(message: String, retry: bool) -> Self {
         Self::Failed { message, retry, retry_after: None, record: Box::new(Record::None) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use reconciler_domain::step::HttpCall;
+    use serde_json::json;
+
+    use super::*;
+
+    fn check(call: &Call, unknown: bool) {
+        let step = "call".parse().expect("a name");
+        match faulted(&step, call, "index out of bounds") {
+            Halt::Failed { message, retry: false, .. } if !unknown => {
+                assert_eq!(
+                    message,
+                    "step call: lockstepd itself failed: index out of bounds; this is a bug of it, and its \
+                     log says where"
+                );
+            }
+            Halt::Uncertain { message } if unknown => {
+                assert!(message.ends_with("it is not known whether it happened: look there"));
+            }
+            other => panic!("{call:?}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_panic_in_a_call_is_a_failure_or_unknown() {
+        check(&Call::Compose { outputs: Map::new() }, false);
+        let http = |delivery: bool| -> HttpCall {
+            let call = json!({
+                "url": "http://127.0.0.1/", "method": "POST", "headers": {}, "body": null,
+                "timeout": { "secs": 9, "nanos": 0 }, "success": "true", "outputs": {},
+                "at_most_once": delivery,
+            });
+            serde_json::from_value(call).expect("a call")
+        };
+        check(&Call::Http(http(false)), false);
+        check(&Call::Http(http(true)), true);
     }
 }

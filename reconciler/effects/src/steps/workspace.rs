@@ -176,12 +176,14 @@ impl<'a> Workspace<'a> {
             Change::Clone(clone) => self.clone(dir, clone).await,
             Change::Update(update) => yaml::update(dir, update).await,
             Change::File(file) => files::change(dir, file).await,
-            Change::Download(download) => download::fetch(self.effects, dir, download).await,
+            Change::Download(download) => {
+                download::fetch(self.effects, self.cx, dir, download).await
+            }
             Change::Pull(pull) => oci::pull(self.effects, dir, pull).await,
             Change::Render(call) => {
                 render::render(self.effects, dir, &self.scratch("render"), call).await
             }
-            Change::Chart(call) => chart::update(self.effects, dir, call).await,
+            Change::Chart(call) => chart::update(self.effects, self.cx, dir, call).await,
             Change::Run(step, call) => {
                 run::files(self.effects, self.cx, step, dir, self, call).await
             }

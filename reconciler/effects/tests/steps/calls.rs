@@ -8,17 +8,20 @@ use std::time::Duration;
 use axum::Router;
 use axum::http::StatusCode;
 use indexmap::IndexMap;
+use reconciler_domain::id::ProjectName;
 use reconciler_domain::infra::Action;
 use reconciler_domain::plan::Base;
 use reconciler_domain::step::{
-    Applied, ApplyCall, Call, DownloadCall, FileCall, HttpCall, IfMoved, OutputCall, PlanCall,
-    PlanRecord, PlannedOutput, Poll, PushCall, Record, StepOutcome, UpdateCall,
+    Applied, ApplyCall, Call, Checkout, CheckoutAt, CloneCall, ConfirmCall, DownloadCall, FileCall,
+    HttpCall, IfMoved, OutputCall, PlanCall, PlanRecord, PlannedOutput, Poll, PushCall, Record,
+    StepOutcome, UpdateCall,
 };
-use reconciler_effects::{Effects, EffectsConfig, Halted, RunContext, Workdir};
+use reconciler_effects::{Effects, EffectsConfig, Halted, Held, Holdings, RunContext, Workdir};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 
+use crate::charts;
 use crate::support::scripted;
 use crate::world::{REPO, Task, World, cx, done, git, name, now, revert_call, update_call};
 
@@ -376,8 +379,73 @@ fn http(url: &str) -> HttpCall {
         poll: None,
         outputs: [].into(),
         at_most_once: true,
+        confirm: None,
+        asks_first: false,
         secrets: Vec::new(),
     }
+}
+
+/// A receiver that loses its answers: it counts what it is sent, and says of a key whether it came.
+async fn forgetful(status_of_known: StatusCode) -> (url::Url, Arc<AtomicUsize>) {
+    let sent = Arc::new(AtomicUsize::new(0));
+    let (count, asked) = (Arc::clone(&sent), Arc::clone(&sent));
+    let receive = move || {
+        let count = Arc::clone(&count);
+        async move {
+            count.fetch_add(1, Ordering::SeqCst);
+            std::future::pending::<()>().await;
+        }
+    };
+    let seen = move || {
+        let known = asked.load(Ordering::SeqCst) > 0;
+        async move { (if known { status_of_known } else { StatusCode::NOT_FOUND }, "7") }
+    };
+    let router = Router::new()
+        .route("/send", axum::routing::post(receive))
+        .route("/accept", axum::routing::post(|| async { "8" }))
+        .route("/seen", axum::routing::get(seen));
+    (scripted(router).await, sent)
+}
+
+#[tokio::test]
+async fn a_request_that_can_be_asked_about_is_asked_about() {
+    let world = World::new().await;
+    let send = async |call: HttpCall| world.run(&world.task("notify", Call::Http(call))).await;
+    let call = |url: &url::Url, path: &str, asks_first: bool| {
+        let confirm = ConfirmCall {
+            url: url.join("seen").unwrap().to_string(),
+            method: "GET".to_owned(),
+            headers: [].into(),
+            success: "response.status == 200".to_owned(),
+            failure: "response.status == 404".to_owned(),
+        };
+        let outputs = [("id".to_owned(), "response.json".to_owned())].into();
+        let confirm = Some(Box::new(confirm));
+        let timeout = Duration::from_millis(500);
+        let url = url.join(path).unwrap();
+        HttpCall { confirm, asks_first, outputs, timeout, ..http(url.as_str()) }
+    };
+
+    // The answer is lost; it has happened.
+    let (url, sent) = forgetful(StatusCode::OK).await;
+    let (outputs, _) = done(send(call(&url, "send", false)).await);
+    assert_eq!((json!(outputs), sent.load(Ordering::SeqCst)), (json!({ "id": 7 }), 1));
+    // Who comes after a crash asks first, and sends nothing.
+    let (outputs, _) = done(send(call(&url, "send", true)).await);
+    assert_eq!((json!(outputs), sent.load(Ordering::SeqCst)), (json!({ "id": 7 }), 1));
+
+    // It has not happened: it is sent.
+    let (url, _) = forgetful(StatusCode::OK).await;
+    let (outputs, _) = done(send(call(&url, "accept", true)).await);
+    assert_eq!(json!(outputs), json!({ "id": 8 }));
+
+    // Nobody can tell: a person is asked, and nothing is sent.
+    let (url, sent) = forgetful(StatusCode::IM_A_TEAPOT).await;
+    sent.store(1, Ordering::SeqCst);
+    let outcome = send(call(&url, "send", true)).await;
+    let StepOutcome::Uncertain { message } = outcome else { panic!("{outcome:?}") };
+    assert!(message.contains("asking did not tell") && message.contains("418"), "{message}");
+    assert_eq!(sent.load(Ordering::SeqCst), 1);
 }
 
 #[tokio::test]
@@ -528,9 +596,60 @@ async fn a_receiver_that_wants_a_pause_gets_it() {
     let busy = || async { (StatusCode::TOO_MANY_REQUESTS, [("retry-after", "90")], "later") };
     let url = scripted(Router::new().fallback(busy)).await;
     let call = HttpCall { at_most_once: false, ..http(url.as_str()) };
-    let outcome = world.run(&world.task("notify", Call::Http(call))).await;
+    let place = url.as_str().trim_end_matches('/');
+    let download = DownloadCall {
+        url: url.to_string(),
+        to: "made".to_owned(),
+        sha256: "0".repeat(64),
+        headers: BTreeMap::new(),
+        max_bytes: 9,
+        timeout: Duration::from_secs(10),
+        secrets: Vec::new(),
+    };
+    let at = CheckoutAt::Branch("main".to_owned());
+    let checkouts = vec![Checkout { dir: "src".to_owned(), at, paths: Vec::new() }];
+    let clone = CloneCall { repo: format!("{place}/shop.git"), checkouts };
+    for call in [Call::Http(call), Call::Download(download), Call::GitClone(clone)] {
+        let outcome = world.run(&world.task("notify", call)).await;
+        let StepOutcome::Failed { retry, retry_after, .. } = outcome else { panic!("{outcome:?}") };
+        assert_eq!((retry, retry_after), (true, Some(Duration::from_secs(90))));
+    }
+}
+
+#[tokio::test]
+async fn a_repository_of_charts_that_wants_a_pause_gets_it() {
+    let mut world = World::new().await;
+    let busy = || async { (StatusCode::SERVICE_UNAVAILABLE, [("retry-after", "90")], "later") };
+    let url = scripted(Router::new().fallback(busy)).await;
+    charts::depending_on(&mut world, url.as_str()).await;
+    let outcome = world.run(&world.task("charts", charts::update())).await;
     let StepOutcome::Failed { retry, retry_after, .. } = outcome else { panic!("{outcome:?}") };
     assert_eq!((retry, retry_after), (true, Some(Duration::from_secs(90))));
+}
+
+/// What a project holds, where our own code is at fault.
+struct Faulty;
+
+#[async_trait::async_trait]
+impl Holdings for Faulty {
+    async fn of(&self, _: &ProjectName) -> Result<Vec<Held>, String> {
+        panic!("a bug, with hunter22-and-more")
+    }
+}
+
+#[tokio::test]
+async fn a_panic_is_the_failure_of_one_call() {
+    let world = World::new().await;
+    let config = EffectsConfig { holdings: Arc::new(Faulty), ..world.config() };
+    let effects = Effects::open(config).unwrap();
+    let task = world.task("clone", world.clone_call());
+    let interrupt = CancellationToken::new();
+    let (cx, step) = (cx(Workdir::Main), name(&task.step));
+    let run = effects.run(&cx, &step, &task.call, &[], &interrupt);
+    let (message, retry, _) = failed(run.await.unwrap());
+    assert!(!retry && message.contains("this is a bug of it"), "{message}");
+    assert!(!message.contains("hunter22"), "{message}");
+    done(world.run(&task).await);
 }
 
 #[tokio::test]

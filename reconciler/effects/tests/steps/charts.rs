@@ -27,6 +27,12 @@ pub(crate) async fn sources(world: &mut World) {
     chart(world, &format!("- {{name: redis, version: 1.0.0, repository: \"{url}\"}}\n")).await;
 }
 
+/// Publishes a chart whose dependency is in this repository, and clones.
+pub(crate) async fn depending_on(world: &mut World, repository: &str) {
+    chart(world, &format!("- {{name: redis, version: 1.0.0, repository: \"{repository}\"}}\n"))
+        .await;
+}
+
 /// The call that sets the newer one.
 pub(crate) fn update() -> Call {
     call(&[("redis", "2.0.0")], false)

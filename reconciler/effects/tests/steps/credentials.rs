@@ -83,6 +83,8 @@ fn http(url: &str) -> HttpCall {
         poll: None,
         outputs: [("said".to_owned(), "response.body".to_owned())].into(),
         at_most_once: false,
+        confirm: None,
+        asks_first: false,
         secrets: Vec::new(),
     }
 }

@@ -535,6 +535,8 @@ fn http_call(world: &World) -> Call {
         poll: None,
         outputs: [("id".to_owned(), "response.json.id".to_owned())].into(),
         at_most_once: false,
+        confirm: None,
+        asks_first: false,
         secrets: Vec::new(),
     })
 }

@@ -44,6 +44,8 @@ pub(crate) struct Outside {
     pub(crate) nothing_removed: bool,
     /// How often each effect really happened.
     pub(crate) effects: BTreeMap<String, u32>,
+    /// How often a receiver was asked whether it had heard before.
+    pub(crate) asked_first: u32,
     pulls: Vec<pulls::Pull>,
     /// What others write into states, each just before an apply.
     pub(crate) meddling: VecDeque<Option<(String, Tree)>>,
@@ -561,8 +563,9 @@ impl Outside {
     fn send(&mut self, call: &HttpCall) -> StepOutcome {
         let key = call.headers["Idempotency-Key"].clone();
         let first = self.requests.insert(key.clone());
-        // The receiver knows the key; what must be sent at most once is counted each time.
-        if first || call.at_most_once {
+        // The receiver knows the key; what must be sent at most once is counted each time that it is sent.
+        self.asked_first += u32::from(call.asks_first);
+        if first || call.at_most_once && !call.asks_first {
             self.count(format!("{} {} {key}", call.method, call.url));
         }
         let outputs = call.outputs.keys().map(|name| (name.clone(), json!(format!("the {name}"))));

@@ -363,6 +363,11 @@ pub(crate) fn steps(preset: &str) -> Vec<Step> {
         "linked" => vec![infra, out, gitops(json!({ "tag": tag, "url": "{{ steps.out.url }}" }))],
         "hook" => vec![hook("at_least_once")],
         "once" => vec![hook("at_most_once")],
+        "confirmed" => {
+            let mut hook = hook("at_most_once");
+            hook[0][2]["confirm"] = json!({ "url": "https://hook.example/seen/{{ stage.name }}" });
+            vec![hook]
+        }
         "ticket" => {
             vec![hook("at_least_once"), gitops(json!({ "ticket": "{{ steps.call.ticket }}" }))]
         }
