@@ -292,7 +292,6 @@ mod tests {
 
     use insta::assert_snapshot;
     use proptest::prelude::*;
-    use serde_json::json;
 
     use super::*;
 
