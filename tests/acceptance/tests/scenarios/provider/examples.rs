@@ -32,8 +32,7 @@ fn examples() -> Outcome<Vec<PathBuf>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/terraform");
     let mut found = Vec::new();
     for kind in KINDS {
-        let Ok(entries) = fs::read_dir(root.join(kind)) else { continue };
-        for entry in entries {
+        for entry in fs::read_dir(root.join(kind)).at(kind)? {
             let name = entry.at(kind)?.file_name();
             found.push(Path::new(kind).join(name));
         }
