@@ -59,6 +59,29 @@ async fn a_checkout_is_exactly_the_tree() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn submodules_are_left_where_they_are() {
+    let fixture = Fixture::new().await;
+    let people = &fixture.people;
+    let elsewhere = "https://somewhere.invalid/lib.git";
+    people
+        .write(".gitmodules", &format!("[submodule \"lib\"]\n\tpath = lib\n\turl = {elsewhere}\n"));
+    let pinned = fixture.tip().await;
+    people.git(&["add", ".gitmodules"]);
+    people.git(&["update-index", "--add", "--cacheinfo", &format!("160000,{pinned},lib")]);
+    people.git(&["commit", "--quiet", "--message", "a submodule"]);
+    people.git(&["push", "--quiet", "origin", "HEAD:main"]);
+
+    let dest = fixture.folder.path().join("work");
+    let base = fixture.git.checkout(&fixture.repo, &main_branch(), &[], &dest).await.unwrap();
+    assert!(!dest.join("lib").exists(), "nobody is asked for it");
+    fs::write(dest.join("values.yaml"), "first: 2\n").unwrap();
+    let request = commit_request(&fixture.repo, &base, "dev.1/1", tree_of(&dest));
+    let made = fixture.git.commit(request).await.unwrap();
+    let CommitOutcome::Committed(made) = made else { panic!("{made:?}") };
+    assert_eq!(changed(&made), ["~values.yaml"], "the submodule stays in the tree");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn links_that_lead_out_are_refused_in_both_directions() {
     for (at, target) in [("out", "/etc"), ("a/out", "../../x"), ("out", "a/../..")] {
         let fixture = Fixture::new().await;
