@@ -42,7 +42,10 @@ pub fn document() -> Value {
                     "content": { PROBLEM_MEDIA_TYPE: { "schema": problem } },
                 },
             },
-            "securitySchemes": { "bearer": { "type": "http", "scheme": "bearer" } },
+            "securitySchemes": {
+                "bearer": { "type": "http", "scheme": "bearer" },
+                "basic": { "type": "http", "scheme": "basic" },
+            },
         },
     })
 }
@@ -76,6 +79,7 @@ fn security(auth: Auth) -> Value {
     match auth {
         Auth::Public => json!([]),
         Auth::Bearer | Auth::Admin => json!([{ "bearer": [] }]),
+        Auth::States => json!([{ "bearer": [] }, { "basic": [] }]),
     }
 }
 

@@ -63,6 +63,9 @@ wire_enum! {
         Bearer = "bearer",
         /// The bearer of an admin token.
         Admin = "admin",
+        /// The bearer of an admin token, or of one in a group that the daemon's configuration lets at states. Sent as a
+        /// bearer token, or as the password of basic authentication.
+        States = "states",
     }
 }
 

@@ -22,6 +22,7 @@ mod promotion;
 mod question;
 mod server;
 mod stage;
+mod state;
 mod task;
 mod verification;
 mod warehouse;
@@ -72,6 +73,10 @@ pub use server::{Health, HealthStatus, ServerVersion};
 pub use stage::{
     ActivePromotion, Choose, CurrentFreight, Request, RequestMatch, Stage, StageSpec, StageStatus,
     Step, StepControl, StepRetry, VerificationUse,
+};
+pub use state::{
+    EmbeddedState, RestoreState, StateLock, StateQuery, StateVersion, StateWriteQuery, UnlockState,
+    VersionMaker,
 };
 pub use task::{Task, TaskInput, TaskInputType, TaskSpec};
 pub use verification::{HttpCheck, PrometheusCheck, Verification, VerificationSpec};

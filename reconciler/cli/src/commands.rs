@@ -24,6 +24,7 @@ mod refresh;
 mod rerun;
 mod reverify;
 mod rollback;
+mod state;
 mod token;
 mod version;
 mod watch;
@@ -69,6 +70,8 @@ pub(crate) enum Command {
     Diff(diff::Arguments),
     /// Have the sources of a warehouse asked now
     Refresh(refresh::Arguments),
+    /// Show embedded infrastructure states and their versions, and restore them
+    State(state::Arguments),
     /// Create, rotate and revoke tokens, and mint short-lived ones
     Token(token::Arguments),
     /// Define, list and delete credentials
@@ -100,6 +103,7 @@ impl Command {
             Self::Watch(arguments) => watch::run(arguments, &connection.open()?).await,
             Self::Diff(arguments) => diff::run(arguments, &connection.open()?).await,
             Self::Refresh(arguments) => refresh::run(arguments, &connection.open()?).await,
+            Self::State(arguments) => state::run(arguments, &connection.open()?).await,
             Self::Token(arguments) => token::run(arguments, &connection.open()?).await,
             Self::Credential(arguments) => credential::run(arguments, &connection.open()?).await,
             Self::Version => version::run(&connection.open_public()?).await,

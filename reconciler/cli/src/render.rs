@@ -22,9 +22,11 @@ mod policy;
 pub(crate) mod preview;
 pub(crate) mod promotion;
 mod stage;
+mod state;
 mod warehouse;
 
 pub(crate) use gates::stage_hold;
+pub(crate) use state::{backend, embedded_states, state_versions};
 
 /// An object that can be shown to people, as a row among others and in full.
 pub(crate) trait Show {

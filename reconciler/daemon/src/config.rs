@@ -115,6 +115,9 @@ struct StatesEntry {
     /// Most that one may take, in MiB.
     #[serde(default)]
     state_limit_mib: Option<NonZeroU32>,
+    /// Whose members may read and write what is in states.
+    #[serde(default)]
+    groups: BTreeSet<String>,
 }
 
 /// One credential; its secret is read from a file or a variable, never written here.
@@ -160,6 +163,8 @@ pub struct Config {
     pub sandbox: Settings,
     /// What is kept of embedded states.
     pub states: Kept,
+    /// Whose members may read and write what is in embedded states, beside administrators.
+    pub state_groups: BTreeSet<String>,
     /// Credentials by URL prefix.
     pub credentials: Vec<Credential>,
 }
@@ -233,6 +238,7 @@ impl Config {
             secret_sources,
             sandbox: sandbox(file.sandbox)?,
             states: kept(&file.states),
+            state_groups: file.states.groups,
             credentials: credentials.collect::<Result<_, _>>()?,
         })
     }

@@ -98,6 +98,7 @@ impl Service {
         let allowed = config.secret_sources.clone();
         let safe = Arc::new(Safe::new(store.clone(), Arc::clone(&keyring), allowed, &hash_key));
         let effects = open_effects(&config, hash_key, safe.clone(), keyring, shutdown.clone())?;
+        let states = effects.states().clone();
         let worker = Worker {
             store: store.clone(),
             effects,
@@ -116,6 +117,8 @@ impl Service {
             safe,
             clock,
             turns: Arc::default(),
+            states,
+            state_groups: Arc::new(config.state_groups.clone()),
             shutdown: shutdown.clone(),
         });
         let stop = shutdown.clone();

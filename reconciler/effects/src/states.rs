@@ -6,7 +6,8 @@
 //! versions/PROJECT/STAGE/NAME/WORKSPACE/0000000012.version     what was there: sealed
 //! ```
 //!
-//! [`document`] is the little that is read of a state, [`version`] the file of one version.
+//! [`document`] is the little that is read of a state, [`version`] the file of one version, [`lock`] says who may
+//! write, [`write`] is what people and other tools write: over HTTP, and older versions.
 //!
 //! A run of an infra tool may write into the first tree, and so may whatever a module executes. It is read
 //! and written through no link, and nothing that decides anything is kept there: versions are in a tree that
@@ -20,10 +21,14 @@
 
 mod document;
 mod error;
+mod lock;
 mod name;
 mod seal;
 mod version;
+mod write;
 
+use std::collections::BTreeSet;
+use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -34,6 +39,8 @@ use sha2::{Digest as _, Sha256};
 use crate::workdir::{EntryKind, RelPath, WorkDir, WorkRoot, WorkdirError};
 pub use document::Document;
 pub use error::StateError;
+pub(crate) use lock::Held;
+pub use lock::{Holder, LOCK_MAX, RunHolder, StateLock};
 pub use name::{DEFAULT_WORKSPACE, StateName};
 pub use seal::{NoKey, SealedState, Sealing};
 pub use version::{Maker, Version};
@@ -68,6 +75,14 @@ struct Inner {
     kept: Kept,
     /// Held while files are looked at and changed.
     turn: Mutex<()>,
+    /// States that a run of this process has locked.
+    at_work: Mutex<BTreeSet<StateName>>,
+}
+
+impl fmt::Debug for States {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("States").field("kept", &self.inner.kept).finish_non_exhaustive()
+    }
 }
 
 /// A state that is there.
@@ -83,6 +98,8 @@ pub struct Current {
     pub size: u64,
     /// The version that a run could not write, and that could not be put back.
     pub waits: Option<u64>,
+    /// Who may write it, if somebody locked it.
+    pub lock: Option<StateLock>,
 }
 
 impl States {
@@ -97,7 +114,8 @@ impl States {
     ) -> Result<Self, WorkdirError> {
         let current = WorkRoot::open(data_dir.join("states"))?.whole();
         let versions = WorkRoot::open(data_dir.join("versions"))?.whole();
-        let inner = Inner { current, versions, sealing, kept, turn: Mutex::default() };
+        let (turn, at_work) = (Mutex::default(), Mutex::default());
+        let inner = Inner { current, versions, sealing, kept, turn, at_work };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -122,16 +140,20 @@ impl States {
         at: Timestamp,
     ) -> Result<Option<Version>, StateError> {
         let _turn = self.turn();
-        self.put_back(name)?;
+        let is_run = |held: &StateLock| matches!(held.holder, Holder::Run(_));
+        if self.holder(name)?.as_ref().is_none_or(is_run) {
+            self.put_back(name)?;
+        }
         match self.read(name)? {
             Some(bytes) => self.keep_bytes(name, &bytes, by, at).map(Some),
-            None => match self.newest(name)? {
-                Some(Version { number, serial, .. }) => {
-                    Err(StateError::Gone { name: name.to_string(), number, serial })
-                }
-                None => Ok(None),
-            },
+            None => self.not_gone(name).map(|()| None),
         }
+    }
+
+    /// Most bytes that a state may have.
+    #[must_use]
+    pub fn state_limit(&self) -> u64 {
+        self.inner.kept.state_bytes
     }
 
     /// Keeps a state that a run could not write, until the next look.
@@ -232,11 +254,11 @@ impl States {
 
     fn look(&self, name: StateName) -> Result<Option<Current>, StateError> {
         let Some(bytes) = self.read_bytes(&name)? else { return Ok(None) };
-        let waits = self.waits(&name)?;
+        let (waits, lock) = (self.waits(&name)?, self.holder(&name)?);
         let document = Document::parse(&bytes).ok();
         let sha256 = sha256(&bytes);
         let version = self.list_versions(&name)?.into_iter().rfind(|kept| kept.sha256 == sha256);
-        Ok(Some(Current { name, document, version, size: bytes.len() as u64, waits }))
+        Ok(Some(Current { name, document, version, size: bytes.len() as u64, waits, lock }))
     }
 
     /// Puts a state that waits back where it carries on what is there, or what was there last.
@@ -245,6 +267,9 @@ impl States {
         let bytes = self.open_version(name, number)?;
         let waits = Document::parse(&bytes)
             .map_err(|source| StateError::NoState { name: name.to_string(), source })?;
+        if self.is_removed(name)? {
+            return Ok(());
+        }
         let there = match self.read(name)?.map(|there| Document::parse(&there)) {
             Some(Ok(Document { lineage, serial, .. })) => Some((lineage, serial)),
             // A write that had no room leaves nothing, or a part.
@@ -259,6 +284,21 @@ impl States {
         self.inner.versions.remove(&name.waiting())?;
         tracing::info!(%name, number, "a state that a run could not write is put back");
         Ok(())
+    }
+
+    /// Refuses a state that is not there and was, unless it was removed on purpose.
+    fn not_gone(&self, name: &StateName) -> Result<(), StateError> {
+        match self.newest(name)? {
+            Some(_) if self.is_removed(name)? => Ok(()),
+            Some(Version { number, serial, .. }) => {
+                Err(StateError::Gone { name: name.to_string(), number, serial })
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn is_removed(&self, name: &StateName) -> Result<bool, StateError> {
+        Ok(self.inner.versions.exists(&name.removed())?)
     }
 
     /// The version that waits to be put back.
@@ -305,6 +345,7 @@ impl States {
     ) -> Result<Version, StateError> {
         let Document { serial, lineage, resources } = Document::parse(bytes)
             .map_err(|source| StateError::NoState { name: name.to_string(), source })?;
+        self.inner.versions.remove(&name.removed())?;
         let sha256 = sha256(bytes);
         let versions = self.list_versions(name)?;
         if let Some(kept) = versions.iter().rfind(|kept| kept.sha256 == sha256) {
@@ -375,6 +416,10 @@ impl States {
         let entries = entries(tree, &name::path(path))?;
         let directories = entries.into_iter().filter(|entry| entry.kind == EntryKind::Directory);
         Ok(directories.map(|entry| entry.name).collect())
+    }
+
+    fn at_work(&self) -> MutexGuard<'_, BTreeSet<StateName>> {
+        self.inner.at_work.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn turn(&self) -> MutexGuard<'_, ()> {

@@ -49,6 +49,12 @@ impl Tool {
         Ok(installed()?.swap_remove(0))
     }
 
+    /// Where it is.
+    #[must_use]
+    pub fn program(&self) -> &Path {
+        &self.program
+    }
+
     /// What it says that it is, in one line.
     ///
     /// # Errors

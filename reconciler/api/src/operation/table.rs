@@ -5,12 +5,13 @@ use serde_json::Value;
 use super::{Auth, Method, Operation};
 use crate::v1::{
     AbortPromotion, AccessToken, AnswerStep, ApprovePromotion, CreateAccessToken, CreatePromotion,
-    CreatedAccessToken, Credential, CredentialSpec, EventsQuery, Explain, Forecast, ForecastQuery,
-    Freeze, FreezeSpec, Freight, FreightApproval, FreightQuery, FullPlan, Health, Hold, HoldSpec,
-    LiftHold, ListQuery, MintToken, Page, Pipeline, Policy, PolicySpec, Preview, PreviewQuestion,
-    Project, ProjectSpec, PromoteDownstream, Promotion, PromotionEvent, PromotionQuery,
-    RenamePolicy, RenewToken, Rerun, Reverify, ServerVersion, Stage, StageSpec, StartedDownstream,
-    Task, TaskSpec, TokenQuery, TokenSpec, Verification, VerificationSpec, Warehouse,
+    CreatedAccessToken, Credential, CredentialSpec, EmbeddedState, EventsQuery, Explain, Forecast,
+    ForecastQuery, Freeze, FreezeSpec, Freight, FreightApproval, FreightQuery, FullPlan, Health,
+    Hold, HoldSpec, LiftHold, ListQuery, MintToken, Page, Pipeline, Policy, PolicySpec, Preview,
+    PreviewQuestion, Project, ProjectSpec, PromoteDownstream, Promotion, PromotionEvent,
+    PromotionQuery, RenamePolicy, RenewToken, Rerun, RestoreState, Reverify, ServerVersion, Stage,
+    StageSpec, StartedDownstream, StateLock, StateQuery, StateVersion, StateWriteQuery, Task,
+    TaskSpec, TokenQuery, TokenSpec, UnlockState, Verification, VerificationSpec, Warehouse,
     WarehouseSpec, Whoami,
 };
 
@@ -178,6 +179,27 @@ pub const OPERATIONS: &[Operation] = &[
         .takes::<CredentialSpec>().answers::<Credential>(200),
     delete("/v1/projects/{project}/credentials/{name}", "deleteCredential", "credentials", "remove a credential that no step names")
         .conditional(),
+
+    get("/v1/projects/{project}/states", "listStates", "states", "list the embedded states by stage and name, without what is in them")
+        .answers::<Vec<EmbeddedState>>(200),
+    get("/v1/projects/{project}/stages/{stage}/states/{state}", "readState", "states", "read a state as it is, as OpenTofu and Terraform do with the backend http")
+        .auth(Auth::States).query::<StateQuery>().answers::<Value>(200),
+    post("/v1/projects/{project}/stages/{stage}/states/{state}", "writeState", "states", "write a state that carries on what is there, with the lock that one has")
+        .auth(Auth::States).query::<StateWriteQuery>().takes::<Value>().answers::<StateVersion>(200),
+    delete("/v1/projects/{project}/stages/{stage}/states/{state}", "removeState", "states", "remove a state; it is kept as a version")
+        .auth(Auth::States).query::<StateWriteQuery>(),
+    post("/v1/projects/{project}/stages/{stage}/states/{state}/lock", "lockState", "states", "lock a state, also by the method LOCK on the state; 423 with the other's lock if it has one")
+        .auth(Auth::States).query::<StateQuery>().takes::<Value>(),
+    delete("/v1/projects/{project}/stages/{stage}/states/{state}/lock", "endStateLock", "states", "end one's lock, also by the method UNLOCK on the state; without a body whichever it is")
+        .auth(Auth::States).query::<StateQuery>(),
+    post("/v1/projects/{project}/stages/{stage}/states/{state}/unlock", "unlockState", "states", "take away the lock of a client that is gone")
+        .auth(Auth::States).query::<StateQuery>().takes::<UnlockState>().answers::<StateLock>(200),
+    get("/v1/projects/{project}/stages/{stage}/states/{state}/versions", "listStateVersions", "states", "list the versions of a state, oldest first, without what is in them")
+        .query::<StateQuery>().answers::<Vec<StateVersion>>(200),
+    get("/v1/projects/{project}/stages/{stage}/states/{state}/versions/{version}", "readStateVersion", "states", "read a version of a state")
+        .auth(Auth::States).query::<StateQuery>().answers::<Value>(200),
+    post("/v1/projects/{project}/stages/{stage}/states/{state}/restore", "restoreState", "states", "make an older version the state, as a new version")
+        .auth(Auth::States).query::<StateQuery>().takes::<RestoreState>().answers::<StateVersion>(200),
 
     get("/v1/projects/{project}/freight", "listFreight", "freight", "list the freight, newest first")
         .query::<FreightQuery>().answers::<Page<Freight>>(200),

@@ -33,6 +33,10 @@ wire_enum! {
         FreightUnavailable = "freight_unavailable",
         /// Holds keep the freight from the stage.
         Held = "held",
+        /// Somebody else has the lock of the state.
+        StateLocked = "state_locked",
+        /// What was sent does not carry on the state that is there, or that state is gone.
+        StateConflict = "state_conflict",
         /// A beginning of an id fits several freights.
         AmbiguousFreight = "ambiguous_freight",
         /// The state of the world that a preview asks for is no longer kept.
@@ -73,11 +77,13 @@ impl ProblemCode {
             | Self::WrongPhase
             | Self::FreightUnavailable
             | Self::Held
+            | Self::StateConflict
             | Self::AmbiguousFreight => 409,
             Self::PreviewExpired => 410,
             Self::GenerationConflict => 412,
             Self::TooLarge => 413,
             Self::UnsupportedMediaType => 415,
+            Self::StateLocked => 423,
             Self::RateLimited => 429,
             Self::Internal | Self::Unknown => 500,
             Self::Unavailable => 503,
@@ -103,6 +109,8 @@ impl ProblemCode {
             Self::WrongPhase => "not in this phase",
             Self::FreightUnavailable => "freight not available",
             Self::Held => "kept back by a hold",
+            Self::StateLocked => "the state is locked",
+            Self::StateConflict => "the state does not fit",
             Self::AmbiguousFreight => "several freights match",
             Self::PreviewExpired => "the preview is too old",
             Self::TooLarge => "too large",

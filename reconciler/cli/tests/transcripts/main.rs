@@ -4,6 +4,7 @@
 
 mod objects;
 mod server;
+mod states;
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -446,6 +447,46 @@ fn freezes_are_put_shown_and_ended() {
     [exit 2]
     "#);
     insta::assert_snapshot!(lockstep("freeze end year-end"), @"freeze year-end is ended");
+}
+
+#[test]
+fn states_are_listed_restored_and_unlocked() {
+    insta::assert_snapshot!(lockstep("state list"), @r"
+    STAGE   NAME         WORKSPACE   SERIAL   RESOURCES   VERSION   AGE   LOCK
+    dev     modules/db   blue        12       4           3         2h    -
+    prod    modules/db   default     12       4           3         2h    6f0a of ada@laptop
+    dev/modules/db: version 7 could not be written by its run, and does not carry on what is there; look at both, and if it is the right one: lockstep state restore dev modules/db 7 --workspace blue --reason …
+    ");
+    insta::assert_snapshot!(lockstep("state list --stage nowhere"), @"none");
+    insta::assert_snapshot!(lockstep("state versions prod modules/db"), @r"
+    VERSION   SERIAL   RESOURCES   SIZE   SHA-256        AGE   BY
+    1         10       4           4096   3f2a1b9c0d3f   9h    found
+    2         11       4           4096   3f2a1b9c0d3f   8h    promotion prod.12, step apply
+    3         12       4           4096   3f2a1b9c0d3f   7h    ada
+    4         13       4           4096   3f2a1b9c0d3f   6h    ada restored version 1: a wrong import
+    ");
+    insta::assert_snapshot!(lockstep("state show prod modules/db"), @r#"{"version":4,"serial":12,"lineage":"5c1e"}"#);
+    insta::assert_snapshot!(lockstep("state show prod modules/db --version 1"), @r#"{"version":4,"serial":10,"lineage":"5c1e"}"#);
+    insta::assert_snapshot!(
+        lockstep("state restore prod modules/db 1 --reason 'a wrong import'"), @"version 1 is the state again, as version 4 with serial 13");
+    insta::assert_snapshot!(
+        lockstep("state unlock prod modules/db 6f0a --reason 'lost laptop'"), @"the lock of ada@laptop is taken away");
+    insta::assert_snapshot!(
+        lockstep("state unlock prod modules/db other --reason 'lost laptop'"), @r"
+    ! error: the state of shop/prod/modules/db is locked by ada@laptop
+    [exit 1]
+    ");
+    insta::assert_snapshot!(lockstep("state backend prod modules/db --workspace blue"), @r#"
+    # TF_HTTP_PASSWORD is a token of Lockstep
+    terraform {
+      backend "http" {
+        address        = "ENDPOINT/v1/projects/shop/stages/prod/states/modules%2Fdb?workspace=blue"
+        lock_address   = "ENDPOINT/v1/projects/shop/stages/prod/states/modules%2Fdb/lock?workspace=blue"
+        unlock_address = "ENDPOINT/v1/projects/shop/stages/prod/states/modules%2Fdb/lock?workspace=blue"
+        username       = "lockstep"
+      }
+    }
+    "#);
 }
 
 #[test]
@@ -897,6 +938,7 @@ fn help_documents_environment_and_exit_codes() {
       watch       Follow a promotion until it ends
       diff        Show what a promotion will do, or did
       refresh     Have the sources of a warehouse asked now
+      state       Show embedded infrastructure states and their versions, and restore them
       token       Create, rotate and revoke tokens, and mint short-lived ones
       credential  Define, list and delete credentials
       version     Show the versions of the command line and of lockstepd

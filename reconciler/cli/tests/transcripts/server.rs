@@ -25,6 +25,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::objects::{self, World};
+use crate::states;
 
 /// The token that the stand-in accepts.
 pub(crate) const TOKEN: &str = "lst_good";
@@ -94,20 +95,22 @@ async fn handle(
     (StatusCode::from_u16(status).unwrap(), headers, text).into_response()
 }
 
-type Answer = Result<Value, Box<Problem>>;
+pub(crate) type Answer = Result<Value, Box<Problem>>;
 
 fn authorize(operation: &Operation, headers: &HeaderMap) -> Result<(), Box<Problem>> {
     let token = headers.get(header::AUTHORIZATION).and_then(|it| it.to_str().ok());
     match operation.auth {
         Auth::Public => Ok(()),
-        Auth::Bearer | Auth::Admin if token == Some(&format!("Bearer {TOKEN}")) => Ok(()),
-        Auth::Bearer | Auth::Admin => {
+        Auth::Bearer | Auth::Admin | Auth::States if token == Some(&format!("Bearer {TOKEN}")) => {
+            Ok(())
+        }
+        Auth::Bearer | Auth::Admin | Auth::States => {
             Err(Box::new(Problem::unauthenticated("the token is not known")))
         }
     }
 }
 
-fn json(value: &impl Serialize) -> Value {
+pub(crate) fn json(value: &impl Serialize) -> Value {
     serde_json::to_value(value).unwrap()
 }
 
@@ -115,7 +118,7 @@ fn page<T: Serialize>(items: Vec<T>) -> Answer {
     Ok(json(&Page { items, next: None }))
 }
 
-fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, Box<Problem>> {
+pub(crate) fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, Box<Problem>> {
     serde_json::from_slice(body).map_err(|error| Box::new(Problem::malformed(error.to_string())))
 }
 
@@ -171,6 +174,14 @@ impl Canned {
             ("getPromotion", ["shop", id]) => self.promotion(id),
             ("approvePromotion", ["shop", id]) => self.approve_promotion(id, body),
             ("abortPromotion", ["shop", id]) => self.abort_promotion(id, body),
+            ("listStates", ["shop"]) => Ok(json(&states::all(world.now))),
+            ("listStateVersions", ["shop", "prod", "modules/db"]) => {
+                Ok(json(&states::versions(world.now)))
+            }
+            ("readState", ["shop", "prod", "modules/db"]) => Ok(states::content(12)),
+            ("readStateVersion", ["shop", "prod", "modules/db", "1"]) => Ok(states::content(10)),
+            ("restoreState", ["shop", "prod", "modules/db"]) => states::restored(world.now, body),
+            ("unlockState", ["shop", "prod", "modules/db"]) => states::unlocked(world.now, body),
             ("getPlan", ["shop", _, step]) => Ok(json(&world.full_plan(step))),
             ("listPromotionEvents", ["shop", _]) => Ok(json(&world.events(query))),
             (id, path) => Err(Box::new(Problem::not_found(id, &path.join("/")))),

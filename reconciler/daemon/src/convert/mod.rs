@@ -15,6 +15,7 @@ mod preview;
 mod promotion;
 mod question;
 mod stage;
+mod state;
 mod task;
 #[cfg(test)]
 mod tests;
@@ -35,6 +36,7 @@ pub(crate) use hold::{hold_spec, hold_status, parse_hold, stage_holds};
 pub(crate) use preview::{place, preview, preview_of_set};
 pub(crate) use promotion::{event, phase, promotion, promotion_row};
 pub(crate) use stage::{parse_stage, stage_spec};
+pub(crate) use state::{embedded_state, state_lock, state_version};
 pub(crate) use task::{parse_task, task_spec};
 pub(crate) use token::{TokenBefore, access_token, parse_token, wish};
 pub(crate) use verification::{parse_verification, verification_spec};

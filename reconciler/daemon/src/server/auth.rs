@@ -8,6 +8,8 @@ use axum::extract::{FromRequest as _, Request, State};
 use axum::http::header;
 use axum::middleware::Next;
 use axum::response::Response;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use reconciler_api::problem::Problem;
 use reconciler_domain::id::Principal;
 use reconciler_domain::token::{Bearer, Token, bearer};
@@ -43,7 +45,7 @@ pub(super) async fn require_token(
     mut request: Request,
     next: Next,
 ) -> Answer<Response> {
-    let secret = hash(sent(&request)?);
+    let secret = hash(&sent(&request)?);
     let mut caller = known(&server, &secret).await?;
     if !request.body().is_end_stream() {
         request = arrived(request).await?;
@@ -76,6 +78,31 @@ async fn arrived(request: Request) -> Answer<Request> {
     Ok(Request::from_parts(parts, Body::from(read.map_err(unread)?)))
 }
 
+/// Lets those pass whom the configuration lets at states: what is in one is secret.
+pub(super) async fn require_states(
+    State(server): State<Server>,
+    request: Request,
+    next: Next,
+) -> Answer<Response> {
+    let caller = request.extensions().get::<Caller>();
+    match caller {
+        Some(Caller(bearer))
+            if bearer.admin || !bearer.groups.is_disjoint(&server.state_groups) =>
+        {
+            Ok(next.run(request).await)
+        }
+        Some(Caller(bearer)) => {
+            let detail = format!(
+                "{} may not read or write what is in states: it is neither an administrator nor in a group of \
+                 `groups` in [states] of the daemon's configuration",
+                bearer.token
+            );
+            Err(Refusal::from(Problem::forbidden(detail)))
+        }
+        None => Err(Refusal::from(Problem::unauthenticated("no token was sent"))),
+    }
+}
+
 /// Lets administrators pass.
 pub(super) async fn require_admin(request: Request, next: Next) -> Answer<Response> {
     let caller = request.extensions().get::<Caller>();
@@ -89,13 +116,23 @@ pub(super) async fn require_admin(request: Request, next: Next) -> Answer<Respon
     }
 }
 
-fn sent(request: &Request) -> Answer<&str> {
+/// The token as a request has it: as a bearer, or, as the backends of the infra tools send it, as a password.
+fn sent(request: &Request) -> Answer<String> {
     let Some(value) = request.headers().get(header::AUTHORIZATION) else {
         return Err(Problem::unauthenticated("no token was sent").into());
     };
     let text = value.to_str().unwrap_or("");
     match text.split_once(' ') {
-        Some((scheme, secret)) if scheme.eq_ignore_ascii_case("bearer") => Ok(secret.trim()),
+        Some((scheme, secret)) if scheme.eq_ignore_ascii_case("bearer") => {
+            Ok(secret.trim().to_owned())
+        }
+        Some((scheme, pair)) if scheme.eq_ignore_ascii_case("basic") => {
+            let pair = STANDARD.decode(pair.trim()).ok().and_then(|it| String::from_utf8(it).ok());
+            let password = pair.as_deref().and_then(|pair| pair.split_once(':'));
+            let malformed = "the Authorization header is no basic authentication";
+            let (_, password) = password.ok_or_else(|| Problem::unauthenticated(malformed))?;
+            Ok(password.to_owned())
+        }
         Some(_) | None => {
             Err(Problem::unauthenticated("the Authorization header has no bearer token").into())
         }

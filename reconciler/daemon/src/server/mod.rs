@@ -18,9 +18,11 @@ mod reverify;
 mod routes;
 mod stages;
 mod start;
+mod states;
 mod tokens;
 mod turns;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::Router;
@@ -33,8 +35,11 @@ use reconciler_api::operation::{Auth, OPERATIONS};
 use reconciler_api::problem::Problem;
 use reconciler_api::v1::{Health, HealthStatus, ServerVersion};
 use reconciler_api::{VERSION, VERSION_HEADER};
+use reconciler_effects::states::States;
 use reconciler_store::Store;
 use tokio_util::sync::CancellationToken;
+use tower::ServiceBuilder;
+use tower::util::MapRequestLayer;
 use tracing::Instrument as _;
 
 use crate::clock::Clock;
@@ -54,6 +59,9 @@ pub(crate) struct Server {
     pub(crate) safe: Arc<Safe>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) turns: Arc<Turns>,
+    pub(crate) states: States,
+    /// Whose members may read and write what is in states, beside administrators.
+    pub(crate) state_groups: Arc<BTreeSet<String>>,
     pub(crate) shutdown: CancellationToken,
 }
 
@@ -65,12 +73,16 @@ pub(crate) fn router(server: Server) -> Router {
             .expect("every operation has a handler: a test walks the table");
         router = router.route(operation.path, guarded(route, operation.auth, &server));
     }
-    router
+    let router = router
         .fallback(no_route)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::from_fn(envelope))
-        .with_state(server)
+        .with_state(server);
+    // Before a route is chosen: the infra tools have methods of their own.
+    let named =
+        ServiceBuilder::new().layer(MapRequestLayer::new(states::plain_method)).service(router);
+    Router::new().fallback_service(named)
 }
 
 fn guarded(route: MethodRouter<Server>, auth: Auth, server: &Server) -> MethodRouter<Server> {
@@ -80,6 +92,11 @@ fn guarded(route: MethodRouter<Server>, auth: Auth, server: &Server) -> MethodRo
         Auth::Bearer => route.route_layer(token),
         Auth::Admin => {
             route.route_layer(middleware::from_fn(auth::require_admin)).route_layer(token)
+        }
+        Auth::States => {
+            let states = middleware::from_fn_with_state(server.clone(), auth::require_states);
+            let most = usize::try_from(server.states.state_limit()).unwrap_or(usize::MAX);
+            route.route_layer(states).route_layer(token).layer(DefaultBodyLimit::max(most))
         }
     }
 }

@@ -13,7 +13,7 @@ use reconciler_domain::warehouse::Warehouse;
 use super::definitions::{self, project};
 use super::{
     Server, answers, credentials, forecasts, freight, health, minted, openapi, plans, previews,
-    promotions, reverify, stages, start, tokens, version,
+    promotions, reverify, stages, start, states, tokens, version,
 };
 
 /// The handler of the operation with this id, behind its method.
@@ -77,6 +77,16 @@ pub(super) fn handler(operation: &str) -> Option<MethodRouter<Server>> {
         "getCredential" => get(definitions::read::<Credential>),
         "putCredential" => put(credentials::write),
         "deleteCredential" => delete(definitions::remove::<Credential>),
+        "listStates" => get(states::list),
+        "readState" => get(states::read),
+        "writeState" => post(states::write),
+        "removeState" => delete(states::remove),
+        "lockState" => post(states::lock),
+        "endStateLock" => delete(states::end_lock),
+        "unlockState" => post(states::unlock),
+        "listStateVersions" => get(states::versions),
+        "readStateVersion" => get(states::read_version),
+        "restoreState" => post(states::restore),
         "listFreight" => get(freight::list),
         "getFreight" => get(freight::read),
         "approveFreight" => post(freight::approve),

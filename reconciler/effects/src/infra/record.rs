@@ -44,8 +44,8 @@ pub(super) struct Contained {
 
 /// One process of one boot of this host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct ProcessId {
-    pub(super) pid: i32,
+pub(crate) struct ProcessId {
+    pub(crate) pid: i32,
     /// In clock ticks since boot: field 22 of `/proc/PID/stat`, see `proc_pid_stat(5)`.
     start_time: u64,
     boot_id: String,
@@ -70,7 +70,7 @@ struct Stat {
 
 impl ProcessId {
     /// The process with this number at this moment, if there is one that still runs.
-    pub(super) fn of(pid: i32) -> std::io::Result<Option<Self>> {
+    pub(crate) fn of(pid: i32) -> std::io::Result<Option<Self>> {
         let boot_id = boot_id()?;
         Ok(stat(pid).filter(Stat::runs).map(|stat| Self {
             pid,
@@ -79,7 +79,7 @@ impl ProcessId {
         }))
     }
 
-    pub(super) fn is_alive(&self) -> std::io::Result<bool> {
+    pub(crate) fn is_alive(&self) -> std::io::Result<bool> {
         Ok(Self::of(self.pid)?.as_ref() == Some(self))
     }
 

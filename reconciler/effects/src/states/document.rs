@@ -1,7 +1,9 @@
 //! The little that is read of a state: who it is, and how much is in it.
 
+use indexmap::IndexMap;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
 
 /// What a state says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,4 +43,16 @@ impl Document {
         let resources = managed.map(|resource| resource.instances.len() as u64).sum();
         Ok(Self { serial, lineage, resources })
     }
+}
+
+/// The same state with another serial. Everything else stays as it is written: numbers, too, that no float holds.
+///
+/// # Errors
+/// It is no state.
+pub(super) fn with_serial(bytes: &[u8], serial: u64) -> Result<Vec<u8>, serde_json::Error> {
+    let mut state: IndexMap<String, Box<RawValue>> = serde_json::from_slice(bytes)?;
+    state.insert("serial".to_owned(), RawValue::from_string(serial.to_string())?);
+    let mut text = serde_json::to_vec(&state)?;
+    text.push(b'\n');
+    Ok(text)
 }

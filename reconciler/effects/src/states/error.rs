@@ -1,5 +1,6 @@
 //! Why something about a state cannot be done.
 
+use super::StateLock;
 use crate::workdir::WorkdirError;
 
 /// Why something about a state cannot be done. No message says anything of what is in one.
@@ -40,6 +41,59 @@ pub enum StateError {
         number: u64,
         /// Its serial.
         serial: u64,
+    },
+    /// Somebody else has the lock.
+    #[error(
+        "the state of {name} is locked by {} ({}), since {}: {advice}",
+        held.who, held.operation, held.since.strftime("%Y-%m-%dT%H:%M:%SZ")
+    )]
+    Locked {
+        /// Which.
+        name: String,
+        /// What to do.
+        advice: String,
+        /// By whom.
+        held: Box<StateLock>,
+    },
+    /// Nobody has it.
+    #[error("the state of {name} is not locked")]
+    NotLocked {
+        /// Which.
+        name: String,
+    },
+    /// The lock that a writer had is not there any more.
+    #[error(
+        "the lock of the state of {name} was taken away, so nothing is written: look who wrote since, and plan again"
+    )]
+    LockLost {
+        /// Which.
+        name: String,
+    },
+    /// What is to be written does not carry on what is there.
+    #[error(
+        "the state of {name} is at serial {serial} of lineage {lineage}, and {what}: nothing is written; {advice}"
+    )]
+    NoSuccessor {
+        /// Which.
+        name: String,
+        /// Of what is there.
+        serial: u64,
+        /// Of what is there.
+        lineage: String,
+        /// What was sent.
+        what: String,
+        /// What to do.
+        advice: &'static str,
+    },
+    /// Its lock cannot be read.
+    #[error(
+        "the lock of the state of {name} is damaged ({source}): remove its file `lock` in the tree of versions"
+    )]
+    Damaged {
+        /// Which.
+        name: String,
+        /// Where.
+        source: serde_json::Error,
     },
     /// There is no such version.
     #[error("the state of {name} has no version {number}")]

@@ -95,6 +95,16 @@ impl StateName {
         path(&format!("{}/{}/waits", self.dir(), self.workspace))
     }
 
+    /// The file of its lock, in the tree of versions.
+    pub(super) fn lock(&self) -> RelPath {
+        path(&format!("{}/{}/lock", self.dir(), self.workspace))
+    }
+
+    /// The file which says that the state was removed on purpose, in the tree of versions.
+    pub(super) fn removed(&self) -> RelPath {
+        path(&format!("{}/{}/removed", self.dir(), self.workspace))
+    }
+
     fn dir(&self) -> String {
         let name = plain(&self.name).expect("it was checked when this was made");
         format!("{}/{}/{name}", self.project, self.stage)

@@ -24,6 +24,7 @@ use crate::infra::run::{self, ApplyError, ApplySpec, RunError, RunStatus};
 use crate::infra::{State, read_file, write_file};
 use crate::layout::{make_private_dir, plain};
 use crate::scoped::Scoped;
+use crate::states::Held;
 
 /// Beside the records of the shim: when the run began, and where.
 const BEGAN: &str = "began.json";
@@ -53,16 +54,18 @@ pub(super) async fn apply(
             false
         }
     };
-    if !begun {
+    let _held = if begun {
+        again(effects, cx, step, call, &run).await?
+    } else {
         run = run.next_free()?;
         if interrupt.is_cancelled() {
             return Err(Halt::Interrupted);
         }
-        match start(effects, cx, workspace, call, &run).await {
+        match start(effects, cx, workspace, (step, call), &run, interrupt).await {
             Err(_) if interrupt.is_cancelled() => return Err(Halt::Interrupted),
             started => started?,
         }
-    }
+    };
     wait(effects, cx, call, &run, interrupt).await?;
     let kept = keep(effects, cx, step, call, &run).await;
     conclude(call, &run, &kept)
@@ -163,16 +166,23 @@ async fn start(
     effects: &Scoped,
     cx: &RunContext,
     workspace: &Workspace<'_>,
-    call: &ApplyCall,
+    (step, call): (&StepName, &ApplyCall),
     run: &Run,
-) -> Result<(), Halt> {
+    interrupt: &CancellationToken,
+) -> Result<Option<Held>, Halt> {
     let plan = vault::find(effects, &call.plan).await?;
     let dir = workspace.take().await?;
     let module = infra::module(effects, cx, workspace, &dir, &call.plan.call).await?;
+    let embedded = module.state != State::Declared;
+    let held = if embedded {
+        let (planned, runs) = (&call.plan.call, Some(run.base.as_path()));
+        Some(states::hold(effects, cx, step, planned, runs, Some(interrupt)).await?)
+    } else {
+        None
+    };
     vault::restore_lock(&plan, &module.dir)?;
     infra::init(effects, &module).await?;
     let run_dir = run.dir();
-    let embedded = module.state != State::Declared;
     let errored = read_file(&module.dir.join(ERRORED_STATE)).ok().flatten();
     let errored = errored.map(|left| vault::hex(&Sha256::digest(left)));
     let began = Began { at: cx.now, module: module.dir.clone(), embedded, errored };
@@ -187,7 +197,29 @@ async fn start(
         shim: effects.shim().clone(),
     };
     // Another process that starts the same run is found out below: both wait for the one run.
-    module.start_apply(&spec).await.map(drop).map_err(|error| infra::halt(&error))
+    module.start_apply(&spec).await.map_err(|error| infra::halt(&error))?;
+    Ok(held)
+}
+
+/// Takes up the lock of a run that was started before.
+async fn again(
+    effects: &Scoped,
+    cx: &RunContext,
+    step: &StepName,
+    call: &ApplyCall,
+    run: &Run,
+) -> Result<Option<Held>, Halt> {
+    if !run.began().is_some_and(|began| began.embedded) {
+        return Ok(None);
+    }
+    let ended = !matches!(run.status()?, RunStatus::Running { .. });
+    let runs = Some(run.base.as_path());
+    match states::hold(effects, cx, step, &call.plan.call, runs, None).await {
+        Ok(held) => Ok(Some(held)),
+        // Somebody was faster once it had ended; what it did is told all the same.
+        Err(_) if ended => Ok(None),
+        Err(halt) => Err(halt),
+    }
 }
 
 /// Waits for the end; past the deadline, or when the call is broken off, asks for it twice, and never

@@ -41,9 +41,13 @@ pub(super) async fn plan(
 ) -> Result<Done, Halt> {
     let dir = workspace.take().await?;
     let module = module(effects, cx, workspace, &dir, call).await?;
-    if module.state != State::Declared {
+    let _held = if module.state == State::Declared {
+        None
+    } else {
+        let held = states::hold(effects, cx, step, call, None, None).await?;
         states::look(effects, cx, &states::name(cx, call)?).await?;
-    }
+        Some(held)
+    };
     imports::write(&module.dir, &call.options.imports).map_err(|error| halt(&error))?;
     init(effects, &module).await?;
     let options = PlanOptions {

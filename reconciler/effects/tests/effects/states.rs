@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use reconciler_domain::id::Principal;
 use reconciler_effects::states::{
-    Kept, Maker, SealedState, Sealing, StateError, StateName, States, Version,
+    Kept, Maker, SealedState, Sealing, StateError, StateLock, StateName, States, Version,
 };
 
 use crate::sealing::OneKey;
@@ -250,4 +251,120 @@ fn versions_are_sealed_anew_one_by_one() {
     assert_eq!(new.content(&blue, 1).unwrap(), state("b", 1).as_bytes());
     assert!(case.states.content(&blue, 1).is_err(), "the old key opens nothing");
     assert_eq!(new.versions(&blue).unwrap(), case.states.versions(&blue).unwrap());
+}
+
+fn ada() -> Principal {
+    Principal::Named("ada".parse().unwrap())
+}
+
+fn lock(id: &str) -> StateLock {
+    let body =
+        serde_json::json!({ "ID": id, "Operation": "OperationTypeApply", "Who": "ada@laptop" });
+    StateLock::of_client(body.to_string().as_bytes(), &ada(), Timestamp::UNIX_EPOCH).unwrap()
+}
+
+impl Case {
+    fn send(&self, text: &str, lock: Option<&str>) -> Result<Version, StateError> {
+        let at = Timestamp::UNIX_EPOCH;
+        self.states.receive(&self.name, text.as_bytes(), lock, &ada(), at)
+    }
+}
+
+#[test]
+fn one_writes_at_a_time_also_after_a_restart() {
+    let case = Case::new();
+    case.states.lock(&case.name, &lock("1")).unwrap();
+    // The answer was lost.
+    case.states.lock(&case.name, &lock("1")).unwrap();
+    let again = States::open(case.dir.path(), Arc::new(OneKey(1)), Kept::default()).unwrap();
+    let error = again.lock(&case.name, &lock("2")).unwrap_err();
+    let StateError::Locked { held, advice, .. } = &error else { panic!("{error}") };
+    assert_eq!(held.info()["Who"], "ada@laptop");
+    assert!(advice.contains("lockstep state unlock prod modules/db 1 --reason"), "{error}");
+    for wrong in [None, Some("2")] {
+        assert!(matches!(case.send(&state("a", 1), wrong), Err(StateError::Locked { .. })));
+        assert!(matches!(
+            case.states.remove(&case.name, wrong, Timestamp::UNIX_EPOCH),
+            Err(StateError::Locked { .. })
+        ));
+    }
+    case.send(&state("a", 1), Some("1")).unwrap();
+    assert!(matches!(again.unlock(&case.name, Some("2")), Err(StateError::Locked { .. })));
+    assert_eq!(again.unlock(&case.name, Some("1")).unwrap().id, "1");
+    assert!(matches!(again.unlock(&case.name, None), Err(StateError::NotLocked { .. })));
+    let lost = case.send(&state("a", 2), Some("1"));
+    assert!(matches!(lost, Err(StateError::LockLost { .. })), "its lock was taken away");
+    case.send(&state("a", 2), None).unwrap();
+    assert!(StateLock::of_client(b"{}", &ada(), Timestamp::UNIX_EPOCH).is_err());
+}
+
+#[test]
+fn what_is_sent_carries_on_what_is_there() {
+    // What is there, what is sent, and whether it is taken.
+    let empty = r#"{"version":4,"serial":9,"lineage":"b","resources":[]}"#.to_owned();
+    let cases = [
+        (state("a", 1), state("a", 2), true),
+        (state("a", 2), state("a", 2), true),
+        (state("a", 2), state("a", 2).replace(SECRET, "changed"), false),
+        (state("a", 2), state("a", 1), false),
+        (state("a", 2), state("b", 3), false),
+        (empty, state("a", 1), true),
+        (state("a", 2), "{}".to_owned(), false),
+        (state("a", 2), String::new(), false),
+    ];
+    for (there, sent, taken) in cases {
+        let case = Case::new();
+        case.write(&there);
+        let version = case.send(&sent, None);
+        assert_eq!(version.is_ok(), taken, "{version:?}");
+        let now = std::fs::read_to_string(case.file()).unwrap();
+        assert_eq!(now, if taken { sent.clone() } else { there.clone() });
+        // What is no state is refused at once; else whatever was there is a version.
+        if !sent.contains("serial") {
+            continue;
+        }
+        assert_eq!(case.states.content(&case.name, 1).unwrap(), there.as_bytes());
+    }
+}
+
+#[test]
+fn a_state_that_was_removed_is_not_missed() {
+    let case = Case::new();
+    case.send(&state("a", 1), None).unwrap();
+    case.states.remove(&case.name, None, Timestamp::UNIX_EPOCH).unwrap();
+    assert_eq!(case.keep().unwrap(), None);
+    assert_eq!(case.states.read_current(&case.name).unwrap(), None);
+    case.send(&state("b", 1), None).unwrap();
+    std::fs::remove_file(case.file()).unwrap();
+    assert!(matches!(case.keep(), Err(StateError::Gone { .. })));
+    assert!(matches!(case.states.read_current(&case.name), Err(StateError::Gone { .. })));
+}
+
+#[test]
+fn what_is_restored_is_newer_than_all_and_says_who_did_it() {
+    let case = Case::new();
+    let precise = state("a", 1).replace("{}]", r#"{"big": 12345678901234567890123, "x": 0.10}]"#);
+    for text in [&precise, &state("a", 2), &state("a", 3)] {
+        case.send(text, None).unwrap();
+    }
+    let restore = |number| {
+        let at = Timestamp::UNIX_EPOCH;
+        case.states.restore(&case.name, number, &ada(), "a wrong import", at)
+    };
+    case.states.lock(&case.name, &lock("1")).unwrap();
+    assert!(matches!(restore(1), Err(StateError::Locked { .. })));
+    case.states.unlock(&case.name, None).unwrap();
+    assert!(matches!(restore(9), Err(StateError::NoVersion { .. })));
+    let restored = restore(1).unwrap();
+    assert_eq!((restored.number, restored.serial, restored.lineage.as_str()), (4, 4, "a"));
+    let by = Maker::Restored { who: ada(), from: 1, reason: "a wrong import".to_owned() };
+    assert_eq!(restored.by, by);
+    let now = std::fs::read_to_string(case.file()).unwrap();
+    assert!(now.contains("12345678901234567890123") && now.contains("0.10"), "{now}");
+    // What is damaged, and what is gone, comes back the same way.
+    for left in ["", "{\"serial\":"] {
+        case.write(left);
+        let restored = restore(2).unwrap();
+        assert_eq!(case.keep().unwrap().unwrap(), restored);
+    }
 }

@@ -8,6 +8,7 @@
 //! disk         the disk full under the daemon, and free again
 //! bad_input    what cannot be reached, and what cannot stand
 //! cli          the command line
+//! states       embedded states: promotions and people, one at a time
 //! ```
 //!
 //! Each scenario has a daemon of its own on a port of its own, so that all run at the same time.
@@ -23,4 +24,5 @@ mod promotion;
 mod provider;
 mod pull_requests;
 mod site;
+mod states;
 mod wire;
