@@ -156,6 +156,36 @@ fn an_archive_that_grows_beyond_measure_is_refused() {
 }
 
 #[test]
+fn an_archive_of_too_many_files_is_refused() {
+    let mut archive = Builder::new(Vec::new());
+    let mut header = Header::new_gnu();
+    header.set_entry_type(EntryType::Directory);
+    header.set_mode(0o755);
+    header.set_size(0);
+    // Nothing but names, and not even those are wanted.
+    for _ in 0..=FILES_MAX {
+        archive.append_data(&mut header, "d", &[][..]).expect("the test set it up");
+    }
+    let archive = archive.into_inner().expect("the test set it up");
+    let (_folder, dir) = workdir();
+    dir.write(&rel_path("a.tar").expect("the test set it up"), &archive)
+        .expect("the test set it up");
+    let told = why(unpack(&dir, "a.tar", "out", 1));
+    assert!(told.contains(&format!("more than {FILES_MAX} files")), "{told}");
+}
+
+#[test]
+fn names_that_look_like_options_are_names() {
+    let (_folder, dir) = workdir();
+    write(&dir, "-rf/--help", "one\n");
+    for gzip in [false, true] {
+        pack(&dir, "-rf", "-czf", gzip).expect("the test set it up");
+        unpack(&dir, "-czf", "--out", 0).expect("the test set it up");
+        assert_eq!(read(&dir, "--out/--help"), "one\n");
+    }
+}
+
+#[test]
 fn what_is_no_archive_is_named() {
     assert!(refused_to_unpack(&[7; 2048]).contains("a.tar is no archive that can be unpacked"));
     let whole = hostile("one", EntryType::Regular, 4, b"one\n");
