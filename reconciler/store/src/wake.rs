@@ -181,14 +181,18 @@ impl Store {
         self.write(move |write| release(write, lease, next_due)).await
     }
 
-    /// When the next key is due or the next lease ends.
+    /// When the next key is due or the next lease ends, later than `after`. Whatever was due by the time of a claim
+    /// and was not leased then waits for a lease to end or for a wake-up, not for a time.
     ///
     /// # Errors
     /// The database failed.
-    pub async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
-        self.read(|sql| {
-            let due: Option<Option<i64>> =
-                sql.row("SELECT MIN(due_at) FROM wakeup", [], |row| row.get(0))?;
+    pub async fn next_due(&self, after: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+        self.read(move |sql| {
+            let due: Option<Option<i64>> = sql.row(
+                "SELECT MIN(due_at) FROM wakeup WHERE due_at > $1",
+                params![micros(after)],
+                |row| row.get(0),
+            )?;
             Ok(due.flatten().map(instant))
         })
         .await
@@ -225,10 +229,15 @@ fn claim(
     if !write.sql.exists(is_due, params![micros(now)])? {
         return Ok(Vec::new());
     }
+    let loads = loads(write, now, end(now, lease), limit)?;
+    let shares = shares(limit, &loads);
+    if shares.is_empty() {
+        // The places left are for others: nothing is written, and nothing waits for the disk.
+        return Ok(Vec::new());
+    }
     let epoch = raise_counter(write, "", "epoch")?;
     let mut keys: Vec<(String, i64)> = Vec::new();
-    let loads = loads(write, now, end(now, lease), limit)?;
-    for (project, share) in shares(limit, &loads) {
+    for (project, share) in shares {
         keys.extend(write.sql.rows(
             "UPDATE wakeup SET lease_owner = $1, due_at = $2, epoch = $3, woken_at = NULL \
              WHERE key IN (SELECT key FROM wakeup WHERE project = $4 AND due_at <= $5 \

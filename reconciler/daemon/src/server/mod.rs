@@ -122,7 +122,7 @@ async fn envelope(request: Request, next: Next) -> Response {
 }
 
 async fn health(State(server): State<Server>) -> Answer<Json<Health>> {
-    server.store.next_due().await?;
+    server.store.next_due(server.clock.now()).await?;
     Ok(Json(Health { status: HealthStatus::Ok }))
 }
 

@@ -81,9 +81,9 @@ impl Worker {
         let mut prune = tokio::time::interval(PRUNE_EVERY);
         while !self.shutdown.is_cancelled() {
             let pause = match self.start_due(&mut crew).await {
-                Ok(()) => {
+                Ok(looked_at) => {
                     trouble.is_over();
-                    self.pause().await
+                    self.pause(looked_at).await
                 }
                 Err(error) => trouble.pause(&error, Instant::now()),
             };
@@ -101,21 +101,22 @@ impl Worker {
         }
     }
 
-    async fn start_due(&self, crew: &mut Crew) -> Result<(), StoreError> {
+    /// Begins what is due and has a place; says at what time it looked.
+    async fn start_due(&self, crew: &mut Crew) -> Result<Timestamp, StoreError> {
         crew.gather();
         let free = CONCURRENT_MAX.saturating_sub(crew.len());
-        if free == 0 {
-            return Ok(());
-        }
         let limit = u32::try_from(free).unwrap_or(u32::MAX);
         let asked_at = Instant::now();
         let now = self.clock.now();
+        if free == 0 {
+            return Ok(now);
+        }
         for lease in self.store.claim(&self.owner, &crew.held(), LEASE, now, limit).await? {
             let panics = crew.panics(&lease.key);
             let held = Held::since(asked_at, lease.clone());
             crew.start(lease, self.clone().work(held, panics));
         }
-        Ok(())
+        Ok(now)
     }
 
     /// Forgets what is kept for a time only.
@@ -127,8 +128,10 @@ impl Worker {
         }
     }
 
-    async fn pause(&self) -> Duration {
-        match self.store.next_due().await {
+    /// How long nothing comes up by itself. What was due at the last look and was not begun then has no place
+    /// until work ends, and that is heard of.
+    async fn pause(&self, looked_at: Timestamp) -> Duration {
+        match self.store.next_due(looked_at).await {
             Ok(Some(due)) => {
                 let wait: SignedDuration = due.duration_since(self.clock.now());
                 Duration::try_from(wait).unwrap_or(Duration::from_millis(50)).min(SLEEP_MAX)

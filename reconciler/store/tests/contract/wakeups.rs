@@ -25,14 +25,14 @@ async fn a_wake_up_is_claimed_once_it_is_due() {
     let World { store, dir: _dir } = World::empty().await;
     store.wake(&key(), at(10)).await.unwrap();
     store.wake(&key(), at(20)).await.unwrap();
-    assert_eq!(store.next_due().await.unwrap(), Some(at(10)));
+    assert_eq!(store.next_due(at(-1)).await.unwrap(), Some(at(10)));
     assert_eq!(claim(&store, 9).await, []);
     let leases = claim(&store, 10).await;
     assert_eq!(leases.len(), 1);
     assert_eq!(leases[0].key, key());
     assert_eq!(claim(&store, 11).await, [], "it is leased");
     store.release(&leases[0], None).await.unwrap();
-    assert_eq!(store.next_due().await.unwrap(), None);
+    assert_eq!(store.next_due(at(-1)).await.unwrap(), None);
 }
 
 #[tokio::test]
@@ -40,7 +40,7 @@ async fn an_earlier_wake_up_wins() {
     let World { store, dir: _dir } = World::empty().await;
     store.wake(&key(), at(20)).await.unwrap();
     store.wake(&key(), at(10)).await.unwrap();
-    assert_eq!(store.next_due().await.unwrap(), Some(at(10)));
+    assert_eq!(store.next_due(at(-1)).await.unwrap(), Some(at(10)));
 }
 
 #[tokio::test]
@@ -52,10 +52,10 @@ async fn a_wake_up_during_a_lease_is_not_lost() {
     store.wake(&key(), at(3)).await.unwrap();
     assert_eq!(claim(&store, 5).await, [], "still leased");
     store.release(&lease, Some(at(1000))).await.unwrap();
-    assert_eq!(store.next_due().await.unwrap(), Some(at(3)));
+    assert_eq!(store.next_due(at(-1)).await.unwrap(), Some(at(3)));
     let lease = claim(&store, 3).await.remove(0);
     store.release(&lease, Some(at(1000))).await.unwrap();
-    assert_eq!(store.next_due().await.unwrap(), Some(at(1000)), "heard once, not for ever");
+    assert_eq!(store.next_due(at(-1)).await.unwrap(), Some(at(1000)), "heard once, not for ever");
 }
 
 #[tokio::test]
@@ -63,7 +63,7 @@ async fn a_lease_that_ended_goes_to_the_next_with_a_later_epoch() {
     let World { store, dir: _dir } = World::empty().await;
     store.wake(&key(), at(0)).await.unwrap();
     let first = claim(&store, 0).await.remove(0);
-    assert_eq!(store.next_due().await.unwrap(), Some(at(30)), "the end of the lease");
+    assert_eq!(store.next_due(at(-1)).await.unwrap(), Some(at(30)), "the end of the lease");
     store.renew(&first, LEASE, at(10)).await.unwrap();
     assert_eq!(claim(&store, 30).await, [], "renewed until 40");
     let second = store.claim("other", &[], LEASE, at(40), 10).await.unwrap().remove(0);
@@ -149,6 +149,28 @@ async fn a_project_with_much_to_do_does_not_keep_others_waiting() {
     // What is under way counts, whoever works on it.
     let second = store.claim("other", &[], LEASE, at(10), 4).await.unwrap();
     assert_eq!((of(&second, "big"), of(&second, "small")), (0, 3));
+}
+
+#[tokio::test]
+async fn what_has_no_place_costs_no_write_and_no_second_look() {
+    let World { store, dir: _dir } = World::empty().await;
+    let stage = |project: &str, n: u32| {
+        let name = format!("s{n}").parse().unwrap();
+        WakeKey::Stage(project.parse().unwrap(), name)
+    };
+    for n in 0..20 {
+        store.wake(&stage("big", n), at(0)).await.unwrap();
+    }
+    store.wake(&stage("small", 0), at(20)).await.unwrap();
+    let held = store.claim("w", &[], LEASE, at(1), 16).await.unwrap();
+    assert_eq!(held.len(), 12, "four places are for the other");
+    for _ in 0..3 {
+        assert_eq!(store.claim("w", &held, LEASE, at(2), 4).await.unwrap(), []);
+    }
+    assert_eq!(store.next_due(at(2)).await.unwrap(), Some(at(20)), "not what has no place");
+    let next = store.claim("w", &held, LEASE, at(20), 4).await.unwrap();
+    assert_eq!(next[0].key, stage("small", 0));
+    assert_eq!(next[0].epoch, held[0].epoch + 1, "no epoch was used up meanwhile");
 }
 
 #[tokio::test]
