@@ -343,12 +343,14 @@ impl States {
         by: &Maker,
         at: Timestamp,
     ) -> Result<Version, StateError> {
-        let Document { serial, lineage, resources } = Document::parse(bytes)
+        let Document { serial, lineage, resources, .. } = Document::parse(bytes)
             .map_err(|source| StateError::NoState { name: name.to_string(), source })?;
         self.inner.versions.remove(&name.removed())?;
         let sha256 = sha256(bytes);
         let versions = self.list_versions(name)?;
-        if let Some(kept) = versions.iter().rfind(|kept| kept.sha256 == sha256) {
+        // One that is restored as it was is there once more.
+        let is_restored = matches!(by, Maker::Restored { .. });
+        if let Some(kept) = versions.iter().rfind(|kept| kept.sha256 == sha256 && !is_restored) {
             return Ok(kept.clone());
         }
         let number = versions.last().map_or(1, |last| last.number + 1);

@@ -117,12 +117,14 @@ pub(super) async fn remove(
 ) -> Answer<Response> {
     let of = find(&server, &of, workspace.as_deref()).await?;
     let (at, wanted) = (server.clock.now(), of.clone());
-    let removed = server.states.work(move |states| states.remove(&wanted, id.as_deref(), at)).await;
+    let who = caller.principal();
+    let by = who.clone();
+    let removed =
+        server.states.work(move |states| states.remove(&wanted, id.as_deref(), &by, at)).await;
     let kept = match removed {
         Err(StateError::Locked { held, .. }) => return Ok(locked(&held)),
         removed => removed.map_err(|error| refusal(&error))?.map(|kept| kept.number),
     };
-    let who = caller.principal();
     let summary = format!("{who} removed the state of {of}");
     tell(&server, &of, "state.removed", &who, summary, json!({ "kept": kept })).await?;
     Ok(StatusCode::OK.into_response())

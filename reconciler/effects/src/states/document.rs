@@ -12,8 +12,18 @@ pub struct Document {
     pub serial: u64,
     /// Given at the state's birth.
     pub lineage: String,
-    /// Managed objects in it.
+    /// Managed objects in it; 0 where it is encrypted.
     pub resources: u64,
+    /// OpenTofu encrypted it. What is outside has to be what is inside, so no byte of it may be changed.
+    pub encrypted: bool,
+}
+
+impl Document {
+    /// Whether nothing is lost with it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.resources == 0 && !self.encrypted
+    }
 }
 
 #[derive(Deserialize)]
@@ -22,6 +32,7 @@ struct Read {
     lineage: String,
     #[serde(default)]
     resources: Vec<Resource>,
+    encrypted_data: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -38,10 +49,10 @@ impl Document {
     /// # Errors
     /// It is no state. The message names the place, and no value.
     pub fn parse(bytes: &[u8]) -> Result<Self, serde_json::Error> {
-        let Read { serial, lineage, resources } = serde_json::from_slice(bytes)?;
+        let Read { serial, lineage, resources, encrypted_data } = serde_json::from_slice(bytes)?;
         let managed = resources.iter().filter(|resource| resource.mode == "managed");
         let resources = managed.map(|resource| resource.instances.len() as u64).sum();
-        Ok(Self { serial, lineage, resources })
+        Ok(Self { serial, lineage, resources, encrypted: encrypted_data.is_some() })
     }
 }
 

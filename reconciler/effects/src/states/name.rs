@@ -80,6 +80,11 @@ impl StateName {
         path(&format!("{dir}/{OTHER_WORKSPACES}/{}/{STATE_FILE}", self.workspace))
     }
 
+    /// Where what is damaged of it is put aside, in the tree of states.
+    pub(super) fn aside(&self, sha256: &str) -> RelPath {
+        path(&format!("{}.damaged-{}", self.current(), sha256.get(..12).unwrap_or(sha256)))
+    }
+
     /// The directory of its versions, in the tree of versions.
     pub(super) fn versions(&self) -> RelPath {
         path(&format!("{}/{}", self.dir(), self.workspace))

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use reconciler_domain::id::Principal;
 
 use super::document::{Document, with_serial};
-use super::lock::locked;
+use super::lock::{Holder, locked};
 use super::version::{Maker, Version};
 use super::{StateError, StateName, States, sha256};
 
@@ -22,15 +22,14 @@ impl States {
         let Some(bytes) = self.read(name)? else {
             return self.not_gone(name).map(|()| None);
         };
-        Document::parse(&bytes)
-            .map_err(|source| StateError::NoState { name: name.to_string(), source })?;
+        document(name, &bytes)?;
         Ok(Some(bytes))
     }
 
     /// Writes a state for a client that has the lock of this id, or none where nobody locked it.
     ///
     /// # Errors
-    /// It is locked by another, is no state, or does not carry on what is there.
+    /// It is locked by another (whoever knows the id of that lock), is no state, or does not carry on what is there.
     pub fn receive(
         &self,
         name: &StateName,
@@ -40,12 +39,11 @@ impl States {
         at: Timestamp,
     ) -> Result<Version, StateError> {
         let _turn = self.turn();
-        self.may_write(name, lock)?;
-        let sent = Document::parse(bytes)
-            .map_err(|source| StateError::NoState { name: name.to_string(), source })?;
-        if let Some(there) = self.kept(name, at)? {
-            if there.sha256 == sha256(bytes) {
-                return Ok(there);
+        self.may_write(name, lock, who)?;
+        let sent = document(name, bytes)?;
+        if let Some((there, version)) = self.kept(name, at)? {
+            if version.sha256 == sha256(bytes) {
+                return Ok(version);
             }
             carries_on(name, &there, &sent)?;
         }
@@ -60,11 +58,12 @@ impl States {
         &self,
         name: &StateName,
         lock: Option<&str>,
+        who: &Principal,
         at: Timestamp,
     ) -> Result<Option<Version>, StateError> {
         let _turn = self.turn();
-        self.may_write(name, lock)?;
-        let kept = self.kept(name, at)?;
+        self.may_write(name, lock, who)?;
+        let kept = self.kept(name, at)?.map(|(_, version)| version);
         self.inner.versions.write(&name.removed(), at.to_string().as_bytes())?;
         self.inner.current.remove(&name.current())?;
         self.inner.versions.remove(&name.waiting())?;
@@ -72,10 +71,11 @@ impl States {
     }
 
     /// Makes an older version the state that is there, as a new version: of the same lineage, and newer than all
-    /// of that lineage, so that every stored plan against what was there is stale.
+    /// of that lineage, so that every stored plan against what was there is stale. One that OpenTofu encrypted
+    /// comes back byte by byte, with the serial that it had.
     ///
     /// # Errors
-    /// It is locked, there is no such version, or it does not open.
+    /// It is locked, there is no such version, or it does not open; or what is there cannot be kept.
     pub fn restore(
         &self,
         name: &StateName,
@@ -89,33 +89,61 @@ impl States {
             return Err(locked(name, held));
         }
         let old = self.open_version(name, number)?;
-        let no_state = |source| StateError::NoState { name: name.to_string(), source };
-        let Document { lineage, .. } = Document::parse(&old).map_err(no_state)?;
-        // What is there may be damaged: that is what restoring is for.
-        if let Err(error) = self.kept(name, at) {
-            tracing::warn!(%name, %error, "the state that is replaced is not kept as a version");
-        }
+        let Document { lineage, encrypted, .. } = document(name, &old)?;
+        self.kept_or_aside(name, at)?;
         let versions = self.list_versions(name)?;
         let same_line = versions.iter().filter(|version| version.lineage == lineage);
         let newest = same_line.map(|version| version.serial).max().unwrap_or(0);
-        let state = with_serial(&old, newest + 1).map_err(no_state)?;
+        let state = if encrypted {
+            old
+        } else {
+            let no_state = |source| StateError::NoState { name: name.to_string(), source };
+            with_serial(&old, newest + 1).map_err(no_state)?
+        };
         let reason = reason.to_owned();
         self.replace(name, &state, &Maker::Restored { who: who.clone(), from: number, reason }, at)
     }
 
-    fn may_write(&self, name: &StateName, lock: Option<&str>) -> Result<(), StateError> {
+    /// Keeps what is replaced. What is damaged is no version, and is put aside as it is: that is what restoring
+    /// is for. What cannot be kept at all is not replaced.
+    fn kept_or_aside(&self, name: &StateName, at: Timestamp) -> Result<(), StateError> {
+        match self.kept(name, at) {
+            Err(StateError::NoState { source, .. }) => {
+                let bytes = self.read(name)?.unwrap_or_default();
+                let aside = name.aside(&sha256(&bytes));
+                self.inner.current.write(&aside, &bytes)?;
+                tracing::warn!(%name, %source, %aside, "a damaged state is put aside");
+                Ok(())
+            }
+            kept => kept.map(drop),
+        }
+    }
+
+    /// Lets those write who have the lock. Its id alone is no proof: whoever may list states knows it.
+    fn may_write(
+        &self,
+        name: &StateName,
+        lock: Option<&str>,
+        who: &Principal,
+    ) -> Result<(), StateError> {
+        let own = Holder::Client { who: who.clone() };
         match (self.holder(name)?, lock) {
             (None, None) => Ok(()),
-            (Some(held), Some(id)) if held.id == id => Ok(()),
+            (Some(held), Some(id)) if held.id == id && held.holder == own => Ok(()),
             (Some(held), _) => Err(locked(name, held)),
             (None, Some(_)) => Err(StateError::LockLost { name: name.to_string() }),
         }
     }
 
-    /// What is there, as a version.
-    fn kept(&self, name: &StateName, at: Timestamp) -> Result<Option<Version>, StateError> {
+    /// What is there, and its version.
+    fn kept(
+        &self,
+        name: &StateName,
+        at: Timestamp,
+    ) -> Result<Option<(Document, Version)>, StateError> {
         let Some(bytes) = self.read(name)? else { return Ok(None) };
-        self.keep_bytes(name, &bytes, &Maker::Found, at).map(Some)
+        let version = self.keep_bytes(name, &bytes, &Maker::Found, at)?;
+        Ok(Some((document(name, &bytes)?, version)))
     }
 
     /// The version is there first: what is written can then not be lost.
@@ -133,13 +161,17 @@ impl States {
     }
 }
 
+fn document(name: &StateName, bytes: &[u8]) -> Result<Document, StateError> {
+    Document::parse(bytes).map_err(|source| StateError::NoState { name: name.to_string(), source })
+}
+
 /// Refuses a state of another line, and an older one. An empty state may be replaced by any.
-fn carries_on(name: &StateName, there: &Version, sent: &Document) -> Result<(), StateError> {
+fn carries_on(name: &StateName, there: &Document, sent: &Document) -> Result<(), StateError> {
     let no = |what: String, advice| {
         let (serial, lineage) = (there.serial, there.lineage.clone());
         Err(StateError::NoSuccessor { name: name.to_string(), serial, lineage, what, advice })
     };
-    if sent.lineage != there.lineage && there.resources > 0 {
+    if sent.lineage != there.lineage && !there.is_empty() {
         return no(
             format!("what was sent is of lineage {}", sent.lineage),
             "it is the state of something else; to replace this one all the same, remove it first",

@@ -5,7 +5,7 @@
 //! for, or its end is taken. It is started again only where nothing was begun.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -67,7 +67,7 @@ pub(super) async fn apply(
         }
     };
     wait(effects, cx, call, &run, interrupt).await?;
-    let kept = keep(effects, cx, step, call, &run).await;
+    let kept = keep(effects, cx, step, call, &run).await?;
     conclude(call, &run, &kept)
 }
 
@@ -372,32 +372,58 @@ async fn keep(
     step: &StepName,
     call: &ApplyCall,
     run: &Run,
-) -> String {
-    let began = run.began();
-    let embedded = began.as_ref().is_some_and(|began| began.embedded);
-    let name = if embedded { states::name(cx, &call.plan.call).ok() } else { None };
-    let read = began.as_ref().map(Began::errored_state).transpose().map(Option::flatten);
-    let said = match (read, &name) {
+) -> Result<String, Halt> {
+    let Some(began) = run.began() else { return Ok(String::new()) };
+    let name = if began.embedded { states::name(cx, &call.plan.call).ok() } else { None };
+    let said = match (run.errored_state(&began), &name) {
         (Ok(None), _) => String::new(),
         (Ok(Some(state)), Some(name)) => {
-            states::keep_unwritten(effects, cx, step, name, state).await
+            match states::keep_unwritten(effects, cx, step, name, state).await {
+                Ok(said) => said,
+                Err(error) => run.aside(&began, &error)?,
+            }
         }
-        (Ok(Some(state)), None) => aside(&run.dir().join(ERRORED_STATE), &state),
-        (Err(error), _) => format!("; the tool could not write the state, and {error}"),
+        (Ok(Some(_)), None) => run.aside(&began, &"the daemon does not keep that state")?,
+        (Err(error), _) => run.aside(&began, &error)?,
     };
     if let Some(name) = name {
         states::keep(effects, cx, &name, &states::run(cx, step)).await;
     }
-    said
+    Ok(said)
 }
 
-/// Saves the state that the tool could not write into a backend, which would go with the working directory.
-fn aside(kept: &Path, state: &[u8]) -> String {
-    match write_file(kept, state) {
-        Ok(()) => format!(
-            "; the tool could not write the state: it is kept in {}, push it with `state push`",
-            kept.display()
-        ),
-        Err(error) => format!("; the tool could not write the state, and {error}"),
+impl Run {
+    /// The state that the run could not write, if it left one: aside already, or where the tool left it.
+    fn errored_state(&self, began: &Began) -> std::io::Result<Option<Vec<u8>>> {
+        match read_file(&self.dir().join(ERRORED_STATE))? {
+            None => began.errored_state(),
+            aside => Ok(aside),
+        }
+    }
+
+    /// Moves the state that the tool could not write out of the working directory, which is removed: it may be the
+    /// only one that knows what was made. Needs no room.
+    fn aside(&self, began: &Began, why: &dyn std::fmt::Display) -> Result<String, Halt> {
+        let (left, aside) = (began.module.join(ERRORED_STATE), self.dir().join(ERRORED_STATE));
+        let moved = if aside.exists() { Ok(()) } else { std::fs::rename(&left, &aside) };
+        // They may be on two disks.
+        let moved = moved.or_else(|error| match read_file(&left)? {
+            Some(state) => write_file(&aside, &state),
+            None => Err(error),
+        });
+        match moved {
+            Err(error) => Err(Halt::Uncertain {
+                message: format!(
+                    "the tool could not write the state, no version of it can be kept ({why}), and it cannot be \
+                     moved to {} ({error}): save {} before anything else, and `state push` it",
+                    aside.display(),
+                    left.display(),
+                ),
+            }),
+            Ok(()) => Ok(format!(
+                "; the tool could not write the state: it is kept in {}, push it with `state push` ({why})",
+                aside.display()
+            )),
+        }
     }
 }

@@ -112,19 +112,18 @@ pub(super) async fn keep_unwritten(
     step: &StepName,
     name: &StateName,
     state: Vec<u8>,
-) -> String {
+) -> Result<String, StateError> {
     let by = Maker::Unwritten { promotion: cx.promotion.clone(), step: step.clone() };
     let (wanted, at) = (name.clone(), cx.now);
-    let kept =
-        effects.states().work(move |states| states.keep_unwritten(&wanted, &state, &by, at)).await;
-    match kept {
-        Ok(version) => format!(
-            "; the tool could not write the state: it is kept as version {} of {name}, and is put back unless \
-             something else has written the state since",
-            version.number
-        ),
-        Err(error) => format!("; the tool could not write the state, and {error}"),
-    }
+    let kept = effects
+        .states()
+        .work(move |states| states.keep_unwritten(&wanted, &state, &by, at))
+        .await?;
+    Ok(format!(
+        "; the tool could not write the state: it is kept as version {} of {name}, and is put back unless \
+         something else has written the state since",
+        kept.number
+    ))
 }
 
 fn untold(name: &StateName, error: &StateError) {

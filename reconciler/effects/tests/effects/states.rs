@@ -284,7 +284,7 @@ fn one_writes_at_a_time_also_after_a_restart() {
     for wrong in [None, Some("2")] {
         assert!(matches!(case.send(&state("a", 1), wrong), Err(StateError::Locked { .. })));
         assert!(matches!(
-            case.states.remove(&case.name, wrong, Timestamp::UNIX_EPOCH),
+            case.states.remove(&case.name, wrong, &ada(), Timestamp::UNIX_EPOCH),
             Err(StateError::Locked { .. })
         ));
     }
@@ -331,7 +331,7 @@ fn what_is_sent_carries_on_what_is_there() {
 fn a_state_that_was_removed_is_not_missed() {
     let case = Case::new();
     case.send(&state("a", 1), None).unwrap();
-    case.states.remove(&case.name, None, Timestamp::UNIX_EPOCH).unwrap();
+    case.states.remove(&case.name, None, &ada(), Timestamp::UNIX_EPOCH).unwrap();
     assert_eq!(case.keep().unwrap(), None);
     assert_eq!(case.states.read_current(&case.name).unwrap(), None);
     case.send(&state("b", 1), None).unwrap();
@@ -367,4 +367,94 @@ fn what_is_restored_is_newer_than_all_and_says_who_did_it() {
         let restored = restore(2).unwrap();
         assert_eq!(case.keep().unwrap().unwrap(), restored);
     }
+}
+
+/// What is in the file of a lock that a run has which another process works on.
+fn lock_of_a_run(id: &str) -> String {
+    let pid = std::os::unix::process::parent_id();
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    // The name before it may have spaces.
+    let start = stat.rsplit_once(") ").unwrap().1.split(' ').nth(19).unwrap();
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+    let process = serde_json::json!({
+        "pid": pid, "start_time": start.parse::<u64>().unwrap(), "boot_id": boot.trim(),
+    });
+    serde_json::json!({
+        "id": id, "operation": "OperationTypeApply", "who": "lockstepd", "since": "2026-01-01T00:00:00Z",
+        "holder": {
+            "kind": "run", "promotion": "prod.1", "step": "apply", "process": process, "runs": null,
+        },
+        "info": { "ID": id },
+    })
+    .to_string()
+}
+
+#[test]
+fn who_knows_the_id_of_a_lock_does_not_have_it() {
+    let case = Case::new();
+    case.write(&state("a", 1));
+    let refused = |lock: &str, who: &Principal| {
+        let at = Timestamp::UNIX_EPOCH;
+        let text = state("a", 2);
+        let sent = case.states.receive(&case.name, text.as_bytes(), Some(lock), who, at);
+        assert!(matches!(sent, Err(StateError::Locked { .. })), "{sent:?}");
+        let removed = case.states.remove(&case.name, Some(lock), who, at);
+        assert!(matches!(removed, Err(StateError::Locked { .. })), "{removed:?}");
+        assert_eq!(std::fs::read_to_string(case.file()).unwrap(), state("a", 1));
+    };
+    write(&case.versions_dir().join("lock"), &lock_of_a_run("prod.1/apply/1"));
+    refused("prod.1/apply/1", &ada());
+    std::fs::remove_file(case.versions_dir().join("lock")).unwrap();
+    case.states.lock(&case.name, &lock("1")).unwrap();
+    refused("1", &Principal::Named("bob".to_owned()));
+    case.send(&state("a", 2), Some("1")).unwrap();
+}
+
+/// A state as OpenTofu encrypts it.
+fn encrypted(lineage: &str, serial: u64) -> String {
+    serde_json::json!({
+        "serial": serial, "lineage": lineage, "meta": { "key_provider.pbkdf2.k": "e30=" },
+        "encrypted_data": format!("{lineage}{serial}"), "encryption_version": "v0",
+    })
+    .to_string()
+}
+
+#[test]
+fn a_state_that_is_encrypted_is_not_empty_and_comes_back_byte_by_byte() {
+    let case = Case::new();
+    for serial in 1..=2 {
+        case.send(&encrypted("a", serial), None).unwrap();
+    }
+    let other = case.send(&encrypted("b", 9), None);
+    assert!(matches!(other, Err(StateError::NoSuccessor { .. })), "{other:?}");
+    let at = Timestamp::UNIX_EPOCH;
+    let restored = case.states.restore(&case.name, 1, &ada(), "a wrong import", at).unwrap();
+    assert_eq!((restored.number, restored.serial), (3, 1));
+    assert_eq!(std::fs::read_to_string(case.file()).unwrap(), encrypted("a", 1));
+    assert_eq!(case.keep().unwrap(), Some(restored), "what is there is what was restored");
+    case.send(&encrypted("a", 2).replace("a2", "other"), None).unwrap();
+}
+
+#[test]
+fn nothing_is_restored_over_what_cannot_be_kept() {
+    let case = Case::new();
+    case.send(&state("a", 1), None).unwrap();
+    let at = Timestamp::UNIX_EPOCH;
+    case.write("{\"serial\":");
+    case.states.restore(&case.name, 1, &ada(), "it is damaged", at).unwrap();
+    let beside = std::fs::read_dir(case.file().parent().unwrap()).unwrap();
+    let aside: Vec<PathBuf> = beside
+        .map(|file| file.unwrap().path())
+        .filter(|file| file.to_string_lossy().contains(".damaged-"))
+        .collect();
+    assert_eq!(std::fs::read_to_string(&aside[0]).unwrap(), "{\"serial\":");
+    assert_eq!(aside.len(), 1);
+    let large = state("a", 9).replace(SECRET, &"x".repeat(2000));
+    let limit = Kept { state_bytes: 1000, ..Kept::default() };
+    let states = States::open(case.dir.path(), Arc::new(OneKey(1)), limit).unwrap();
+    case.write(&large);
+    let refused = states.restore(&case.name, 1, &ada(), "it is large", at);
+    assert!(matches!(refused, Err(StateError::TooLarge { .. })), "{refused:?}");
+    assert_eq!(std::fs::read_to_string(case.file()).unwrap(), large);
+    assert_eq!(case.numbers(), [1, 2]);
 }

@@ -7,7 +7,7 @@ use reconciler_domain::step::{
 };
 use reconciler_effects::Workdir;
 use reconciler_effects::states::{Maker, StateName, Version};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::world::{World, cx, name};
 
@@ -107,33 +107,65 @@ async fn nothing_is_planned_without_a_state_that_was_there() {
     assert!(message.contains("version 1 (serial "), "{message}");
 }
 
-#[tokio::test]
-async fn a_state_that_the_tool_could_not_write_is_kept_and_put_back() {
-    let world = world(MODULE).await;
+/// A world after one apply, and a plan whose apply leaves this where the tool leaves a state that it cannot
+/// write, and fails.
+async fn errored(text: impl FnOnce(Value) -> String) -> (World, PlanRecord) {
+    let mut world = world(MODULE).await;
     let made = plan(&world, call(&world, "a", None)).await;
     apply(&world, &made, "a").await;
-    let file = world.path("data/states/shop/prod/main/terraform.tfstate");
-    let old: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
-    // The module itself leaves what the tool leaves when its disk is full, and fails.
-    let mut errored = old.clone();
-    errored["serial"] = json!(old["serial"].as_u64().unwrap() + 5);
-    let text = errored.to_string();
+    let text = text(there(&world));
     let module = format!(
         "{MODULE}resource \"terraform_data\" \"two\" {{\n  provisioner \"local-exec\" {{\n    command = <<-EOT\n      \
          cat > errored.tfstate <<'STATE'\n      {text}\n      STATE\n      exit 1\n    EOT\n  }}\n}}\n"
     );
     world.write("infra/main.tf", &module);
     world.publish("it fails");
-    let mut world = world;
     world.forget();
     world.checkout().await;
     let made = plan(&world, call(&world, "a", None)).await;
+    (world, made)
+}
+
+fn there(world: &World) -> Value {
+    let file = world.path("data/states/shop/prod/main/terraform.tfstate");
+    serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap()
+}
+
+/// What the tool leaves that has a serial more than is there.
+fn newer(mut state: Value) -> Value {
+    state["serial"] = json!(state["serial"].as_u64().unwrap() + 5);
+    state
+}
+
+#[tokio::test]
+async fn a_state_that_the_tool_could_not_write_is_kept_and_put_back() {
+    let (world, made) = errored(|state| newer(state).to_string()).await;
+    let errored = newer(there(&world));
     let outcome = apply(&world, &made, "fails").await;
     let StepOutcome::Failed { message, .. } = outcome else { panic!("{outcome:?}") };
     assert!(message.contains("it is kept as version "), "{message}");
-    let there: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
-    assert_eq!(there, errored);
+    assert_eq!(there(&world), errored);
     let kept = versions(&world, None);
     assert!(kept.iter().any(|version| matches!(version.by, Maker::Unwritten { .. })), "{kept:?}");
     assert!(made.state.is_some() && kept.iter().all(|version| version.at <= Timestamp::now()));
+}
+
+#[tokio::test]
+async fn a_state_of_which_no_version_can_be_kept_outlives_the_working_directory() {
+    // The tool had no room for this, either.
+    let cut = |state| newer(state).to_string()[..100].to_owned();
+    let (world, made) = errored(cut).await;
+    let left = cut(there(&world));
+    for _ in ["at once", "after a crash"] {
+        let outcome = apply(&world, &made, "fails").await;
+        let StepOutcome::Failed { message, .. } = outcome else { panic!("{outcome:?}") };
+        let runs = world.path("data/runs").canonicalize().unwrap();
+        let named = message.split([' ', ',']).map(std::path::Path::new);
+        let named = named.into_iter().find(|word| word.starts_with(&runs));
+        let named = named.unwrap_or_else(|| panic!("{message}"));
+        assert!(named.ends_with("errored.tfstate"), "{message}");
+        let saved = std::fs::read_to_string(named).unwrap();
+        assert_eq!(saved.trim(), left);
+        assert!(!world.held("src/infra/errored.tfstate").exists());
+    }
 }
