@@ -1,8 +1,8 @@
 //! Edits of configuration text that change only what was asked for.
 //!
 //! `yaml`, `json`, `toml` and `hcl` set existing scalars in place and read a text as data. Each
-//! edited text is parsed again before anybody sees it. Nothing but `kustomize` adds or removes keys.
-//! `chart` sets what belongs together in two files.
+//! edited text is parsed again before anybody sees it. Nothing but `kustomize` and `yaml::merge_into`
+//! adds or removes keys. `chart` sets what belongs together in two files.
 
 pub mod chart;
 pub mod hcl;

@@ -447,7 +447,8 @@ impl StepKind {
             Self::YamlMerge => {
                 "Merges YAML files key by key into one: later files win, lists are replaced, null removes. \
                  The first file stays as it is written, comments and all, but for what the others change in \
-                 it. What an alias stands for is not changed."
+                 it. What an alias stands for is not changed. A change that cannot be made without writing \
+                 anew what the others do not name is refused with its key."
             }
             Self::YamlParse => "Reads values from a YAML file.",
             Self::JsonUpdate => {

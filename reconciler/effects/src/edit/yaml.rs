@@ -9,7 +9,7 @@
 //! scalars changed, the edit fails. An edit never adds or removes keys, never writes through an alias, and
 //! touches the first document only.
 //!
-//! [`merge_into`] also adds and removes keys, and writes anew what cannot be changed in its form.
+//! [`merge_into`] also adds and removes keys.
 //! [`read`], [`merge`] and [`write`] take a text as data and make one of data; comments are not data.
 
 mod document;

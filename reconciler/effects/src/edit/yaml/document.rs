@@ -1,6 +1,6 @@
 //! A parsed YAML stream, with the byte position of every scalar of its first document.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
 use std::sync::LazyLock;
 
@@ -30,23 +30,25 @@ pub(super) struct Token {
     pub(super) text: String,
     pub(super) style: ScalarStyle,
     pub(super) tag: Option<String>,
-    anchor: usize,
+    pub(super) anchor: usize,
     pub(super) span: Range<usize>,
 }
 
 /// The start of a list or a mapping.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Collection {
-    mapping: bool,
-    flow: bool,
-    anchor: usize,
-    tag: Option<String>,
+    pub(super) mapping: bool,
+    pub(super) flow: bool,
+    pub(super) anchor: usize,
+    pub(super) tag: Option<String>,
 }
 
 /// A node of the first document.
 #[derive(Debug)]
 struct Node {
     item: usize,
+    /// Where it stands; of a block collection only where it begins.
+    span: Range<usize>,
     /// Nodes of the list, or keys and values by turns.
     children: Vec<usize>,
     /// Whether it stands inside a flow collection.
@@ -166,6 +168,11 @@ impl<'a> Document<'a> {
         &self.items[self.nodes[node].item]
     }
 
+    /// Which of the items the node is.
+    pub(super) fn item_index(&self, node: usize) -> usize {
+        self.nodes[node].item
+    }
+
     pub(super) fn children(&self, node: usize) -> &[usize] {
         &self.nodes[node].children
     }
@@ -236,39 +243,64 @@ impl<'a> Document<'a> {
         self.nodes.get(index)
     }
 
-    /// The value of a key of the mapping at `node`.
-    pub(super) fn value_at(&self, node: usize, key: &str) -> Option<usize> {
-        if !matches!(self.item_of(node), Item::Start(Collection { mapping: true, .. })) {
-            return None;
-        }
-        let mut pairs = self.nodes[node].children.chunks_exact(2);
-        pairs.find(|pair| self.key_text(pair[0]) == Some(key)).map(|pair| pair[1])
+    /// Whether the node is an alias.
+    pub(super) fn is_alias(&self, node: usize) -> bool {
+        matches!(self.item_of(node), Item::Alias(_))
     }
 
-    /// Whether aliases stand for the node, or it is one.
-    pub(super) fn is_shared(&self, node: usize) -> bool {
-        let anchor = match self.item_of(node) {
-            Item::Alias(_) => return true,
+    /// The number of the anchor that names the node; 0: none does.
+    pub(super) fn anchor_of(&self, node: usize) -> usize {
+        match self.item_of(node) {
             Item::Scalar(token) => token.anchor,
             Item::Start(collection) => collection.anchor,
-            Item::End | Item::DocumentStart | Item::DocumentEnd => 0,
-        };
-        anchor != 0 && self.items.contains(&Item::Alias(anchor))
+            Item::Alias(_) | Item::End | Item::DocumentStart | Item::DocumentEnd => 0,
+        }
     }
 
-    /// Whether aliases stand for the node or anything in it, or it is one.
-    pub(super) fn holds_shared(&self, node: usize) -> bool {
-        self.is_shared(node)
-            || self.nodes[node].children.iter().any(|child| self.holds_shared(*child))
+    /// For each anchor that aliases stand for: the first and the last node that is one.
+    pub(super) fn aliases(&self) -> BTreeMap<usize, (usize, usize)> {
+        let mut aliases = BTreeMap::new();
+        for (node, Node { item, .. }) in self.nodes.iter().enumerate() {
+            if let Item::Alias(anchor) = &self.items[*item] {
+                aliases.entry(*anchor).or_insert((node, node)).1 = node;
+            }
+        }
+        aliases
     }
 
-    pub(super) fn is_block_mapping(&self, node: usize) -> bool {
-        matches!(self.item_of(node), Item::Start(Collection { mapping: true, flow: false, .. }))
+    /// Whether the node or anything in it has a tag. Aliases are not followed.
+    pub(super) fn holds_tag(&self, node: usize) -> bool {
+        (node..=self.last_of(node)).any(|node| match self.item_of(node) {
+            Item::Scalar(token) => token.tag.is_some(),
+            Item::Start(collection) => collection.tag.is_some(),
+            Item::Alias(_) | Item::End | Item::DocumentStart | Item::DocumentEnd => false,
+        })
     }
 
-    /// Whether there is no document beside the first.
-    pub(super) fn is_alone(&self) -> bool {
-        self.items.iter().filter(|item| **item == Item::DocumentStart).count() <= 1
+    /// What comes after the first document.
+    pub(super) fn later_items(&self) -> &[Item] {
+        let end = self.items.iter().position(|item| *item == Item::DocumentEnd);
+        end.map_or(&[], |end| &self.items[end + 1..])
+    }
+
+    /// Where a scalar, an alias or a flow collection stands, without its tag and anchor.
+    pub(super) fn token_of(&self, node: usize) -> Option<Range<usize>> {
+        let block = matches!(self.item_of(node), Item::Start(Collection { flow: false, .. }));
+        (!block).then(|| self.nodes[node].span.clone())
+    }
+
+    /// Where an entry of a flow mapping stands, from its key to the end of its value.
+    pub(super) fn flow_entry(&self, node: usize, index: usize) -> Option<Range<usize>> {
+        let pair = self.nodes[node].children.chunks_exact(2).nth(index)?;
+        let (key, value) = (self.token_of(pair[0])?, self.token_of(pair[1])?);
+        if !value.is_empty() {
+            return Some(key.start..value.end);
+        }
+        let at = key.end.max(value.start);
+        let rest = &self.text[at..];
+        let spaces = rest.len() - rest.trim_start_matches([' ', '\t']).len();
+        let has_colon = rest[spaces..].starts_with(':');
+        Some(key.start..if has_colon { at + spaces + 1 } else { at })
     }
 
     /// Where the token of a scalar stands.
@@ -312,11 +344,11 @@ impl<'a> Document<'a> {
     }
 
     /// The last node inside a node, or itself.
-    fn last_of(&self, node: usize) -> usize {
+    pub(super) fn last_of(&self, node: usize) -> usize {
         self.nodes[node].children.last().map_or(node, |child| self.last_of(*child))
     }
 
-    pub(super) fn key_text(&self, node: usize) -> Option<&str> {
+    fn key_text(&self, node: usize) -> Option<&str> {
         match &self.items[self.nodes[node].item] {
             Item::Scalar(token) => Some(&token.text),
             Item::Alias(_) | Item::Start(_) | Item::End => None,
@@ -344,7 +376,7 @@ impl<'a> Document<'a> {
         Ok(())
     }
 
-    fn line_and_column(&self, at: usize) -> (usize, usize) {
+    pub(super) fn line_and_column(&self, at: usize) -> (usize, usize) {
         let before = &self.text[..at];
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
         (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
@@ -367,10 +399,11 @@ impl Builder<'_> {
                 let missing = style == ScalarStyle::Plain && range.is_empty();
                 let text = if missing { String::new() } else { text.into_owned() };
                 let tag = tag.as_deref().map(Tag::original);
-                self.add(Item::Scalar(Token { text, style, tag, anchor, span: range }), anchor);
+                let span = range.clone();
+                self.add(Item::Scalar(Token { text, style, tag, anchor, span }), anchor, range);
             }
             Event::Alias(anchor) => {
-                self.add(Item::Alias(anchor), 0);
+                self.add(Item::Alias(anchor), 0, range);
             }
             Event::SequenceStart(style, anchor, tag) => {
                 self.enter(false, style, anchor, tag.as_deref(), span)?;
@@ -379,7 +412,9 @@ impl Builder<'_> {
                 self.enter(true, style, anchor, tag.as_deref(), span)?;
             }
             Event::SequenceEnd | Event::MappingEnd => {
-                self.open.pop();
+                if let Some(node) = self.open.pop().flatten() {
+                    self.document.nodes[node].span.end = range.end;
+                }
                 self.document.items.push(Item::End);
             }
             Event::DocumentStart(..) => {
@@ -413,12 +448,13 @@ impl Builder<'_> {
         }
         let flow = style == StructureStyle::Flow;
         let tag = tag.map(Tag::original);
-        let node = self.add(Item::Start(Collection { mapping, flow, anchor, tag }), anchor);
+        let item = Item::Start(Collection { mapping, flow, anchor, tag });
+        let node = self.add(item, anchor, span.byte_range().unwrap_or_default());
         self.open.push(node);
         Ok(())
     }
 
-    fn add(&mut self, item: Item, anchor: usize) -> Option<usize> {
+    fn add(&mut self, item: Item, anchor: usize, span: Range<usize>) -> Option<usize> {
         let index = self.document.items.len();
         self.document.items.push(item);
         if self.documents != 1 {
@@ -438,7 +474,8 @@ impl Builder<'_> {
                 in_mapping = collection.mapping;
             }
         }
-        self.document.nodes.push(Node { item: index, children: Vec::new(), in_flow, in_mapping });
+        let children = Vec::new();
+        self.document.nodes.push(Node { item: index, span, children, in_flow, in_mapping });
         Some(node)
     }
 }

@@ -134,6 +134,11 @@ pub(super) fn plain_or_quoted(text: &str) -> String {
     render_string(text, ScalarStyle::Plain, false)
 }
 
+/// A text as a scalar of flow style, quoted where it would not read back.
+pub(super) fn plain_or_quoted_in_flow(text: &str) -> String {
+    render_string(text, ScalarStyle::Plain, true)
+}
+
 /// YAML 1.2.2, section 10.3.2.
 fn read_core(text: &str) -> Scalar {
     static INT: LazyLock<Regex> = LazyLock::new(|| regex(r"^[-+]?[0-9]+$"));

@@ -1,9 +1,11 @@
 //! YAML as data, and data as YAML.
 
+use std::collections::HashMap;
+
 use serde_json::{Map, Number, Value};
 
 use super::document::{Document, Item};
-use super::scalar::{Scalar, plain_or_quoted};
+use super::scalar::{Scalar, plain_or_quoted, plain_or_quoted_in_flow};
 use super::{YamlEditError, limited};
 
 /// Nodes that one text may stand for once its aliases are followed.
@@ -94,11 +96,11 @@ fn data(
         Item::Start(collection) if collection.is_mapping() => {
             let mut entries = Map::new();
             for pair in document.children(node).chunks_exact(2) {
-                let key = match each(pair[0])? {
-                    Value::String(text) => text,
-                    other => other.to_string(),
-                };
+                let key = name_of(each(pair[0])?);
                 let value = each(pair[1])?;
+                if entries.contains_key(&key) {
+                    return Err(twice(document, pair[0], &key));
+                }
                 entries.insert(key, value);
             }
             Ok(Value::Object(entries))
@@ -106,6 +108,30 @@ fn data(
         Item::Start(_) => document.children(node).iter().map(|child| each(*child)).collect(),
         Item::Alias(_) | Item::End | Item::DocumentStart | Item::DocumentEnd => Err(too_much()),
     }
+}
+
+/// The entries of a mapping by the names that their keys have as data, `1.10` and `1.1` the same.
+pub(super) fn names(
+    document: &Document<'_>,
+    node: usize,
+) -> Result<HashMap<String, usize>, YamlEditError> {
+    let pairs = document.children(node).chunks_exact(2).enumerate();
+    pairs.map(|(index, pair)| Ok((name_of(data_of(document, pair[0])?), index))).collect()
+}
+
+fn name_of(key: Value) -> String {
+    match key {
+        Value::String(text) => text,
+        other => other.to_string(),
+    }
+}
+
+/// Keys that are one as data, however each is written: one of the values would be lost.
+fn twice(document: &Document<'_>, key: usize, name: &str) -> YamlEditError {
+    let at = document.token_of(key).map_or(0, |span| span.start);
+    let (line, column) = document.line_and_column(at);
+    let reason = format!("key `{name}` is there twice, written in two ways");
+    YamlEditError::InvalidYaml { line, column, reason }
 }
 
 impl Scalar {
@@ -169,6 +195,26 @@ fn write_below(value: &Value, indent: usize, text: &mut String) {
     }
 }
 
+/// Data on one line, as it stands inside a flow collection.
+pub(super) fn flow(value: &Value) -> String {
+    match value {
+        Value::Object(entries) => {
+            let entries = entries.iter().map(|(key, value)| flow_entry(key, value));
+            format!("{{{}}}", entries.collect::<Vec<_>>().join(", "))
+        }
+        Value::Array(items) => {
+            format!("[{}]", items.iter().map(flow).collect::<Vec<_>>().join(", "))
+        }
+        Value::String(text) => plain_or_quoted_in_flow(text),
+        scalar => scalar.to_string(),
+    }
+}
+
+/// An entry of a flow mapping.
+pub(super) fn flow_entry(key: &str, value: &Value) -> String {
+    format!("{}: {}", plain_or_quoted_in_flow(key), flow(value))
+}
+
 /// A scalar, or an empty list or map.
 fn inline(value: &Value) -> String {
     match value {
@@ -199,6 +245,13 @@ mod tests {
             }),
         );
         assert_eq!(read("").unwrap(), Value::Null);
+    }
+
+    #[test]
+    fn keys_that_are_one_as_data_are_refused() {
+        for text in ["1.10: a\n1.1: b\n", "1: a\n'1': b\n", "{x: {0x10: a, 16: b}}\n"] {
+            assert!(read(text).unwrap_err().to_string().contains("twice"), "{text}");
+        }
     }
 
     #[test]
