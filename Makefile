@@ -87,9 +87,9 @@ fuzz: ## Fuzz what is decoded: TARGET (default: each in turn) for SECONDS (defau
 			$(abspath $(CARGO_TARGET_DIR))/fuzz/found/$$target corpus/$$target || exit 1; \
 	done
 
-torture: programs ## Kill lockstepd N times at random moments; SEED=... repeats a run
+torture: programs ## Kill lockstepd N times at random moments, in LANES at once; SEED=... repeats a run
 	@tests/acceptance/tools
-	@$(CARGO_TARGET_DIR)/debug/torture $(N) $(SEED)
+	@$(CARGO_TARGET_DIR)/debug/torture $(N) $(or $(SEED),$$(date +%N)) $(or $(LANES),1)
 
 simulate: ## Simulate SEEDS runs in which everything fails, or DAYS of a hundred stages; SEED=... tells one
 	@RUST_BACKTRACE=0 $(CARGO) run --quiet --release -p simulation --bin simulate -- --seeds $(SEEDS) \

@@ -9,7 +9,7 @@
 #![expect(clippy::unwrap_used, reason = "a bench ends with its first failure")]
 
 use std::fmt::Write as _;
-use std::io::Write as _;
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -27,7 +27,12 @@ use crate::githttp::{Access, GitHttp, init_bare};
 #[path = "../tests/support/githttp.rs"]
 mod githttp;
 
-const SIZES: [usize; 2] = [200, 200_000];
+/// A repository of the common kind, one with some history and weight, and one that is far too large.
+const REPOS: [Contents; 3] = [
+    Contents { files: 200, file_bytes: 8, commits: 1 },
+    Contents { files: 2_000, file_bytes: 10_000, commits: 5_000 },
+    Contents { files: 200_000, file_bytes: 8, commits: 1 },
+];
 const ROUNDS: usize = 15;
 const WRITERS: usize = 1_000;
 /// Rounds of what takes `git` long.
@@ -39,18 +44,21 @@ async fn main() {
     println!(
         "| one commit | lockstep ms | git clone, commit, push ms | ratio |\n|---|---|---|---|"
     );
-    for files in SIZES {
-        let bench = Bench::new(files).await;
+    for contents in REPOS {
+        let bench = Bench::new(contents).await;
         let ours = median(bench.commits(ROUNDS).await);
         let git = median((0..ROUNDS_OF_GIT).map(|n| bench.clone_commit_push(n)).collect());
         println!(
-            "| of {files} files | {:.1} | {:.0} | {:.0} |",
+            "| of {} files, {} KB, {} commits | {:.1} | {:.0} | {:.0} |",
+            contents.files,
+            contents.files * contents.file_bytes / 1000,
+            contents.commits,
             ms(ours),
             ms(git),
             ratio(git, ours)
         );
     }
-    let bench = Bench::new(SIZES[0]).await;
+    let bench = Bench::new(REPOS[0]).await;
     let all = bench.at_once(WRITERS).await;
     let each = all / u32::try_from(WRITERS).unwrap();
     let git = median(bench.fetch_commit_push(ROUNDS));
@@ -62,6 +70,15 @@ async fn main() {
     println!("| a commit each | {s:.1} | {:.1} | {:.0} | {ratio:.0} |", ms(each), ms(git));
 }
 
+/// What is in a repository.
+#[derive(Debug, Clone, Copy)]
+struct Contents {
+    files: usize,
+    /// Of each, and no two the same.
+    file_bytes: usize,
+    commits: usize,
+}
+
 /// A served repository, and a room that knows it.
 struct Bench {
     folder: TempDir,
@@ -71,12 +88,12 @@ struct Bench {
 }
 
 impl Bench {
-    async fn new(files: usize) -> Self {
+    async fn new(contents: Contents) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let served = folder.path().join("served");
         let bare = served.join("app.git");
         init_bare(&bare).unwrap();
-        fill(&bare, files);
+        fill(&bare, contents);
         let server = GitHttp::start(&served, Access::Open).await.unwrap();
         let repo: RepoUrl = server.url("app.git").parse().unwrap();
         let mut config = GitConfig::new(folder.path().join("mirrors"));
@@ -188,26 +205,55 @@ fn change(clone: &Path, n: usize) {
     git(clone, &["push", "--quiet", "origin", "main"]);
 }
 
-/// A first commit with so many files, a hundred in a folder.
-fn fill(bare: &Path, files: usize) {
-    let mut stream = String::from(
-        "blob\nmark :1\ndata 7\ntag: 1\n\ncommit refs/heads/main\ncommitter Jo <jo@example.com> \
-         1795262400 +0000\ndata 5\nfirst\n",
-    );
-    for n in 0..files {
-        writeln!(stream, "M 100644 :1 env/{}/file-{n}.yaml", n / 100).unwrap();
-    }
-    for n in 0..20 {
-        writeln!(stream, "M 100644 :1 env/{n}/values.yaml").unwrap();
-    }
+/// A first commit with all files, a hundred in a folder, and others that change one of them.
+fn fill(bare: &Path, contents: Contents) {
     let import = Command::new("git")
         .args(["fast-import", "--quiet"])
         .current_dir(bare)
         .stdin(Stdio::piped())
         .spawn();
     let mut import = import.unwrap();
-    import.stdin.take().unwrap().write_all(stream.as_bytes()).unwrap();
+    let mut to = BufWriter::new(import.stdin.take().unwrap());
+    let commit = |to: &mut BufWriter<_>, n: usize| {
+        let at = 1_795_262_400 + n;
+        writeln!(
+            to,
+            "commit refs/heads/main\ncommitter Jo <jo@example.com> {at} +0000\ndata 5\nfirst"
+        )
+    };
+    commit(&mut to, 0).unwrap();
+    for n in 0..contents.files {
+        writeln!(to, "M 100644 inline env/{}/file-{n}.yaml", n / 100).unwrap();
+        data(&mut to, &noise(n, contents.file_bytes)).unwrap();
+    }
+    for n in 0..20 {
+        writeln!(to, "M 100644 inline env/{n}/values.yaml").unwrap();
+        data(&mut to, "tag: 1\n").unwrap();
+    }
+    for n in 1..contents.commits {
+        commit(&mut to, n).unwrap();
+        writeln!(to, "M 100644 inline env/0/values.yaml").unwrap();
+        data(&mut to, &format!("tag: 1.{n}\n")).unwrap();
+    }
+    to.flush().unwrap();
+    drop(to);
     assert!(import.wait().unwrap().success());
+}
+
+fn data(to: &mut impl Write, text: &str) -> std::io::Result<()> {
+    writeln!(to, "data {}\n{text}", text.len())
+}
+
+/// Text that hardly compresses, another one for each number.
+fn noise(seed: usize, bytes: usize) -> String {
+    let mut state = seed as u64 + 1;
+    let mut text = String::with_capacity(bytes + 16);
+    while text.len() < bytes {
+        state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
+        write!(text, "{:08x}", state >> 32).unwrap();
+    }
+    text.truncate(bytes);
+    text
 }
 
 fn git(folder: &Path, arguments: &[&str]) -> String {

@@ -368,8 +368,9 @@ impl World {
         }
     }
 
-    /// The caretaker approves what waits and promotes the newest freight where it is not.
+    /// The caretaker puts the definitions back, approves what waits, and promotes the newest freight where it is not.
     pub(crate) fn take_care(&mut self) {
+        self.define_everything();
         for index in 0..self.pipelines.len() {
             let project = self.pipelines[index].project.clone();
             let waiting: Vec<(PromotionId, String)> = self

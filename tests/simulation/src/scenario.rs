@@ -25,8 +25,8 @@ pub struct Scenario {
     pub release_every: Duration,
     /// Time between two things that people do in a project, on average; absent: nothing.
     pub people_every: Option<Duration>,
-    /// Time between two rounds of somebody who approves what waits and brings the newest freight where it is
-    /// not, on average; absent: only once nothing fails any more.
+    /// Time between two rounds of somebody who puts edited definitions back, approves what waits and brings the
+    /// newest freight where it is not, on average; absent: only once nothing fails any more.
     pub care_every: Option<Duration>,
     /// Whether most of what people do is to edit definitions.
     pub editors: bool,

@@ -88,8 +88,8 @@ impl World {
         if self.healed { Faults::default() } else { self.scenario.faults }
     }
 
-    /// Writes every definition as it was at first.
-    fn define_everything(&mut self) {
+    /// Writes every definition as it was at first, where it is another now.
+    pub(crate) fn define_everything(&mut self) {
         let edit = Edit { by: Principal::Named("admin".to_owned()), at: self.now };
         for pipeline in self.pipelines.clone() {
             let project = &pipeline.project;

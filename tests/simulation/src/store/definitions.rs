@@ -55,8 +55,12 @@ impl Store {
     ) {
         let found = self.projects.get_mut(project).expect("the project is there");
         let name = spec.name.clone();
-        let before = found.definitions.verifications.get(&name).map(|before| before.generation);
-        found.definitions.verifications.insert(name.clone(), edit.defined(spec, before));
+        let before = found.definitions.verifications.get(&name);
+        if before.is_some_and(|before| before.spec == spec) {
+            return;
+        }
+        let generation = before.map(|before| before.generation);
+        found.definitions.verifications.insert(name.clone(), edit.defined(spec, generation));
         found.revision += 1;
         let stages = found.definitions.stages.values();
         let using =

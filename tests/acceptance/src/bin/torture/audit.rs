@@ -28,6 +28,16 @@ impl Tally {
         self.duplicates.is_empty() && self.lost.is_empty()
     }
 
+    /// Adds what another lane counted.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.kills += other.kills;
+        self.busy += other.busy;
+        self.releases += other.releases;
+        self.promotions += other.promotions;
+        self.duplicates.extend(other.duplicates);
+        self.lost.extend(other.lost);
+    }
+
     fn count(&mut self, times: usize, what: impl FnOnce() -> String) {
         match times {
             0 => self.lost.push(what()),

@@ -26,7 +26,7 @@ const KILLS_PER_RELEASE: u64 = 4;
 const STAGES: [&str; 2] = ["dev", "staging"];
 
 /// Kills the daemon so many times while it promotes; what came of it.
-pub(crate) async fn torture(kills: u32, seed: u64) -> Outcome<Tally> {
+pub(crate) async fn torture(lane: u32, kills: u32, seed: u64) -> Outcome<Tally> {
     let folder = process::open_folder("made")?;
     let writable = vec![folder.path().to_owned()];
     let mut world = World::start_with(Settings { writable, ..Settings::default() }).await?;
@@ -63,7 +63,7 @@ pub(crate) async fn torture(kills: u32, seed: u64) -> Outcome<Tally> {
         }
         let site = Site { world: &world, workspace: &workspace, made: &made };
         arrive(&site, &version, &mut tally).await?;
-        say(&format!("{version} arrived after {} kills in all", tally.kills));
+        say(&format!("lane {lane}: {version} arrived after {} kills in all", tally.kills));
     }
     Ok(tally)
 }
