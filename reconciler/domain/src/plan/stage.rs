@@ -129,14 +129,18 @@ struct Moving<'a>(BTreeMap<&'a WarehouseName, i64>);
 
 impl<'a> Moving<'a> {
     fn of(snapshot: &'a StageSnapshot) -> Self {
+        let running = snapshot.running.iter().map(|running| &running.promotion.warehouse);
+        let warehouses: BTreeSet<&WarehouseName> = snapshot.current.keys().chain(running).collect();
         let mut newest = BTreeMap::new();
-        for facts in &snapshot.freight {
+        for facts in snapshot.freight.iter().rev() {
+            if newest.len() == warehouses.len() {
+                break;
+            }
             let Freight { id, warehouse, sequence, .. } = &facts.freight;
             let there = snapshot.current.get(warehouse) == Some(id);
             let coming = || snapshot.running.iter().any(|run| run.promotion.freight == *id);
             if there || coming() {
-                let newest = newest.entry(warehouse).or_insert(*sequence);
-                *newest = (*newest).max(*sequence);
+                newest.entry(warehouse).or_insert(*sequence);
             }
         }
         Self(newest)
@@ -212,6 +216,10 @@ fn choose(looked: &Looked<'_>, warehouse: &WarehouseName, plan: &mut StagePlan) 
     let of_warehouse = |facts: &&Arc<FreightFacts>| facts.freight.warehouse == *warehouse;
     let mut chosen: Option<&FreightFacts> = None;
     for facts in snapshot.freight.iter().filter(of_warehouse).rev() {
+        if moving.is_newer_than(facts) {
+            // So is it than all that follow, and what is older than what moves is not taken.
+            break;
+        }
         let why = passed_over(snapshot, &moving, facts).or_else(|| too_old(joined, facts, now));
         if let Some(why) = why {
             plan.waiting.extend(left_out(snapshot, &moving, facts, why));

@@ -1,5 +1,7 @@
 //! Promotions and freight, made.
 
+use std::sync::Arc;
+
 use indexmap::IndexMap;
 use jiff::Timestamp;
 use reconciler_domain::artifact::Artifact;
@@ -119,7 +121,7 @@ impl Store {
         facts.passed_on = found.passed_on(warehouse);
         let shelf = found.warehouses.entry(warehouse.clone()).or_default();
         found.places.insert(id.clone(), (warehouse.clone(), shelf.freight.len()));
-        shelf.freight.push(facts);
+        shelf.freight.push(Arc::new(facts));
         shelf.ids.insert(id.clone());
         found.revision += 1;
         self.wake_requesting(project, warehouse, now);

@@ -1,6 +1,7 @@
 //! Definitions, and whom their change wakes.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use reconciler_domain::id::{PolicyName, Principal, ProjectName, StageName, WarehouseName};
@@ -164,7 +165,7 @@ impl Project {
             let passed_on = self.passed_on(&warehouse);
             let shelf = self.warehouses.get_mut(&warehouse).expect("listed above");
             for facts in &mut shelf.freight {
-                facts.passed_on.clone_from(&passed_on);
+                Arc::make_mut(facts).passed_on.clone_from(&passed_on);
             }
         }
     }

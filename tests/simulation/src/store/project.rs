@@ -1,6 +1,7 @@
 //! What a project holds.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use indexmap::IndexMap;
 use jiff::Timestamp;
@@ -42,8 +43,8 @@ pub(crate) struct Project {
 /// The freight of a warehouse.
 #[derive(Debug, Default)]
 pub(crate) struct Shelf {
-    /// Oldest first.
-    pub(crate) freight: Vec<FreightFacts>,
+    /// Oldest first; shared with the snapshots of whoever looks.
+    pub(crate) freight: Vec<Arc<FreightFacts>>,
     pub(crate) ids: BTreeSet<FreightId>,
 }
 
@@ -145,12 +146,12 @@ impl Project {
 
     pub(crate) fn facts(&self, id: &FreightId) -> Option<&FreightFacts> {
         let (warehouse, at) = self.places.get(id)?;
-        self.warehouses[warehouse].freight.get(*at)
+        self.warehouses[warehouse].freight.get(*at).map(Arc::as_ref)
     }
 
     pub(crate) fn facts_mut(&mut self, id: &FreightId) -> Option<&mut FreightFacts> {
         let (warehouse, at) = self.places.get(id)?;
-        self.warehouses.get_mut(warehouse)?.freight.get_mut(*at)
+        self.warehouses.get_mut(warehouse)?.freight.get_mut(*at).map(Arc::make_mut)
     }
 
     /// The stage vouches for the freight; whether it did not before.

@@ -1,5 +1,5 @@
-//! What decisions look at. A snapshot is lent: what it holds is moved out of the project for the time of the
-//! look and moved back, so that a look costs the same however much there is.
+//! What decisions look at. A snapshot is lent: what it holds is shared with the project, or moved out of it for the
+//! time of the look and moved back, so that a look costs the same however much there is.
 
 use std::collections::BTreeMap;
 use std::mem::take;
@@ -67,27 +67,14 @@ impl Store {
         let stage = found.definitions.stages.get(name)?.clone();
         let definitions_changed_at = found.definitions_changed_at(name);
         let running = found.running(name);
-        let mut freight = found.needed_freight(name, &stage.spec);
-        let lent = found.lend_freight(&stage.spec);
-        for (_, facts) in &lent {
-            freight.retain(|needed| facts.iter().all(|f| f.freight.id != needed.freight.id));
-        }
-        let extra = freight.len();
-        let mut counts = Vec::new();
-        for (warehouse, facts) in lent {
-            counts.push((warehouse, facts.len()));
-            freight.extend(facts);
-        }
-        if extra > 0 || counts.len() > 1 {
-            freight.sort_by_key(|facts| facts.freight.sequence);
-        }
+        let freight = found.freight_for(name, &stage.spec);
         let record = found.stages.entry(name.clone()).or_default();
         let snapshot = StageSnapshot {
             project: project.clone(),
             stage,
             policies: take(&mut found.policies),
             definitions_changed_at,
-            freight: freight.into_iter().map(Arc::new).collect(),
+            freight,
             current: take(&mut record.current),
             running,
             // Nobody in the simulation rehearses.
@@ -103,7 +90,6 @@ impl Store {
         record.current = snapshot.current;
         record.ended = snapshot.ended;
         found.policies = snapshot.policies;
-        found.take_freight_back(snapshot.freight.into_iter().map(Arc::unwrap_or_clone));
         Some(Seen { revision: found.revision, seq: 0, value })
     }
 
@@ -168,43 +154,32 @@ impl Project {
             .collect()
     }
 
-    /// What is in the stage or promoted to it, as far as it is not among the newest freight.
-    fn needed_freight(&self, name: &StageName, stage: &Stage) -> Vec<FreightFacts> {
-        let Some(record) = self.stages.get(name) else { return Vec::new() };
-        let running = record.running.iter().filter_map(|id| self.promotions.get(id));
-        let ids = record.current.values().chain(running.map(|saga| &saga.promotion.freight));
-        let mut needed: Vec<FreightFacts> = Vec::new();
-        for id in ids {
-            let Some((warehouse, at)) = self.places.get(id) else { continue };
-            let len = self.warehouses[warehouse].freight.len();
-            let is_new = stage.request(warehouse).is_some() && at + FREIGHT_MAX >= len;
-            if !is_new && needed.iter().all(|facts| facts.freight.id != *id) {
-                needed.push(self.warehouses[warehouse].freight[*at].clone());
-            }
-        }
-        needed
-    }
-
-    /// The newest freight of each requested warehouse.
-    fn lend_freight(&mut self, stage: &Stage) -> Vec<(WarehouseName, Vec<FreightFacts>)> {
-        let mut lent = Vec::with_capacity(stage.requests.len());
+    /// The newest freight of each requested warehouse, and what is in the stage or promoted to it; oldest first.
+    fn freight_for(&self, name: &StageName, stage: &Stage) -> Vec<Arc<FreightFacts>> {
+        let mut freight = Vec::with_capacity(FREIGHT_MAX);
         for request in &stage.requests {
-            let shelf = self.warehouses.entry(request.warehouse.clone()).or_default();
+            let Some(shelf) = self.warehouses.get(&request.warehouse) else { continue };
             let from = shelf.freight.len().saturating_sub(FREIGHT_MAX);
-            lent.push((request.warehouse.clone(), shelf.freight.split_off(from)));
+            freight.extend(shelf.freight[from..].iter().cloned());
         }
-        lent
-    }
-
-    fn take_freight_back(&mut self, freight: impl Iterator<Item = FreightFacts>) {
-        for facts in freight {
-            let (warehouse, at) = &self.places[&facts.freight.id];
-            let shelf = self.warehouses.get_mut(warehouse).expect("it was lent from there");
-            // What lies deeper was copied, not lent.
-            if shelf.freight.len() == *at {
-                shelf.freight.push(facts);
+        let newest = freight.len();
+        if let Some(record) = self.stages.get(name) {
+            let running = record.running.iter().filter_map(|id| self.promotions.get(id));
+            let ids = record.current.values().chain(running.map(|saga| &saga.promotion.freight));
+            for id in ids {
+                let Some((warehouse, at)) = self.places.get(id) else { continue };
+                let shelf = &self.warehouses[warehouse].freight;
+                let is_new = stage.request(warehouse).is_some() && at + FREIGHT_MAX >= shelf.len();
+                let is_there = is_new || freight[newest..].iter().any(|f| f.freight.id == *id);
+                if !is_there {
+                    freight.push(Arc::clone(&shelf[*at]));
+                }
             }
         }
+        if freight.len() > newest || stage.requests.len() > 1 {
+            freight.sort_by_key(|facts| facts.freight.sequence);
+        }
+        freight
     }
 
     fn definitions_changed_at(&self, name: &StageName) -> Timestamp {
