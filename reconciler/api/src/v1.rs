@@ -6,6 +6,7 @@
 mod access;
 mod change_set;
 mod credential;
+mod evidence;
 mod explain;
 mod forecast;
 mod freeze;
@@ -38,6 +39,9 @@ pub use change_set::{
 };
 pub use credential::{
     Credential, CredentialKind, CredentialOutline, CredentialSpec, CredentialStatus, SecretFrom,
+};
+pub use evidence::{
+    Evidence, EvidencedChangeSet, SignedStatement, SigningKey, SigningKeys, StatementSignature,
 };
 pub use explain::{Candidate, Explain, ExplainedPolicy};
 pub use forecast::{Forecast, ForecastDelay, ForecastNeed, ForecastQuery, ForecastStage, NeedKind};

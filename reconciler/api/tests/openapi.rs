@@ -60,7 +60,10 @@ fn operations_are_distinct() {
 #[test]
 fn only_these_operations_need_no_token() {
     let public = OPERATIONS.iter().filter(|it| it.auth == Auth::Public).map(|it| it.path);
-    assert_eq!(public.collect::<Vec<_>>(), ["/healthz", "/v1/version", "/v1/openapi.json"]);
+    assert_eq!(
+        public.collect::<Vec<_>>(),
+        ["/healthz", "/v1/version", "/v1/keys", "/v1/openapi.json"]
+    );
 }
 
 #[test]

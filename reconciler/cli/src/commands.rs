@@ -10,12 +10,14 @@ mod approve;
 mod completion;
 mod credential;
 mod diff;
+mod evidence;
 mod explain;
 mod freeze;
 mod freight;
 mod get;
 mod hold;
 mod input;
+mod keys;
 mod pipeline;
 mod plan;
 mod preview;
@@ -26,10 +28,12 @@ mod reverify;
 mod rollback;
 mod state;
 mod token;
+mod verify;
 mod version;
 mod watch;
 
 pub(crate) use preview::Judged;
+pub(crate) use verify::Verdict;
 
 /// What to do.
 #[derive(Subcommand)]
@@ -68,6 +72,12 @@ pub(crate) enum Command {
     Watch(watch::Arguments),
     /// Show what a promotion will do, or did
     Diff(diff::Arguments),
+    /// Show what people agreed to, signed; as JSON it is what `verify` takes
+    Evidence(evidence::Arguments),
+    /// Check evidence against keys, without lockstepd
+    Verify(verify::Arguments),
+    /// Show the keys under which evidence holds, in PEM
+    Keys,
     /// Have the sources of a warehouse asked now
     Refresh(refresh::Arguments),
     /// Show embedded infrastructure states and their versions, and restore them
@@ -102,6 +112,9 @@ impl Command {
             Self::Preview(arguments) => preview::run(arguments, &connection.open()?).await,
             Self::Watch(arguments) => watch::run(arguments, &connection.open()?).await,
             Self::Diff(arguments) => diff::run(arguments, &connection.open()?).await,
+            Self::Evidence(arguments) => evidence::run(arguments, &connection.open()?).await,
+            Self::Verify(arguments) => verify::run(&arguments, &connection.output()),
+            Self::Keys => keys::run(&connection.open_public()?).await,
             Self::Refresh(arguments) => refresh::run(arguments, &connection.open()?).await,
             Self::State(arguments) => state::run(arguments, &connection.open()?).await,
             Self::Token(arguments) => token::run(arguments, &connection.open()?).await,

@@ -116,6 +116,36 @@ pub(crate) enum Failure {
         /// Promotions of the past whose verdict is unknown.
         unknown: u32,
     },
+    /// Evidence or keys cannot be read.
+    #[error("cannot read {}: {why}", path.display())]
+    EvidenceFile {
+        /// Which file; `-` is standard input.
+        path: PathBuf,
+        /// Why not.
+        why: String,
+    },
+    /// Something of evidence is not true.
+    #[error("the evidence does not hold; what is not true of it: {count}")]
+    Untrue {
+        /// How much.
+        count: usize,
+    },
+    /// Too few people approved what a promotion does.
+    #[error("{count} of {wanted} people approved what the promotion does")]
+    TooFewPeople {
+        /// How many did.
+        count: usize,
+        /// How many should have.
+        wanted: usize,
+    },
+    /// Evidence is about something else.
+    #[error("the evidence is about {found}, not {wanted}")]
+    OtherEvidence {
+        /// What it is about.
+        found: String,
+        /// What it should be about.
+        wanted: String,
+    },
     /// The person at the terminal said no.
     #[error("not approved")]
     Declined,
@@ -195,7 +225,7 @@ impl Failure {
             Self::NoToken | Self::TokenFile { .. } | Self::NoProject => USAGE,
             Self::ExpiryOutOfRange { .. } | Self::ExpiryPassed { .. } => USAGE,
             Self::SecretFile { .. } | Self::PlanFile { .. } | Self::NotKeyed => USAGE,
-            Self::NotAValue | Self::ValuesFile { .. } => USAGE,
+            Self::NotAValue | Self::ValuesFile { .. } | Self::EvidenceFile { .. } => USAGE,
             Self::Blocks { .. } => BLOCKS,
             Self::Unjudged { .. } => UNJUDGED,
             Self::Client(error) => client_exit_code(error),
@@ -204,6 +234,9 @@ impl Failure {
             | Self::NotAsked { .. }
             | Self::OtherDigest { .. }
             | Self::CannotStand { .. }
+            | Self::Untrue { .. }
+            | Self::TooFewPeople { .. }
+            | Self::OtherEvidence { .. }
             | Self::Declined
             | Self::NotSucceeded { .. }
             | Self::Output(_)
@@ -263,7 +296,15 @@ impl Failure {
             Self::ExpiryOutOfRange { .. } => "leave the time out for what does not expire",
             Self::ExpiryPassed { .. } => "give an instant in the future, or leave it out",
             Self::PlanFile { .. } => "write it with: terraform show -json PLAN",
+            Self::EvidenceFile { .. } => {
+                "write it with: lockstep evidence PROMOTION -o json, and the keys with: lockstep keys"
+            }
+            Self::Untrue { .. } => {
+                "a key may be missing: ask whoever runs lockstepd what `lockstep keys` says there"
+            }
             Self::CannotStand { .. }
+            | Self::TooFewPeople { .. }
+            | Self::OtherEvidence { .. }
             | Self::Blocks { .. }
             | Self::Unjudged { .. }
             | Self::Declined

@@ -72,12 +72,17 @@ impl Connection {
         self.session(None)
     }
 
+    /// Where answers go, for commands that ask nobody.
+    pub(crate) fn output(&self) -> Output {
+        Output { format: self.output }
+    }
+
     fn session(&self, token: Option<&Secret>) -> Result<Session, Failure> {
         Ok(Session {
             client: Client::new(&self.endpoint, token, USER_AGENT)?,
             project: self.project.clone().filter(|it| !it.is_empty()),
             now: Timestamp::now(),
-            out: Output { format: self.output },
+            out: self.output(),
         })
     }
 
@@ -100,6 +105,11 @@ fn read_token(path: &Path) -> Result<Secret, Failure> {
         Ok(text) => Ok(Secret::new(text.trim())),
         Err(error) => Err(Failure::TokenFile { path: path.to_owned(), error }),
     }
+}
+
+/// The text of a file; `-` is standard input.
+pub(crate) fn read_text(path: &Path) -> io::Result<String> {
+    if path == Path::new("-") { io::read_to_string(io::stdin()) } else { fs::read_to_string(path) }
 }
 
 /// One command's conversation with the daemon.

@@ -26,4 +26,6 @@ mod service;
 mod worker;
 
 pub use secrets::{AllowedSources, KeyringError, RotateError, Rotated};
-pub use service::{Service, StartError, rotate_key};
+pub use service::{
+    Service, StartError, VerifyError, rotate_key, rotate_signing_key, verify_ledger,
+};

@@ -26,6 +26,10 @@ enum Command {
     Serve(Options),
     /// Seal the secrets of all projects, and the versions of states, under a new key. No daemon may run meanwhile.
     RotateKey(Options),
+    /// Have what people agree to signed by a new key, from the next start on.
+    RotateSigningKey(Options),
+    /// Walk the whole ledger and say whether any event was changed, removed or inserted. No daemon may run meanwhile.
+    VerifyLedger(Options),
 }
 
 fn main() -> ExitCode {
@@ -50,6 +54,8 @@ fn main() -> ExitCode {
             match command {
                 Command::Serve(options) => serve(&options).await,
                 Command::RotateKey(options) => rotate_key(&options).await,
+                Command::RotateSigningKey(options) => rotate_signing_key(&options),
+                Command::VerifyLedger(options) => verify_ledger(&options).await,
             }
         }),
         Err(error) => Err(format!("the runtime does not start: {error}")),
@@ -68,6 +74,29 @@ async fn rotate_key(options: &Options) -> Result<(), String> {
     let rotated = reconciler_daemon::rotate_key(&config).await;
     let Rotated { credentials, versions } = rotated.map_err(|error| error.to_string())?;
     tracing::info!(credentials, versions, "sealed under a new key; back the key file up");
+    Ok(())
+}
+
+fn rotate_signing_key(options: &Options) -> Result<(), String> {
+    let config = Config::load(options).map_err(|error| error.to_string())?;
+    let rotated = reconciler_daemon::rotate_signing_key(&config);
+    let id = rotated.map_err(|error| error.to_string())?;
+    tracing::info!(
+        id,
+        "signs from the next start on; back the key file up, and give `lockstep keys` out anew"
+    );
+    Ok(())
+}
+
+async fn verify_ledger(options: &Options) -> Result<(), String> {
+    let config = Config::load(options).map_err(|error| error.to_string())?;
+    let verified = reconciler_daemon::verify_ledger(&config).await;
+    let head = verified.map_err(|error| error.to_string())?;
+    tracing::info!(
+        events = head.seq,
+        hash = head.hash,
+        "the ledger is whole; what was cut off its end shows by an older hash"
+    );
     Ok(())
 }
 

@@ -13,7 +13,9 @@ use reconciler_domain::token::SecretOrigin;
 use reconciler_effects::infra::shim::Shim;
 use reconciler_effects::sandbox::{Mode, Sandbox};
 use reconciler_effects::{Effects, EffectsConfig};
-use reconciler_store::{Change, NewSecret, NewToken, Precondition, PutTokenError, Store};
+use reconciler_store::{
+    ChainHead, Change, NewSecret, NewToken, Precondition, PutTokenError, Store,
+};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -21,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::crash::Crash;
-use crate::secrets::{self, Keyring, KeyringError, RotateError, Rotated, Safe};
+use crate::secrets::{self, Keyring, KeyringError, RotateError, Rotated, Safe, Signer};
 use crate::server::{self, Server};
 use crate::worker::Worker;
 
@@ -31,6 +33,8 @@ const FIRST_TOKEN: &str = "admin";
 const FIRST_TOKEN_FILE: &str = "admin.token";
 /// File with the keys that seal secrets, below the data directory unless configured.
 const SECRET_KEY_FILE: &str = "secret.key";
+/// File with the key that signs what people agree to, below the data directory.
+const SIGNING_KEY_FILE: &str = "signing.key";
 /// File with the key under which sensitive values are hashed, below the data directory.
 const HASH_KEY_FILE: &str = "hash.key";
 
@@ -95,6 +99,7 @@ impl Service {
         first_token(&store, &config.data_dir, clock.as_ref()).await?;
         let hash_key = hash_key(&config.data_dir.join(HASH_KEY_FILE))?;
         let keyring = Arc::new(Keyring::open(&secret_key_file(&config))?);
+        let signer = Arc::new(Signer::open(&signing_key_file(&config))?);
         let allowed = config.secret_sources.clone();
         let safe = Arc::new(Safe::new(store.clone(), Arc::clone(&keyring), allowed, &hash_key));
         let effects = open_effects(&config, hash_key, safe.clone(), keyring, shutdown.clone())?;
@@ -115,6 +120,7 @@ impl Service {
         let router = server::router(Server {
             store: store.clone(),
             safe,
+            signer,
             clock,
             turns: Arc::default(),
             states,
@@ -160,6 +166,36 @@ pub async fn rotate_key(config: &Config) -> Result<Rotated, RotateError> {
     secrets::rotate(&database(config), &config.data_dir, &secret_key_file(config)).await
 }
 
+/// Has statements signed by a new key from the next start on. Its id.
+///
+/// # Errors
+/// The key file cannot be used.
+pub fn rotate_signing_key(config: &Config) -> Result<String, KeyringError> {
+    Signer::rotate(&signing_key_file(config))
+}
+
+/// Why the ledger is not known to be whole.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    /// The database cannot be opened; a running daemon has it.
+    #[error(transparent)]
+    Open(#[from] reconciler_store::OpenError),
+    /// It is not whole, or cannot be read.
+    #[error(transparent)]
+    Chain(#[from] reconciler_store::ChainError),
+}
+
+/// Walks the whole ledger. Its last event, whose hash somebody may have kept elsewhere.
+///
+/// # Errors
+/// A daemon runs, or an event was changed, removed, inserted or moved.
+pub async fn verify_ledger(config: &Config) -> Result<ChainHead, VerifyError> {
+    let store = Store::open(database(config)).await?;
+    let verified = store.verify_chain().await;
+    store.close().await;
+    Ok(verified?)
+}
+
 /// Host and process: who holds a lease, for people who look.
 fn owner() -> String {
     let host = fs::read_to_string("/etc/hostname").unwrap_or_default();
@@ -169,6 +205,11 @@ fn owner() -> String {
 /// Where the keys of the secrets are.
 fn secret_key_file(config: &Config) -> PathBuf {
     config.secret_key_file.clone().unwrap_or_else(|| config.data_dir.join(SECRET_KEY_FILE))
+}
+
+/// Where the signing key is.
+fn signing_key_file(config: &Config) -> PathBuf {
+    config.data_dir.join(SIGNING_KEY_FILE)
 }
 
 /// Where the database is.

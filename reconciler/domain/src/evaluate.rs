@@ -349,6 +349,7 @@ fn approval(stated: &StatedApproval, digest: &str) -> Approval {
         groups: stated.groups.clone(),
         digest: digest.to_owned(),
         comment: None,
+        signed: None,
     }
 }
 

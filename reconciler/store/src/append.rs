@@ -323,6 +323,7 @@ impl Context<'_> {
             }
             Event::Answered(answer) => {
                 body["question"] = json!(answer.question);
+                body["signed"] = json!(answer.signed);
                 let what = match answer.said {
                     Said::Approved => "approved",
                     Said::Refused => "refused",

@@ -171,9 +171,22 @@ impl Lockstepd {
     /// # Errors
     /// It refuses, as it does while the daemon runs.
     pub async fn rotate_key(&self) -> Outcome {
-        let mut command = Command::new(&self.program);
-        command.arg("rotate-key").arg("--data-dir").arg(self.data_dir());
-        process::run(&command, STOPS_WITHIN).await?.ok().map(drop)
+        self.alone("rotate-key").await
+    }
+
+    /// Walks its ledger.
+    ///
+    /// # Errors
+    /// An event of it is not what it was, or the daemon runs.
+    pub async fn verify_ledger(&self) -> Outcome {
+        self.alone("verify-ledger").await
+    }
+
+    /// Runs a command that is for when no daemon runs.
+    async fn alone(&self, command: &str) -> Outcome {
+        let mut run = Command::new(&self.program);
+        run.arg(command).arg("--data-dir").arg(self.data_dir());
+        process::run(&run, STOPS_WITHIN).await?.ok().map(drop)
     }
 
     /// Waits until it ends by itself, as it does at an ordered crash.

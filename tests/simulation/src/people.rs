@@ -105,7 +105,7 @@ impl World {
         if self.bug == Some(Bug::RequesterCounts) && requester == Principal::Named(by.clone()) {
             by = "somebody".to_owned();
         }
-        let approval = Approval { by, groups, digest: digest.clone(), comment: None };
+        let approval = Approval { by, groups, digest: digest.clone(), comment: None, signed: None };
         let judged = plan::approve(&saga.promotion, &saga.state, approval);
         match judged {
             Ok(event) => {
@@ -165,6 +165,7 @@ impl World {
             groups: claimed.iter().map(|group| (*group).to_owned()).collect(),
             said: said.clone(),
             comment: None,
+            signed: None,
         };
         let judged = self.store.look_at_promotion(project, id, |seen| plan::answer(seen, answer));
         match judged.map(|judged| judged.value) {

@@ -8,12 +8,13 @@ use super::{Call, Client, ClientError};
 use crate::problem::ProblemCode;
 use crate::v1::{
     AbortPromotion, AccessToken, AnswerStep, ApprovePromotion, CreateAccessToken, CreatePromotion,
-    CreatedAccessToken, EmbeddedState, EventsQuery, Explain, Forecast, ForecastQuery, Freight,
-    FreightApproval, FreightQuery, FullPlan, Health, Kind, LiftHold, ListQuery, MintToken, Object,
-    PAGE_LIMIT_MAX, Page, Pipeline, Policy, Precondition, Preview, PreviewRequest, PreviewSet,
-    PromoteDownstream, Promotion, PromotionEvent, PromotionQuery, RenamePolicy, RenewToken, Rerun,
-    RestoreState, Reverify, ServerVersion, Stage, StartedDownstream, StateLock, StateQuery,
-    StateVersion, TokenQuery, UnlockState, Warehouse, Whoami,
+    CreatedAccessToken, EmbeddedState, EventsQuery, Evidence, Explain, Forecast, ForecastQuery,
+    Freight, FreightApproval, FreightQuery, FullPlan, Health, Kind, LiftHold, ListQuery, MintToken,
+    Object, PAGE_LIMIT_MAX, Page, Pipeline, Policy, Precondition, Preview, PreviewRequest,
+    PreviewSet, PromoteDownstream, Promotion, PromotionEvent, PromotionQuery, RenamePolicy,
+    RenewToken, Rerun, RestoreState, Reverify, ServerVersion, SigningKeys, Stage,
+    StartedDownstream, StateLock, StateQuery, StateVersion, TokenQuery, UnlockState, Warehouse,
+    Whoami,
 };
 
 /// The path of one object.
@@ -405,6 +406,24 @@ impl Client {
     /// `not_found` where there is no such promotion, or it made no such plan, beside what every call may fail with.
     pub async fn plan(&self, project: &str, id: &str, step: &str) -> Result<FullPlan, ClientError> {
         self.answer(Call::get(&["v1", "projects", project, "promotions", id, "plans", step])).await
+    }
+
+    /// Reads what people agreed to, signed.
+    ///
+    /// # Errors
+    ///
+    /// `not_found`.
+    pub async fn evidence(&self, project: &str, id: &str) -> Result<Evidence, ClientError> {
+        self.answer(Call::get(&["v1", "projects", project, "promotions", id, "evidence"])).await
+    }
+
+    /// Reads the keys under which signed statements hold.
+    ///
+    /// # Errors
+    ///
+    /// Only what every call may fail with.
+    pub async fn signing_keys(&self) -> Result<SigningKeys, ClientError> {
+        self.answer(Call::get(&["v1", "keys"])).await
     }
 
     /// Reads one page of promotions, newest first, without patches.

@@ -5,14 +5,14 @@ use serde_json::Value;
 use super::{Auth, Method, Operation};
 use crate::v1::{
     AbortPromotion, AccessToken, AnswerStep, ApprovePromotion, CreateAccessToken, CreatePromotion,
-    CreatedAccessToken, Credential, CredentialSpec, EmbeddedState, EventsQuery, Explain, Forecast,
-    ForecastQuery, Freeze, FreezeSpec, Freight, FreightApproval, FreightQuery, FullPlan, Health,
-    Hold, HoldSpec, LiftHold, ListQuery, MintToken, Page, Pipeline, Policy, PolicySpec, Preview,
-    PreviewQuestion, Project, ProjectSpec, PromoteDownstream, Promotion, PromotionEvent,
-    PromotionQuery, RenamePolicy, RenewToken, Rerun, RestoreState, Reverify, ServerVersion, Stage,
-    StageSpec, StartedDownstream, StateLock, StateQuery, StateVersion, StateWriteQuery, Task,
-    TaskSpec, TokenQuery, TokenSpec, UnlockState, Verification, VerificationSpec, Warehouse,
-    WarehouseSpec, Whoami,
+    CreatedAccessToken, Credential, CredentialSpec, EmbeddedState, EventsQuery, Evidence, Explain,
+    Forecast, ForecastQuery, Freeze, FreezeSpec, Freight, FreightApproval, FreightQuery, FullPlan,
+    Health, Hold, HoldSpec, LiftHold, ListQuery, MintToken, Page, Pipeline, Policy, PolicySpec,
+    Preview, PreviewQuestion, Project, ProjectSpec, PromoteDownstream, Promotion, PromotionEvent,
+    PromotionQuery, RenamePolicy, RenewToken, Rerun, RestoreState, Reverify, ServerVersion,
+    SigningKeys, Stage, StageSpec, StartedDownstream, StateLock, StateQuery, StateVersion,
+    StateWriteQuery, Task, TaskSpec, TokenQuery, TokenSpec, UnlockState, Verification,
+    VerificationSpec, Warehouse, WarehouseSpec, Whoami,
 };
 
 const fn get(
@@ -58,6 +58,8 @@ pub const OPERATIONS: &[Operation] = &[
         .auth(Auth::Public).answers::<Health>(200),
     get("/v1/version", "version", "server", "which daemon answers")
         .auth(Auth::Public).answers::<ServerVersion>(200),
+    get("/v1/keys", "listSigningKeys", "server", "read the keys under which signed statements hold")
+        .auth(Auth::Public).answers::<SigningKeys>(200),
     get("/v1/openapi.json", "openapi", "server", "this document")
         .auth(Auth::Public).answers::<Value>(200),
     get("/v1/whoami", "whoami", "tokens", "who the bearer of the sent token is")
@@ -216,6 +218,8 @@ pub const OPERATIONS: &[Operation] = &[
         .answers::<Promotion>(200),
     get("/v1/projects/{project}/promotions/{promotion}/plans/{step}", "getPlan", "promotions", "read an infrastructure plan in full, that of a step or of the undo of an apply")
         .answers::<FullPlan>(200),
+    get("/v1/projects/{project}/promotions/{promotion}/evidence", "getEvidence", "promotions", "read what people agreed to, signed")
+        .answers::<Evidence>(200),
     post("/v1/projects/{project}/promotions/{promotion}/approve", "approvePromotion", "promotions", "approve what a promotion will do")
         .takes::<ApprovePromotion>().answers::<Promotion>(200),
     post("/v1/projects/{project}/promotions/{promotion}/rerun", "rerunPromotion", "promotions", "promote once more what a promotion that is over had brought")

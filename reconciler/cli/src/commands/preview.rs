@@ -1,8 +1,7 @@
 //! `lockstep preview`: what the changes of a plan do together to live freight, and would have done.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use reconciler_api::v1::{EffectKind, Preview, PreviewSet};
@@ -10,7 +9,7 @@ use serde::Serialize;
 
 use crate::failure::Failure;
 use crate::render::preview;
-use crate::session::Session;
+use crate::session::{Session, read_text};
 
 mod plan;
 
@@ -42,8 +41,8 @@ pub(crate) struct Judged {
 }
 
 pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<(), Failure> {
-    let text = read(&arguments.file)?;
     let unreadable = |why: String| Failure::PlanFile { path: arguments.file.clone(), why };
+    let text = read_text(&arguments.file).map_err(|error| unreadable(error.to_string()))?;
     let plan = serde_json::from_str(&text).map_err(|error| unreadable(error.to_string()))?;
     let planned = changes_of_plan(&plan).map_err(unreadable)?;
     let mut judged = Vec::new();
@@ -57,17 +56,6 @@ pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<(), F
     }
     session.out.answer(&judged, |judged| preview::text(judged))?;
     verdict(&judged)
-}
-
-fn read(path: &Path) -> Result<String, Failure> {
-    let mut text = String::new();
-    let read = if path == Path::new("-") {
-        std::io::stdin().lock().read_to_string(&mut text).map(|_| ())
-    } else {
-        std::fs::read_to_string(path).map(|read| text = read)
-    };
-    read.map_err(|error| Failure::PlanFile { path: path.to_owned(), why: error.to_string() })?;
-    Ok(text)
 }
 
 /// What is planned without a project is planned for that of the command line.

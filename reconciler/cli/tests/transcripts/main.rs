@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod evidence;
 mod objects;
 mod server;
 mod states;
@@ -937,6 +938,9 @@ fn help_documents_environment_and_exit_codes() {
       preview     Say what the changes of a plan do to live freight, and would have done in the past
       watch       Follow a promotion until it ends
       diff        Show what a promotion will do, or did
+      evidence    Show what people agreed to, signed; as JSON it is what `verify` takes
+      verify      Check evidence against keys, without lockstepd
+      keys        Show the keys under which evidence holds, in PEM
       refresh     Have the sources of a warehouse asked now
       state       Show embedded infrastructure states and their versions, and restore them
       token       Create, rotate and revoke tokens, and mint short-lived ones

@@ -183,6 +183,8 @@ impl Canned {
             ("restoreState", ["shop", "prod", "modules/db"]) => states::restored(world.now, body),
             ("unlockState", ["shop", "prod", "modules/db"]) => states::unlocked(world.now, body),
             ("getPlan", ["shop", _, step]) => Ok(json(&world.full_plan(step))),
+            ("getEvidence", ["shop", "prod.12"]) => Ok(super::evidence::canned()),
+            ("listSigningKeys", []) => Ok(super::evidence::keys()),
             ("listPromotionEvents", ["shop", _]) => Ok(json(&world.events(query))),
             (id, path) => Err(Box::new(Problem::not_found(id, &path.join("/")))),
         }

@@ -91,26 +91,33 @@ pub(crate) fn make_key() -> Result<Key, KeyringError> {
     Ok(Key { id: id.iter().map(|byte| format!("{byte:02x}")).collect(), bytes })
 }
 
+/// The text of a file that holds keys, one a line; `None`: there is no file.
+///
+/// # Errors
+/// It cannot be read, or others can read it, too.
+pub(super) fn read_key_file(path: &Path) -> Result<Option<String>, KeyringError> {
+    let file = |source| KeyringError::File { path: path.to_owned(), source };
+    match fs::metadata(path) {
+        Ok(meta) if meta.permissions().mode() & 0o077 != 0 => {
+            Err(KeyringError::Open { path: path.to_owned() })
+        }
+        Ok(_) => fs::read_to_string(path).map(Some).map_err(file),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(file(error)),
+    }
+}
+
 impl Keyring {
     /// Reads the keys; where there is no file yet, makes one with a new key.
     ///
     /// # Errors
     /// The file cannot be used.
     pub(crate) fn open(path: &Path) -> Result<Self, KeyringError> {
-        let file = |source| KeyringError::File { path: path.to_owned(), source };
-        match fs::metadata(path) {
-            Ok(meta) if meta.permissions().mode() & 0o077 != 0 => {
-                return Err(KeyringError::Open { path: path.to_owned() });
-            }
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let made = Self { keys: vec![make_key()?] };
-                made.save(path)?;
-                return Ok(made);
-            }
-            Err(error) => return Err(file(error)),
-        }
-        let text = fs::read_to_string(path).map_err(file)?;
+        let Some(text) = read_key_file(path)? else {
+            let made = Self { keys: vec![make_key()?] };
+            made.save(path)?;
+            return Ok(made);
+        };
         let mut keys = Vec::new();
         for (line, text) in (1..).zip(text.lines()) {
             let damaged = || KeyringError::Damaged { path: path.to_owned(), line };

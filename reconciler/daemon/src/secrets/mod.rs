@@ -5,6 +5,7 @@
 //! sources    secrets that are read from files and variables which the configuration allows
 //! safe       both together, and what the effects ask
 //! rotate     `lockstepd rotate-key`
+//! signer     the key that signs what people agree to
 //! ```
 //!
 //! What is sealed is bound to its project, name, kind, address and user name: a row that was moved to
@@ -13,6 +14,7 @@
 mod keyring;
 mod rotate;
 mod safe;
+mod signer;
 mod sources;
 
 pub(crate) use keyring::Keyring;
@@ -20,4 +22,5 @@ pub use keyring::KeyringError;
 pub(crate) use rotate::rotate;
 pub use rotate::{RotateError, Rotated};
 pub(crate) use safe::{LENGTH_MAX, LENGTH_MIN, Safe};
+pub(crate) use signer::Signer;
 pub use sources::AllowedSources;

@@ -12,6 +12,7 @@ use reconciler_store::AppendError;
 use super::Server;
 use super::answer::{Answer, Json, Refusal, busy, name, promotion_id};
 use super::auth::Caller;
+use super::evidence::signed;
 use super::promotions::{ATTEMPTS_MAX, object};
 
 pub(super) async fn answer_step(
@@ -30,6 +31,7 @@ pub(super) async fn answer_step(
         groups: caller.0.groups.clone(),
         said,
         comment: body.comment,
+        signed: None,
     };
     for _ in 0..ATTEMPTS_MAX {
         let Some(snapshot) = server.store.promotion_snapshot(&project, &id).await? else {
@@ -37,7 +39,9 @@ pub(super) async fn answer_step(
         };
         let (snapshot, seq) = snapshot.value;
         let event = answer(&snapshot, given.clone()).map_err(|error| refusal(&id, &error))?;
-        match server.store.append(&project, &id, None, seq, event, server.clock.now()).await {
+        let now = server.clock.now();
+        let event = signed(&server, &project, &snapshot.promotion, &snapshot.state, event, now);
+        match server.store.append(&project, &id, None, seq, event, now).await {
             Ok(_) => return Ok(Json(object(&server, &project, &id).await?)),
             Err(AppendError::Moved { .. }) => {}
             Err(AppendError::Store(error)) => return Err(error.into()),

@@ -8,6 +8,7 @@ mod answers;
 mod auth;
 mod credentials;
 mod definitions;
+mod evidence;
 mod forecasts;
 mod freight;
 mod minted;
@@ -43,7 +44,7 @@ use tower::util::MapRequestLayer;
 use tracing::Instrument as _;
 
 use crate::clock::Clock;
-use crate::secrets::Safe;
+use crate::secrets::{Safe, Signer};
 use answer::{Answer, Json};
 pub(crate) use auth::hash;
 pub(crate) use tokens::new_secret;
@@ -57,6 +58,7 @@ const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub(crate) struct Server {
     pub(crate) store: Store,
     pub(crate) safe: Arc<Safe>,
+    pub(crate) signer: Arc<Signer>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) turns: Arc<Turns>,
     pub(crate) states: States,

@@ -18,6 +18,7 @@ use super::Server;
 use super::answer::{Answer, Json, Parameters, Refusal, busy, name, page, promotion_id};
 use super::auth::Caller;
 use super::definitions::definitions;
+use super::evidence::signed;
 use crate::convert;
 
 /// Times that a request is judged again because the world moved in between.
@@ -83,8 +84,13 @@ pub(super) async fn approve_promotion(
 ) -> Answer<Json<v1::Promotion>> {
     let (project, id): (ProjectName, _) = (name(&project)?, promotion_id(&wanted)?);
     let groups: BTreeSet<String> = caller.0.groups.clone();
-    let approval =
-        Approval { by: caller.0.name.clone(), groups, digest: body.digest, comment: body.comment };
+    let approval = Approval {
+        by: caller.0.name.clone(),
+        groups,
+        digest: body.digest,
+        comment: body.comment,
+        signed: None,
+    };
     decide(&server, &project, &id, |promotion, state| approve(promotion, state, approval.clone()))
         .await?;
     Ok(Json(object(&server, &project, &id).await?))
@@ -118,7 +124,9 @@ async fn decide(
         let (promotion, seq) = snapshot.value;
         let event = wish(&promotion.promotion, &promotion.state)
             .map_err(|error| approve_refusal(&promotion.state, &error))?;
-        match server.store.append(project, id, None, seq, event, server.clock.now()).await {
+        let now = server.clock.now();
+        let event = signed(server, project, &promotion.promotion, &promotion.state, event, now);
+        match server.store.append(project, id, None, seq, event, now).await {
             Ok(_) => return Ok(()),
             Err(AppendError::Moved { .. }) => {}
             Err(AppendError::Store(error)) => return Err(error.into()),

@@ -12,8 +12,8 @@ use reconciler_domain::warehouse::Warehouse;
 
 use super::definitions::{self, project};
 use super::{
-    Server, answers, credentials, forecasts, freight, health, minted, openapi, plans, previews,
-    promotions, reverify, stages, start, states, tokens, version,
+    Server, answers, credentials, evidence, forecasts, freight, health, minted, openapi, plans,
+    previews, promotions, reverify, stages, start, states, tokens, version,
 };
 
 /// The handler of the operation with this id, behind its method.
@@ -99,6 +99,8 @@ pub(super) fn handler(operation: &str) -> Option<MethodRouter<Server>> {
         "abortPromotion" => post(promotions::abort_promotion),
         "listPromotionEvents" => get(promotions::events),
         "getPlan" => get(plans::read),
+        "getEvidence" => get(evidence::read),
+        "listSigningKeys" => get(evidence::keys),
         _ => return None,
     })
 }

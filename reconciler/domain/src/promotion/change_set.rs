@@ -120,12 +120,24 @@ impl ChangeSet {
         infra: Vec<InfraChange>,
         undo: Vec<UndoPlan>,
     ) -> Self {
-        let digest = digest(&collection, &steps, &files, &infra);
+        let digest = digest_of(&content(&collection, &steps, &files, &infra));
         Self { digest, collection, steps, files, infra, undo }
+    }
+
+    /// All that people agree to when they agree to the digest, as JSON: the digest is the SHA-256 of this text. What is
+    /// only for the eye (patches, counts, the words of the undo) is not in it.
+    #[must_use]
+    pub fn content(&self) -> String {
+        content(&self.collection, &self.steps, &self.files, &self.infra)
     }
 }
 
-fn digest(
+/// The digest of a change set with this content.
+pub(super) fn digest_of(content: &str) -> String {
+    format!("sha256:{}", hex(&Sha256::digest(content)))
+}
+
+fn content(
     collection: &IndexMap<WarehouseName, FreightId>,
     steps: &[PlannedStep],
     files: &[FilesOf],
@@ -152,8 +164,7 @@ fn digest(
         infra.iter().map(|change| json!([change.step, change.dir, change.digest])).collect();
     let mut collection: Vec<Value> = collection.iter().map(|pair| json!(pair)).collect();
     collection.sort_by_key(ToString::to_string);
-    let text = json!([collection, steps, files, infra]).to_string();
-    format!("sha256:{}", hex(&Sha256::digest(text)))
+    json!([collection, steps, files, infra]).to_string()
 }
 
 /// The same value with the keys of every object in order.

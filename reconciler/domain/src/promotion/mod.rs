@@ -6,8 +6,11 @@
 //! nobody else does.
 
 mod change_set;
+mod evidence;
 mod label;
+mod public_key;
 mod state;
+mod statement;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -18,7 +21,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 pub use change_set::{ChangeSet, FilesOf, InfraChange, PlannedStep, StepPlan, UndoPlan};
+pub use evidence::{Checked, Evidence, Standing};
+pub use public_key::{PublicKey, PublicKeyError};
 pub use state::{IllegalEvent, NodeRun, PassedOver, Phase, PrepareFailure, Prepared, Probe, State};
+pub use statement::{Signature, Signed, Stated, Statement, StatementError};
 
 use crate::freight::Freight;
 use crate::id::{
@@ -263,6 +269,9 @@ pub struct Approval {
     pub digest: String,
     /// What they had to say.
     pub comment: Option<String>,
+    /// The same as a signed statement; absent: it was given before statements were signed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signed: Option<Signed>,
 }
 
 /// Something that runs between an intent and an outcome.

@@ -15,6 +15,7 @@ use super::AtTimeout;
 use crate::freight::hex;
 use crate::id::StepName;
 use crate::policy::Excluded;
+use crate::promotion::Signed;
 
 /// Something that people are asked.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -72,6 +73,9 @@ pub struct Answer {
     /// What else they had to say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub comment: Option<String>,
+    /// The same as a signed statement; absent: it was given before statements were signed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signed: Option<Signed>,
 }
 
 /// What a person answers.

@@ -337,6 +337,7 @@ fn an_answer_is_to_the_question_that_was_seen() {
         groups: BTreeSet::new(),
         said: Said::Approved,
         comment: None,
+        signed: None,
     };
     let refused = plan::answer(&world.promotion_snapshot(&id), answer.clone());
     assert!(

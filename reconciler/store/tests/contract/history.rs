@@ -70,6 +70,7 @@ async fn approvals_are_those_of_before_the_commit() {
         groups: ["sre".to_owned()].into(),
         digest: "d1".to_owned(),
         comment: None,
+        signed: None,
     };
     world.append(&id, Event::Approved(approval.clone()), 11).await.unwrap();
     world.append(&id, Event::Probed { moved: Vec::new() }, 12).await.unwrap();

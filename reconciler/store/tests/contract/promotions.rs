@@ -381,6 +381,7 @@ async fn people_wake_the_promotion_and_stand_in_the_ledger() {
         groups: ["ops".to_owned()].into(),
         digest: "d1".to_owned(),
         comment: None,
+        signed: None,
     };
     world.append(&id, Event::Approved(approval), 3).await.unwrap();
     assert_eq!(world.due(3).await, ["promotion/shop/dev.1"]);

@@ -77,6 +77,7 @@ fn event(happening: Happening, freight: &Freight) -> Event {
             groups: [].into(),
             digest: "d1".to_owned(),
             comment: None,
+            signed: None,
         }),
         Happening::Probed => Event::Probed { moved: Vec::new() },
         Happening::Verifying => {

@@ -64,10 +64,10 @@ impl Store {
         look: impl FnOnce(&StageSnapshot) -> T,
     ) -> Option<Seen<T>> {
         let found = self.projects.get_mut(project)?;
-        let stage = found.definitions.stages.get(name)?.clone();
+        let freight = found.freight_for(name, &found.definitions.stages.get(name)?.spec);
         let definitions_changed_at = found.definitions_changed_at(name);
         let running = found.running(name);
-        let freight = found.freight_for(name, &stage.spec);
+        let stage = found.definitions.stages.remove(name)?;
         let record = found.stages.entry(name.clone()).or_default();
         let snapshot = StageSnapshot {
             project: project.clone(),
@@ -87,6 +87,7 @@ impl Store {
             commits: Vec::new(),
         };
         let value = look(&snapshot);
+        found.definitions.stages.insert(name.clone(), snapshot.stage);
         record.current = snapshot.current;
         record.ended = snapshot.ended;
         found.policies = snapshot.policies;
@@ -102,17 +103,17 @@ impl Store {
     ) -> Option<Seen<T>> {
         let found = self.projects.get_mut(project)?;
         let promotion = found.promotions.get(id)?.promotion.clone();
-        let stage = found.definitions.stages.get(&promotion.stage).cloned();
         let record = found.stages.get(&promotion.stage)?;
         let facts = found.facts(&promotion.freight)?.clone();
         let (slot, previous) = (record.slot.clone(), record.previous());
         let there = record.current.clone();
         let automatic_hold = record.hold.clone();
         let current = found.companions(id, &promotion.warehouse, record);
-        let templates = found.templates(stage.as_ref().map(|stage| &stage.spec));
-        let stage_metadata = found.noted.get(&promotion.stage).cloned().unwrap_or_default();
-        let aliases = found.aliases.clone();
+        let stage = found.definitions.stages.get(&promotion.stage);
+        let templates = found.templates(stage.map(|stage| &stage.spec));
         let saga = found.promotions.get_mut(id)?;
+        let stage = found.definitions.stages.remove(&promotion.stage);
+        let stage_metadata = found.noted.remove(&promotion.stage).unwrap_or_default();
         let seq = saga.last_seq();
         let snapshot = PromotionSnapshot {
             project: project.clone(),
@@ -131,13 +132,19 @@ impl Store {
             holds: Vec::new(),
             freezes: Vec::new(),
             stage_metadata,
-            aliases,
+            aliases: take(&mut found.aliases),
             slot,
             commits: Vec::new(),
         };
         let value = look(&snapshot);
         saga.state = snapshot.state;
         found.definitions.policies = snapshot.policies;
+        found.aliases = snapshot.aliases;
+        let name = snapshot.promotion.stage;
+        if !snapshot.stage_metadata.is_empty() {
+            found.noted.insert(name.clone(), snapshot.stage_metadata);
+        }
+        found.definitions.stages.extend(snapshot.stage.map(|stage| (name, stage)));
         Some(Seen { revision: found.revision, seq, value })
     }
 }

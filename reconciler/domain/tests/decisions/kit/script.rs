@@ -614,6 +614,7 @@ fn approve(world: &mut World, id: &str, who: &str, groups: &str, digest: Option<
         groups: groups.split(',').map(str::to_owned).collect(),
         digest,
         comment: None,
+        signed: None,
     };
     world.approve(&id, approval);
 }
@@ -635,6 +636,7 @@ fn answer(world: &mut World, id: &PromotionId, step: &str, who: &str, groups: &s
                 values => Said::Given(serde_json::from_str(values).expect("an object")),
             },
             comment: None,
+            signed: None,
         },
     );
 }

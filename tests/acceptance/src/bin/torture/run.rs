@@ -65,6 +65,10 @@ pub(crate) async fn torture(lane: u32, kills: u32, seed: u64) -> Outcome<Tally> 
         arrive(&site, &version, &mut tally).await?;
         say(&format!("lane {lane}: {version} arrived after {} kills in all", tally.kills));
     }
+    world.lockstepd.stop().await?;
+    if let Err(failure) = world.lockstepd.verify_ledger().await {
+        tally.lost.push(format!("lane {lane}: the ledger: {failure}"));
+    }
     Ok(tally)
 }
 

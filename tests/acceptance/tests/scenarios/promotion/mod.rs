@@ -1,5 +1,6 @@
 //! Freight on its way.
 
+mod evidence;
 mod gates;
 mod lanes;
 mod modules;
