@@ -20,7 +20,8 @@ use regex::Regex;
 use serde_json::Value;
 
 /// What the domain may depend on, with the features it may ask for.
-const DOMAIN_DEPENDENCIES: [(&str, &[&str]); 14] = [
+const DOMAIN_DEPENDENCIES: [(&str, &[&str]); 15] = [
+    ("base64", &[]),
     ("cel", &["chrono", "json", "parser_pratt", "regex"]),
     ("globset", &[]),
     ("hmac", &[]),

@@ -26,6 +26,10 @@ locals {
     body     = { external_id = "{{ promotion.id }}", summary = "shop to {{ stage.name }}" }
     delivery = "at_most_once"
     outputs  = { id = "response.json.id" }
-    confirm  = { url = "https://tickets.example.com/api/changes/by-external-id/{{ promotion.id }}" }
+    confirm = {
+      url     = "https://tickets.example.com/api/changes?external_id={{ promotion.id }}"
+      success = "size(response.json.changes) == 1"
+      failure = "response.status == 200 && size(response.json.changes) == 0"
+    }
   })
 }

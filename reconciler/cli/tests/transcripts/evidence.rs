@@ -86,19 +86,24 @@ fn evidence_and_keys_are_shown() {
     cleo (sre) approved change set sha256:02504a77f2facd68091f821b8d9faed29a4b7800018a905a66c3e0d6da84c725 at 2026-11-22T12:00:00Z, saying "looks right"
     cleo (sre) refused step release at 2026-11-22T12:00:00Z, saying "looks right"
     "#);
-    insta::assert_snapshot!(lockstep("keys"), @"");
+    insta::assert_snapshot!(lockstep("keys"), @r"
+    # 324be2dea8bc4446
+    -----BEGIN PUBLIC KEY-----
+    MCowBQYDK2VwAyEA6kpsY+KcUgq+9VB7Ey7F+ZVHdq6+vnuSQh7qaRRG0iw=
+    -----END PUBLIC KEY-----
+    ");
 }
 
 #[test]
 fn verify_asks_nobody() {
     insta::assert_snapshot!(verify(&canned(), &key(7)), @r#"
-    shop/prod.12: all of it holds
+    shop/prod.12: what it does was approved by cleo
 
-            WHAT                                                                                                                                                   KEY
-    holds   the change set is what it says (sha256:02504a77f2facd68091f821b8d9faed29a4b7800018a905a66c3e0d6da84c725)                                               -
-    void    cleo (sre) approved change set sha256:01d at 2026-11-22T12:00:00Z, saying "looks right", which was prepared anew since                                 324be2dea8bc4446
-    holds   cleo (sre) approved change set sha256:02504a77f2facd68091f821b8d9faed29a4b7800018a905a66c3e0d6da84c725 at 2026-11-22T12:00:00Z, saying "looks right"   324be2dea8bc4446
-    holds   cleo (sre) refused step release at 2026-11-22T12:00:00Z, saying "looks right"                                                                          324be2dea8bc4446
+           WHAT                                                                                                                                                   KEY
+    true   the digest sha256:02504a77f2facd68091f821b8d9faed29a4b7800018a905a66c3e0d6da84c725 is of this content                                                  -
+    void   cleo (sre) approved change set sha256:01d at 2026-11-22T12:00:00Z, saying "looks right", which is not what it does now                                 324be2dea8bc4446
+    true   cleo (sre) approved change set sha256:02504a77f2facd68091f821b8d9faed29a4b7800018a905a66c3e0d6da84c725 at 2026-11-22T12:00:00Z, saying "looks right"   324be2dea8bc4446
+    true   cleo (sre) refused step release at 2026-11-22T12:00:00Z, saying "looks right"                                                                          324be2dea8bc4446
     "#);
 }
 
@@ -106,24 +111,78 @@ fn verify_asks_nobody() {
 fn evidence_without_approvals_is_none() {
     let mut none = canned();
     none["statements"] = json!([]);
-    insta::assert_snapshot!(verify(&none, &key(7)), @"");
+    insta::assert_snapshot!(verify(&none, &key(7)), @r"
+    shop/prod.12: nobody is known to have approved what it does
+
+           WHAT                                                                                                    KEY
+    true   the digest sha256:02504a77f2facd68091f821b8d9faed29a4b7800018a905a66c3e0d6da84c725 is of this content   -
+    ! error: 0 of 1 people approved what the promotion does
+    [exit 1]
+    ");
     // A change set that nobody has seen bears its digest as well.
     let mut other = canned();
     let freight = "4".repeat(40).parse().unwrap();
     let collection = [("main".parse().unwrap(), freight)].into_iter().collect();
     let set = ChangeSet::new(collection, Vec::new(), Vec::new(), Vec::new(), Vec::new());
     other["change_set"] = json!({ "digest": set.digest, "content": set.content() });
-    insta::assert_snapshot!(verify(&other, &key(7)), @"");
-    insta::assert_snapshot!(verify_with(&canned(), &key(7), "--people 2"), @"");
-    insta::assert_snapshot!(verify_with(&canned(), &key(7), "--promotion shop/prod.13"), @"");
+    insta::assert_snapshot!(verify(&other, &key(7)), @r#"
+    shop/prod.12: nobody is known to have approved what it does
+
+           WHAT                                                                                                                                                                                  KEY
+    true   the digest sha256:624844b7d3f305f3626f48b691d3c81ddbb8ac6e8330f0668a296c0ffd5a5987 is of this content                                                                                 -
+    void   cleo (sre) approved change set sha256:01d at 2026-11-22T12:00:00Z, saying "looks right", which is not what it does now                                                                324be2dea8bc4446
+    void   cleo (sre) approved change set sha256:02504a77f2facd68091f821b8d9faed29a4b7800018a905a66c3e0d6da84c725 at 2026-11-22T12:00:00Z, saying "looks right", which is not what it does now   324be2dea8bc4446
+    void   cleo (sre) refused step release at 2026-11-22T12:00:00Z, saying "looks right", which is not what it does now                                                                          324be2dea8bc4446
+    ! error: 0 of 1 people approved what the promotion does
+    [exit 1]
+    "#);
+    insta::assert_snapshot!(verify_with(&canned(), &key(7), "--people 2"), @r#"
+    shop/prod.12: what it does was approved by cleo
+
+           WHAT                                                                                                                                                   KEY
+    true   the digest sha256:02504a77f2facd68091f821b8d9faed29a4b7800018a905a66c3e0d6da84c725 is of this content                                                  -
+    void   cleo (sre) approved change set sha256:01d at 2026-11-22T12:00:00Z, saying "looks right", which is not what it does now                                 324be2dea8bc4446
+    true   cleo (sre) approved change set sha256:02504a77f2facd68091f821b8d9faed29a4b7800018a905a66c3e0d6da84c725 at 2026-11-22T12:00:00Z, saying "looks right"   324be2dea8bc4446
+    true   cleo (sre) refused step release at 2026-11-22T12:00:00Z, saying "looks right"                                                                          324be2dea8bc4446
+    ! error: 1 of 2 people approved what the promotion does
+    [exit 1]
+    "#);
+    insta::assert_snapshot!(verify_with(&canned(), &key(7), "--promotion shop/prod.13"), @r"
+    ! error: the evidence is about shop/prod.12, not shop/prod.13
+    [exit 1]
+    ");
 }
 
 #[test]
 fn verify_finds_what_is_not_true() {
-    insta::assert_snapshot!(verify(&canned(), &key(8)), @"");
+    insta::assert_snapshot!(verify(&canned(), &key(8)), @r"
+    shop/prod.12: nobody is known to have approved what it does
+
+               WHAT                                                                                                    KEY
+    true       the digest sha256:02504a77f2facd68091f821b8d9faed29a4b7800018a905a66c3e0d6da84c725 is of this content   -
+    NOT TRUE   a statement that none of the given keys signed; it names 324be2dea8bc4446                               -
+    NOT TRUE   a statement that none of the given keys signed; it names 324be2dea8bc4446                               -
+    NOT TRUE   a statement that none of the given keys signed; it names 324be2dea8bc4446                               -
+    ! error: the evidence does not hold; what is not true of it: 3
+    ! hint: a key may be missing: ask whoever runs lockstepd what `lockstep keys` says there
+    [exit 1]
+    ");
     let mut forged = canned();
     forged["change_set"]["content"] = json!("[]");
     forged["statements"] = json!([signed("prod.11", "cleo", approved("sha256:00"), 7)]);
-    insta::assert_snapshot!(verify(&forged, &key(7)), @"");
-    insta::assert_snapshot!(verify(&json!({ "project": "shop" }), &key(7)), @"");
+    insta::assert_snapshot!(verify(&forged, &key(7)), @r"
+    shop/prod.12: nobody is known to have approved what it does
+
+               WHAT                                                                                                       KEY
+    NOT TRUE   the digest sha256:02504a77f2facd68091f821b8d9faed29a4b7800018a905a66c3e0d6da84c725 is of another content   -
+    NOT TRUE   a statement about shop/prod.11 with freight 3f2a1b9c0d                                                     -
+    ! error: the evidence does not hold; what is not true of it: 2
+    ! hint: a key may be missing: ask whoever runs lockstepd what `lockstep keys` says there
+    [exit 1]
+    ");
+    insta::assert_snapshot!(verify(&json!({ "project": "shop" }), &key(7)), @r"
+    ! error: cannot read EVIDENCE: missing field `promotion` at line 1 column 18
+    ! hint: write it with: lockstep evidence PROMOTION -o json, and the keys with: lockstep keys
+    [exit 2]
+    ");
 }

@@ -212,18 +212,33 @@ pub(super) fn check_step_names(
     if let Some(when) = &step.control.when {
         expression(when.source(), names, &format!("steps[{at}].control.when"), problems);
     }
-    for field in fields(step.uses) {
-        let Some(given) = step.config.get(field.name) else { continue };
-        let path = format!("steps[{at}].config.{}", field.name);
+    let path = format!("steps[{at}].config");
+    check_conditions(fields(step.uses), &step.config, &path, &conditions, problems);
+}
+
+/// The arguments that are conditions, wherever they stand.
+fn check_conditions(
+    fields: &[Field],
+    config: &Value,
+    place: &str,
+    conditions: &Names,
+    problems: &mut Vec<Problem>,
+) {
+    for field in fields {
+        let Some(given) = config.get(field.name) else { continue };
+        let path = format!("{place}.{}", field.name);
         match (field.holds, given) {
             (FieldType::Condition, Value::String(text)) => {
-                expression(text, &conditions, &path, problems);
+                expression(text, conditions, &path, problems);
             }
             (FieldType::Map(FieldType::Condition), Value::Object(entries)) => {
                 for (name, text) in entries {
                     let text = text.as_str().unwrap_or_default();
-                    expression(text, &conditions, &format!("{path}.{name}"), problems);
+                    expression(text, conditions, &format!("{path}.{name}"), problems);
                 }
+            }
+            (FieldType::Object(inner), Value::Object(_)) => {
+                check_conditions(inner, given, &path, conditions, problems);
             }
             (
                 FieldType::Text

@@ -23,8 +23,8 @@ use crate::scope::{layered, scope};
 use crate::secret;
 use crate::snapshot::PromotionSnapshot;
 use crate::step::{
-    ApplyCall, Call, Interruption, Nature, OciDetach, OciRecord, Record, Retry, Step, StepOutcome,
-    Unseen, WorkdirContext, together,
+    ApplyCall, Asks, Call, Interruption, Nature, OciDetach, OciRecord, Record, Retry, Step,
+    StepOutcome, Unseen, WorkdirContext, together,
 };
 use crate::template::DEFERRED;
 
@@ -119,17 +119,19 @@ pub(super) fn advance(
     run: &NodeRun,
     now: Timestamp,
 ) -> Advance {
-    let again = |resumed, since| {
+    let make = |resumed, since, asks| {
         let step = step_of(snapshot, node);
         let next = Move::act(Act::Run(vec![Run {
             node: node.clone(),
-            call: Box::new(run.call.made_again()),
+            call: Box::new(run.call.asking(asks)),
             rebuild: rebuild_for(snapshot, node),
             resumed,
             deadline: step.and_then(|step| deadline(step, since)),
         }]));
         Advance::Move(Box::new(Move { waiting: waits_outside(snapshot, node, &run.call), ..next }))
     };
+    let asks = if may_have_happened(run) { Asks::First } else { Asks::No };
+    let again = |resumed, since| make(resumed, since, asks);
     let Some((at, outcome)) = &run.outcome else {
         if let Some(call) = run.call.inside() {
             let next = inside::next(snapshot, node, call, run.started_at, now);
@@ -175,6 +177,9 @@ pub(super) fn advance(
             message: format!("{} failed and runs again at {due}: {message}", describe(node)),
             until: Some(due),
         }))),
+        None if is_unknown(run) && run.call.can_be_asked_about() && !run.call.only_asks() => {
+            make(false, now, Asks::Only)
+        }
         None if is_unknown(run) => {
             let message = format!("{}: {message}; {UNKNOWN}", describe(node));
             Advance::Move(Box::new(stuck(snapshot, message)))
@@ -189,8 +194,17 @@ const UNKNOWN: &str = "it is not known whether it happened: look there, then pro
 /// Whether a run was broken off and may have changed something nevertheless: the last one, or one
 /// before it, if the last did not come to its end.
 fn is_unknown(run: &NodeRun) -> bool {
-    let broken_off = matches!(run.outcome, Some((_, StepOutcome::Interrupted { .. })));
-    (broken_off || run.unseen) && run.call.unseen() == Unseen::Unknown
+    may_have_happened(run) && run.outcome.is_some() && run.call.unseen() == Unseen::Unknown
+}
+
+/// Whether an attempt may have had its effect although nobody saw it. What can be asked about ends as failed only
+/// where it has not happened.
+fn may_have_happened(run: &NodeRun) -> bool {
+    match &run.outcome {
+        None | Some((_, StepOutcome::Interrupted { .. })) => true,
+        Some((_, StepOutcome::Failed { .. })) => run.unseen && !run.call.can_be_asked_about(),
+        Some((_, StepOutcome::Uncertain { .. } | StepOutcome::Done { .. })) => run.unseen,
+    }
 }
 
 /// The end of a promotion whose running step was broken off because a person asked for it.

@@ -20,9 +20,9 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::{
-    Call, Checkout, CheckoutAt, CloneCall, CloneRecord, CommitCall, ConfirmCall, DownloadCall,
-    FileCall, ForgeKind, HttpCall, IfMoved, ImageCall, Language, OciCall, ParseCall, Poll,
-    PushCall, Record, StepKind, TagCall, TagNote, UpdateCall,
+    Asks, Call, Checkout, CheckoutAt, CloneCall, CloneRecord, CommitCall, ConfirmCall,
+    DownloadCall, FileCall, ForgeKind, HttpCall, IfMoved, ImageCall, Language, OciCall, ParseCall,
+    Poll, PushCall, Record, StepKind, TagCall, TagNote, UpdateCall,
 };
 use arguments::{Arguments, scalar_text};
 
@@ -181,6 +181,16 @@ pub enum CallError {
         /// The directory.
         dir: String,
     },
+}
+
+impl CallError {
+    /// The same of an argument that stands within another one.
+    fn below(mut self, argument: &str) -> Self {
+        if let Self::Type { path, .. } = &mut self {
+            *path = format!("{argument}.{path}");
+        }
+        self
+    }
 }
 
 impl Call {
@@ -469,7 +479,7 @@ fn http(arguments: &Arguments<'_>, context: &WorkdirContext<'_>) -> Result<HttpC
         outputs,
         at_most_once,
         confirm: confirm(arguments)?.map(Box::new),
-        asks_first: false,
+        asks: Asks::No,
         secrets: Vec::new(),
         method,
     })
@@ -477,21 +487,25 @@ fn http(arguments: &Arguments<'_>, context: &WorkdirContext<'_>) -> Result<HttpC
 
 fn confirm(arguments: &Arguments<'_>) -> Result<Option<ConfirmCall>, CallError> {
     let Some(given) = arguments.given("confirm").map(Arguments) else { return Ok(None) };
+    confirm_call(&given).map(Some).map_err(|error| error.below("confirm"))
+}
+
+fn confirm_call(given: &Arguments<'_>) -> Result<ConfirmCall, CallError> {
     let text_or = |name, usual: &str| -> Result<String, CallError> {
         Ok(given.optional_text(name)?.unwrap_or_else(|| usual.to_owned()))
     };
     let method = text_or("method", "GET")?;
     if !matches!(method.as_str(), "GET" | "HEAD" | "POST") {
-        let (path, expected) = ("confirm.method".to_owned(), "GET, HEAD or POST");
+        let (path, expected) = ("method".to_owned(), "GET, HEAD or POST");
         return Err(CallError::Type { path, expected, found: method });
     }
-    Ok(Some(ConfirmCall {
+    Ok(ConfirmCall {
         url: given.text("url")?,
         method,
         headers: given.headers()?,
         success: text_or("success", "response.status >= 200 && response.status < 300")?,
-        failure: text_or("failure", "response.status == 404")?,
-    }))
+        failure: given.text("failure")?,
+    })
 }
 
 fn poll(arguments: &Arguments<'_>, method: &str) -> Result<Option<Poll>, CallError> {

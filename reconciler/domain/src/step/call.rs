@@ -294,12 +294,31 @@ pub struct HttpCall {
     /// How to find out whether it was; absent: nobody can.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confirm: Option<Box<ConfirmCall>>,
-    /// Whether that is to be found out first: it may have been sent before.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub asks_first: bool,
+    /// Whether that is to be found out.
+    #[serde(default, skip_serializing_if = "Asks::is_no")]
+    pub asks: Asks,
     /// The secrets whose words are in headers and body.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub secrets: Vec<SecretRef>,
+}
+
+/// Whether it is asked about a request, instead of sending it or before.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Asks {
+    /// It was not sent before.
+    #[default]
+    No,
+    /// It may have been sent before: it is sent only if it has not happened.
+    First,
+    /// It is not sent any more.
+    Only,
+}
+
+impl Asks {
+    fn is_no(&self) -> bool {
+        *self == Self::No
+    }
 }
 
 /// A request that tells whether another one has happened.
@@ -404,14 +423,28 @@ impl Call {
         }
     }
 
-    /// The call as it is made when one before it may have had its effect, and only asking tells.
+    /// The call as it is made when one before it may have had its effect, where asking tells; others as they are.
     #[must_use]
-    pub fn made_again(&self) -> Self {
+    pub fn asking(&self, asks: Asks) -> Self {
         let mut call = self.clone();
-        if let Self::Http(http) = &mut call {
-            http.asks_first = http.confirm.is_some();
+        if let Self::Http(http) = &mut call
+            && http.confirm.is_some()
+        {
+            http.asks = asks;
         }
         call
+    }
+
+    /// Whether asking tells if it has happened. What ends as failed has not, then.
+    #[must_use]
+    pub fn can_be_asked_about(&self) -> bool {
+        matches!(self, Self::Http(http) if http.confirm.is_some())
+    }
+
+    /// Whether it was only asked about.
+    #[must_use]
+    pub fn only_asks(&self) -> bool {
+        matches!(self, Self::Http(http) if http.asks == Asks::Only)
     }
 
     /// Whether nobody knows what it did, where carrying it out broke down in the middle by a fault of ours. An

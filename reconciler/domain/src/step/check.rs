@@ -53,6 +53,7 @@ pub fn check_config(kind: StepKind, config: &Value) -> Vec<StepProblem> {
         }
         if kind == StepKind::Http {
             poll(config, &mut problems);
+            at_most_one_of(config, ["poll", "confirm"], &mut problems);
         }
         if kind == StepKind::KustomizeSetImage {
             something_to_set(config, &mut problems);

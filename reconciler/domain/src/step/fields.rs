@@ -208,10 +208,11 @@ const CONFIRM: &[Field] = &[
         "CEL over `response`: the request of the step has happened. Default `response.status >= 200 && \
          response.status < 300`.",
     ),
-    optional(
+    required(
         "failure",
         FieldType::Condition,
-        "CEL over `response`: it has not. Default `response.status == 404`.",
+        "CEL over `response`: it has not. It is looked at first, and must be sure: some receivers answer 404 to \
+         who may not look, too.",
     ),
 ];
 
@@ -267,9 +268,9 @@ const HTTP: &[Field] = &[
         "confirm",
         FieldType::Object(CONFIRM),
         "A second request, which tells whether the first one has happened. It is asked before anything is \
-         sent again, and before a person is asked. Where it has happened, the step is done, with `outputs` of \
-         this answer; where it has not, it is sent again; where neither `success` nor `failure` holds, a \
-         person is asked.",
+         sent again that may have arrived, and before a person is asked. Where it has happened, the step is done, \
+         with `outputs` of this answer; where it has not, it is sent again; where neither `success` nor \
+         `failure` holds for twenty times the `timeout`, a person is asked. Not together with `poll`.",
     ),
 ];
 

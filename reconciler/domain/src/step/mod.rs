@@ -33,7 +33,7 @@ use serde_json::Value;
 pub use ask::{Answer, ApprovalCall, AskCall, InputCall, Said};
 pub use build::{CallError, WorkdirContext, mark};
 pub use call::{
-    Call, Checkout, CheckoutAt, CloneCall, CommitCall, ConfirmCall, DownloadCall, HttpCall,
+    Asks, Call, Checkout, CheckoutAt, CloneCall, CommitCall, ConfirmCall, DownloadCall, HttpCall,
     IfMoved, Inside, Poll, PushCall, RevertCall, TagCall, TagNote, Unseen, UntagCall, UpdateCall,
 };
 pub(crate) use check::did_you_mean;

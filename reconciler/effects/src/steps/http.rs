@@ -7,7 +7,7 @@ use http::Method;
 use jiff::Timestamp;
 use reconciler_domain::duration;
 use reconciler_domain::expression::{EvaluationError, Expression, Scope};
-use reconciler_domain::step::{ConfirmCall, HttpCall, Record};
+use reconciler_domain::step::{Asks, ConfirmCall, HttpCall, Record};
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 use url::Url;
@@ -21,10 +21,12 @@ use crate::scoped::Scoped;
 /// A longer pause is not waited for.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
 
-/// How often it is asked whether a request has happened, while nobody answers.
-const CONFIRM_ATTEMPTS: u32 = 5;
-/// Pause between two of these questions.
-const CONFIRM_PAUSE: Duration = Duration::from_secs(2);
+/// How long it is asked whether a request has happened, while nothing tells: so many times its timeout.
+const CONFIRM_PATIENCE: u32 = 20;
+/// First pause between two of these questions; each is twice as long as the one before.
+const CONFIRM_PAUSE: Duration = Duration::from_secs(1);
+/// The longest of them, unless the receiver asks for a longer one.
+const CONFIRM_PAUSE_MAX: Duration = Duration::from_secs(30);
 
 /// What an answer is judged by.
 struct Conditions<'a> {
@@ -48,20 +50,33 @@ enum Answer {
 
 pub(super) async fn send(effects: &Scoped, cx: &RunContext, call: &HttpCall) -> Result<Done, Halt> {
     let conditions = Conditions::of(call)?;
-    if let Some(confirm) = call.confirm.as_deref().filter(|_| call.asks_first)
-        && let Some(outputs) = confirmed(effects, call, confirm, &conditions).await?
-    {
-        return Ok(Done { outputs, record: Record::None });
+    if let Some(confirm) = call.confirm.as_deref().filter(|_| call.asks != Asks::No) {
+        if let Some(outputs) = confirmed(effects, cx, call, confirm, &conditions).await? {
+            return Ok(Done { outputs, record: Record::None });
+        }
+        if call.asks == Asks::Only {
+            let target = format!("{} {}", call.method, shown(&call.url));
+            return Err(Halt::never(format_args!(
+                "{target} has not happened, and is not sent any more"
+            )));
+        }
     }
     let Some(poll) = call.poll else {
         return match ask(effects, cx, call, &conditions).await? {
             Answer::Good(outputs) => Ok(Done { outputs, record: Record::None }),
-            Answer::NotGood { message, may_pass: true, retry_after }
-                if !call.at_most_once || call.confirm.is_some() =>
-            {
-                Err(Halt::later_after(message, retry_after))
+            Answer::NotGood { message, may_pass: true, retry_after } => {
+                match (&call.confirm, call.at_most_once) {
+                    (None, false) => Err(Halt::later_after(message, retry_after)),
+                    (None, true) => Err(Halt::never(message)),
+                    (Some(confirm), _) => {
+                        match confirmed(effects, cx, call, confirm, &conditions).await? {
+                            Some(outputs) => Ok(Done { outputs, record: Record::None }),
+                            None => Err(Halt::later_after(message, retry_after)),
+                        }
+                    }
+                }
             }
-            Answer::NotGood { message, .. } => Err(Halt::never(message)),
+            Answer::NotGood { message, may_pass: false, .. } => Err(Halt::never(message)),
         };
     };
     let end = Instant::now() + poll.timeout;
@@ -96,7 +111,9 @@ async fn ask(
     let request = request(effects, call)?;
     match effects.http().send(request, effects.cancel()).await {
         Ok(response) => conditions.judge(call, &response, cx.now),
-        Err(error) if error.may_have_been_sent() && call.at_most_once => {
+        Err(error)
+            if error.may_have_been_sent() && (call.at_most_once || call.confirm.is_some()) =>
+        {
             let said = format!("{} {}: {}", call.method, shown(&call.url), crate::explain(&error));
             let Some(confirm) = &call.confirm else {
                 return Err(Halt::Uncertain {
@@ -106,7 +123,7 @@ async fn ask(
                     ),
                 });
             };
-            match confirmed(effects, call, confirm, conditions).await? {
+            match confirmed(effects, cx, call, confirm, conditions).await? {
                 Some(outputs) => Ok(Answer::Good(outputs)),
                 None => Err(Halt::later(format_args!("{said}; it has not happened"))),
             }
@@ -116,53 +133,83 @@ async fn ask(
 }
 
 /// Asks whether the request of a call has happened: its outputs, or none, if it has not. The question is
-/// repeated while nobody answers, for it changes nothing.
+/// repeated while nothing tells, for it changes nothing.
 ///
 /// # Errors
 /// It cannot be told.
 async fn confirmed(
     effects: &Scoped,
+    cx: &RunContext,
     call: &HttpCall,
     confirm: &ConfirmCall,
     conditions: &Conditions<'_>,
 ) -> Result<Option<Map<String, Value>>, Halt> {
-    let success = expression("confirm.success", &confirm.success)?;
-    let failure = expression("confirm.failure", &confirm.failure)?;
-    let mut asked = 0;
+    let end = Instant::now() + call.timeout * CONFIRM_PATIENCE;
+    let mut usual = CONFIRM_PAUSE;
     loop {
-        let request = question(effects, call, confirm)?;
-        let target = format!("{} {}", confirm.method, shown(&confirm.url));
-        let said = match effects.http().send(request, effects.cancel()).await {
-            Ok(response) => {
-                let outputs = conditions.outputs.iter().map(|(_, expression)| expression);
-                let scope = answer::scope(&response, outputs.chain([&success, &failure]));
-                let said = format!("{target} answered {}", answer::excerpt(&response));
-                let wrong = |error: EvaluationError| riddle(call, &format!("{said}; {error}"));
-                if failure.holds(&scope).map_err(wrong)? {
-                    return Ok(None);
-                }
-                if success.holds(&scope).map_err(wrong)? {
-                    return conditions.values(&scope, &said).map(Some).map_err(|why| {
-                        Halt::Uncertain {
-                            message: format!(
-                                "it has happened, but what it gave out is not known: {why}"
-                            ),
-                        }
-                    });
-                }
-                format!("{said}, which neither `success` nor `failure` of `confirm` accepts")
-            }
-            Err(_) if effects.cancel().is_cancelled() => return Err(Halt::Interrupted),
-            Err(error) => format!("{target}: {}", crate::explain(&error)),
+        let (said, wanted) = match told(effects, cx, call, confirm, conditions).await? {
+            Told::Happened(outputs) => return Ok(Some(outputs)),
+            Told::NotHappened => return Ok(None),
+            Told::Nothing { said, retry_after } => (said, retry_after),
         };
-        asked += 1;
-        if asked == CONFIRM_ATTEMPTS {
+        let next = Instant::now() + wanted.unwrap_or_default().max(usual);
+        if next >= end {
             return Err(riddle(call, &said));
         }
+        usual = (usual * 2).min(CONFIRM_PAUSE_MAX);
         tokio::select! {
             () = effects.cancel().cancelled() => return Err(Halt::Interrupted),
-            () = tokio::time::sleep(CONFIRM_PAUSE) => {}
+            () = tokio::time::sleep_until(next) => {}
         }
+    }
+}
+
+/// What an answer says of a request that was sent before.
+enum Told {
+    /// It has happened, with these outputs.
+    Happened(Map<String, Value>),
+    /// It has not.
+    NotHappened,
+    /// Neither; in words.
+    Nothing { said: String, retry_after: Option<Duration> },
+}
+
+/// Asks once.
+async fn told(
+    effects: &Scoped,
+    cx: &RunContext,
+    call: &HttpCall,
+    confirm: &ConfirmCall,
+    conditions: &Conditions<'_>,
+) -> Result<Told, Halt> {
+    let nothing = |said: String, retry_after| Ok(Told::Nothing { said, retry_after });
+    let target = format!("{} {}", confirm.method, shown(&confirm.url));
+    let (request, success, failure) = match question(effects, call, confirm) {
+        Ok(question) => question,
+        Err(why) => return nothing(format!("{target}: {why}"), None),
+    };
+    let response = match effects.http().send(request, effects.cancel()).await {
+        Ok(response) => response,
+        Err(_) if effects.cancel().is_cancelled() => return Err(Halt::Interrupted),
+        Err(error) => return nothing(format!("{target}: {}", crate::explain(&error)), None),
+    };
+    let outputs = conditions.outputs.iter().map(|(_, expression)| expression);
+    let scope = answer::scope(&response, outputs.chain([&success, &failure]));
+    let said = format!("{target} answered {}", answer::excerpt(&response));
+    let pause = retry_after(&response, cx.now);
+    match (failure.holds(&scope), success.holds(&scope)) {
+        (Ok(true), _) => Ok(Told::NotHappened),
+        (Ok(false), Ok(true)) => match conditions.values(&scope, &said) {
+            Ok(outputs) => Ok(Told::Happened(outputs)),
+            Err(why) => Err(Halt::Uncertain {
+                message: format!("it has happened, but what it gave out is not known: {why}"),
+            }),
+        },
+        (Ok(false), Ok(false)) => {
+            let neither = "which neither `success` nor `failure` of `confirm` accepts";
+            nothing(format!("{said}, {neither}"), pause)
+        }
+        (Err(error), _) | (Ok(false), Err(error)) => nothing(format!("{said}; {error}"), pause),
     }
 }
 
@@ -177,11 +224,19 @@ fn riddle(call: &HttpCall, said: &str) -> Halt {
     }
 }
 
-fn question(effects: &Scoped, call: &HttpCall, confirm: &ConfirmCall) -> Result<Request, Halt> {
-    let bad = |why: &dyn std::fmt::Display| riddle(call, &format!("`confirm`: {why}"));
-    let url: Url = confirm.url.parse().map_err(|error: url::ParseError| bad(&error))?;
-    let method = Method::from_bytes(confirm.method.as_bytes()).map_err(|error| bad(&error))?;
-    Ok(introduced(effects, method, url, &confirm.headers)?.timeout(call.timeout))
+/// The question and what its answer is judged by, or why it cannot be asked at this moment.
+fn question(
+    effects: &Scoped,
+    call: &HttpCall,
+    confirm: &ConfirmCall,
+) -> Result<(Request, Expression, Expression), String> {
+    let parsed = |text: &str| Expression::parse(text).map_err(|error| error.to_string());
+    let (success, failure) = (parsed(&confirm.success)?, parsed(&confirm.failure)?);
+    let url: Url = confirm.url.parse().map_err(|error: url::ParseError| error.to_string())?;
+    let method =
+        Method::from_bytes(confirm.method.as_bytes()).map_err(|error| error.to_string())?;
+    let request = with_login(effects, method, url, &confirm.headers)?.timeout(call.timeout);
+    Ok((request, success, failure))
 }
 
 impl<'a> Conditions<'a> {
@@ -272,9 +327,19 @@ pub(super) fn introduced(
     url: Url,
     headers: &BTreeMap<String, String>,
 ) -> Result<Request, Halt> {
+    with_login(effects, method, url, headers).map_err(Halt::later)
+}
+
+/// The same, or why the login cannot be had.
+fn with_login(
+    effects: &Scoped,
+    method: Method,
+    url: Url,
+    headers: &BTreeMap<String, String>,
+) -> Result<Request, String> {
     let has_login = headers.keys().any(|name| name.eq_ignore_ascii_case("authorization"));
     let login = if has_login { Ok(None) } else { effects.own_authorization(&url) };
-    let login = login.map_err(Halt::later)?;
+    let login = login?;
     let mut request = Request::new(method, url);
     for (name, value) in headers {
         request = request.header(name, value);

@@ -12,9 +12,9 @@ use reconciler_domain::id::ProjectName;
 use reconciler_domain::infra::Action;
 use reconciler_domain::plan::Base;
 use reconciler_domain::step::{
-    Applied, ApplyCall, Call, Checkout, CheckoutAt, CloneCall, ConfirmCall, DownloadCall, FileCall,
-    HttpCall, IfMoved, OutputCall, PlanCall, PlanRecord, PlannedOutput, Poll, PushCall, Record,
-    StepOutcome, UpdateCall,
+    Applied, ApplyCall, Asks, Call, Checkout, CheckoutAt, CloneCall, ConfirmCall, DownloadCall,
+    FileCall, HttpCall, IfMoved, OutputCall, PlanCall, PlanRecord, PlannedOutput, Poll, PushCall,
+    Record, StepOutcome, UpdateCall,
 };
 use reconciler_effects::{Effects, EffectsConfig, Halted, Held, Holdings, RunContext, Workdir};
 use serde_json::json;
@@ -380,7 +380,7 @@ fn http(url: &str) -> HttpCall {
         outputs: [].into(),
         at_most_once: true,
         confirm: None,
-        asks_first: false,
+        asks: Asks::No,
         secrets: Vec::new(),
     }
 }
@@ -411,7 +411,7 @@ async fn forgetful(status_of_known: StatusCode) -> (url::Url, Arc<AtomicUsize>) 
 async fn a_request_that_can_be_asked_about_is_asked_about() {
     let world = World::new().await;
     let send = async |call: HttpCall| world.run(&world.task("notify", Call::Http(call))).await;
-    let call = |url: &url::Url, path: &str, asks_first: bool| {
+    let call = |url: &url::Url, path: &str, asks: Asks| {
         let confirm = ConfirmCall {
             url: url.join("seen").unwrap().to_string(),
             method: "GET".to_owned(),
@@ -423,26 +423,32 @@ async fn a_request_that_can_be_asked_about_is_asked_about() {
         let confirm = Some(Box::new(confirm));
         let timeout = Duration::from_millis(500);
         let url = url.join(path).unwrap();
-        HttpCall { confirm, asks_first, outputs, timeout, ..http(url.as_str()) }
+        HttpCall { confirm, asks, outputs, timeout, ..http(url.as_str()) }
     };
 
     // The answer is lost; it has happened.
     let (url, sent) = forgetful(StatusCode::OK).await;
-    let (outputs, _) = done(send(call(&url, "send", false)).await);
+    let (outputs, _) = done(send(call(&url, "send", Asks::No)).await);
     assert_eq!((json!(outputs), sent.load(Ordering::SeqCst)), (json!({ "id": 7 }), 1));
     // Who comes after a crash asks first, and sends nothing.
-    let (outputs, _) = done(send(call(&url, "send", true)).await);
+    let (outputs, _) = done(send(call(&url, "send", Asks::First)).await);
     assert_eq!((json!(outputs), sent.load(Ordering::SeqCst)), (json!({ "id": 7 }), 1));
 
     // It has not happened: it is sent.
     let (url, _) = forgetful(StatusCode::OK).await;
-    let (outputs, _) = done(send(call(&url, "accept", true)).await);
+    let (outputs, _) = done(send(call(&url, "accept", Asks::First)).await);
     assert_eq!(json!(outputs), json!({ "id": 8 }));
+
+    // It has not happened, and is not to be sent any more.
+    let (url, sent) = forgetful(StatusCode::OK).await;
+    let (message, retry, _) = failed(send(call(&url, "send", Asks::Only)).await);
+    assert!(!retry && message.contains("has not happened"), "{message}");
+    assert_eq!(sent.load(Ordering::SeqCst), 0);
 
     // Nobody can tell: a person is asked, and nothing is sent.
     let (url, sent) = forgetful(StatusCode::IM_A_TEAPOT).await;
     sent.store(1, Ordering::SeqCst);
-    let outcome = send(call(&url, "send", true)).await;
+    let outcome = send(call(&url, "send", Asks::First)).await;
     let StepOutcome::Uncertain { message } = outcome else { panic!("{outcome:?}") };
     assert!(message.contains("asking did not tell") && message.contains("418"), "{message}");
     assert_eq!(sent.load(Ordering::SeqCst), 1);

@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use reconciler_domain::credential::CredentialKind;
 use reconciler_domain::id::ProjectName;
 use reconciler_domain::secret::SecretRef;
-use reconciler_domain::step::{Call, HttpCall, StepOutcome};
+use reconciler_domain::step::{Asks, Call, HttpCall, StepOutcome};
 use reconciler_domain::verification::{Check, FrozenCheck, HttpCheck, Measured};
 use reconciler_domain::warehouse::{Discovery, GitSource, Source};
 use reconciler_effects::git::Secret;
@@ -84,7 +84,7 @@ fn http(url: &str) -> HttpCall {
         outputs: [("said".to_owned(), "response.body".to_owned())].into(),
         at_most_once: false,
         confirm: None,
-        asks_first: false,
+        asks: Asks::No,
         secrets: Vec::new(),
     }
 }

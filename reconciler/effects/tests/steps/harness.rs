@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reconciler_domain::step::{
-    ApplyCall, AwaitCall, Call, CloseCall, DownloadCall, FileCall, HttpCall, IfMoved, ImageCall,
-    ImportCall, Language, ModuleOptions, Nature, OciCall, OciRecord, OutputCall, ParseCall,
-    PlanCall, PlanGoal, PlanRecord, PullRequestCall, PushCall, PushRecord, Record, StepKind,
-    StepOutcome, TagCall, TagNote, TagRecord, UntagCall,
+    ApplyCall, Asks, AwaitCall, Call, CloseCall, DownloadCall, FileCall, HttpCall, IfMoved,
+    ImageCall, ImportCall, Language, ModuleOptions, Nature, OciCall, OciRecord, OutputCall,
+    ParseCall, PlanCall, PlanGoal, PlanRecord, PullRequestCall, PushCall, PushRecord, Record,
+    StepKind, StepOutcome, TagCall, TagNote, TagRecord, UntagCall,
 };
 use reconciler_effects::{Halted, Workdir};
 use serde_json::{Map, Value, json};
@@ -536,7 +536,7 @@ fn http_call(world: &World) -> Call {
         outputs: [("id".to_owned(), "response.json.id".to_owned())].into(),
         at_most_once: false,
         confirm: None,
-        asks_first: false,
+        asks: Asks::No,
         secrets: Vec::new(),
     })
 }

@@ -14,7 +14,7 @@ use crate::plan::earlier;
 use crate::policy::RollbackOn;
 use crate::promotion::{Ending, Event, Finish, Frozen, Node, NodeRun};
 use crate::snapshot::PromotionSnapshot;
-use crate::step::{Interruption, Step, StepOutcome, lanes};
+use crate::step::{Asks, Interruption, Step, StepOutcome, lanes};
 
 /// Where a lane stands.
 struct Turn<'a> {
@@ -131,6 +131,12 @@ fn ending(event: &Event) -> Option<Ending> {
     if let Event::Finished(finish) = event { Some(finish.ending) } else { None }
 }
 
+/// The run without its effect, where asking is enough to know whether it was there already.
+fn only_asking(mut run: Run) -> Run {
+    run.call = Box::new(run.call.asking(Asks::Only));
+    run
+}
+
 /// What is left to do once no lane may begin anything.
 fn stop(snapshot: &PromotionSnapshot, turns: Vec<Turn<'_>>, all: Waits, now: Timestamp) -> Move {
     let (mut runs, mut looks_on) = (Vec::new(), false);
@@ -140,9 +146,11 @@ fn stop(snapshot: &PromotionSnapshot, turns: Vec<Turn<'_>>, all: Waits, now: Tim
         let unknown = run.is_some_and(is_unknown);
         match next {
             Next::Append(event) if is_open || passes_over(&event) => return Move::append(*event),
-            Next::Run(run) if is_open => runs.push(cut_short(snapshot, run, now)),
+            Next::Run(run) if is_open => runs.push(cut_short(snapshot, only_asking(run), now)),
             // What must not be sent twice was not sent, or its end would be unknown for good.
-            Next::Run(run) if unknown && unrepeatable(&run.call).is_none() => runs.push(run),
+            Next::Run(run) if unknown && unrepeatable(&run.call).is_none() => {
+                runs.push(only_asking(run));
+            }
             Next::Wait if is_open => {
                 let outcome = Box::new(StepOutcome::Interrupted { by: Interruption::Beside });
                 return Move::append(Event::Outcome { node, outcome });

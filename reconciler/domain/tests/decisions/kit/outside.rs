@@ -11,7 +11,7 @@ use reconciler_domain::infra::{Action, Plan};
 use reconciler_domain::plan::Base;
 use reconciler_domain::promotion::Node;
 use reconciler_domain::step::{
-    Applied, ApplyCall, Call, CheckoutAt, CloneCall, CloneRecord, CommitCall, CommitRecord,
+    Applied, ApplyCall, Asks, Call, CheckoutAt, CloneCall, CloneRecord, CommitCall, CommitRecord,
     FileChange, HttpCall, OciAttach, OciCall, OciDetach, OciLook, OciPush, OciPutBack, OciRecord,
     PlanCall, PlanGoal, PlanRecord, PlannedOutput, PushCall, PushRecord, RanRecord, Record,
     RevertCall, RunCall, StepOutcome, TagCall, TagMove, TagRecord, UntagCall,
@@ -564,8 +564,18 @@ impl Outside {
         let key = call.headers["Idempotency-Key"].clone();
         let first = self.requests.insert(key.clone());
         // The receiver knows the key; what must be sent at most once is counted each time that it is sent.
-        self.asked_first += u32::from(call.asks_first);
-        if first || call.at_most_once && !call.asks_first {
+        let asks = call.asks != Asks::No;
+        self.asked_first += u32::from(asks);
+        if call.asks == Asks::Only && first {
+            self.requests.remove(&key);
+            return StepOutcome::Failed {
+                message: "it has not happened".to_owned(),
+                retry: false,
+                retry_after: None,
+                record: Record::None,
+            };
+        }
+        if first || call.at_most_once && !asks {
             self.count(format!("{} {} {key}", call.method, call.url));
         }
         let outputs = call.outputs.keys().map(|name| (name.clone(), json!(format!("the {name}"))));

@@ -365,7 +365,10 @@ pub(crate) fn steps(preset: &str) -> Vec<Step> {
         "once" => vec![hook("at_most_once")],
         "confirmed" => {
             let mut hook = hook("at_most_once");
-            hook[0][2]["confirm"] = json!({ "url": "https://hook.example/seen/{{ stage.name }}" });
+            hook[0][2]["confirm"] = json!({
+                "url": "https://hook.example/seen/{{ stage.name }}",
+                "failure": "response.status == 404",
+            });
             vec![hook]
         }
         "ticket" => {
