@@ -139,15 +139,37 @@ impl States {
         by: &Maker,
         at: Timestamp,
     ) -> Result<Option<Version>, StateError> {
+        self.keep_under(None, name, by, at)
+    }
+
+    /// The same for whoever has the lock of this id: nothing is put back under the lock of another.
+    pub(crate) fn keep_under(
+        &self,
+        own: Option<&str>,
+        name: &StateName,
+        by: &Maker,
+        at: Timestamp,
+    ) -> Result<Option<Version>, StateError> {
         let _turn = self.turn();
-        let is_run = |held: &StateLock| matches!(held.holder, Holder::Run(_));
-        if self.holder(name)?.as_ref().is_none_or(is_run) {
-            self.put_back(name)?;
-        }
+        let is_free = self.holder(name)?.is_none_or(|held| Some(held.id.as_str()) == own);
+        let put_back = if is_free { self.put_back(name) } else { Ok(()) };
+        // Whatever is wrong with what waits, what is there is looked at.
         match self.read(name)? {
-            Some(bytes) => self.keep_bytes(name, &bytes, by, at).map(Some),
-            None => self.not_gone(name).map(|()| None),
+            Some(bytes) => {
+                let kept = self.keep_bytes(name, &bytes, by, at)?;
+                put_back.map(|()| Some(kept))
+            }
+            None => {
+                self.not_gone(name)?;
+                put_back.map(|()| None)
+            }
         }
+    }
+
+    /// Whether there is a state that was written to; what cannot be read is one.
+    pub(crate) fn is_there(&self, name: &StateName) -> bool {
+        let _turn = self.turn();
+        !matches!(self.read(name), Ok(None))
     }
 
     /// Most bytes that a state may have.
@@ -288,10 +310,20 @@ impl States {
 
     /// Refuses a state that is not there and was, unless it was removed on purpose.
     fn not_gone(&self, name: &StateName) -> Result<(), StateError> {
-        match self.newest(name)? {
-            Some(_) if self.is_removed(name)? => Ok(()),
-            Some(Version { number, serial, .. }) => {
-                Err(StateError::Gone { name: name.to_string(), number, serial })
+        if self.is_removed(name)? {
+            return Ok(());
+        }
+        if let Some(Version { number, serial, .. }) = self.newest(name)? {
+            return Err(StateError::Gone { name: name.to_string(), number, serial });
+        }
+        // What a damaged version was, nobody knows.
+        let readable = self.list_versions(name)?;
+        let mut numbers = self.numbers(name)?.into_iter();
+        let is_damaged = |number: &u64| !readable.iter().any(|version| version.number == *number);
+        match numbers.rfind(is_damaged) {
+            Some(number) => {
+                let reason = "its file is damaged, and the state itself is gone".to_owned();
+                Err(StateError::Closed { name: name.to_string(), number, reason })
             }
             None => Ok(()),
         }

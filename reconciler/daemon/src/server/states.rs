@@ -31,6 +31,9 @@ use crate::convert;
 const LOOKS: u32 = 20;
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
+/// The segments of `/v1/projects/{project}/stages/{stage}/states/{state}`.
+const OF_A_STATE: usize = 7;
+
 /// The path of a state: project, stage, name.
 type Of = Path<(String, String, String)>;
 
@@ -42,7 +45,8 @@ pub(super) fn plain_method(mut request: Request) -> Request {
         _ => return request,
     };
     let path = request.uri().path().trim_end_matches('/');
-    let end = if path.ends_with("/lock") { "" } else { "/lock" };
+    // A state may have the name `lock`, so the end of the path says nothing.
+    let end = if path.matches('/').count() > OF_A_STATE { "" } else { "/lock" };
     let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
     if let Ok(uri) = format!("{path}{end}{query}").parse::<Uri>() {
         *request.uri_mut() = uri;
@@ -75,7 +79,9 @@ pub(super) async fn read(
         match server.states.work(move |states| states.read_current(&wanted)).await {
             Ok(Some(bytes)) => return Ok(state(bytes)),
             Ok(None) => return Err(Problem::not_found("state", &of.to_string()).into()),
-            Err(StateError::NoState { .. }) if look < LOOKS => tokio::time::sleep(LOOK_AGAIN).await,
+            Err(StateError::NoState { .. } | StateError::Unsettled { .. }) if look < LOOKS => {
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
             Err(error) => return Err(refusal(&error)),
         }
     }
@@ -163,13 +169,16 @@ pub(super) async fn end_lock(
         let lock = states::StateLock::of_client(&body, &who, server.clock.now());
         Some(lock.map_err(Problem::malformed)?.id)
     };
-    if id.is_none() {
-        let wanted = of.clone();
-        let held = server.states.work(move |states| states.locked(&wanted)).await;
-        if let Some(held) = held.map_err(|error| refusal(&error))? {
-            taken_away(&server, &of, &who, &held, "by force-unlock of the tool").await?;
-        }
+    let wanted = of.clone();
+    let held = server.states.work(move |states| states.locked(&wanted)).await;
+    let held = held.map_err(|error| refusal(&error))?;
+    if let Some(held) = &held
+        && let Some(reason) = without_a_reason(held, id.as_deref(), &who)
+    {
+        taken_away(&server, &of, &who, held, reason).await?;
     }
+    // The one that was recorded, and no other that came since.
+    let id = id.or_else(|| held.map(|held| held.id));
     match server.states.work(move |states| states.unlock(&of, id.as_deref())).await {
         Ok(_) => Ok(StatusCode::OK.into_response()),
         Err(StateError::Locked { held, .. }) => Ok(locked(&held)),
@@ -192,7 +201,7 @@ pub(super) async fn unlock(
         .work(move |states| states.locked(&wanted))
         .await
         .map_err(|error| refusal(&error))?;
-    if let Some(held) = held.filter(|held| held.id == id) {
+    if let Some(held) = held.filter(|held| held.id == id && held.may_be_taken_away()) {
         taken_away(&server, &of, &caller.principal(), &held, &reason).await?;
     }
     let gone = server.states.work(move |states| states.unlock(&of, Some(&id))).await;
@@ -271,6 +280,23 @@ fn given(reason: &str, deed: &str) -> Answer<()> {
     Ok(())
 }
 
+/// What is recorded of a lock that is taken away in the tools' own words; absent: it is the caller's own, or it is
+/// not taken away.
+fn without_a_reason(
+    held: &states::StateLock,
+    id: Option<&str>,
+    who: &Principal,
+) -> Option<&'static str> {
+    if !held.may_be_taken_away() {
+        return None;
+    }
+    match id {
+        None => Some("by force-unlock of the tool"),
+        Some(id) if id == held.id && !held.is_of(who) => Some("by its id, with the tool"),
+        Some(_) => None,
+    }
+}
+
 /// Records that a lock is taken away, before it is.
 async fn taken_away(
     server: &Server,
@@ -324,7 +350,7 @@ fn locked(held: &states::StateLock) -> Response {
 
 fn refusal(error: &StateError) -> Refusal {
     let code = match error {
-        StateError::Locked { .. } => ProblemCode::StateLocked,
+        StateError::Locked { .. } | StateError::Unsettled { .. } => ProblemCode::StateLocked,
         StateError::Gone { .. }
         | StateError::NotLocked { .. }
         | StateError::LockLost { .. }
@@ -359,10 +385,29 @@ mod tests {
 
     #[test]
     fn methods_of_the_tools_are_other_words() {
-        check("LOCK", "/s/db?workspace=a", ("POST", "/s/db/lock?workspace=a"));
-        check("UNLOCK", "/s/a%2Fb/lock", ("DELETE", "/s/a%2Fb/lock"));
-        check("LOCK", "http://host/s/db/", ("POST", "/s/db/lock"));
-        check("POST", "/s/db?ID=1", ("POST", "/s/db?ID=1"));
+        let of = |rest: &str| format!("/v1/projects/shop/stages/prod/states/{rest}");
+        check("LOCK", &of("db?workspace=a"), ("POST", &of("db/lock?workspace=a")));
+        check("UNLOCK", &of("a%2Fb/lock"), ("DELETE", &of("a%2Fb/lock")));
+        check("LOCK", &format!("http://host{}", of("db/")), ("POST", &of("db/lock")));
+        check("POST", &of("db?ID=1"), ("POST", &of("db?ID=1")));
+        check("LOCK", &of("lock"), ("POST", &of("lock/lock")));
+        check("UNLOCK", &of("lock/lock?workspace=a"), ("DELETE", &of("lock/lock?workspace=a")));
+    }
+
+    #[test]
+    fn a_lock_of_another_is_not_taken_away_unrecorded() {
+        let named = |name: &str| Principal::Named(name.to_owned());
+        let held = states::StateLock::of_client(
+            br#"{"ID":"1"}"#,
+            &named("ada"),
+            jiff::Timestamp::UNIX_EPOCH,
+        );
+        let held = held.unwrap();
+        let recorded = |id, who| without_a_reason(&held, id, &named(who)).is_some();
+        assert!(!recorded(Some("1"), "ada"), "she ends her own");
+        assert!(recorded(Some("1"), "bob"));
+        assert!(!recorded(Some("2"), "bob"), "it is refused");
+        assert!(recorded(None, "ada") && recorded(None, "bob"));
     }
 
     #[test]

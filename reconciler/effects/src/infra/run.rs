@@ -26,6 +26,9 @@ const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// How long an interrupt waits for the tool to be recorded.
 const INTERRUPT_PATIENCE: Duration = Duration::from_secs(10);
 
+/// Beside the records of a run: what it left was looked at.
+const LOOKED_AT: &str = "looked-at";
+
 /// An apply to start.
 #[derive(Debug, Clone)]
 pub struct ApplySpec {
@@ -373,6 +376,19 @@ pub async fn kill(run_dir: &Path) -> Result<(), RunError> {
         }
         tokio::time::sleep(LOOK_AGAIN).await;
     }
+}
+
+/// Records that what an ended run left was looked at, and kept.
+///
+/// # Errors
+/// [`RunError::Io`].
+pub(crate) fn looked_at(run_dir: &Path) -> Result<(), RunError> {
+    record::write(run_dir, LOOKED_AT, &true).map_err(io("write", run_dir))
+}
+
+/// Whether what an ended run left was looked at.
+pub(crate) fn was_looked_at(run_dir: &Path) -> bool {
+    run_dir.join(LOOKED_AT).exists()
 }
 
 /// What an ended run did.

@@ -42,6 +42,12 @@ pub enum StateError {
         /// Its serial.
         serial: u64,
     },
+    /// A run has emptied it, and writes it.
+    #[error("the state of {name} is empty, because a run is writing it: read it again")]
+    Unsettled {
+        /// Which.
+        name: String,
+    },
     /// Somebody else has the lock.
     #[error(
         "the state of {name} is locked by {} ({}), since {}: {advice}",

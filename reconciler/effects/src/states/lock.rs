@@ -108,15 +108,33 @@ impl StateLock {
             super::DEFAULT_WORKSPACE => String::new(),
             other => format!(" --workspace {other}"),
         };
+        let unlock = format!(
+            "lockstep state unlock {} {} {}{workspace} --reason …",
+            name.stage,
+            name.name(),
+            self.id
+        );
         match &self.holder {
-            Holder::Run(_) => "it is unlocked when that ends".to_owned(),
-            Holder::Client { .. } => format!(
-                "wait for it, or if it is dead: lockstep state unlock {} {} {}{workspace} --reason …",
-                name.stage,
-                name.name(),
-                self.id
-            ),
+            Holder::Run(_) => {
+                format!("it is unlocked when that ends; or if its promotion is over: {unlock}")
+            }
+            Holder::Client { .. } => format!("wait for it, or if it is dead: {unlock}"),
         }
+    }
+
+    /// Whether it may be taken away: not under a run that goes on.
+    #[must_use]
+    pub fn may_be_taken_away(&self) -> bool {
+        match &self.holder {
+            Holder::Run(run) => !run.runs_still(),
+            Holder::Client { .. } => true,
+        }
+    }
+
+    /// Whether it is this client's own.
+    #[must_use]
+    pub fn is_of(&self, who: &Principal) -> bool {
+        matches!(&self.holder, Holder::Client { who: holder } if holder == who)
     }
 }
 
@@ -126,6 +144,13 @@ pub(crate) struct Held {
     states: States,
     name: StateName,
     id: String,
+}
+
+impl Held {
+    /// Of its lock.
+    pub(crate) fn id(&self) -> &str {
+        &self.id
+    }
 }
 
 impl Drop for Held {
@@ -154,17 +179,18 @@ impl States {
         }
     }
 
-    /// Takes a client's lock away; tells which it was. `id` absent: whichever it is.
+    /// Takes a lock away; tells which it was. `id` absent: whichever it is. That of a run only when the run has ended
+    /// and its promotion never looked at what it left.
     ///
     /// # Errors
-    /// There is none, another one, or a run has it.
+    /// There is none, another one, or a run goes on.
     pub fn unlock(&self, name: &StateName, id: Option<&str>) -> Result<StateLock, StateError> {
         let _turn = self.turn();
         let Some(held) = self.holder(name)? else {
             return Err(StateError::NotLocked { name: name.to_string() });
         };
-        let is_run = matches!(held.holder, Holder::Run(_));
-        if is_run || id.is_some_and(|id| id != held.id) {
+        let at_work = self.at_work().contains(name);
+        if at_work || !held.may_be_taken_away() || id.is_some_and(|id| id != held.id) {
             return Err(locked(name, held));
         }
         self.inner.versions.remove(&name.lock())?;
@@ -236,8 +262,17 @@ impl States {
 }
 
 impl RunHolder {
-    /// Whether another process works on it, or an apply of it goes on.
+    /// Whether another process works on it, an apply of it goes on, or one has ended that nobody looked at.
     fn goes_on(&self) -> bool {
+        self.stands(|dir| !run::was_looked_at(dir))
+    }
+
+    /// Whether another process works on it, or an apply of it goes on.
+    fn runs_still(&self) -> bool {
+        self.stands(|_| false)
+    }
+
+    fn stands(&self, when_ended: impl Fn(&Path) -> bool) -> bool {
         let me = std::process::id().cast_signed();
         let elsewhere = self.process.as_ref().filter(|process| process.pid != me);
         if elsewhere.is_some_and(|process| process.is_alive().unwrap_or(true)) {
@@ -253,7 +288,8 @@ impl RunHolder {
         last.is_some_and(|dir| match run::attach(&dir) {
             Ok(RunStatus::Running { .. }) | Err(_) => true,
             Ok(RunStatus::Dead { survivors }) => !survivors.is_empty(),
-            Ok(RunStatus::NotStarted | RunStatus::Exited { .. }) => false,
+            Ok(RunStatus::Exited { .. }) => when_ended(&dir),
+            Ok(RunStatus::NotStarted) => false,
         })
     }
 }

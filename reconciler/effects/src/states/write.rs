@@ -13,13 +13,18 @@ impl States {
     ///
     /// # Errors
     /// It cannot be read. [`StateError::Gone`]: it was there, and is not. [`StateError::NoState`]: it is damaged, or
-    /// a run is writing it at this moment.
+    /// a run is writing it at this moment. [`StateError::Unsettled`]: a run is writing it, and has emptied it.
     pub fn read_current(&self, name: &StateName) -> Result<Option<Vec<u8>>, StateError> {
         let _turn = self.turn();
-        if self.holder(name)?.is_none() {
+        let holder = self.holder(name)?.map(|held| held.holder);
+        if holder.is_none() {
             self.put_back(name)?;
         }
         let Some(bytes) = self.read(name)? else {
+            let is_empty = self.inner.current.exists(&name.current())?;
+            if is_empty && matches!(holder, Some(Holder::Run(_))) {
+                return Err(StateError::Unsettled { name: name.to_string() });
+            }
             return self.not_gone(name).map(|()| None);
         };
         document(name, &bytes)?;
@@ -126,10 +131,9 @@ impl States {
         lock: Option<&str>,
         who: &Principal,
     ) -> Result<(), StateError> {
-        let own = Holder::Client { who: who.clone() };
         match (self.holder(name)?, lock) {
             (None, None) => Ok(()),
-            (Some(held), Some(id)) if held.id == id && held.holder == own => Ok(()),
+            (Some(held), Some(id)) if held.id == id && held.is_of(who) => Ok(()),
             (Some(held), _) => Err(locked(name, held)),
             (None, Some(_)) => Err(StateError::LockLost { name: name.to_string() }),
         }

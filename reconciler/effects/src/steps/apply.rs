@@ -54,7 +54,7 @@ pub(super) async fn apply(
             false
         }
     };
-    let _held = if begun {
+    let held = if begun {
         again(effects, cx, step, call, &run).await?
     } else {
         run = run.next_free()?;
@@ -67,7 +67,7 @@ pub(super) async fn apply(
         }
     };
     wait(effects, cx, call, &run, interrupt).await?;
-    let kept = keep(effects, cx, step, call, &run).await?;
+    let kept = keep(effects, cx, step, call, &run, held.as_ref()).await?;
     conclude(call, &run, &kept)
 }
 
@@ -372,6 +372,7 @@ async fn keep(
     step: &StepName,
     call: &ApplyCall,
     run: &Run,
+    held: Option<&Held>,
 ) -> Result<String, Halt> {
     let Some(began) = run.began() else { return Ok(String::new()) };
     let name = if began.embedded { states::name(cx, &call.plan.call).ok() } else { None };
@@ -387,7 +388,11 @@ async fn keep(
         (Err(error), _) => run.aside(&began, &error)?,
     };
     if let Some(name) = name {
-        states::keep(effects, cx, &name, &states::run(cx, step)).await;
+        states::keep(effects, cx, &name, &states::run(cx, step), held).await;
+    }
+    // Without this the lock of the state stays until this is repeated, or a person takes it away.
+    if let Err(error) = run::looked_at(&run.dir()) {
+        tracing::warn!(%error, "it is not recorded that the run was looked at");
     }
     Ok(said)
 }

@@ -45,7 +45,7 @@ pub(super) async fn plan(
         None
     } else {
         let held = states::hold(effects, cx, step, call, None, None).await?;
-        states::look(effects, cx, &states::name(cx, call)?).await?;
+        states::look(effects, cx, &states::name(cx, call)?, &held).await?;
         Some(held)
     };
     imports::write(&module.dir, &call.options.imports).map_err(|error| halt(&error))?;

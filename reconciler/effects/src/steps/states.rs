@@ -40,23 +40,6 @@ pub(super) async fn hold(
     interrupt: Option<&CancellationToken>,
 ) -> Result<Held, Halt> {
     let name = name(cx, call)?;
-    let looking = async {
-        loop {
-            let (name, cx, step) = (name.clone(), cx.clone(), step.clone());
-            let runs = runs.map(Path::to_owned);
-            let held = effects
-                .states()
-                .work(move |states| {
-                    states.hold(&name, (&cx.promotion, &step), runs.as_deref(), cx.now)
-                })
-                .await;
-            match held {
-                Err(StateError::Locked { .. }) => {}
-                ended => return ended,
-            }
-            tokio::time::sleep(LOOK_AGAIN).await;
-        }
-    };
     let broken_off = async {
         match interrupt {
             Some(interrupt) => interrupt.cancelled().await,
@@ -65,41 +48,77 @@ pub(super) async fn hold(
     };
     tokio::select! {
         biased;
-        held = looking => held.map_err(|error| Halt::of(&error, true)),
+        held = taken(effects, cx, step, &name, call.lock_timeout, runs) => held,
         () = broken_off => Err(Halt::Interrupted),
         () = effects.cancel().cancelled() => Err(Halt::Interrupted),
-        () = tokio::time::sleep(call.lock_timeout) => {
-            let wanted = name.clone();
-            Err(match effects.states().work(move |states| states.locked(&wanted)).await {
-                Ok(Some(held)) => Halt::later(format_args!(
-                    "the state of {name} is locked by {} ({}): {}",
-                    held.who, held.operation, held.advice(&name)
-                )),
-                Ok(None) => Halt::later(format_args!("the state of {name} was locked until just now")),
-                Err(error) => Halt::of(&error, true),
-            })
-        }
     }
 }
 
-/// Looks at the state before it is planned against.
-pub(super) async fn look(effects: &Scoped, cx: &RunContext, name: &StateName) -> Result<(), Halt> {
-    let (wanted, at) = (name.clone(), cx.now);
-    let kept = effects.states().work(move |states| states.keep(&wanted, &Maker::Found, at)).await;
-    match kept {
-        Ok(_) => Ok(()),
-        Err(error @ StateError::Gone { .. }) => Err(Halt::never(error)),
-        Err(error) => {
+/// Looks at least once, however short the patience is.
+async fn taken(
+    effects: &Scoped,
+    cx: &RunContext,
+    step: &StepName,
+    name: &StateName,
+    patience: Duration,
+    runs: Option<&Path>,
+) -> Result<Held, Halt> {
+    let until = tokio::time::Instant::now() + patience;
+    loop {
+        let (wanted, cx, step) = (name.clone(), cx.clone(), step.clone());
+        let runs = runs.map(Path::to_owned);
+        let held = effects.states().work(move |states| {
+            states.hold(&wanted, (&cx.promotion, &step), runs.as_deref(), cx.now)
+        });
+        let now = tokio::time::Instant::now();
+        match held.await {
+            Err(error @ StateError::Locked { .. }) if now >= until => {
+                return Err(Halt::of(&error, true));
+            }
+            Err(StateError::Locked { .. }) => {}
+            ended => return ended.map_err(|error| Halt::of(&error, true)),
+        }
+        tokio::time::sleep_until(until.min(now + LOOK_AGAIN)).await;
+    }
+}
+
+/// Looks at the state before it is planned against. What is wrong with its versions is logged; where there is no
+/// state, nothing is planned until it is known that there was none.
+pub(super) async fn look(
+    effects: &Scoped,
+    cx: &RunContext,
+    name: &StateName,
+    held: &Held,
+) -> Result<(), Halt> {
+    let (wanted, own, at) = (name.clone(), held.id().to_owned(), cx.now);
+    let looked = effects.states().work(move |states| {
+        let kept = states.keep_under(Some(&own), &wanted, &Maker::Found, at);
+        kept.map(drop).map_err(|error| (error, states.is_there(&wanted)))
+    });
+    match looked.await {
+        Ok(()) => Ok(()),
+        Err((error, true)) => {
             untold(name, &error);
             Ok(())
         }
+        Err((error, false)) => Err(Halt::of(&error, matches!(error, StateError::Files(_)))),
     }
 }
 
 /// Keeps the state that a run has left. Where that fails the run counts all the same, and the next look keeps it.
-pub(super) async fn keep(effects: &Scoped, cx: &RunContext, name: &StateName, by: &Maker) {
+pub(super) async fn keep(
+    effects: &Scoped,
+    cx: &RunContext,
+    name: &StateName,
+    by: &Maker,
+    held: Option<&Held>,
+) {
     let (wanted, by, at) = (name.clone(), by.clone(), cx.now);
-    let kept = effects.states().work(move |states| states.keep(&wanted, &by, at)).await;
+    let own = held.map(|held| held.id().to_owned());
+    let kept = effects
+        .states()
+        .work(move |states| states.keep_under(own.as_deref(), &wanted, &by, at))
+        .await;
     if let Err(error) = kept {
         untold(name, &error);
     }

@@ -458,3 +458,57 @@ fn nothing_is_restored_over_what_cannot_be_kept() {
     assert_eq!(std::fs::read_to_string(case.file()).unwrap(), large);
     assert_eq!(case.numbers(), [1, 2]);
 }
+
+#[test]
+fn a_state_that_is_gone_is_missed_though_nothing_of_it_can_be_read() {
+    // What is wrong with the only version, and whether one waits.
+    for (damage, waits) in [(&b"x"[..], false), (b"", false), (b"x", true)] {
+        let case = Case::new();
+        case.write(&state("a", 7));
+        case.keep().unwrap();
+        std::fs::write(case.file(), "").unwrap();
+        std::fs::write(case.versions_dir().join("0000000001.version"), damage).unwrap();
+        if waits {
+            std::fs::write(case.versions_dir().join("waits"), "1").unwrap();
+        }
+        let error = case.keep().unwrap_err();
+        assert!(matches!(error, StateError::Closed { number: 1, .. }), "{error}");
+    }
+    // What waits does not open: what is there is a version all the same.
+    let case = Case::new();
+    case.unwritten(&state("a", 7));
+    case.write(&state("a", 6));
+    let unwritten = case.versions_dir().join("0000000001.version");
+    let mut sealed = std::fs::read(&unwritten).unwrap();
+    *sealed.last_mut().unwrap() ^= 1;
+    std::fs::write(unwritten, sealed).unwrap();
+    assert!(matches!(case.keep(), Err(StateError::Closed { .. })));
+    assert_eq!(case.numbers(), [1, 2]);
+}
+
+#[test]
+fn nothing_is_put_back_under_the_lock_of_a_run() {
+    let case = Case::new();
+    case.write(&state("a", 3));
+    case.unwritten(&state("a", 4));
+    let file = case.versions_dir().join("lock");
+    write(&file, &lock_of_a_run("prod.2/apply/1"));
+    assert_eq!(case.keep().unwrap().unwrap().serial, 3);
+    assert_eq!(std::fs::read_to_string(case.file()).unwrap(), state("a", 3));
+    std::fs::remove_file(file).unwrap();
+    assert_eq!(case.keep().unwrap().unwrap().serial, 4);
+}
+
+#[test]
+fn a_state_that_a_run_is_writing_is_not_gone() {
+    let case = Case::new();
+    case.send(&state("a", 1), None).unwrap();
+    case.write("");
+    let file = case.versions_dir().join("lock");
+    write(&file, &lock_of_a_run("prod.2/apply/1"));
+    let read = case.states.read_current(&case.name);
+    assert!(matches!(read, Err(StateError::Unsettled { .. })), "{read:?}");
+    std::fs::remove_file(file).unwrap();
+    let read = case.states.read_current(&case.name);
+    assert!(matches!(read, Err(StateError::Gone { .. })), "{read:?}");
+}

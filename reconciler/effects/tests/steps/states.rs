@@ -105,6 +105,11 @@ async fn nothing_is_planned_without_a_state_that_was_there() {
     let outcome = world.run(&world.task("plan", Call::TfPlan(call(&world, "a", None)))).await;
     let StepOutcome::Failed { message, retry: false, .. } = outcome else { panic!("{outcome:?}") };
     assert!(message.contains("version 1 (serial "), "{message}");
+    let version = world.path("data/versions/shop/prod/main/default/0000000001.version");
+    std::fs::write(version, "damaged").unwrap();
+    let outcome = world.run(&world.task("plan", Call::TfPlan(call(&world, "a", None)))).await;
+    let StepOutcome::Failed { message, retry: false, .. } = outcome else { panic!("{outcome:?}") };
+    assert!(message.contains("does not open"), "{message}");
 }
 
 /// A world after one apply, and a plan whose apply leaves this where the tool leaves a state that it cannot
@@ -168,4 +173,44 @@ async fn a_state_of_which_no_version_can_be_kept_outlives_the_working_directory(
         assert_eq!(saved.trim(), left);
         assert!(!world.held("src/infra/errored.tfstate").exists());
     }
+}
+
+#[tokio::test]
+async fn who_has_no_patience_gets_a_free_lock_all_the_same() {
+    let world = world(MODULE).await;
+    let patience = std::time::Duration::ZERO;
+    plan(&world, PlanCall { lock_timeout: patience, ..call(&world, "a", None) }).await;
+}
+
+#[tokio::test]
+async fn the_lock_of_a_run_stays_until_what_it_left_was_looked_at() {
+    let world = world(MODULE).await;
+    let made = plan(&world, call(&world, "a", None)).await;
+    apply(&world, &made, "a").await;
+    let runs = world.path("data/runs/shop").canonicalize().unwrap();
+    let run = std::fs::read_dir(runs).unwrap().next().unwrap().unwrap().path();
+    // As if the daemon had died just when the tool ended.
+    let lock = world.path("data/versions/shop/prod/main/default/lock");
+    let die = || {
+        std::fs::remove_file(run.join("looked-at")).unwrap();
+        let left = json!({
+            "id": "1", "operation": "OperationTypeApply", "who": "lockstepd", "since": "2026-01-01T00:00:00Z",
+            "holder": {
+                "kind": "run", "promotion": "prod.1", "step": "apply", "process": null,
+                "runs": run.with_extension(""),
+            },
+            "info": {},
+        });
+        std::fs::write(&lock, left.to_string()).unwrap();
+    };
+    die();
+    let is_locked = || world.open().states().locked(&state_name(None)).unwrap().is_some();
+    assert!(is_locked());
+    apply(&world, &made, "a").await;
+    assert!(!is_locked() && !lock.exists());
+    // Nobody comes back to it: a person may take it away.
+    die();
+    assert!(is_locked());
+    assert_eq!(world.open().states().unlock(&state_name(None), Some("1")).unwrap().id, "1");
+    assert!(!is_locked());
 }
