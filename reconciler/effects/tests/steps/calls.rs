@@ -337,7 +337,7 @@ async fn an_apply_that_finds_the_state_locked_may_be_tried_again() {
     let second = Task { workdir: Workdir::Undo, ..world.task("apply", second) };
     for _ in 0..2 {
         let (message, retry, _) = failed(world.run(&second).await);
-        assert!(retry && message.contains("state lock"), "{message}");
+        assert!(retry && message.contains("is locked by"), "{message}");
     }
     world.go();
     assert!(child.wait().unwrap().success());
