@@ -17,6 +17,7 @@ mod answer;
 mod calls;
 mod error;
 mod retry;
+mod states;
 
 pub use error::ClientError;
 pub use retry::RetryPolicy;

@@ -169,9 +169,7 @@ pub(super) async fn end_lock(
         let lock = states::StateLock::of_client(&body, &who, server.clock.now());
         Some(lock.map_err(Problem::malformed)?.id)
     };
-    let wanted = of.clone();
-    let held = server.states.work(move |states| states.locked(&wanted)).await;
-    let held = held.map_err(|error| refusal(&error))?;
+    let held = holder(&server, &of).await?;
     if let Some(held) = &held
         && let Some(reason) = without_a_reason(held, id.as_deref(), &who)
     {
@@ -195,12 +193,7 @@ pub(super) async fn unlock(
 ) -> Answer<Json<StateLock>> {
     let of = find(&server, &of, workspace.as_deref()).await?;
     given(&reason, "taking a lock away")?;
-    let wanted = of.clone();
-    let held = server
-        .states
-        .work(move |states| states.locked(&wanted))
-        .await
-        .map_err(|error| refusal(&error))?;
+    let held = holder(&server, &of).await?;
     if let Some(held) = held.filter(|held| held.id == id && held.may_be_taken_away()) {
         taken_away(&server, &of, &caller.principal(), &held, &reason).await?;
     }
@@ -270,6 +263,13 @@ async fn find(
         let detail = "a state has a name of at most 200 bytes, and a workspace of letters, digits, `-`, `_` and `.`";
         Refusal::from(Problem::malformed(detail))
     })
+}
+
+/// The lock of a state, if somebody has it.
+async fn holder(server: &Server, of: &StateName) -> Answer<Option<states::StateLock>> {
+    let of = of.clone();
+    let held = server.states.work(move |states| states.locked(&of)).await;
+    held.map_err(|error| refusal(&error))
 }
 
 fn given(reason: &str, deed: &str) -> Answer<()> {

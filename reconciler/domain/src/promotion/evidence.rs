@@ -77,17 +77,23 @@ impl Checked {
         if self.change_set != Some(true) {
             return BTreeSet::new();
         }
-        let approver = |standing| match standing {
-            &Standing::Holds { ref statement, is_void: false, .. } => match &statement.said {
-                Stated::Approved { .. } => Some(statement.by.as_str()),
+        self.statements.iter().filter_map(Standing::approver).collect()
+    }
+}
+
+impl Standing {
+    /// Who approves by it what the promotion does now.
+    fn approver(&self) -> Option<&str> {
+        match self {
+            Self::Holds { statement, is_void: false, .. } => match &statement.said {
+                Stated::Approved { .. } => Some(&statement.by),
                 Stated::Answered { .. } => None,
             },
-            Standing::Holds { .. }
-            | Standing::Unsigned { .. }
-            | Standing::Elsewhere { .. }
-            | Standing::Unreadable(_) => None,
-        };
-        self.statements.iter().filter_map(approver).collect()
+            Self::Holds { is_void: true, .. }
+            | Self::Unsigned { .. }
+            | Self::Elsewhere { .. }
+            | Self::Unreadable(_) => None,
+        }
     }
 }
 

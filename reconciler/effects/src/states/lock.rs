@@ -19,6 +19,9 @@ use crate::workdir::WorkdirError;
 /// Bytes that a lock may have: the tools write a few hundred.
 pub const LOCK_MAX: u64 = 16 << 10;
 
+/// Bytes that each of its words may have, which stand in its file twice.
+const WORD_MAX: usize = 1 << 10;
+
 /// A lock of a state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StateLock {
@@ -74,6 +77,11 @@ impl StateLock {
         let info: Map<String, Value> = serde_json::from_slice(body)
             .map_err(|error| format!("a lock is an object: {error}"))?;
         let text = |key: &str| info.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+        for key in ["ID", "Operation", "Who"] {
+            if text(key).len() > WORD_MAX {
+                return Err(format!("the `{key}` of a lock has at most {WORD_MAX} bytes"));
+            }
+        }
         let id = text("ID");
         if id.is_empty() {
             return Err("a lock has an `ID`".to_owned());

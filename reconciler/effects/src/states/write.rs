@@ -34,7 +34,8 @@ impl States {
     /// Writes a state for a client that has the lock of this id, or none where nobody locked it.
     ///
     /// # Errors
-    /// It is locked by another (whoever knows the id of that lock), is no state, or does not carry on what is there.
+    /// It is locked by another (whoever knows the id of that lock), is no state, or does not carry on what is there;
+    /// [`StateError::Gone`]: something was, and nobody removed it.
     pub fn receive(
         &self,
         name: &StateName,
@@ -46,11 +47,11 @@ impl States {
         let _turn = self.turn();
         self.may_write(name, lock, who)?;
         let sent = document(name, bytes)?;
-        if let Some((there, version)) = self.kept(name, at)? {
-            if version.sha256 == sha256(bytes) {
-                return Ok(version);
-            }
-            carries_on(name, &there, &sent)?;
+        match self.kept(name, at)? {
+            Some((_, version)) if version.sha256 == sha256(bytes) => return Ok(version),
+            Some((there, _)) => carries_on(name, &there, &sent)?,
+            // What was there says what may follow it: a state that is missing is not one that never was.
+            None => self.not_gone(name)?,
         }
         self.replace(name, bytes, &Maker::Client { who: who.clone() }, at)
     }

@@ -328,6 +328,36 @@ fn what_is_sent_carries_on_what_is_there() {
 }
 
 #[test]
+fn nothing_is_sent_in_the_place_of_what_is_gone() {
+    let case = Case::new();
+    case.send(&state("a", 3), None).unwrap();
+    std::fs::remove_file(case.file()).unwrap();
+    for text in [state("a", 4), state("b", 1)] {
+        let error = case.send(&text, None).unwrap_err();
+        assert!(matches!(error, StateError::Gone { number: 1, serial: 3, .. }), "{error}");
+    }
+    assert_eq!(case.numbers(), [1]);
+}
+
+#[test]
+fn the_words_of_a_lock_are_words() {
+    for key in ["ID", "Operation", "Who"] {
+        let mut said = serde_json::json!({ "ID": "1", "Operation": "Apply", "Who": "ada" });
+        said[key] = "x".repeat(1025).into();
+        let lock = |said: &serde_json::Value| {
+            let body = said.to_string();
+            StateLock::of_client(body.as_bytes(), &ada(), Timestamp::UNIX_EPOCH)
+        };
+        let why = lock(&said).unwrap_err();
+        assert!(why.contains(&format!("`{key}`")), "{why}");
+        said[key] = "x".repeat(1024).into();
+        let case = Case::new();
+        case.states.lock(&case.name, &lock(&said).unwrap()).unwrap();
+        assert!(case.states.locked(&case.name).unwrap().is_some());
+    }
+}
+
+#[test]
 fn a_state_that_was_removed_is_not_missed() {
     let case = Case::new();
     case.send(&state("a", 1), None).unwrap();
