@@ -97,6 +97,7 @@ simulate: ## Simulate SEEDS runs in which everything fails, or DAYS of a hundred
 
 docs: ## Write the pages that come from schemas and types, and build the crates' documentation
 	UPDATE=1 $(CARGO) test --quiet -p reconciler-api --test openapi
+	UPDATE=1 $(CARGO) test --quiet -p reconciler-domain --lib step::schema
 	UPDATE=1 $(CARGO) test --quiet -p provider-resources --test provider pages
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
 

@@ -62,7 +62,7 @@ fn only_these_operations_need_no_token() {
     let public = OPERATIONS.iter().filter(|it| it.auth == Auth::Public).map(|it| it.path);
     assert_eq!(
         public.collect::<Vec<_>>(),
-        ["/healthz", "/v1/version", "/v1/keys", "/v1/openapi.json"]
+        ["/healthz", "/v1/version", "/v1/keys", "/v1/openapi.json", "/v1/step.schema.json"]
     );
 }
 

@@ -38,7 +38,7 @@ pub enum NameError {
     },
 }
 
-const NAME_LENGTH_MAX: usize = 63;
+pub(crate) const NAME_LENGTH_MAX: usize = 63;
 
 fn check_name(what: &'static str, text: &str) -> Result<(), NameError> {
     check_length(what, text)?;

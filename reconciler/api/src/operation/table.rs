@@ -62,6 +62,8 @@ pub const OPERATIONS: &[Operation] = &[
         .auth(Auth::Public).answers::<SigningKeys>(200),
     get("/v1/openapi.json", "openapi", "server", "this document")
         .auth(Auth::Public).answers::<Value>(200),
+    get("/v1/step.schema.json", "stepSchema", "server", "what may be written as a step, as JSON Schema")
+        .auth(Auth::Public).answers::<Value>(200),
     get("/v1/whoami", "whoami", "tokens", "who the bearer of the sent token is")
         .answers::<Whoami>(200),
 

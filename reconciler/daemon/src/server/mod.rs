@@ -135,6 +135,10 @@ async fn version() -> Json<ServerVersion> {
     })
 }
 
+async fn step_schema() -> Json<serde_json::Value> {
+    Json(reconciler_domain::step::schema())
+}
+
 async fn openapi() -> Json<serde_json::Value> {
     Json(reconciler_api::openapi::document())
 }

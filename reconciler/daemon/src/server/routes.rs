@@ -13,7 +13,7 @@ use reconciler_domain::warehouse::Warehouse;
 use super::definitions::{self, project};
 use super::{
     Server, answers, credentials, evidence, forecasts, freight, health, minted, openapi, plans,
-    previews, promotions, reverify, stages, start, states, tokens, version,
+    previews, promotions, reverify, stages, start, states, step_schema, tokens, version,
 };
 
 /// The handler of the operation with this id, behind its method.
@@ -22,6 +22,7 @@ pub(super) fn handler(operation: &str) -> Option<MethodRouter<Server>> {
         "health" => get(health),
         "version" => get(version),
         "openapi" => get(openapi),
+        "stepSchema" => get(step_schema),
         "whoami" => get(tokens::whoami),
         "listTokens" => get(tokens::list),
         "createToken" => post(tokens::create),

@@ -25,6 +25,7 @@ mod pull_request;
 mod record;
 mod render;
 mod run;
+mod schema;
 mod wait;
 
 use serde::{Deserialize, Serialize};
@@ -66,6 +67,7 @@ pub use record::{
 
 pub use render::{ChartCall, ChartsRecord, HelmTemplate, RenderCall, Renderer, top};
 pub use run::{RanRecord, RunCall, RunEffect, RunNetwork};
+pub use schema::schema;
 pub use wait::{AtTimeout, ConditionCall, WaitCall};
 
 use crate::id::StepName;
