@@ -133,6 +133,13 @@ impl Registry {
         }
     }
 
+    /// How often a manifest was put under a tag, by the registry's own log.
+    #[must_use]
+    pub fn puts(&self, path: &str, tag: &str) -> usize {
+        let put = format!("\"PUT /v2/{path}/manifests/{tag} HTTP/1.1\" 201 ");
+        self.process.log().lines().filter(|line| line.contains(&put)).count()
+    }
+
     /// The end of its log.
     #[must_use]
     pub fn log_tail(&self) -> String {
@@ -192,7 +199,7 @@ fn settings(port: u16, dir: &Path) -> String {
     let data = dir.join("data");
     format!(
         "version: 0.1\n\
-         log: {{level: warn, accesslog: {{disabled: true}}}}\n\
+         log: {{level: warn}}\n\
          storage: {{filesystem: {{rootdirectory: {}}}}}\n\
          http: {{addr: '127.0.0.1:{port}'}}\n",
         data.display()

@@ -1,5 +1,6 @@
 //! What must have happened exactly once.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
@@ -8,6 +9,9 @@ use acceptance::terraform::Workspace;
 use acceptance::world::{IMAGE, MODULE, PROJECT, World};
 use acceptance::{At as _, Outcome};
 use reconciler_api::v1::Promotion;
+
+use crate::orders::Orders;
+use crate::run::RELEASED;
 
 /// What was counted.
 #[derive(Default)]
@@ -51,12 +55,40 @@ impl Tally {
 pub(crate) struct Site<'a> {
     pub(crate) world: &'a World,
     pub(crate) workspace: &'a Workspace,
+    pub(crate) orders: &'a Orders,
     /// The file in which the infra module writes a line for each release that it makes.
     pub(crate) made: &'a Path,
 }
 
 impl Site<'_> {
-    /// Looks at what a promotion that succeeded has left.
+    /// Looks at what a promotion of the calls that succeeded has left.
+    pub(crate) async fn audit_calls(
+        &self,
+        promotion: &Promotion,
+        version: &str,
+        tally: &mut Tally,
+    ) -> Outcome {
+        tally.promotions += 1;
+        let (id, world) = (&promotion.id, self.world);
+        let orders = self.orders.taken(&format!("/order/{id}"));
+        tally.count(orders.len(), || format!("the order of {id}"));
+        let announced = self.orders.taken(&format!("/announce/{id}"));
+        let keys: BTreeSet<&Option<String>> = announced.iter().collect();
+        tally.count(keys.len(), || format!("the announcement of {id}"));
+
+        let puts = world.registry.puts(RELEASED, version);
+        tally.count(puts, || format!("the manifest of {version} by {id}"));
+        let (from, to) = (world.registry.at(IMAGE, version), world.registry.at(RELEASED, version));
+        let (from, to) = (from.await?, to.await?);
+        if from.is_none() || from != to {
+            tally.lost.push(format!("{version} released as it is: {to:?}, not {from:?}"));
+        }
+        let tag = world.infra.tag(id).await?;
+        tally.count(tag.iter().count(), || format!("the git tag of {id}"));
+        Ok(())
+    }
+
+    /// Looks at what a promotion of the shop that succeeded has left.
     pub(crate) async fn audit(
         &self,
         promotion: &Promotion,

@@ -1,8 +1,10 @@
 //! `make torture`: kills lockstepd at random moments, and counts what happened twice or not at all.
 //!
-//! Releases are promoted through real git and a real infra tool while the daemon is killed with
-//! `kill -9` and started again. Each promotion must leave exactly one commit, and the infra module
-//! writes one line to a file outside whenever it makes a release: a second line, or none, is seen.
+//! Releases are promoted through real git, a real registry and a real infra tool while the daemon is
+//! killed with `kill -9` and started again. Each promotion of the shop must leave exactly one commit, and
+//! the infra module writes one line to a file outside whenever it makes a release: a second line, or none,
+//! is seen. Each promotion of the stage `calls` must leave one order at a stand-in that counts them, requests
+//! of one key at another path, one manifest put under its tag, by the registry's own log, and a git tag.
 //!
 //! Most of the time a run waits for something, so several can stand side by side, each a daemon with servers of
 //! its own: the *lanes*, among which the kills are divided.
@@ -20,6 +22,7 @@ use acceptance::{At as _, Failure, Outcome};
 use futures::future::join_all;
 
 mod audit;
+mod orders;
 mod run;
 
 use audit::Tally;

@@ -12,18 +12,23 @@ use acceptance::{Failure, Outcome};
 use reconciler_api::v1::{Artifact, Phase, Promotion, PromotionQuery};
 
 use crate::audit::{Site, Tally};
+use crate::orders::Orders;
 use crate::say;
 
 /// How long a release may take to arrive, with the daemon killed in between.
-const PATIENCE: Duration = Duration::from_secs(180);
+const PATIENCE: Duration = Duration::from_secs(300);
 /// How long a kill waits for a promotion to be under way.
 const BUSY_WITHIN: Duration = Duration::from_secs(5);
 /// The longest time from then to the kill: about what a promotion takes.
 const UNTIL_KILL: Duration = Duration::from_secs(3);
 /// The most kills in one release, so that it arrives at all.
 const KILLS_PER_RELEASE: u64 = 4;
-/// The stages that need nobody's approval.
+/// The stages of the shop that need nobody's approval.
 const STAGES: [&str; 2] = ["dev", "staging"];
+/// The stage whose effects are calls.
+const CALLS: &str = "calls";
+/// Where its images go.
+pub(crate) const RELEASED: &str = "shop/released";
 
 /// Kills the daemon so many times while it promotes; what came of it.
 pub(crate) async fn torture(lane: u32, kills: u32, seed: u64) -> Outcome<Tally> {
@@ -35,8 +40,12 @@ pub(crate) async fn torture(lane: u32, kills: u32, seed: u64) -> Outcome<Tally> 
         .infra
         .commit("shop: leave a line", &[(&format!("{MODULE}/main.tf"), &module(&made))])
         .await?;
+    let orders = Orders::open().await?;
     let workspace = Workspace::of_example(&Tool::preferred()?, &world.lockstepd, "quickstart")?;
+    workspace.write("calls.tf", include_str!("calls.tf"))?;
     let mut variables = world.variables();
+    variables.insert("orders_url".to_owned(), orders.url().into());
+    variables.insert("released_repo".to_owned(), world.registry.repo(RELEASED).into());
     variables.insert("soak".to_owned(), "1s".into());
     workspace.set_variables(&variables)?;
     workspace.apply().await?;
@@ -61,7 +70,7 @@ pub(crate) async fn torture(lane: u32, kills: u32, seed: u64) -> Outcome<Tally> 
             tally.kills += 1;
             world.lockstepd.restart().await?;
         }
-        let site = Site { world: &world, workspace: &workspace, made: &made };
+        let site = Site { world: &world, workspace: &workspace, orders: &orders, made: &made };
         arrive(&site, &version, &mut tally).await?;
         say(&format!("lane {lane}: {version} arrived after {} kills in all", tally.kills));
     }
@@ -98,12 +107,13 @@ async fn arrive(site: &Site<'_>, version: &str, tally: &mut Tally) -> Outcome {
             return Ok(());
         }
     };
-    for stage in STAGES {
+    for stage in STAGES.into_iter().chain([CALLS]) {
         let ended = async {
             let id = lockstepd.promotion_of(PATIENCE, PROJECT, stage, &freight.id).await?;
             lockstepd.promotion(PATIENCE, PROJECT, &id, &[Phase::Succeeded]).await
         };
         match ended.await {
+            Ok(promotion) if stage == CALLS => site.audit_calls(&promotion, version, tally).await?,
             Ok(promotion) => site.audit(&promotion, version, tally).await?,
             Err(failure) => tally.lost.push(failure.to_string()),
         }
