@@ -10,7 +10,7 @@
 //!  a promotion           promotion: the row, its log, the state that the log folds to
 //!  language              duration  version  glob  filter  url  image  expression  template  infra  window  near
 //!  what decisions see    snapshot  scope
-//!  decisions             availability  gate  plan  check  preview  evaluate  forecast
+//!  decisions             availability  gate  plan  check  footprint  preview  evaluate  forecast
 //! ```
 //!
 //! To follow one promotion: [`plan::stage`] chooses freight, [`plan::promotion`] gives the next move
@@ -24,6 +24,7 @@ pub mod duration;
 pub mod evaluate;
 pub mod expression;
 pub mod filter;
+pub mod footprint;
 pub mod forecast;
 pub mod freeze;
 pub mod freight;

@@ -226,6 +226,9 @@ pub struct PromotionEvent {
     pub step: Option<String>,
     /// What happened, in one sentence.
     pub message: String,
+    /// Of a step that begins: the epoch of the lease under which it does. Later holders have larger ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<u64>,
 }
 
 /// Asks for a promotion.

@@ -690,6 +690,7 @@ impl World {
             kind: "step_finished".to_owned(),
             step: step.map(str::to_owned),
             message: message.to_owned(),
+            epoch: None,
         };
         [(1, None, "took the slot of prod"), (4, Some("apply"), "applied 2 changes")]
             .into_iter()

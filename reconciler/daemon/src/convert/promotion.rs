@@ -247,7 +247,8 @@ fn measurement(taken: &reconciler_domain::verification::Measurement) -> v1::Meas
 pub(crate) fn event(entry: &Entry) -> v1::PromotionEvent {
     let (step, message) = describe(&entry.event);
     let kind = entry.event.label().to_owned();
-    v1::PromotionEvent { seq: entry.seq, at: entry.at, kind, step, message }
+    let epoch = entry.event.epoch();
+    v1::PromotionEvent { seq: entry.seq, at: entry.at, kind, step, message, epoch }
 }
 
 fn describe(event: &Event) -> (Option<String>, String) {

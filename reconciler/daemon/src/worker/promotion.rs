@@ -181,7 +181,9 @@ impl Worker {
             }
             if !run.resumed {
                 self.crash.pass(Boundary::BeforeIntent, &run.node);
-                let intent = Event::Intent { node: run.node.clone(), call: run.call.clone() };
+                let (node, call) = (run.node.clone(), run.call.clone());
+                let epoch = Some(at.subject.held.lease.epoch);
+                let intent = Event::Intent { node, call, epoch };
                 match self.append(at.subject, seq, intent).await? {
                     Some(appended) => {
                         seq = appended.entry.seq;

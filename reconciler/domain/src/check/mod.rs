@@ -27,6 +27,7 @@ use crate::warehouse::Warehouse;
 pub use freeze::check_freeze;
 pub use graph::{cycle_through, in_order, reachable};
 pub use hold::check_hold;
+pub(crate) use order::expanded;
 pub use policy::{check_policy, check_windows};
 pub use stage::check_stage;
 pub use task::check_task;

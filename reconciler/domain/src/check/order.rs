@@ -104,7 +104,7 @@ fn idle_imports(expanded: &[Expanded]) -> Vec<Problem> {
 
 /// The steps as they are carried out, as far as that is known before there is freight. Elements that
 /// are not known yet are one.
-fn expanded(stage: &Stage, tasks: &Tasks<'_>) -> Result<Vec<Expanded>, Problem> {
+pub(crate) fn expanded(stage: &Stage, tasks: &Tasks<'_>) -> Result<Vec<Expanded>, Problem> {
     let mut scope = Scope::new();
     scope.set("vars", json!(stage.vars));
     let resolve = |wanted: Wanted, value: &Value, within: &[Layer]| {

@@ -373,7 +373,7 @@ fn start(
     }
     let (node, call) = (Node::Step(step.name.clone()), Box::new(call));
     if !call.is_carried_out() {
-        return Ok(Move::append(Event::Intent { node, call }));
+        return Ok(Move::append(Event::Intent { node, call, epoch: None }));
     }
     let (rebuild, deadline) = (snapshot.state.rebuild(&step.name), deadline(step, now));
     Ok(Move::act(Act::Run(vec![Run { node, call, rebuild, resumed: false, deadline }])))

@@ -289,7 +289,7 @@ fn node(
     let Some(run) = snapshot.state.nodes.get(&node) else {
         let call = Box::new(call());
         if !call.is_carried_out() {
-            return Some(Move::append(Event::Intent { node, call }));
+            return Some(Move::append(Event::Intent { node, call, epoch: None }));
         }
         return Some(Move::act(Act::Run(vec![Run {
             call,

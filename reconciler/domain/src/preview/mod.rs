@@ -13,7 +13,7 @@ mod compare;
 mod replay;
 mod warning;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
@@ -76,6 +76,27 @@ pub struct World {
     pub created: Vec<StageSnapshot>,
     /// Promotions to the stages that wait at gates.
     pub waiting: Vec<PromotionSnapshot>,
+    /// Who could approve; absent: nobody knows.
+    pub people: Option<People>,
+}
+
+/// The people of each group, by what their tokens say.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct People(BTreeMap<String, BTreeSet<String>>);
+
+impl People {
+    /// Adds a person with the groups of a token.
+    pub fn add<'a>(&mut self, person: &str, groups: impl IntoIterator<Item = &'a String>) {
+        for group in groups {
+            self.0.entry(group.clone()).or_default().insert(person.to_owned());
+        }
+    }
+
+    /// Who is in a group, sorted.
+    #[must_use]
+    pub fn of_group(&self, group: &str) -> Vec<&str> {
+        self.0.get(group).into_iter().flatten().map(String::as_str).collect()
+    }
 }
 
 /// What changes would do together.
@@ -163,7 +184,9 @@ pub fn preview(world: &World, changes: &Changes, now: Timestamp) -> Preview {
     effects.extend(compare::lost_stages(&world.definitions, &after.definitions, changes));
     effects.sort();
     effects.dedup();
-    let warnings = warning::all(&world.definitions, &after.definitions, changes, &effects, now);
+    let people = world.people.as_ref();
+    let warnings =
+        warning::all(&world.definitions, &after.definitions, changes, &effects, people, now);
     Preview { effects, warnings }
 }
 

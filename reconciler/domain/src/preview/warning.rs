@@ -1,12 +1,15 @@
 //! Warnings: what the author of a change should know, at the field that causes it.
 
+mod constant;
 mod freeze;
+mod overlap;
+mod quorum;
 
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use super::{Change, Changes, Effect, EffectKind, Warning};
+use super::{Change, Changes, Effect, EffectKind, People, Warning};
 use crate::duration;
 use crate::hold::{Hold, Target};
 use crate::id::{PolicyName, StageName};
@@ -24,6 +27,7 @@ pub(super) fn all(
     after: &Definitions,
     changes: &Changes,
     effects: &[Effect],
+    people: Option<&People>,
     now: Timestamp,
 ) -> Vec<Warning> {
     let mut warnings = Vec::new();
@@ -32,15 +36,21 @@ pub(super) fn all(
             Change::Policy(name, new) => {
                 let mut found = given_up(before, name, new.as_ref());
                 found.extend(of_windows(new.as_ref(), now));
+                found.extend(new.iter().flat_map(constant::of_policy));
+                found.extend(
+                    new.iter().zip(people).flat_map(|(new, people)| quorum::of_policy(new, people)),
+                );
                 found
             }
+            Change::Stage(_, Some(new)) => overlap::of_stage(before, after, new),
+            Change::Verification(_, Some(new)) => constant::of_verification(new),
             Change::Hold(_, Some(new)) => idle(after, new).into_iter().collect(),
             Change::Freeze(_, Some(new)) => freeze::of_freeze(after, new, now),
             Change::Hold(_, None)
             | Change::Freeze(_, None)
-            | Change::Stage(..)
+            | Change::Stage(_, None)
             | Change::Warehouse(..)
-            | Change::Verification(..)
+            | Change::Verification(_, None)
             | Change::Task(..) => Vec::new(),
         };
         warnings.extend(found.into_iter().map(|warning| Warning { change: at, ..warning }));

@@ -69,6 +69,12 @@ impl Event {
             Self::Finished(_) => "finished",
         }
     }
+
+    /// The epoch of the lease under which a node is begun.
+    #[must_use]
+    pub fn epoch(&self) -> Option<u64> {
+        if let Self::Intent { epoch, .. } = self { *epoch } else { None }
+    }
 }
 
 impl Node {

@@ -142,8 +142,11 @@ pub enum Event {
     Intent {
         /// Which.
         node: Node,
-        /// What it will do.
+        /// What it will do, with what was seen before it and the key that makes it the same when it is repeated.
         call: Box<Call>,
+        /// The epoch of the lease under which it is begun; absent: it is done by being noted.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        epoch: Option<u64>,
     },
     /// A node ran.
     Outcome {

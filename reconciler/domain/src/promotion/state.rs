@@ -215,7 +215,7 @@ impl State {
                 self.nodes.clear();
                 self.probe = Some(Probe { at, moved: vec![why] });
             }
-            Event::Intent { node, call } => self.intent(node, *call, at),
+            Event::Intent { node, call, epoch: _ } => self.intent(node, *call, at),
             Event::Outcome { node, outcome } => {
                 if let Some(run) = self.nodes.get_mut(&node) {
                     run.outcome = Some((at, *outcome));

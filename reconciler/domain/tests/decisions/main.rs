@@ -30,3 +30,4 @@ mod undoing;
 mod upstream;
 mod verifying;
 mod waiting;
+mod warning;

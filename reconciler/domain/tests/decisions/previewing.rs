@@ -59,6 +59,7 @@ pub(crate) fn live(world: &World, changes: &Changes) -> Live {
         created: new.map(|name| then.stage_snapshot(name)).collect(),
         waiting: waiting.map(|(id, _)| world.promotion_snapshot(id)).collect(),
         definitions: world.definitions.clone(),
+        people: None,
     }
 }
 

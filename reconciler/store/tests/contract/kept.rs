@@ -13,7 +13,7 @@ async fn keep(world: &World, id: &PromotionId, step: &str, kept: Kept) -> Result
     let node = Node::Step(step.parse().unwrap());
     let call = KeepCall::Audit(AuditCall { message: String::new(), fields: Map::new() });
     let call = Box::new(Call::Keep(call));
-    world.append(id, Event::Intent { node: node.clone(), call }, 5).await?;
+    world.append(id, Event::Intent { node: node.clone(), call, epoch: None }, 5).await?;
     let outputs = Map::new();
     let outcome = Box::new(StepOutcome::Done { outputs, record: Record::Kept(kept) });
     world.append(id, Event::Outcome { node, outcome }, 6).await

@@ -82,7 +82,7 @@ impl World {
                 if resumed || self.bug == Some(Bug::IntentNotAppended) {
                     return Next::Do(Doing::Send { seq, ask });
                 }
-                let event = Box::new(Event::Intent { node, call });
+                let event = Box::new(Event::Intent { node, call, epoch: None });
                 // Beside others, what has begun need not go on at once.
                 let goes_on = alone || self.fate.strikes(0.5);
                 let then = if goes_on { Then::Send(ask) } else { Then::Look };

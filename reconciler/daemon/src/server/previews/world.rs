@@ -9,7 +9,7 @@ use reconciler_domain::freeze::Freeze;
 use reconciler_domain::freight::{FreightFacts, FreightFilter};
 use reconciler_domain::hold::Hold;
 use reconciler_domain::id::{ProjectName, StageName, WarehouseName};
-use reconciler_domain::preview::{Change, Changes, World};
+use reconciler_domain::preview::{Change, Changes, People, World};
 use reconciler_domain::promotion::Phase;
 use reconciler_domain::snapshot::{Defined, Definitions, StageSnapshot};
 use reconciler_domain::stage::Stage;
@@ -44,7 +44,20 @@ pub(super) async fn load(
         waiting.extend(snapshot.map(|snapshot| snapshot.value.0));
     }
     let definitions = Arc::unwrap_or_clone(definitions);
-    Ok(World { definitions, stages, created, waiting })
+    let people = Some(people(server).await?);
+    Ok(World { definitions, stages, created, waiting, people })
+}
+
+/// Who has a token that is good now.
+async fn people(server: &Server) -> Answer<People> {
+    let now = server.clock.now();
+    let mut people = People::default();
+    for token in server.store.list_tokens(false).await? {
+        if token.expires_at.is_none_or(|end| end > now) {
+            people.add(&token.name, &token.groups);
+        }
+    }
+    Ok(people)
 }
 
 /// The holds that change, as they are.

@@ -454,7 +454,7 @@ impl World {
                 // Side by side: all have begun before one ends, and the last one ends first.
                 for run in runs.iter().filter(|run| !run.resumed) {
                     let (node, call) = (run.node.clone(), run.call.clone());
-                    self.append_own(id, Event::Intent { node, call })?;
+                    self.append_own(id, Event::Intent { node, call, epoch: None })?;
                 }
                 self.boundary()?;
                 runs.into_iter().rev().try_for_each(|run| self.run(id, run))

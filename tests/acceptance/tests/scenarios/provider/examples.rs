@@ -86,7 +86,43 @@ async fn apply(tool: &Tool, site: &Site, registry: &Registry, example: &Path) ->
         root.set_env(&format!("TF_VAR_{variable}"), "an example of a value");
     }
     root.apply().await?;
-    root.unchanged().await
+    root.unchanged().await?;
+    comes_back_by_its_script(&root, &project).await
+}
+
+/// Takes an object out of the state and runs what `import.sh` says.
+async fn comes_back_by_its_script(root: &Workspace, project: &str) -> Outcome {
+    let Ok(script) = fs::read_to_string(root.folder().join("import.sh")) else { return Ok(()) };
+    let words: Vec<&str> = script.split_whitespace().collect();
+    let ["terraform", "import", address, written] = words[..] else {
+        return Err(Failure::new(format!("an import is one command: {script:?}")));
+    };
+    let id = id_of(root, address).await?;
+    // Promotions are numbered as they come; everything else has the name that the example gives it.
+    let expected = written.replacen("shop/", &format!("{project}/"), 1);
+    if !address.starts_with("lockstep_promotion.") && id != expected {
+        return Err(Failure::new(format!("{address} is {id}, and not {expected}")));
+    }
+    root.run(&["state", "rm", address]).await?.ok()?;
+    root.import(address, &id).await?;
+    let plan = root.plan(&[]).await?;
+    let remade = ["create", "delete"];
+    match plan.actions().iter().find(|(_, action)| remade.iter().any(|it| action.contains(it))) {
+        None => Ok(()),
+        Some((address, action)) => {
+            let text = format!("after the import of {address} there is something to {action}");
+            Err(Failure::new(text).with("plan", &plan.text))
+        }
+    }
+}
+
+/// What `import` takes for an object, as its state has it.
+async fn id_of(root: &Workspace, address: &str) -> Outcome<String> {
+    let state = root.state().await?;
+    let resources = state["values"]["root_module"]["resources"].as_array();
+    let found = resources.into_iter().flatten().find(|it| it["address"] == address);
+    let id = found.and_then(|it| it["values"]["id"].as_str()).map(str::to_owned);
+    id.ok_or_else(|| Failure::new(format!("{address} has no id: {found:?}")))
 }
 
 #[tokio::test]

@@ -1,0 +1,32 @@
+//! Approvals for which there are not enough people.
+
+use super::Warning;
+use crate::policy::Policy;
+use crate::preview::People;
+
+/// Groups of which more people are asked than there are.
+pub(super) fn of_policy(new: &Policy, people: &People) -> Vec<Warning> {
+    let asked = new.approvals.iter().enumerate();
+    let few = asked.filter_map(|(at, asked)| {
+        let there = people.of_group(&asked.group);
+        if u64::from(asked.count) <= there.len().try_into().unwrap_or(u64::MAX) {
+            return None;
+        }
+        let who = match there.as_slice() {
+            [] => "nobody has a token with that group".to_owned(),
+            [one] => format!("only {one} has a token with that group"),
+            several => format!("only {} have tokens with that group", several.join(" and ")),
+        };
+        Some(Warning {
+            change: 0,
+            path: format!("approvals[{at}].count"),
+            summary: "There are not enough people to approve".to_owned(),
+            detail: format!(
+                "Policy {} asks for {} of group {}, but {who}: until there are more, nothing that it \
+                 guards can be promoted.",
+                new.name, asked.count, asked.group,
+            ),
+        })
+    });
+    few.collect()
+}

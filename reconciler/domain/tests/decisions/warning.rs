@@ -1,0 +1,169 @@
+//! What an author is told of a definition before it is one: each with what shows it.
+
+use insta::assert_snapshot;
+use reconciler_domain::id::Principal;
+use reconciler_domain::preview::{Change, Changes, People, preview};
+use reconciler_domain::verification::Verification;
+use serde_json::{Value, json};
+
+use crate::kit::script::{policy, stage_name, steps_of, template};
+use crate::kit::{World, play};
+use crate::previewing::live;
+
+const REPO: &str = "https://git.example/gitops";
+
+/// Two stages, of which `staging` has these steps.
+fn world(steps: &Value) -> World {
+    let mut world = World::new();
+    play(
+        &mut world,
+        "warehouse shop api\nstage staging shop: region=eu\nstage prod shop: region=us",
+    )
+    .expect("nothing crashes");
+    let staging = world.definitions.stages.get_mut("staging").expect("a stage");
+    staging.spec.steps = steps_of(steps);
+    world
+}
+
+fn told(world: &World, change: Change, people: Option<People>) -> String {
+    let changes = Changes::new(Principal::Named("admin".to_owned()), vec![change]);
+    let live = reconciler_domain::preview::World { people, ..live(world, &changes) };
+    let warnings = preview(&live, &changes, world.now).warnings;
+    let lines = warnings.iter().map(|it| format!("{}: {}: {}", it.path, it.summary, it.detail));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// What is told of `prod` with these steps.
+fn of_steps(world: &World, steps: &Value) -> String {
+    let mut prod = world.stage("prod").clone();
+    prod.steps = steps_of(steps);
+    told(world, Change::Stage(stage_name("prod"), Some(prod)), None)
+}
+
+/// Steps that set a value of a file and push it.
+fn values(path: &str, key: &str) -> Value {
+    json!([
+        ["clone", "git_clone", { "repo": REPO, "checkout": { "gitops": { "branch": "main" } } }],
+        ["values", "yaml_update", { "path": path, "updates": { key: "{{ freight.api.tag }}" } }],
+        ["commit", "git_commit", { "dir": "gitops", "message": "m" }],
+        ["push", "git_push", { "dir": "gitops" }],
+    ])
+}
+
+#[test]
+fn two_stages_that_write_one_value_are_told() {
+    let copied = values("gitops/apps/values.yaml", "image.tag");
+    let world = world(&copied);
+    assert_snapshot!(of_steps(&world, &copied), @r#"steps[1]: Two stages write to one place: Step values of stage prod writes to "image.tag" of "apps/values.yaml" on branch main of https://git.example/gitops, and so does step values of stage staging: what is promoted to one of them replaces what was promoted to the other."#);
+    // What is the same only for the other freight, or beside it, is in nobody's way.
+    for (path, key) in [
+        ("gitops/apps/values.yaml", "image.digest"),
+        ("gitops/apps/{{ stage.name }}.yaml", "image.tag"),
+        ("gitops/apps/{{ vars.region }}.yaml", "image.tag"),
+        ("gitops/apps/{{ promotion.id }}.yaml", "image.tag"),
+    ] {
+        assert_eq!(of_steps(&world, &values(path, key)), "", "{path} {key}");
+    }
+}
+
+#[test]
+fn a_place_is_known_through_vars_and_pull_requests() {
+    let world =
+        world(&values("gitops/apps/{{ stage.name }}/{{ freight.api.tag }}.yaml", "image.tag"));
+    let mut steps = values("gitops/{{ vars.where }}/{{ freight.api.tag }}.yaml", "image.tag");
+    steps[3][2]["branch"] = json!("lockstep/{{ promotion.id }}");
+    let mut prod = world.stage("prod").clone();
+    prod.vars.insert("where".to_owned(), "apps/staging".to_owned());
+    prod.steps = steps_of(&steps);
+    let change = |stage| Change::Stage(stage_name("prod"), Some(stage));
+    assert_eq!(told(&world, change(prod.clone()), None), "");
+    let opened = json!([["pr", "git_open_pr", {
+        "repo": REPO, "source": "lockstep/{{ promotion.id }}", "target": "main", "title": "t",
+    }]]);
+    prod.steps.extend(steps_of(&opened));
+    assert_snapshot!(told(&world, change(prod.clone()), None), @r#"steps[1]: Two stages write to one place: Step values of stage prod writes to "image.tag" of "apps/staging/{{ freight.api.tag }}.yaml" on branch main of https://git.example/gitops, and so does step values of stage staging: what is promoted to one of them replaces what was promoted to the other."#);
+    prod.settable_vars.push("where".to_owned());
+    assert_eq!(told(&world, change(prod), None), "");
+}
+
+#[test]
+fn folders_tags_images_and_states_are_places_too() {
+    let folder = json!([
+        ["clone", "git_clone", { "repo": REPO, "checkout": { "out": { "branch": "env/prod" } } }],
+        ["clear", "git_clear", { "dir": "out" }],
+        ["copy", "copy", { "from": "a", "to": "out/b" }],
+        ["commit", "git_commit", { "dir": "out", "message": "m" }],
+        ["push", "git_push", { "dir": "out" }],
+    ]);
+    let tag = json!([["tag", "git_tag", { "repo": REPO, "tag": "live", "commit": "c" }]]);
+    let image =
+        json!([["push", "oci_push", { "from": "a@b", "to": "registry.example/api:stable" }]]);
+    let plan = |key: &str| json!([["plan", "tf_plan", { "dir": "m", "backend_config": { "bucket": "b", "key": key } }]]);
+    let mut told = Vec::new();
+    for steps in [&folder, &tag, &image, &plan("shop")] {
+        told.push(of_steps(&world(steps), steps));
+    }
+    assert_snapshot!(told.join("\n"), @r#"
+    steps[1]: Two stages write to one place: Step clear of stage prod writes to branch env/prod of https://git.example/gitops, and so does step clear of stage staging: what is promoted to one of them replaces what was promoted to the other.
+    steps[0]: Two stages write to one place: Step tag of stage prod writes to tag "live" of https://git.example/gitops, and so does step tag of stage staging: what is promoted to one of them replaces what was promoted to the other.
+    steps[0]: Two stages write to one place: Step push of stage prod writes to image "registry.example/api:stable", and so does step push of stage staging: what is promoted to one of them replaces what was promoted to the other.
+    steps[0]: Two stages write to one place: Step plan of stage prod writes to the infra state of "m", and so does step plan of stage staging: what is promoted to one of them replaces what was promoted to the other.
+    "#);
+    // The stage's own state, and one under a key of its own, are nobody else's.
+    let own = json!([["plan", "tf_plan", { "dir": "m" }]]);
+    assert_eq!(of_steps(&world(&own), &own), "");
+    let keyed = plan("{{ stage.name }}");
+    assert_eq!(of_steps(&world(&keyed), &keyed), "");
+    // What freight names is the same for that freight, whichever stage sets it.
+    let named = json!([["push", "oci_push", { "from": "a@b", "to": "registry.example/api:{{ freight.api.tag }}" }]]);
+    assert_eq!(of_steps(&world(&named), &named), "");
+}
+
+#[test]
+fn what_met_before_is_not_told_again() {
+    let copied = values("gitops/apps/values.yaml", "image.tag");
+    let mut world = world(&copied);
+    world.definitions.stages.get_mut("prod").expect("a stage").spec.steps = steps_of(&copied);
+    assert_eq!(of_steps(&world, &copied), "");
+}
+
+#[test]
+fn a_condition_that_looks_at_nothing_is_told() {
+    let world = world(&json!([]));
+    let mut new = policy("go", "prod", "manual", &["when=1<2"]);
+    let told = |new: &_| {
+        told(&world, Change::Policy("go".parse().expect("a name"), Some(Clone::clone(new))), None)
+    };
+    assert_snapshot!(told(&new), @"conditions[0].when: This gate lets everything through: Condition condition of policy go can never fail: `1<2` looks at nothing that could change it.");
+    new.conditions[0].when = "2 < 1".parse().expect("an expression");
+    assert_snapshot!(told(&new), @"conditions[0].when: This gate lets nothing through: Condition condition of policy go can never pass: `2 < 1` looks at nothing that could change it.");
+    new.conditions[0].when = "freight.api.tag != ''".parse().expect("an expression");
+    assert_eq!(told(&new), "");
+}
+
+#[test]
+fn a_verification_that_cannot_fail_is_told() {
+    let world = world(&json!([]));
+    let told =
+        |new: Verification| told(&world, Change::Verification(new.name.clone(), Some(new)), None);
+    assert_eq!(told(Verification { failure_limit: 10, ..template("errors") }), "");
+    assert_snapshot!(told(Verification { failure_limit: 11, ..template("errors") }), @"failure_limit: This verification cannot fail: A check of verification errors fails with failure 12, but every 1m there are only 11 measurements before its deadline of 10m: what is bad ends as unknown.");
+}
+
+#[test]
+fn a_group_that_is_too_small_is_told() {
+    let world = world(&json!([]));
+    let asked = policy("go", "prod", "gated", &["approve=sre:2"]);
+    let told =
+        |people| told(&world, Change::Policy(asked.name.clone(), Some(asked.clone())), people);
+    let (sre, dba) = ("sre".to_owned(), "dba".to_owned());
+    let mut people = People::default();
+    people.add("ann", [&dba]);
+    assert_snapshot!(told(Some(people.clone())), @"approvals[0].count: There are not enough people to approve: Policy go asks for 2 of group sre, but nobody has a token with that group: until there are more, nothing that it guards can be promoted.");
+    people.add("bob", [&sre]);
+    assert_snapshot!(told(Some(people.clone())), @"approvals[0].count: There are not enough people to approve: Policy go asks for 2 of group sre, but only bob has a token with that group: until there are more, nothing that it guards can be promoted.");
+    people.add("cat", [&sre, &dba]);
+    assert_eq!(told(Some(people)), "");
+    // Who does not know the people says nothing of them.
+    assert_eq!(told(None), "");
+}
