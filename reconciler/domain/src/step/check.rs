@@ -488,7 +488,8 @@ mod tests {
                 "targets": ["aws_x"], "replace": ["-out=x.y"],
                 "env": { "TF_WORKSPACE": "x", "TF_CLI_ARGS_plan": "-x", "A": "b",
                     "LD_PRELOAD": "./x.so", "GIT_SSH_COMMAND": "./x" },
-                "secrets": { "A": "cloud/key", "B": "key" } }),
+                "secrets": { "A": "cloud/key", "B": "key" },
+                "apply_secrets": { "TF_VAR_key": "cloud/key", "B": "cloud/other" } }),
             &[
                 &format!(
                     "version: {}",
@@ -508,6 +509,8 @@ mod tests {
                  no step sets it; whoever runs lockstepd may, in `infra_env`",
                 "secrets.A: is in `env`, too",
                 "secrets.B: expected a secret of the project, as CREDENTIAL/KEY",
+                "apply_secrets.TF_VAR_key: a plan holds the input variables that it was made with: set it in \
+                 `secrets`",
             ],
         );
         check(
@@ -521,7 +524,7 @@ mod tests {
             StepKind::TfDestroy,
             &destroy,
             &["replace: there is no argument \"replace\"; known: dir, vars, \
-            var_files, state, workspace, backend_config, env, secrets, targets, tool, version, lock_file, \
+            var_files, state, workspace, backend_config, env, secrets, apply_secrets, targets, tool, version, lock_file, \
             lock_timeout, timeout"],
         );
     }

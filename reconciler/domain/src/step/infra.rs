@@ -17,6 +17,9 @@ use crate::version::{Constraint, ConstraintError, Version};
 /// What is wrong with a variable by which a module's files could choose the programs of `init`.
 const STEERS: &str = "can name programs that the tool starts while it fetches providers, so no step sets it; \
                       whoever runs lockstepd may, in `infra_env`";
+/// What is wrong with an input variable that only the apply would have.
+pub(super) const INPUT_OF_PLAN: &str =
+    "a plan holds the input variables that it was made with: set it in `secrets`";
 /// The workspace of a module that names none.
 const DEFAULT_WORKSPACE: &str = "default";
 
@@ -66,6 +69,9 @@ pub struct ModuleOptions {
     /// Variables of the environment that hold secrets of the project: which, as `CREDENTIAL/KEY`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub secrets: BTreeMap<String, String>,
+    /// The same for the apply alone; of one name, the apply has this one.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub apply_secrets: BTreeMap<String, String>,
     /// Addresses to which the plan is limited; all if empty.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub targets: Vec<String>,
@@ -407,21 +413,30 @@ pub(super) fn check(config: &Value, problems: &mut Vec<StepProblem>) {
             problem(path, ProblemKind::Invalid, message);
         }
     }
-    for map in ["env", "secrets"] {
+    for map in ["env", "secrets", "apply_secrets"] {
+        let holds_secrets = map != "env";
         for (name, value) in config[map].as_object().into_iter().flatten() {
             let path = format!("{map}.{name}");
             if let Some(why) = no_variable_of_infra(name) {
                 problem(path.clone(), ProblemKind::Invalid, why.to_owned());
             }
-            if map == "secrets" && !value.as_str().is_some_and(is_secret) {
+            if map == "apply_secrets" && is_input(name) {
+                problem(path.clone(), ProblemKind::Invalid, INPUT_OF_PLAN.to_owned());
+            }
+            if holds_secrets && !value.as_str().is_some_and(is_secret) {
                 let message = "expected a secret of the project, as CREDENTIAL/KEY";
                 problem(path.clone(), ProblemKind::Invalid, message.to_owned());
             }
-            if map == "secrets" && config["env"].get(name).is_some() {
+            if holds_secrets && config["env"].get(name).is_some() {
                 problem(path, ProblemKind::Conflict, "is in `env`, too".to_owned());
             }
         }
     }
+}
+
+/// Whether a variable of the environment is an input variable of the module.
+pub(super) fn is_input(name: &str) -> bool {
+    name.starts_with("TF_VAR_")
 }
 
 #[cfg(test)]

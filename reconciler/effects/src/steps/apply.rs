@@ -173,6 +173,7 @@ async fn start(
     let plan = vault::find(effects, &call.plan).await?;
     let dir = workspace.take().await?;
     let module = infra::module(effects, cx, workspace, &dir, &call.plan.call).await?;
+    let module = infra::to_apply(effects, module, &call.plan.call)?;
     let embedded = module.state != State::Declared;
     let held = if embedded {
         let (planned, runs) = (&call.plan.call, Some(run.base.as_path()));

@@ -217,6 +217,13 @@ fn allowed(tool: &Tool, wanted: Option<&str>) -> Result<(), Halt> {
     )))
 }
 
+/// The module with what its apply may have beside what its plan has.
+pub(super) fn to_apply(effects: &Scoped, module: Module, call: &PlanCall) -> Result<Module, Halt> {
+    let mut env = module.env;
+    reveal(effects, &call.options.apply_secrets, &mut env)?;
+    Ok(Module { env, ..module })
+}
+
 /// The daemon's environment for infra runs, the step's, and its secrets.
 fn environment(
     effects: &Scoped,
@@ -224,11 +231,20 @@ fn environment(
 ) -> Result<BTreeMap<String, String>, Halt> {
     let mut env = effects.infra_env().clone();
     env.extend(options.env.clone());
-    for (name, reference) in &options.secrets {
+    reveal(effects, &options.secrets, &mut env)?;
+    Ok(env)
+}
+
+fn reveal(
+    effects: &Scoped,
+    secrets: &BTreeMap<String, String>,
+    env: &mut BTreeMap<String, String>,
+) -> Result<(), Halt> {
+    for (name, reference) in secrets {
         let secret = effects.secret(reference).map_err(Halt::never)?;
         env.insert(name.clone(), secret.expose().to_owned());
     }
-    Ok(env)
+    Ok(())
 }
 
 /// The settings of the backend, with their secrets.

@@ -13,8 +13,8 @@ use reconciler_domain::infra::{Action, Address};
 use reconciler_domain::plan::Base;
 use reconciler_domain::secret::SecretRef;
 use reconciler_domain::step::{
-    ApplyCall, Call, ImportCall, ModuleOptions, OutputCall, PlanCall, PlanGoal, PlanRecord, Record,
-    StepOutcome,
+    ApplyCall, Call, ImportCall, ModuleOptions, OutputCall, PlanCall, PlanGoal, PlanRecord,
+    PlannedOutput, Record, StepOutcome,
 };
 use reconciler_effects::git::Secret;
 use reconciler_effects::sandbox::{Reach, Settings};
@@ -346,6 +346,40 @@ fn holds(dir: &std::path::Path, text: &str) -> bool {
 fn find(file: &std::path::Path, text: &str) -> bool {
     let bytes = std::fs::read(file).unwrap_or_default();
     bytes.windows(text.len()).any(|part| part == text.as_bytes())
+}
+
+/// What the tool sees of its environment, and what it runs to make something.
+const LOOKS: &str = r#"
+locals {
+  environment = file("/proc/self/environ")
+}
+resource "terraform_data" "made" {
+  provisioner "local-exec" { command = "test \"$CLOUD_KEY\" = writes && test \"$WRITE_KEY\" = writes" }
+}
+output "reads" { value = strcontains(local.environment, "CLOUD_KEY=reads") }
+output "writes" { value = strcontains(local.environment, "=writes") }
+"#;
+
+#[tokio::test]
+async fn what_only_the_apply_may_have_the_plan_does_not_see() {
+    let world = world(LOOKS).await;
+    let effects = effects_with(&world, &[("read", "reads"), ("write", "writes")]);
+    let of = |name: &str, key: &str| (name.to_owned(), format!("states/{key}"));
+    let options = ModuleOptions {
+        secrets: [of("CLOUD_KEY", "read")].into(),
+        apply_secrets: [of("CLOUD_KEY", "write"), of("WRITE_KEY", "write")].into(),
+        ..ModuleOptions::default()
+    };
+    let planned = run_by(&effects, &world, "plan", Call::TfPlan(call(&world, options))).await;
+    let StepOutcome::Done { record: Record::Plan(made), .. } = planned else {
+        panic!("{planned:?}")
+    };
+    let seen = |name: &str| made.outputs.get(name).cloned();
+    assert_eq!(seen("reads"), Some(PlannedOutput::Known(true.into())));
+    assert_eq!(seen("writes"), Some(PlannedOutput::Known(false.into())));
+    let apply = ApplyCall { plan: made.clone(), run: "prod.1-apply".to_owned() };
+    let applied = run_by(&effects, &world, "apply", Call::TfApply(apply)).await;
+    assert!(matches!(applied, StepOutcome::Done { .. }), "{applied:?}");
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{Arguments, CallError, WorkdirContext, mark};
-use crate::step::infra::{no_variable_of_infra, plain_path, wrong};
+use crate::step::infra::{INPUT_OF_PLAN, is_input, no_variable_of_infra, plain_path, wrong};
 use crate::step::run::is_secret;
 use crate::step::{
     ApplyCall, ImportCall, LockFile, ModuleOptions, OutputCall, PlanCall, PlanGoal, PlanRecord,
@@ -42,16 +42,13 @@ pub(super) fn plan(
 }
 
 fn options(kind: StepKind, arguments: &Arguments<'_>) -> Result<ModuleOptions, CallError> {
-    let secrets = arguments.expressions("secrets")?;
-    if let Some((name, reference)) = secrets.iter().find(|(_, reference)| !is_secret(reference)) {
-        let (path, expected) = (format!("secrets.{name}"), "CREDENTIAL/KEY");
-        return Err(CallError::Type { path, expected, found: reference.clone() });
-    }
-    let env = arguments.expressions("env")?;
+    let (env, secrets) = (arguments.expressions("env")?, secrets(arguments, "secrets")?);
+    let apply_secrets = self::secrets(arguments, "apply_secrets")?;
     // The names may be known only now.
-    for (map, names) in [("env", env.keys()), ("secrets", secrets.keys())] {
-        for name in names {
-            if let Some(message) = no_variable_of_infra(name) {
+    for (map, named) in [("env", &env), ("secrets", &secrets), ("apply_secrets", &apply_secrets)] {
+        for name in named.keys() {
+            let late = (map == "apply_secrets" && is_input(name)).then_some(INPUT_OF_PLAN);
+            if let Some(message) = no_variable_of_infra(name).or(late) {
                 let (path, message) = (format!("{map}.{name}"), message.to_owned());
                 return Err(CallError::Infra { path, message });
             }
@@ -65,12 +62,25 @@ fn options(kind: StepKind, arguments: &Arguments<'_>) -> Result<ModuleOptions, C
         backend_secrets: Vec::new(),
         env,
         secrets,
+        apply_secrets,
         targets: all_held(arguments, "targets")?,
         replace: all_held(arguments, "replace")?,
         lock_file: lock_file.and_then(|word| LockFile::from_word(&word)).unwrap_or_default(),
         goal: PlanGoal::Configuration,
         imports: BTreeMap::new(),
     })
+}
+
+/// Variables that hold secrets.
+fn secrets(arguments: &Arguments<'_>, map: &str) -> Result<BTreeMap<String, String>, CallError> {
+    let secrets = arguments.expressions(map)?;
+    match secrets.iter().find(|(_, reference)| !is_secret(reference)) {
+        None => Ok(secrets),
+        Some((name, reference)) => {
+            let (path, expected) = (format!("{map}.{name}"), "CREDENTIAL/KEY");
+            Err(CallError::Type { path, expected, found: reference.clone() })
+        }
+    }
 }
 
 /// What the steps before have the plans of a module import.

@@ -55,6 +55,13 @@ const SECRETS: Field = optional(
      the tool says is kept without them.",
 );
 
+const APPLY_SECRETS: Field = optional(
+    "apply_secrets",
+    FieldType::Map(&FieldType::Text),
+    "The same for the apply alone, its undo included: credentials that may change things, where those of `secrets` \
+     may only look. The plan runs without them. Of a name in both, the apply has this one.",
+);
+
 const TARGETS: Field = optional(
     "targets",
     FieldType::List(&FieldType::Text),
@@ -105,6 +112,7 @@ pub(super) const PLAN: &[Field] = &[
     BACKEND_CONFIG,
     ENV,
     SECRETS,
+    APPLY_SECRETS,
     TARGETS,
     REPLACE,
     TOOL,
@@ -123,6 +131,7 @@ pub(super) const DESTROY: &[Field] = &[
     BACKEND_CONFIG,
     ENV,
     SECRETS,
+    APPLY_SECRETS,
     TARGETS,
     TOOL,
     VERSION,
