@@ -231,6 +231,11 @@ fn tell_ended(ended: &Promotion, diags: &mut Diagnostics) {
                               or set `newest`."
                 .to_owned()
         }
+        Phase::Expired => {
+            "It waited for longer than its policies let it, and changed nothing. See to what it waited for, \
+             then apply again for another promotion."
+                .to_owned()
+        }
         Phase::Rehearsed => {
             "It was a rehearsal, which brings nothing. Apply again for a promotion.".to_owned()
         }

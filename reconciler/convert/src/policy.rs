@@ -23,6 +23,8 @@ pub fn parse_policy(name: PolicyName, spec: &PolicySpec) -> Result<Policy, Vec<F
     let soak_in = parse_soaks(&mut fields, &spec.soak_in);
     let settle = fields.optional_duration("settle", spec.settle.as_deref());
     let max_age = fields.optional_duration("max_age", spec.max_age.as_deref());
+    let max_wait = fields.optional_duration("max_wait", spec.max_wait.as_deref());
+    let undo_wait = fields.optional_duration("max_undo_wait", spec.max_undo_wait.as_deref());
     let conditions = parse_conditions(&mut fields, &spec.conditions);
     let windows = parse_windows(&mut fields, &spec.windows);
     let rates = parse_rates(&mut fields, &spec.rates);
@@ -36,6 +38,8 @@ pub fn parse_policy(name: PolicyName, spec: &PolicySpec) -> Result<Policy, Vec<F
             soak_in,
             settle: settle?,
             max_age: max_age?,
+            max_wait: max_wait?,
+            max_undo_wait: undo_wait?,
             conditions,
             windows,
             rates,
@@ -209,6 +213,8 @@ pub fn policy_spec(policy: &Policy) -> PolicySpec {
             .collect(),
         settle: policy.settle.map(duration::print),
         max_age: policy.max_age.map(duration::print),
+        max_wait: policy.max_wait.map(duration::print),
+        max_undo_wait: policy.max_undo_wait.map(duration::print),
         conditions: policy.conditions.iter().map(wire_condition).collect(),
         windows: policy.windows.iter().map(window_rule).collect(),
         rates: policy.rates.iter().map(wire_rate).collect(),

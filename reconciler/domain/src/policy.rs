@@ -32,6 +32,14 @@ pub struct Policy {
     /// The oldest that freight may be, counted from when it was made.
     #[serde(default)]
     pub max_age: Option<Duration>,
+    /// The longest that a promotion may wait before it commits, counted from when it was asked for, or from
+    /// when it went back to its gates. It then ends as expired.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_wait: Option<Duration>,
+    /// The longest that an undo may wait for a window or a freeze, counted from when it was decided. The
+    /// promotion is then stuck.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_undo_wait: Option<Duration>,
     /// What must hold of freight, stage and upstream state.
     #[serde(default)]
     pub conditions: Vec<Condition>,
@@ -219,6 +227,8 @@ impl GateKind {
 
 /// Quiet time after a change where no policy names one.
 pub const SETTLE_DEFAULT: Duration = Duration::from_secs(30);
+/// How long a promotion, and an undo, may wait where no policy says: thirty days.
+pub const WAIT_DEFAULT: Duration = Duration::from_secs(30 * 24 * 3600);
 
 impl Policy {
     /// A policy without gates.
@@ -232,6 +242,8 @@ impl Policy {
             soak_in: BTreeMap::new(),
             settle: None,
             max_age: None,
+            max_wait: None,
+            max_undo_wait: None,
             conditions: Vec::new(),
             windows: Vec::new(),
             rates: Vec::new(),
@@ -293,6 +305,10 @@ pub struct Joined<'a> {
     pub soak: Soak,
     /// The smallest maximum age.
     pub max_age: Option<Duration>,
+    /// The shortest wait before the commit.
+    pub max_wait: Duration,
+    /// The shortest wait before an undo.
+    pub max_undo_wait: Duration,
     /// The longest settle.
     pub settle: Duration,
     /// Per group: the larger count, all exclusions.
@@ -319,10 +335,15 @@ impl<'a> Joined<'a> {
         let longest = |of: fn(&Policy) -> Option<Duration>| {
             selecting.iter().filter_map(|policy| of(policy)).max()
         };
+        let shortest = |of: fn(&Policy) -> Option<Duration>| {
+            selecting.iter().filter_map(|policy| of(policy)).min()
+        };
         Self {
             mode: selecting.iter().map(|policy| policy.mode).max().unwrap_or(Mode::Manual),
             soak: joined_soak(&selecting),
-            max_age: selecting.iter().filter_map(|policy| policy.max_age).min(),
+            max_age: shortest(|policy| policy.max_age),
+            max_wait: shortest(|policy| policy.max_wait).unwrap_or(WAIT_DEFAULT),
+            max_undo_wait: shortest(|policy| policy.max_undo_wait).unwrap_or(WAIT_DEFAULT),
             settle: longest(|policy| policy.settle).unwrap_or(SETTLE_DEFAULT),
             infra: selecting
                 .iter()

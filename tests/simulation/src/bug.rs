@@ -32,11 +32,13 @@ pub enum Bug {
     KeptLost,
     /// Who answers a step is taken at their word about their groups.
     OutsiderAnswers,
+    /// When a promotion asked to be looked at again is forgotten.
+    WaitForgotten,
 }
 
 impl Bug {
     /// Every bug.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::FencingOff,
         Self::IntentNotAppended,
         Self::ProbeSkipped,
@@ -50,6 +52,7 @@ impl Bug {
         Self::NothingSuperseded,
         Self::KeptLost,
         Self::OutsiderAnswers,
+        Self::WaitForgotten,
     ];
 
     /// The word for it.
@@ -69,6 +72,7 @@ impl Bug {
             Self::NothingSuperseded => "nothing_superseded",
             Self::KeptLost => "kept_lost",
             Self::OutsiderAnswers => "outsider_answers",
+            Self::WaitForgotten => "wait_forgotten",
         }
     }
 }

@@ -321,6 +321,7 @@ fn rollback_policy() -> Policy {
 /// A policy under which freight gets through, if people do their part.
 fn sane_policy(stage: &str, fate: &mut Fate) -> Policy {
     let mut policy = open_policy(stage);
+    policy.max_wait = fate.strikes(0.5).then(|| fate.millis(7_200_000..=43_200_000));
     if fate.strikes(0.4) {
         return policy;
     }
@@ -342,7 +343,7 @@ fn sane_policy(stage: &str, fate: &mut Fate) -> Policy {
 /// A policy that somebody puts in place of another, sensible or not.
 pub(crate) fn edited(policy: &Policy, fate: &mut Fate) -> Policy {
     let mut edited = policy.clone();
-    match fate.number(0..=5) {
+    match fate.number(0..=6) {
         0 => edited.mode = Mode::Manual,
         1 => {
             edited.mode = Mode::Gated;
@@ -359,6 +360,7 @@ pub(crate) fn edited(policy: &Policy, fate: &mut Fate) -> Policy {
             edited.approvals = vec![Approvals { group: "sre".to_owned(), count: 1, exclude }];
         }
         4 => edited.rollback = BTreeSet::new(),
+        5 => edited.max_wait = Some(fate.millis(30_000..=1_800_000)),
         _ => edited.settle = Some(fate.millis(0..=120_000)),
     }
     edited

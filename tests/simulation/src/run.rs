@@ -84,6 +84,7 @@ fn play(world: &mut World) {
             continue;
         }
         next_look = world.now + Duration::from_secs(60);
+        world.check_waits();
         let left = world.unsettled();
         if left.is_empty() {
             break;

@@ -257,6 +257,16 @@ impl World {
         self.agenda.put(self.now + CARE_EVERY, Happening::Caretaker);
     }
 
+    /// After healing everything is looked at in time.
+    pub(crate) fn check_waits(&mut self) {
+        for pipeline in &self.pipelines {
+            let found = self.store.project(&pipeline.project);
+            for saga in found.promotions.values() {
+                self.watch.in_time(saga, &found.definitions.policies, self.now);
+            }
+        }
+    }
+
     /// What has not come to rest, after healing.
     pub(crate) fn unsettled(&self) -> Vec<String> {
         let mut left = Vec::new();

@@ -10,6 +10,11 @@ resource "lockstep_promotion_policy" "prod" {
 
   max_age = "30d"
 
+  # What is not approved by then is over, and the next freight can go. An undo that waits so long for a
+  # window needs a person.
+  max_wait      = "7d"
+  max_undo_wait = "12h"
+
   condition {
     name = "stable"
     when = "freight.api.version.prerelease == ''"

@@ -77,6 +77,18 @@ impl Definition for Policy {
             "The oldest that freight may be, counted from when it was made, a duration such as \
              `14d`.",
         );
+        let max_wait = span().describe(
+            "The longest that a promotion may wait before it commits, for gates, for the stage or for its \
+             preparation, counted from when it was asked for or went back to its gates: a duration such as \
+             `7d`. It then ends as `expired`, says which gates it waited for, and the next freight can go; \
+             automation does not bring the same freight again. The smallest of several policies counts; \
+             without one, 30 days.",
+        );
+        let max_undo_wait = span().describe(
+            "The longest that an undo may wait for a window or a freeze, counted from when it was decided: a \
+             duration such as `12h`. The promotion is then `stuck`, with what remains. The smallest of several \
+             policies counts; without one, 30 days.",
+        );
         let settle = span().describe(
             "How long no definition around a stage may have changed before automation acts. The \
              daemon's default is `30s`.",
@@ -86,6 +98,8 @@ impl Definition for Policy {
             ("soak", soak.into()),
             ("soak_in", soak_in.into()),
             ("max_age", max_age.into()),
+            ("max_wait", max_wait.into()),
+            ("max_undo_wait", max_undo_wait.into()),
             ("settle", settle.into()),
             ("stages", NestedBlock::list(stages()).min(1).max(1).into()),
             ("condition", NestedBlock::list(condition()).into()),
@@ -143,6 +157,8 @@ impl Definition for Policy {
             soak_in: value.text_map("soak_in"),
             settle: value.text("settle"),
             max_age: value.text("max_age"),
+            max_wait: value.text("max_wait"),
+            max_undo_wait: value.text("max_undo_wait"),
             conditions: value.blocks("condition").iter().map(condition_rule).collect(),
             windows: value.blocks("window").iter().map(window_rule).collect(),
             rates: value.blocks("rate").iter().map(rate_rule).collect(),
@@ -161,6 +177,8 @@ impl Definition for Policy {
             soak_in,
             settle,
             max_age,
+            max_wait,
+            max_undo_wait,
             conditions,
             windows,
             rates,
@@ -180,6 +198,8 @@ impl Definition for Policy {
             ("soak_in", form::text_map(soak_in)),
             ("settle", settle.clone().into()),
             ("max_age", max_age.clone().into()),
+            ("max_wait", max_wait.clone().into()),
+            ("max_undo_wait", max_undo_wait.clone().into()),
             ("condition", Value::list(conditions.iter().map(condition_value))),
             ("window", Value::list(windows.iter().map(window_value))),
             ("rate", Value::list(rates.iter().map(rate_value))),

@@ -61,6 +61,10 @@ pub struct Candidate {
     pub gates: Vec<Gate>,
     /// The promotion that brings it, if there is one.
     pub promotion: Option<String>,
+    /// Until when that promotion waits at most, before it commits or before it is undone; null if it waits for
+    /// neither.
+    #[serde(default)]
+    pub waits_until: Option<Timestamp>,
     /// Why automation does not take it although it is available; null if it would.
     pub passed_over: Option<String>,
 }

@@ -28,6 +28,14 @@ pub struct PolicySpec {
     /// The oldest that freight may be, a duration from when it was made.
     #[serde(default)]
     pub max_age: Option<String>,
+    /// The longest that a promotion may wait before it commits, a duration from when it was asked for or went
+    /// back to its gates; it then ends as expired. Null means 30 days.
+    #[serde(default)]
+    pub max_wait: Option<String>,
+    /// The longest that an undo may wait for a window or a freeze, a duration from when it was decided; the
+    /// promotion is then stuck. Null means 30 days.
+    #[serde(default)]
+    pub max_undo_wait: Option<String>,
     /// What must hold of freight, stage and upstream state.
     #[serde(default)]
     pub conditions: Vec<ConditionRule>,

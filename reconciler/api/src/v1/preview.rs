@@ -207,6 +207,8 @@ wire_enum! {
         Unreachable = "unreachable",
         /// Approvals that were given would have to be given again.
         NeedsApprovalAgain = "needs_approval_again",
+        /// A waiting promotion would be over, because it waits for too long already.
+        Expires = "expires",
     }
 }
 

@@ -53,6 +53,10 @@ pub struct Promotion {
     pub measurements: Vec<Measurement>,
     /// Why it waits, if it does.
     pub waiting: Vec<Waiting>,
+    /// Until when it waits at most: it then ends as expired, if it has not committed, and is stuck, if its undo
+    /// has not begun. Null if it waits for neither.
+    #[serde(default)]
+    pub waits_until: Option<Timestamp>,
     /// What went wrong, if anything.
     pub error: Option<String>,
     /// The differences that an undo left behind, if it is stuck.
@@ -92,6 +96,8 @@ wire_enum! {
         Aborted = "aborted",
         /// Newer freight took its place before it began.
         Superseded = "superseded",
+        /// It did not commit in the time that its policies give it; nothing was changed.
+        Expired = "expired",
         /// It happened, but what was measured proves nothing.
         Inconclusive = "inconclusive",
         /// It was a rehearsal: what it would do is known, and nothing was done.
@@ -115,6 +121,7 @@ impl Phase {
             | Self::Stuck
             | Self::Aborted
             | Self::Superseded
+            | Self::Expired
             | Self::Inconclusive
             | Self::Rehearsed => true,
         }

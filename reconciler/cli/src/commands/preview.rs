@@ -89,6 +89,7 @@ fn verdict(judged: &[Judged]) -> Result<(), Failure> {
         EffectKind::BecomesBlocked
         | EffectKind::GateBlocks
         | EffectKind::NeedsApprovalAgain
+        | EffectKind::Expires
         | EffectKind::Unreachable => true,
         EffectKind::WouldPromote
         | EffectKind::BecomesPromotable

@@ -56,15 +56,21 @@ fn candidates(candidates: &[Candidate]) -> String {
 }
 
 fn candidate(candidate: &Candidate) -> String {
-    let Candidate { freight, warehouse, available, gates, promotion, passed_over } = candidate;
+    let Candidate { freight, warehouse, available, gates, promotion, waits_until, passed_over } =
+        candidate;
     let available = if *available { "available" } else { "not available" };
     let promotion = promotion.as_ref().map(|it| format!(", in promotion {it}")).unwrap_or_default();
+    let waits = waits_until
+        .map(|at| format!(", which waits until {} at most", instant(at)))
+        .unwrap_or_default();
     let passed_over = match (passed_over, &candidate.promotion) {
         (Some(why), None) => format!("; automation passes it over: {why}"),
         (Some(_) | None, _) => String::new(),
     };
-    let headline =
-        format!("freight {} of {warehouse} is {available}{promotion}{passed_over}", short(freight));
+    let headline = format!(
+        "freight {} of {warehouse} is {available}{promotion}{waits}{passed_over}",
+        short(freight)
+    );
     if gates.is_empty() {
         return headline;
     }

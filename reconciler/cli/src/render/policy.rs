@@ -33,7 +33,12 @@ impl Show for Policy {
             format!("{}: {groups} may skip {gates}", it.name)
         });
         let infra: Vec<String> = spec.infra.iter().flat_map(infra).collect();
+        let most = |what: &str, given: &Option<String>| {
+            given.as_ref().map(|it| format!("{what} {it} at most")).unwrap_or_default()
+        };
         vec![
+            most("waits before it commits", &spec.max_wait),
+            most("waits before it is undone", &spec.max_undo_wait),
             list("windows", &spec.windows.iter().map(window).collect::<Vec<_>>()),
             list("conditions", &conditions_asked(spec)),
             list("rates", &spec.rates.iter().map(rate).collect::<Vec<_>>()),

@@ -5,7 +5,7 @@ use reconciler_api::v1::{
     Measurement, Phase, Promotion, PromotionApproval, PromotionEvent, StepRun,
 };
 
-use super::age::{age, age_or_dash};
+use super::age::{age, age_or_dash, instant};
 use super::gates::{GATE_HEADER, gate, waiting};
 use super::{Show, list, or_dash, section, short};
 
@@ -42,6 +42,7 @@ impl Show for Promotion {
             section("steps", &step_header, steps),
             section("measurements", &measurement_header, measurements),
             waiting(&self.waiting),
+            self.waits_until.map(until).unwrap_or_default(),
             list("differences that remain", &self.remaining),
         ]
     }
@@ -54,6 +55,10 @@ fn phase(promotion: &Promotion) -> String {
         return format!("{phase} (rehearsal)");
     }
     phase.to_string()
+}
+
+fn until(at: Timestamp) -> String {
+    format!("waits until {} at most", instant(at))
 }
 
 fn approval(approval: &PromotionApproval, now: Timestamp) -> Vec<String> {
@@ -110,6 +115,7 @@ pub(crate) fn verdict(promotion: &Promotion) -> String {
         | Phase::Failed
         | Phase::Aborted
         | Phase::Superseded
+        | Phase::Expired
         | Phase::Inconclusive
         | Phase::Rehearsed => format!("promotion {id} is {phase}"),
     }

@@ -203,6 +203,8 @@ fn get_shows_one_object_in_full() {
     waits
       WHAT                FOR         UNTIL   WHY
       promotion/prod.12   Approvals   -       1 of 2 people of sre approved
+
+    waits until 2099-01-02T00:00:00Z at most
     ");
     insta::assert_snapshot!(lockstep("get promotion prod.16"), @r"
     PROMOTION   STAGE   FREIGHT      PHASE   REQUESTER   AGE   MESSAGE
@@ -238,6 +240,8 @@ fn get_shows_one_object_in_full() {
     insta::assert_snapshot!(lockstep("get policy prod"), @r#"
     NAME   READY   MODE    STAGES   GATES                                                                    AGE
     prod   -       gated   prod*    soak 24h, soak 1h in canary, window office, rate calm, 2 of sre, infra   3d
+
+    waits before it commits 7d at most
 
     windows
       office: allows promote for 7h from FREQ=WEEKLY;BYDAY=MO,TU,WE,TH;BYHOUR=9 in Europe/Berlin, not to oncall
@@ -690,7 +694,7 @@ fn explain_says_why_nothing_moves() {
 
     promotion prod.12 brings freight 3f2a1b9c0d: waiting
 
-    freight 3f2a1b9c0d of main is available, in promotion prod.12
+    freight 3f2a1b9c0d of main is available, in promotion prod.12, which waits until 2099-01-02T00:00:00Z at most
       GATE        POLICY   VERDICT         UNTIL                  WHY
       upstream    -        pass            -                      verified in dev
       soak        prod     fail, skipped   2099-01-01T00:00:00Z   verified 20h ago, not 24h

@@ -387,6 +387,8 @@ impl World {
             soak_in: BTreeMap::from([("canary".to_owned(), "1h".to_owned())]),
             settle: None,
             max_age: None,
+            max_wait: Some("7d".to_owned()),
+            max_undo_wait: None,
             conditions: Vec::new(),
             windows: vec![window],
             rates: vec![rate],
@@ -486,6 +488,7 @@ impl World {
             available: true,
             gates: self.gates(),
             promotion: Some("prod.12".to_owned()),
+            waits_until: Some(far("2099-01-02T00:00:00Z")),
             passed_over: None,
         };
         let policy =
@@ -621,6 +624,7 @@ impl World {
             steps: self.steps(phase),
             measurements: self.measurements(phase),
             waiting,
+            waits_until: (phase == Phase::Waiting).then(|| far("2099-01-02T00:00:00Z")),
             error,
             remaining,
             token: WorldToken(17),

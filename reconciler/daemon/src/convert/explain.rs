@@ -93,7 +93,8 @@ fn wire_candidate(
 ) -> v1::Candidate {
     let running = explained.snapshot.running.iter();
     let running = running.map(|run| &run.promotion).find(|p| p.freight == candidate.freight);
-    let gates = match running.and_then(|promotion| explained.promotions.get(&promotion.id)) {
+    let next = running.and_then(|promotion| explained.promotions.get(&promotion.id));
+    let gates = match next {
         Some(next) => next.gates.iter().flat_map(gate).collect(),
         None => candidate_gates(explained, joined, &candidate.freight, now),
     };
@@ -103,6 +104,7 @@ fn wire_candidate(
         available: candidate.availability.is_available(),
         gates,
         promotion: running.map(|promotion| promotion.id.to_string()),
+        waits_until: next.and_then(|next| next.waits_until),
         passed_over: candidate.passed_over,
     }
 }

@@ -76,6 +76,7 @@ fn effect(effect: &Effect) -> v1::Effect {
             EffectKind::Supersedes => v1::EffectKind::Supersedes,
             EffectKind::Unreachable => v1::EffectKind::Unreachable,
             EffectKind::NeedsApprovalAgain => v1::EffectKind::NeedsApprovalAgain,
+            EffectKind::Expires => v1::EffectKind::Expires,
         },
         reason: effect.reason.clone(),
         until: effect.until,

@@ -44,6 +44,7 @@ pub(crate) fn promotion(
             .collect(),
         measurements: state.measurements.iter().map(measurement).collect(),
         waiting: next.waiting.iter().map(waiting).collect(),
+        waits_until: next.waits_until,
         error: error(state),
         remaining: state.finish.iter().flat_map(|(_, f)| f.remaining.clone()).collect(),
         token: v1::WorldToken(token),
@@ -82,6 +83,7 @@ pub(crate) fn promotion_row(
         steps: Vec::new(),
         measurements: Vec::new(),
         waiting: Vec::new(),
+        waits_until: None,
         error: None,
         remaining: Vec::new(),
         token: v1::WorldToken(0),
@@ -105,6 +107,7 @@ pub(crate) fn phase(phase: Phase) -> v1::Phase {
         Phase::Ended(Ending::Stuck) => v1::Phase::Stuck,
         Phase::Ended(Ending::Aborted) => v1::Phase::Aborted,
         Phase::Ended(Ending::Superseded) => v1::Phase::Superseded,
+        Phase::Ended(Ending::Expired) => v1::Phase::Expired,
         Phase::Ended(Ending::Inconclusive) => v1::Phase::Inconclusive,
         Phase::Ended(Ending::Rehearsed) => v1::Phase::Rehearsed,
     }

@@ -217,6 +217,7 @@ fn a_policy_comes_back() {
         "mode": "gated",
         "stages": { "names": ["prod*"] },
         "soak": "1d", "soak_in": { "canary": "1h" }, "settle": "10s", "max_age": "14d",
+        "max_wait": "7d", "max_undo_wait": "12h",
         "conditions": [{ "name": "stable", "when": "freight.api.version.prerelease == ''" }],
         "windows": [
             { "name": "office", "allow": "FREQ=WEEKLY;BYDAY=MO,TU;BYHOUR=9", "deny": null,
@@ -248,7 +249,7 @@ fn a_policy_comes_back() {
 fn every_problem_of_a_policy_is_named_at_its_field() {
     let sent = json!({
         "mode": "gated", "stages": { "names": ["prod"] },
-        "soak": "long", "settle": "1y", "max_age": "old",
+        "soak": "long", "settle": "1y", "max_age": "old", "max_wait": "long",
         "conditions": [{ "name": "x", "when": "freight." }],
         "windows": [
             { "name": "a", "duration": "1h", "timezone": "UTC" },
@@ -270,6 +271,7 @@ fn every_problem_of_a_policy_is_named_at_its_field() {
             "soak: bad_duration",
             "settle: bad_duration",
             "max_age: bad_duration",
+            "max_wait: bad_duration",
             "conditions[0].when: bad_expression",
             "windows[0].allow: missing",
             "windows[1].deny: conflicting",

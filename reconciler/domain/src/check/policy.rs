@@ -1,6 +1,7 @@
 //! Checks of promotion policies.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -35,6 +36,7 @@ pub fn check_policy(policy: &Policy, around: &Surroundings<'_>) -> Vec<Problem> 
         add("mode", ProblemKind::Conflict, message);
     }
     check_age(policy, &mut problems);
+    check_waits(policy, &mut problems);
     check_soaks(policy, around, &mut problems);
     check_conditions(policy, around, &mut problems);
     problems.extend(check_windows(&policy.windows));
@@ -60,6 +62,15 @@ fn check_age(policy: &Policy, problems: &mut Vec<Problem>) {
         max_age = duration::print(max_age),
     );
     problems.push(Problem::new("max_age", ProblemKind::Never, message));
+}
+
+/// Nothing is prepared, judged and begun in no time.
+fn check_waits(policy: &Policy, problems: &mut Vec<Problem>) {
+    let waits = [("max_wait", policy.max_wait), ("max_undo_wait", policy.max_undo_wait)];
+    for (path, _) in waits.iter().filter(|(_, wait)| *wait == Some(Duration::ZERO)) {
+        let message = "no promotion comes to its end in no time; leave it out for 30 days";
+        problems.push(Problem::new(*path, ProblemKind::Never, message));
+    }
 }
 
 /// A soak that is asked in a stage that is not there would be asked nowhere.

@@ -101,6 +101,7 @@ fn finished(before: &State, ending: Ending, after: &mut Consequences) {
         | Ending::Stuck
         | Ending::Aborted
         | Ending::Superseded
+        | Ending::Expired
         | Ending::Inconclusive
         | Ending::Rehearsed => {}
     }

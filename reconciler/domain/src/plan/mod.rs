@@ -17,6 +17,7 @@
 mod answer;
 mod commit;
 mod consequence;
+mod expiry;
 mod inside;
 mod keep;
 mod prepare;
@@ -38,6 +39,7 @@ use jiff::Timestamp;
 pub use answer::{AnswerError, answer};
 pub use commit::given_up;
 pub use consequence::{Consequences, consequences};
+pub(crate) use expiry::waits_until;
 pub use prepare::prepared;
 pub(crate) use promotion::promotion_gates;
 pub use promotion::{Act, Base, Move, Run, breaks_off, promotion};

@@ -83,7 +83,7 @@ pub fn prepared(step: StepName, call: Call, outcome: StepOutcome) -> Option<Even
         }
         StepOutcome::Uncertain { message } => failed(step, message, false, None),
         StepOutcome::Interrupted { by: Interruption::Timeout } => {
-            let message = "it was broken off: it took longer than its timeout".to_owned();
+            let message = "it was broken off: it took longer than it may".to_owned();
             failed(step, message, true, None)
         }
         StepOutcome::Interrupted { by: Interruption::Abort | Interruption::Beside } => None,

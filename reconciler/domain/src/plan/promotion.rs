@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::rehearsal::{self, REHEARSED};
-use super::{Waiting, commit, earlier, prepare, undo, verify};
+use super::{Waiting, commit, earlier, expiry, prepare, undo, verify};
 use crate::duration;
 use crate::freight::Freight;
 use crate::gate::{Facts, Gate, Verdict, gates};
@@ -28,6 +28,9 @@ pub struct Move {
     pub waiting: Vec<Waiting>,
     /// When to look again; absent: when something else changes.
     pub wake_at: Option<Timestamp>,
+    /// Until when it waits at most, before it commits or before it is undone; it is then over. Absent: it waits
+    /// for neither, or for something that has an end of its own.
+    pub waits_until: Option<Timestamp>,
 }
 
 /// One move of a promotion.
@@ -131,7 +134,7 @@ pub fn promotion(snapshot: &PromotionSnapshot, now: Timestamp) -> Move {
             if snapshot.promotion.rehearsal {
                 rehearsal::not_for_ever(snapshot, next)
             } else {
-                next
+                expiry::before_commit(snapshot, next, now)
             }
         }
         Phase::Committing => commit::next(snapshot, now),
@@ -158,15 +161,21 @@ fn stopped_early(snapshot: &PromotionSnapshot) -> Option<Finish> {
         return finish(Ending::Aborted, "its stage was deleted".to_owned());
     }
     let there = snapshot.current.get(&promotion.warehouse);
-    if there.is_none_or(|freight| freight.id != promotion.freight) {
-        return None;
+    if there.is_some_and(|freight| freight.id == promotion.freight) {
+        let last = snapshot.previous.as_ref().map(|previous| &previous.promotion);
+        let seen =
+            snapshot.state.frozen.as_ref().map(|f| f.previous.as_ref().map(|p| &p.promotion));
+        let came_since = seen.is_some_and(|seen| seen != last);
+        if promotion.requester == Principal::Automation || came_since {
+            let by = last.map_or_else(String::new, |last| format!(": promotion {last} brought it"));
+            let message = format!("its freight is in the stage already{by}");
+            return finish(Ending::Superseded, message);
+        }
     }
-    let last = snapshot.previous.as_ref().map(|previous| &previous.promotion);
-    let seen = snapshot.state.frozen.as_ref().map(|f| f.previous.as_ref().map(|p| &p.promotion));
-    let came_since = seen.is_some_and(|seen| seen != last);
-    if promotion.requester == Principal::Automation || came_since {
-        let by = last.map_or_else(String::new, |last| format!(": promotion {last} brought it"));
-        return finish(Ending::Superseded, format!("its freight is in the stage already{by}"));
+    // What came with another promotion is there too if that did not succeed, and nobody takes it away any more.
+    let came = snapshot.there.get(&promotion.warehouse) == Some(&promotion.freight);
+    if promotion.requester == Principal::Automation && came && snapshot.slot.is_none() {
+        return finish(Ending::Superseded, "its freight is in the stage already".to_owned());
     }
     None
 }

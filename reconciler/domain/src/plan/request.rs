@@ -387,6 +387,7 @@ fn gave_up(stage: &StageSnapshot, facts: &FreightFacts) -> bool {
         | Ending::RolledBack
         | Ending::Stuck
         | Ending::Aborted
+        | Ending::Expired
         | Ending::Inconclusive => true,
         Ending::Succeeded | Ending::Superseded | Ending::Rehearsed => false,
     });

@@ -359,6 +359,7 @@ fn passed_over(
             | Ending::RolledBack
             | Ending::Stuck
             | Ending::Aborted
+            | Ending::Expired
             | Ending::Inconclusive => "its last promotion here did not succeed",
         };
         return Some(format!("{again}; a person can promote it"));

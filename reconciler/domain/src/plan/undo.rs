@@ -15,6 +15,7 @@ use jiff::Timestamp;
 
 use super::Waiting;
 use super::commit::{Advance, advance, stuck};
+use super::expiry;
 use super::promotion::{Act, Move, Run};
 use crate::freeze::Asker;
 use crate::gate::{Closed, Times};
@@ -179,7 +180,7 @@ fn not_the_time(snapshot: &PromotionSnapshot, now: Timestamp) -> Option<Waiting>
 pub(super) fn next(snapshot: &PromotionSnapshot, now: Timestamp) -> Move {
     let Some(frozen) = &snapshot.state.frozen else { return Move::default() };
     if let Some(waiting) = not_the_time(snapshot, now) {
-        return Move::wait(waiting);
+        return expiry::before_undo(snapshot, waiting, now);
     }
     for step in frozen.stage.steps.iter().rev() {
         let Some(record) = changed(&snapshot.state, &step.name) else { continue };

@@ -12,7 +12,7 @@ use crate::freeze;
 use crate::gate::Gate;
 use crate::hold;
 use crate::id::{FreightId, StageName};
-use crate::plan::{Candidate, StageAct, candidates, promotion_gates, stage_at_rest};
+use crate::plan::{Candidate, StageAct, candidates, promotion_gates, stage_at_rest, waits_until};
 use crate::policy::{GateKind, Joined, Mode, Policy};
 use crate::snapshot::{Definitions, PromotionSnapshot, StageSnapshot};
 use crate::stage::Stage;
@@ -171,6 +171,12 @@ pub(super) fn gates(
     if !all(&before) && all(&after) {
         let reason = format!("promotion {} would commit: every gate passes", waiting.promotion.id);
         effects.push(effect(EffectKind::WouldPromote, reason, None));
+    }
+    let over = |snapshot: &PromotionSnapshot| waits_until(snapshot).filter(|until| *until <= now);
+    if let (None, Some(until), false) = (over(waiting), over(changed), all(&after)) {
+        let id = &waiting.promotion.id;
+        let reason = format!("promotion {id} would expire: it may wait until {until} only");
+        effects.push(effect(EffectKind::Expires, reason, None));
     }
 }
 

@@ -144,6 +144,8 @@ pub enum EffectKind {
     Unreachable,
     /// Approvals that were given would not be enough any more.
     NeedsApprovalAgain,
+    /// A waiting promotion would be over, because it waits for too long already.
+    Expires,
 }
 
 /// Something that the author of a change should know.

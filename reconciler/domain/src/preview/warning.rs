@@ -255,6 +255,7 @@ fn of_effects(effects: &[Effect], changes: &Changes, definitions: &Definitions) 
                 EffectKind::WouldPromote => "This change promotes freight",
                 EffectKind::Supersedes => "This change supersedes a promotion",
                 EffectKind::Unreachable => "This change cuts off a stage",
+                EffectKind::Expires => "This change ends a promotion",
                 EffectKind::BecomesPromotable
                 | EffectKind::BecomesBlocked
                 | EffectKind::GatePasses
@@ -316,6 +317,7 @@ fn cause(change: &Change, definitions: &Definitions) -> String {
                 Some(old) if old.rates != new.rates => "rates",
                 Some(old) if old.approvals != new.approvals => "approvals",
                 Some(old) if old.infra != new.infra => "infra",
+                Some(old) if old.max_wait != new.max_wait => "max_wait",
                 Some(old) if old.stages != new.stages => "stages",
                 Some(_) => "",
             }

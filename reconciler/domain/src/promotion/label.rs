@@ -38,6 +38,7 @@ impl Ending {
             Self::Stuck => "stuck",
             Self::Aborted => "aborted",
             Self::Superseded => "superseded",
+            Self::Expired => "expired",
             Self::Inconclusive => "inconclusive",
             Self::Rehearsed => "rehearsed",
         }

@@ -330,6 +330,8 @@ pub enum Ending {
     Aborted,
     /// Newer freight took its place before it committed.
     Superseded,
+    /// It did not commit in the time that its policies give it. Nothing was changed.
+    Expired,
     /// The freight is in the stage, but verification found no evidence either way.
     Inconclusive,
     /// What it would do is known, and nothing was done.
@@ -338,13 +340,14 @@ pub enum Ending {
 
 impl Ending {
     /// Every ending.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Succeeded,
         Self::Failed,
         Self::RolledBack,
         Self::Stuck,
         Self::Aborted,
         Self::Superseded,
+        Self::Expired,
         Self::Inconclusive,
         Self::Rehearsed,
     ];

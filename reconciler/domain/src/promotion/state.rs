@@ -57,6 +57,8 @@ pub struct State {
     pub approvals: Vec<Approval>,
     /// The last look at what the change set was made against.
     pub probe: Option<Probe>,
+    /// When it last gave its slot back and went to its gates again.
+    pub sent_back_at: Option<Timestamp>,
     /// When the slot was taken.
     pub committed_at: Option<Timestamp>,
     /// Nodes that started, in order.
@@ -75,6 +77,8 @@ pub struct State {
     pub measurements: Vec<Measurement>,
     /// Why it is being undone.
     pub unwinding: Option<String>,
+    /// When that was decided.
+    pub unwinding_at: Option<Timestamp>,
     /// Who asked to stop, and why.
     pub abort: Option<(Principal, String)>,
     /// When somebody first asked to stop.
@@ -211,6 +215,7 @@ impl State {
             Event::Probed { moved } => self.probe = Some(Probe { at, moved }),
             Event::Committed => self.committed_at = Some(at),
             Event::SentBack { why } => {
+                self.sent_back_at = Some(at);
                 self.committed_at = None;
                 self.nodes.clear();
                 self.probe = Some(Probe { at, moved: vec![why] });
@@ -229,7 +234,10 @@ impl State {
             }
             Event::Reverifying { checks, .. } => self.verify_anew(at, checks),
             Event::Measured(measurement) => self.measurements.push(measurement),
-            Event::Unwinding { cause } => self.unwinding = Some(cause),
+            Event::Unwinding { cause } => {
+                self.unwinding = Some(cause);
+                self.unwinding_at = Some(at);
+            }
             Event::AbortRequested { by, reason } => {
                 self.abort = Some((by, reason));
                 self.aborted_at.get_or_insert(at);
@@ -297,7 +305,11 @@ impl State {
                 self.verifying.is_some() && self.unwinding.is_none()
             }
             Phase::Ended(
-                Ending::RolledBack | Ending::Stuck | Ending::Superseded | Ending::Rehearsed,
+                Ending::RolledBack
+                | Ending::Stuck
+                | Ending::Superseded
+                | Ending::Expired
+                | Ending::Rehearsed,
             )
             | Phase::Preparing
             | Phase::Waiting

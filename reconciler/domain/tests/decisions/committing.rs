@@ -384,3 +384,40 @@ fn a_request_that_may_be_repeated_goes_on() {
         assert_eq!(world.outside.effects.values().sum::<u32>(), 1, "after {fuel}");
     }
 }
+
+#[test]
+fn automation_does_not_bring_what_came_with_another_promotion() {
+    assert_snapshot!(run("
+        push gitops a.yaml#b=c
+        warehouse shop api
+        warehouse data db
+        verification errors count=2
+        stage dev shop data: pair verify=errors
+        policy gate dev gated approve=sre
+        found shop api 1.0.0
+        found data db 1.0.0
+        approve dev.1 by ann in sre
+        approve dev.2 by ann in sre
+        why dev
+        abort dev.1 by ann
+    "), @r"
+    f1 is made: api 1.0.0
+    dev.1 starts: f1, by automation
+    f2 is made: db 1.0.0
+    dev.2 starts: f2, by automation
+    dev.1 is prepared
+    dev.2 is prepared
+    dev.1 is approved by ann
+    dev.1 commits
+    dev.1 runs push
+    dev.1 verifies
+    dev.1 measures errors/rate: pass
+    dev.2 is approved by ann
+      ? promotion dev.1: Verifying: verification errors/rate measures again at 2026-01-01T00:01:00Z [2026-01-01T00:01:00Z]
+      ? promotion dev.2: SlotTaken: waits for promotion dev.1 to end
+    dev.1 is to stop, says ann
+    dev.1 aborted: aborted by ann during verification: not now
+    dev.1   remains: step push: commit c2 is on branch main of https://git.example/gitops
+    dev.2 superseded: its freight is in the stage already
+    ");
+}

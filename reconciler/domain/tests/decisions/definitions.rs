@@ -390,6 +390,11 @@ fn policies_are_checked() {
         ""
     );
     assert_snapshot!(check("prod automatic max_age=1d"), @"mode: a policy of mode automatic has no gates; use mode gated to let automation promote once every gate passes");
+    assert_snapshot!(check("prod gated max_wait=0s max_undo_wait=0s"), @r"
+    max_wait: no promotion comes to its end in no time; leave it out for 30 days
+    max_undo_wait: no promotion comes to its end in no time; leave it out for 30 days
+    ");
+    assert_eq!(check("prod automatic max_wait=1h max_undo_wait=1h"), "");
     assert_snapshot!(check("prod gated max_age=1d soak=24h"), @"max_age: freight soaks for 1d after it was made, and is then older than 1d: nothing is ever promoted; let max_age be longer than the soak");
     assert_snapshot!(check("prod gated when=freight.apo.tag=='1' when=upstream['qa'].verified"), @r#"
     conditions[0].when: for stage prod: `freight` has no field `apo`, did you mean `api`? (offset 8)

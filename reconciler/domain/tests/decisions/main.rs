@@ -7,6 +7,7 @@ mod combination;
 mod committing;
 mod controlling;
 mod definitions;
+mod expiring;
 mod forecasting;
 mod freezing;
 mod gating;

@@ -116,6 +116,29 @@ fn a_first_policy_of_a_stage_starts_what_is_ready() {
 }
 
 #[test]
+fn what_would_wait_for_too_long_is_told() {
+    let script = with(
+        "
+        policy gate prod gated approve=sre
+        found shop api 1.0.0
+        +2h
+    ",
+    );
+    assert_snapshot!(of(&script, "policy gate prod gated approve=sre max_wait=3h"), @"");
+    assert_snapshot!(of(&script, "policy gate prod gated approve=sre max_wait=1h"), @r#"
+    prod prod.1: Expires: promotion prod.1 would expire: it may wait until 2026-01-01T01:00:00Z only
+    warning at "max_wait": This change ends a promotion: Promotion prod.1 to stage prod: promotion prod.1 would expire: it may wait until 2026-01-01T01:00:00Z only.
+    "#);
+    // What passes every gate does not wait any more.
+    assert_snapshot!(of(&script, "policy gate prod gated max_wait=1h"), @r#"
+    prod prod.1: WouldPromote: promotion prod.1 would commit: every gate passes
+    prod prod.1: GatePasses: gate approvals would pass
+    warning at "approvals": A gate is dropped: Policy gate would no longer ask for approval by group sre.
+    warning at "approvals": This change promotes freight: Promotion prod.1 to stage prod: promotion prod.1 would commit: every gate passes.
+    "#);
+}
+
+#[test]
 fn a_gate_that_goes_or_comes_is_told_for_what_waits_at_it() {
     let script = with(
         "

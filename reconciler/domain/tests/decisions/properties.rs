@@ -68,6 +68,8 @@ fn policies() -> impl Strategy<Value = String> {
         "manual",
         "manual approve=sre bypass=oncall:approvals",
         "gated soak=2m rollback settle=30s",
+        "gated approve=sre max_wait=2m",
+        "gated rollback max_wait=20s max_undo_wait=1m",
     ]);
     let name = prop::sample::select(vec!["one", "two", "three"]);
     (name, stages, rest).prop_map(|(name, stages, rest)| format!("policy {name} {stages} {rest}"))

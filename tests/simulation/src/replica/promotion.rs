@@ -57,11 +57,12 @@ impl World {
             return Next::Done(Ok(None));
         };
         let Seen { revision, seq, value: Move { act, wake_at, .. } } = seen;
-        let Some(act) = act else { return Next::Done(Ok(wake_at)) };
+        let remembers = self.bug != Some(Bug::WaitForgotten);
+        let Some(act) = act else { return Next::Done(Ok(wake_at.filter(|_| remembers))) };
         let send = |ask| Next::Do(Doing::Send { seq, ask: Box::new(ask) });
         match act {
             Act::Append(event) => Next::Do(Doing::Append { seq, event, then: Then::Look }),
-            // No step of the pipelines has a timeout.
+            // No step of the pipelines has a timeout, and each ends long before its promotion may wait no longer.
             Act::Prepare { step, call, rebuild, deadline: _ } => {
                 send(Ask::Prepare { step, call, rebuild })
             }

@@ -4,7 +4,7 @@
 //! | | |
 //! |---|---|
 //! | I1 | an effect happens at most once, and only after its intent |
-//! | I2 | a promotion ends, or says why it waits and until when |
+//! | I2 | a promotion ends, or says why it waits and until when; nothing waits past its time |
 //! | I3 | nothing is written by whoever lost their lease |
 //! | I4 | one promotion at a time holds a stage, and automation never goes back |
 //! | I5 | what is done is what was judged: the digest that gates passed is of the change set that is applied |
@@ -16,14 +16,15 @@
 mod compare;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use reconciler_domain::gate::Gate;
 use reconciler_domain::id::{FreightId, Principal, ProjectName, PromotionId, StageName, StepName};
 use reconciler_domain::plan::{Act, Move, StageAct, StagePlan, WarehousePlan};
-use reconciler_domain::policy::{Excluded, GateKind, Joined};
-use reconciler_domain::promotion::{Ending, Event, Node, Promotion};
-use reconciler_domain::snapshot::{PromotionSnapshot, StageSnapshot, WarehouseSnapshot};
+use reconciler_domain::policy::{Excluded, GateKind, Joined, Policy};
+use reconciler_domain::promotion::{Ending, Event, Node, Phase, Promotion, State};
+use reconciler_domain::snapshot::{Defined, PromotionSnapshot, StageSnapshot, WarehouseSnapshot};
 use reconciler_domain::step::{AskCall, Kept, KeptAt, KeptChange, StepOutcome};
 use reconciler_store::{Lease, WakeKey};
 use serde_json::Value;
@@ -75,6 +76,30 @@ pub(crate) struct Watch {
     answered: BTreeSet<(ProjectName, PromotionId, StepName)>,
     /// What steps keep, as their outcomes say.
     kept: BTreeMap<(ProjectName, String), Value>,
+}
+
+/// The latest that something is done that was to be done by a time, once nothing fails any more.
+const LATE_MAX: SignedDuration = SignedDuration::from_mins(10);
+
+/// Until when a promotion may wait, told from the policies alone: for its commit, or for its undo to begin.
+fn waits_until(
+    promotion: &Promotion,
+    state: &State,
+    policies: &[Defined<Policy>],
+) -> Option<Timestamp> {
+    let selecting = || policies.iter().map(|p| &p.spec).filter(|p| p.selects(&promotion.stage));
+    let undoes = state.nodes.keys().any(|node| matches!(node, Node::Undo(_) | Node::UndoPlan(_)));
+    let (since, most) = match state.phase() {
+        Phase::Preparing | Phase::Waiting => (
+            state.sent_back_at.unwrap_or(promotion.created_at),
+            selecting().filter_map(|policy| policy.max_wait).min(),
+        ),
+        Phase::Unwinding if !undoes => {
+            (state.unwinding_at?, selecting().filter_map(|policy| policy.max_undo_wait).min())
+        }
+        Phase::Committing | Phase::Verifying | Phase::Unwinding | Phase::Ended(_) => return None,
+    };
+    since.checked_add(most.unwrap_or(Duration::from_secs(30 * 24 * 3600))).ok()
 }
 
 /// How a promotion stands at the moment of its commit.
@@ -238,6 +263,28 @@ impl Watch {
         if next.wake_at.is_some_and(|at| at <= now) {
             let message = format!("promotion {id} waits for a time that is over");
             self.fail("I2, a wait ends", message);
+        }
+        let Some(until) = waits_until(&snapshot.promotion, &snapshot.state, &snapshot.policies)
+        else {
+            return;
+        };
+        if until <= now {
+            let message = format!("promotion {id} waits at {now}, and may until {until} only");
+            self.fail("I2, nothing waits past its time", message);
+        }
+        if next.wake_at.is_none_or(|at| at > until) {
+            let message = format!("promotion {id} is not looked at again by {until}");
+            self.fail("I2, nothing waits past its time", message);
+        }
+    }
+
+    /// Whether somebody looked at a promotion in time, once nothing fails any more.
+    pub(crate) fn in_time(&mut self, saga: &Saga, policies: &[Defined<Policy>], now: Timestamp) {
+        let until = waits_until(&saga.promotion, &saga.state, policies);
+        let late = until.filter(|until| now.duration_since(*until) > LATE_MAX);
+        if let Some(until) = late {
+            let message = format!("{} waits at {now}, and may until {until}", saga.promotion.id);
+            self.fail("I2, nothing waits past its time", message);
         }
     }
 

@@ -14,6 +14,7 @@
 //! answer prod.1 ask by ann in sre yes  # or no, or values as JSON
 //! ensured prod f1                    # prints whether it is there or on its way
 //! meddle prod x.size=2               # others write the state before the next apply; `meddle not`: not yet
+//! until prod.1                       # prints until when it waits at most
 //! why prod                           # prints why nothing moves
 //! ```
 
@@ -21,6 +22,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use indexmap::IndexMap;
+use jiff::Timestamp;
 use reconciler_domain::artifact::{Artifact, ImageVersion};
 use reconciler_domain::duration;
 use reconciler_domain::hold::{ArtifactMatch, Hold, Target};
@@ -166,6 +168,7 @@ pub(crate) fn line_of(world: &mut World, line: &str) -> Result<(), Crash> {
             world.outside.dependents.insert((*address).to_owned(), (*other).to_owned());
         }
         ["why", stage] => return why(world, &stage_name(stage)),
+        ["until", id] => until(world, &promotion_id(id)),
         ["gates", id] => return gates(world, &promotion_id(id)),
         ["undo-plan", id] => undo_plan(world, &promotion_id(id)),
         ["outside"] => {
@@ -307,6 +310,14 @@ fn request(word: &str) -> Request {
     }
 }
 
+/// Prints until when a promotion waits at most, and when it is looked at again.
+fn until(world: &mut World, id: &PromotionId) {
+    let next = plan::promotion(&world.promotion_snapshot(id), world.now);
+    let tell = |at: Option<Timestamp>| at.map_or_else(|| "-".to_owned(), |at| at.to_string());
+    let (most, again) = (tell(next.waits_until), tell(next.wake_at));
+    world.tell(format!("  ! waits until {most}, looked at again {again}"));
+}
+
 /// Well-known steps.
 pub(crate) fn steps(preset: &str) -> Vec<Step> {
     let gitops = |updates: Value| {
@@ -394,7 +405,7 @@ pub(crate) fn steps_of(steps: &Value) -> Vec<Step> {
     steps.as_array().expect("a list of steps").iter().map(step).collect()
 }
 
-/// A policy of the words `soak=1h soak_in=qa:2h settle=30s max_age=1d when=CEL allow=RULE/DURATION[/ACTION…]
+/// A policy of the words `soak=1h soak_in=qa:2h settle=30s max_age=1d max_wait=7d max_undo_wait=1h when=CEL allow=RULE/DURATION[/ACTION…]
 /// deny=… rate=COUNT/PER|cooldown/TIME|concurrent/COUNT[/policy] approve=GROUP:COUNT[:EXCLUDED+…]
 /// forbid=delete protect=GLOB max=3 rollback bypass=GROUP:GATE+…`.
 pub(crate) fn policy(name: &str, stages: &str, mode: &str, rest: &[&str]) -> Policy {
@@ -418,6 +429,10 @@ pub(crate) fn policy(name: &str, stages: &str, mode: &str, rest: &[&str]) -> Pol
             }
             "settle" => policy.settle = Some(duration::parse(value).expect("a duration")),
             "max_age" => policy.max_age = Some(duration::parse(value).expect("a duration")),
+            "max_wait" => policy.max_wait = Some(duration::parse(value).expect("a duration")),
+            "max_undo_wait" => {
+                policy.max_undo_wait = Some(duration::parse(value).expect("a duration"));
+            }
             "when" => policy.conditions.push(condition(value)),
             "allow" => policy.windows.push(window(WindowKind::Allow, value)),
             "deny" => policy.windows.push(window(WindowKind::Deny, value)),

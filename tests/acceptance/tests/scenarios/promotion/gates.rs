@@ -106,6 +106,44 @@ async fn a_stage_without_a_policy_waits_for_a_person() -> Outcome {
 }
 
 #[tokio::test]
+async fn what_waits_for_too_long_is_over_and_says_for_what() -> Outcome {
+    let mut site = Site::start(&[]).await?;
+    let steps = [call("call", &site.desk.url("/call"))];
+    site.stage("dev", &json!({ "requests": direct(), "steps": steps })).await?;
+    let gated = |most: &str| {
+        json!({
+            "mode": "manual", "stages": { "names": ["dev"] }, "max_wait": most,
+            "approvals": [{ "group": "sre", "count": 1 }],
+        })
+    };
+    site.policy("dev", &gated("1h")).await?;
+    let freight = site.first_freight().await?;
+    let id = site.promote("dev", &freight).await?;
+    let (waiting, _) = site.waits(&id).await?;
+    let hour = std::time::Duration::from_secs(3600);
+    assert_eq!(waiting.waits_until, Some(waiting.created_at + hour), "{waiting:#?}");
+    let explained = site.cli()?.ok(&["explain", "dev"]).await?;
+    assert!(explained.contains("in promotion dev.1, which waits until "), "{explained}");
+
+    // The policy counts as it is now, also after a restart.
+    site.policy("dev", &gated("1s")).await?;
+    let over = site.is(&id, Phase::Expired).await?;
+    let error = over.error.unwrap_or_default();
+    assert!(error.contains("did not commit within 1s (policy dev)"), "{error}");
+    assert!(error.contains("gate approvals: needs 1 approval of group sre, has 0"), "{error}");
+    assert_eq!((over.waits_until, over.committed_at), (None, None));
+    site.policy("dev", &gated("10s")).await?;
+    let id = site.promote("dev", &freight).await?;
+    site.waits(&id).await?;
+    site.lockstepd.restart().await?;
+    let over = site.is(&id, Phase::Expired).await?;
+    let waited = over.finished_at.map(|at| at.duration_since(over.created_at).as_secs());
+    assert!(waited.is_some_and(|waited| waited >= 10), "{over:#?}");
+    assert_eq!(site.desk.taken("/call"), []);
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_request_carries_its_key() -> Outcome {
     let site = Site::start(&[]).await?;
     let steps = [call("one", &site.desk.url("/one")), call("two", &site.desk.url("/two"))];
