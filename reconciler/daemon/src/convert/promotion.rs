@@ -295,7 +295,13 @@ fn describe(event: &Event) -> (Option<String>, String) {
         Event::Measured(taken) => (None, format!("check {}: {}", taken.check, taken.detail)),
         Event::Unwinding { cause } => (None, format!("undoing: {cause}")),
         Event::AbortRequested { by, reason } => (None, format!("abort asked by {by}: {reason}")),
-        Event::Finished(finish) => (None, format!("{}: {}", finish.ending.label(), finish.message)),
+        Event::Finished(finish) => {
+            let left = match finish.remaining.as_slice() {
+                [] => String::new(),
+                remaining => format!("; what is left: {}", remaining.join("; ")),
+            };
+            (None, format!("{}: {}{left}", finish.ending.label(), finish.message))
+        }
     }
 }
 

@@ -142,7 +142,8 @@ impl Worker {
             Act::Run(_) => Err(WorkError::Unusable("a run is set off, not made".to_owned())),
             Act::Measure(check) => {
                 let project = at.subject.project;
-                let taken = self.effects.measure(project, &check, self.clock.now()).await;
+                let measured = self.effects.measure(project, &check, self.clock.now());
+                let Some(taken) = self.unless_aborted(at, measured).await else { return Ok(None) };
                 self.append(at.subject, at.seq, Event::Measured(taken)).await
             }
         }
@@ -272,11 +273,23 @@ impl Worker {
 
     async fn probe(&self, at: &At<'_, '_>, bases: &[Base]) -> Result<Option<Appended>, WorkError> {
         let context = self.context(at, Workdir::Main);
-        match self.effects.probe(&context, bases).await {
+        let probed = self.effects.probe(&context, bases);
+        let Some(probed) = self.unless_aborted(at, probed).await else { return Ok(None) };
+        match probed {
             Ok(moved) => self.append(at.subject, at.seq, Event::Probed { moved }).await,
             Err(message) => Err(WorkError::Unusable(format!(
                 "what the change set was made against could not be looked at: {message}"
             ))),
+        }
+    }
+
+    /// What a look that changes nothing shows; `None` if somebody asked for the end of the promotion meanwhile.
+    async fn unless_aborted<T>(&self, at: &At<'_, '_>, look: impl Future<Output = T>) -> Option<T> {
+        let asked = |event: &Event| plan::breaks_off(None, event);
+        tokio::select! {
+            biased;
+            seen = look => Some(seen),
+            () = self.appended(at.subject, at.seq, asked) => None,
         }
     }
 

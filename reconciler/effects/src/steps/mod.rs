@@ -73,8 +73,9 @@ pub struct RunContext {
 }
 
 /// How long a call gets to end by itself once it is broken off; after that it is dropped, which ends
-/// its processes and connections at once.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// its processes and connections at once. What ends itself gets it twice, and so all but an apply is over in less
+/// than the five seconds that an abort may take.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Why nothing is known about a call.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

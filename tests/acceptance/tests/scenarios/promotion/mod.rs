@@ -1,5 +1,6 @@
 //! Freight on its way.
 
+mod abort;
 mod evidence;
 mod gates;
 mod lanes;
