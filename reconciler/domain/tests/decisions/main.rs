@@ -2,6 +2,7 @@
 
 mod kit;
 
+mod axes;
 mod choosing;
 mod combination;
 mod committing;
