@@ -31,6 +31,8 @@ pub struct PullRequest {
     pub source: String,
     /// Whether it is open.
     pub open: bool,
+    /// What was said about it, the oldest first.
+    pub comments: Vec<String>,
     /// The commit by which it was merged, if it was.
     pub commit: Option<String>,
 }
@@ -54,6 +56,7 @@ impl Forge {
             body: pull.body,
             source: pull.source,
             open: pull.standing == Standing::Open,
+            comments: pull.comments,
             commit: match pull.standing {
                 Standing::Merged { commit, .. } => Some(commit),
                 Standing::Open | Standing::Closed => None,

@@ -140,6 +140,26 @@ impl Registry {
         self.process.log().lines().filter(|line| line.contains(&put)).count()
     }
 
+    /// How many things of a kind are attached to what is at a digest: listed in the index that stands for
+    /// them where a registry does not list them itself.
+    ///
+    /// # Errors
+    /// The registry does not say.
+    pub async fn attached(&self, path: &str, digest: &str, kind: &str) -> Outcome<usize> {
+        let list = digest.replace(':', "-");
+        if self.at(path, &list).await?.is_none() {
+            return Ok(0);
+        }
+        let url = self.url(&format!("/v2/{path}/manifests/{list}"))?;
+        let what = format!("GET {url}");
+        let request =
+            self.http.get(url).header("accept", "application/vnd.oci.image.index.v1+json");
+        let answer = request.send().await.at(&what)?.bytes().await.at(&what)?;
+        let index: Value = serde_json::from_slice(&answer).at(&what)?;
+        let listed = index["manifests"].as_array().map(Vec::as_slice).unwrap_or_default();
+        Ok(listed.iter().filter(|entry| entry["artifactType"] == kind).count())
+    }
+
     /// The end of its log.
     #[must_use]
     pub fn log_tail(&self) -> String {

@@ -20,7 +20,8 @@ use crate::pipeline::{
 use crate::site::{SOON, Site, ask};
 
 /// Where the daemon is killed, as `LOCKSTEP_CRASH` names it.
-const BOUNDARIES: [&str; 4] = ["before_intent", "after_intent", "after_effect", "after_outcome"];
+pub(crate) const BOUNDARIES: [&str; 4] =
+    ["before_intent", "after_intent", "after_effect", "after_outcome"];
 const SIGABRT: i32 = 6;
 
 /// An effect, or the undo of one.
@@ -131,7 +132,12 @@ async fn at_each_boundary(effect: Effect) -> Outcome {
 }
 
 /// One promotion during which the daemon is killed, and started again.
-async fn crash_at(site: &mut Site, stage: &str, crash: &str, ends: Phase) -> Outcome<Promotion> {
+pub(crate) async fn crash_at(
+    site: &mut Site,
+    stage: &str,
+    crash: &str,
+    ends: Phase,
+) -> Outcome<Promotion> {
     let freight = site.first_freight().await?;
     site.lockstepd.restart_to_crash(crash).await?;
     let client = site.client()?.with_retry(RetryPolicy::NEVER);

@@ -3,7 +3,8 @@
 //! ```text
 //! provider/    terraform or tofu, whichever are there, with our provider
 //! promotion/   freight on its way: gates, people, verification, undo
-//! crash        the daemon killed at every boundary of every effect
+//! crash        the daemon killed at every boundary of pushes, applies and calls
+//! boundaries   the same for tags, registries, pull requests and programs
 //! pull_requests opened, waited for, merged, taken back
 //! disk         the disk full under the daemon, and free again
 //! bad_input    what cannot be reached, and what cannot stand
@@ -15,6 +16,7 @@
 //! Nothing waits for a fixed time: what is waited for is asked for until it is so.
 
 mod bad_input;
+mod boundaries;
 mod cli;
 mod crash;
 mod desk;

@@ -20,18 +20,25 @@ const TOKEN: &str = "a token that opens pull requests";
 const STAGE: &str = "prod";
 
 /// A site with one more repository, which a forge is beside.
-struct Hosted {
-    site: Site,
-    forge: Forge,
-    repo: Repo,
+pub(crate) struct Hosted {
+    pub(crate) site: Site,
+    pub(crate) forge: Forge,
+    pub(crate) repo: Repo,
     _git: GitServer,
 }
 
 impl Hosted {
     async fn start() -> Outcome<Self> {
+        Self::start_for(&[STAGE]).await
+    }
+
+    /// One with values for these stages.
+    pub(crate) async fn start_for(stages: &[&str]) -> Outcome<Self> {
         let (git, forge) = GitServer::start_with_forge("ci", TOKEN).await?;
         let repo = git.create(REPOSITORY).await?;
-        repo.commit("values", &[(&values_file(STAGE), &values_text(STAGE))]).await?;
+        for stage in stages {
+            repo.commit("values", &[(&values_file(stage), &values_text(stage))]).await?;
+        }
         let site = Site::start(&[]).await?;
         let spec = json!({
             "kind": "git", "address": git.base(), "username": "ci", "data": { "password": TOKEN },
@@ -41,8 +48,12 @@ impl Hosted {
         Ok(Self { site, forge, repo, _git: git })
     }
 
-    /// The stage: values on a branch of the promotion's own, a pull request for it, and then these.
     async fn stage(&self, more: &[Value]) -> Outcome {
+        self.stage_called(STAGE, more).await
+    }
+
+    /// A stage: values on a branch of the promotion's own, a pull request for it, and then these.
+    pub(crate) async fn stage_called(&self, stage: &str, more: &[Value]) -> Outcome {
         let (repo, branch) = (&self.repo.url, "lockstep/{{ promotion.id }}");
         let path = format!("app/{}", values_file("{{ stage.name }}"));
         let mut steps = vec![
@@ -72,11 +83,11 @@ impl Hosted {
             ),
         ];
         steps.extend_from_slice(more);
-        self.site.stage(STAGE, &json!({ "requests": direct(), "steps": steps })).await.map(drop)
+        self.site.stage(stage, &json!({ "requests": direct(), "steps": steps })).await.map(drop)
     }
 
     /// A step about the pull request of the promotion.
-    fn about(&self, name: &str, uses: &str, more: &Value) -> Value {
+    pub(crate) fn about(&self, name: &str, uses: &str, more: &Value) -> Value {
         let mut config = json!({
             "repo": self.repo.url, "forge": "github", "number": "{{ steps.pr.number }}",
         });
