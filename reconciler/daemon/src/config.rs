@@ -10,7 +10,7 @@ use std::path::{Component, Path, PathBuf};
 use clap::Args;
 use reconciler_effects::git::Secret;
 use reconciler_effects::http::{EgressPolicy, HostRule};
-use reconciler_effects::infra::ToolPreference;
+use reconciler_effects::infra::{Providers, ToolPreference};
 use reconciler_effects::sandbox::{Mode, Reach, Settings};
 use reconciler_effects::states::Kept;
 use reconciler_effects::{Credential, Login};
@@ -61,6 +61,9 @@ struct File {
     /// Directory of a shared plugin cache.
     #[serde(default)]
     plugin_cache: Option<PathBuf>,
+    /// Which providers infra modules may use, and where they come from.
+    #[serde(default)]
+    infra_providers: Option<ProvidersEntry>,
     /// File with the keys that seal the secrets of projects.
     #[serde(default)]
     secret_key_file: Option<PathBuf>,
@@ -100,6 +103,21 @@ struct SandboxEntry {
     /// What infra runs may reach: `none`, `egress`, `host`.
     #[serde(default)]
     infra_network: Reach,
+}
+
+/// Providers of infra modules.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ProvidersEntry {
+    /// `NAMESPACE/TYPE` or `HOST/NAMESPACE/TYPE`, with `*` for any; left out: all.
+    #[serde(default)]
+    allow: Option<Vec<String>>,
+    /// A filesystem mirror.
+    #[serde(default)]
+    mirror: Option<PathBuf>,
+    /// Whether they may come from their registries; left out: where there is no mirror.
+    #[serde(default)]
+    registries: Option<bool>,
 }
 
 /// What is kept of embedded states.
@@ -155,6 +173,8 @@ pub struct Config {
     pub work_limit: Option<u64>,
     /// Directory of a shared plugin cache.
     pub plugin_cache: Option<PathBuf>,
+    /// Which providers infra modules may use, and where they come from; absent: as their tool is used to.
+    pub providers: Option<Providers>,
     /// File with the keys that seal secrets; absent: in the data directory.
     pub secret_key_file: Option<PathBuf>,
     /// What projects may have secrets read from.
@@ -222,6 +242,7 @@ impl Config {
         if file.secret_variables.contains("*") {
             return Err(invalid("secret_variables", "name variables, or begin them: SHOP_*"));
         }
+        let providers = file.infra_providers.map(|entry| providers(entry, &file.infra_env));
         let secret_sources =
             AllowedSources { dirs: file.secret_dirs, variables: file.secret_variables };
         let credentials = file.credentials.into_iter().map(credential);
@@ -234,6 +255,7 @@ impl Config {
             infra_env: file.infra_env,
             work_limit: file.work_limit_mib.map(|limit| u64::from(limit.get()) << 20),
             plugin_cache: file.plugin_cache,
+            providers: providers.transpose()?,
             secret_key_file: file.secret_key_file,
             secret_sources,
             sandbox: sandbox(file.sandbox)?,
@@ -248,6 +270,35 @@ impl Config {
 fn is_narrow(dir: &Path) -> bool {
     let plain = |part| matches!(part, Component::RootDir | Component::Normal(_));
     dir.is_absolute() && dir.parent().is_some() && dir.components().all(plain)
+}
+
+fn providers(
+    entry: ProvidersEntry,
+    env: &BTreeMap<String, String>,
+) -> Result<Providers, ConfigError> {
+    let ProvidersEntry { allow, mirror, registries } = entry;
+    if env.contains_key("TF_CLI_CONFIG_FILE") {
+        let message = "TF_CLI_CONFIG_FILE of [infra_env] says where providers come from, too: give one of them";
+        return Err(invalid("infra_providers", message));
+    }
+    if allow.as_ref().is_some_and(Vec::is_empty) {
+        let message = "no provider at all: leave it out to allow all, or name some";
+        return Err(invalid("infra_providers.allow", message));
+    }
+    if let Some(mirror) = mirror.as_ref().filter(|mirror| !is_narrow(mirror)) {
+        let message = format!("{} is no place of its own: write a whole path", mirror.display());
+        return Err(invalid("infra_providers.mirror", message));
+    }
+    let registries = registries.unwrap_or(mirror.is_none());
+    if mirror.is_none() && !registries {
+        let message = "without a mirror and without registries there are no providers";
+        return Err(invalid("infra_providers.registries", message));
+    }
+    let patterns = allow
+        .unwrap_or_default()
+        .into_iter()
+        .map(|text| text.parse().map_err(|error| invalid("infra_providers.allow", error)));
+    Ok(Providers { allow: patterns.collect::<Result<_, _>>()?, mirror, registries })
 }
 
 fn sandbox(entry: SandboxEntry) -> Result<Settings, ConfigError> {

@@ -232,6 +232,7 @@ fn open_effects(
     effects.infra_env = config.infra_env.clone();
     effects.work_limit = config.work_limit.unwrap_or(effects.work_limit);
     effects.plugin_cache = config.plugin_cache.clone();
+    effects.providers = config.providers.clone();
     effects.credentials = config.credentials.clone();
     effects.holdings = holdings;
     effects.sealing = sealing;

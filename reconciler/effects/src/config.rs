@@ -10,8 +10,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::credentials::{Credential, Holdings, NothingHeld};
 use crate::http::EgressPolicy;
-use crate::infra::ToolPreference;
 use crate::infra::shim::Shim;
+use crate::infra::{Providers, ToolPreference};
 use crate::sandbox;
 use crate::states::{Kept, NoKey, Sealing};
 
@@ -44,6 +44,8 @@ pub struct EffectsConfig {
     pub sandbox: sandbox::Settings,
     /// Folder in which infra runs share downloaded providers.
     pub plugin_cache: Option<PathBuf>,
+    /// Which providers infra modules may use; absent: as their tool is used to.
+    pub providers: Option<Providers>,
     /// Environment of every infra run, beside `PATH`: credentials of clouds and backends.
     pub infra_env: BTreeMap<String, String>,
     /// Who we are, by address, in every project that has no credential of its own there.
@@ -74,6 +76,7 @@ impl EffectsConfig {
             work_limit: WORK_LIMIT,
             sandbox: sandbox::Settings::default(),
             plugin_cache: None,
+            providers: None,
             infra_env: BTreeMap::new(),
             credentials: Vec::new(),
             holdings: Arc::new(NothingHeld),
@@ -97,6 +100,7 @@ impl fmt::Debug for EffectsConfig {
             .field("work_limit", &self.work_limit)
             .field("sandbox", &self.sandbox)
             .field("plugin_cache", &self.plugin_cache)
+            .field("providers", &self.providers)
             .field("infra_env", &self.infra_env.keys())
             .field("credentials", &self.credentials)
             .field("states", &self.states)

@@ -19,7 +19,7 @@ use crate::credentials::{Holdings, Logins};
 use crate::git::{Git, GitConfig, GitError};
 use crate::http::{EgressPolicy, HttpClient, HttpError};
 use crate::infra::shim::Shim;
-use crate::infra::{Tool, ToolError, ToolKind, ToolPreference};
+use crate::infra::{Providers, Tool, ToolError, ToolKind, ToolPreference};
 use crate::layout::Layout;
 use crate::sandbox::{Sandbox, Settings};
 use crate::scoped::Scoped;
@@ -256,6 +256,10 @@ impl Effects {
 
     pub(crate) fn plugin_cache(&self) -> Option<&PathBuf> {
         self.inner.config.plugin_cache.as_ref()
+    }
+
+    pub(crate) fn providers(&self) -> Option<&Providers> {
+        self.inner.config.providers.as_ref()
     }
 
     /// Where programs are looked for.

@@ -33,6 +33,7 @@ mod error;
 pub(crate) mod imports;
 mod module;
 mod plan;
+mod providers;
 mod record;
 mod tool;
 
@@ -41,6 +42,7 @@ pub(crate) use self::contain::{open_file, read_file, write_file};
 pub use self::error::{Diagnostic, InfraError, LockHolder, Severity};
 pub use self::module::{Init, Module, OutputValue, State, StateId};
 pub use self::plan::{Plan, PlanMode, PlanOptions};
+pub use self::providers::{PatternError, ProviderPattern, Providers};
 pub(crate) use self::record::ProcessId;
 pub(crate) use self::tool::on_path;
 pub use self::tool::{Tool, ToolError, ToolKind, ToolPreference};

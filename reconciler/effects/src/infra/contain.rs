@@ -81,6 +81,8 @@ impl Module {
             let is_filled = operation == "init";
             shares.push(if is_filled { Share::write(cache) } else { Share::read(cache) });
         }
+        let mirror = self.providers.as_ref().and_then(|providers| providers.mirror.as_ref());
+        shares.extend(mirror.map(|mirror| Share::foreign(mirror, Access::Read)));
         shares.extend(files.iter().map(|file| Share::read(*file)));
         let beyond = if operation == "apply" { Beyond::AskFirst } else { Beyond::End };
         let bounds = Bounds {

@@ -188,6 +188,13 @@ impl InfraError {
         Self::Failed { operation, dir, status: output.status.to_string(), diagnostics, text }
     }
 
+    /// Whether a provider is nowhere to be had, however often one asks.
+    pub(crate) fn misses_a_provider(&self) -> bool {
+        let Self::Failed { operation: "init", text, diagnostics, .. } = self else { return false };
+        let said = |text: &str| text.contains("search locations");
+        said(text) || diagnostics.iter().any(|it| said(&it.summary) || said(&it.detail))
+    }
+
     pub(super) fn io(
         action: &'static str,
         path: impl Into<PathBuf>,

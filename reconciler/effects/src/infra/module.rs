@@ -1,6 +1,8 @@
 //! One root module in a directory, and the operations on it that only read.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -12,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::backend::{self, Backend};
 use super::record::boot_id;
-use super::{Containment, InfraError, Tool, read_file};
+use super::{Containment, InfraError, Providers, Tool, read_file};
 use crate::process::{Command, Output};
 use crate::sandbox::SandboxError;
 
@@ -53,6 +55,8 @@ pub struct Module {
     pub containment: Option<Containment>,
     /// Providers shared between modules.
     pub plugin_cache: Option<PathBuf>,
+    /// Which providers may be used, and where they come from; absent: as the tool is used to.
+    pub providers: Option<Providers>,
     /// Whether `init` may add to the lock file, or fails where a provider is not in it.
     pub lock_file_readonly: bool,
     /// How long to wait for the state's lock.
@@ -98,6 +102,9 @@ pub struct OutputValue {
     pub sensitive: bool,
 }
 
+/// The tool's own configuration, in the scratch directory.
+const SETTINGS: &str = "settings.tfrc";
+
 impl Module {
     /// A module with declared state, an empty environment and default limits.
     pub fn new(tool: Tool, dir: impl Into<PathBuf>, scratch: impl Into<PathBuf>) -> Self {
@@ -111,6 +118,7 @@ impl Module {
             backend_config: Map::new(),
             containment: None,
             plugin_cache: None,
+            providers: None,
             lock_file_readonly: false,
             lock_timeout: LOCK_TIMEOUT_DEFAULT,
             deadline: DEADLINE_DEFAULT,
@@ -262,6 +270,16 @@ impl Module {
         }
         if let Some(cache) = &self.plugin_cache {
             command = command.env("TF_PLUGIN_CACHE_DIR", cache);
+        }
+        if let Some(providers) = &self.providers {
+            // Written each time: what ran last may have changed it.
+            let settings = self.scratch.join(SETTINGS);
+            gone(std::fs::remove_file(&settings)).map_err(InfraError::io("remove", &settings))?;
+            let mut file =
+                File::create_new(&settings).map_err(InfraError::io("make", &settings))?;
+            let written = file.write_all(providers.settings().as_bytes());
+            written.map_err(InfraError::io("write", &settings))?;
+            command = command.env("TF_CLI_CONFIG_FILE", settings);
         }
         if !self.dir.is_absolute() || !self.scratch.is_absolute() {
             let reason = "the directories of a module must be absolute paths";

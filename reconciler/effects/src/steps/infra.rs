@@ -195,6 +195,7 @@ pub(super) async fn module(
         backend_config: backend_config(effects, options)?,
         containment: Some(containment(effects, dir)),
         plugin_cache: plugin_cache(effects, cx)?,
+        providers: effects.providers().cloned(),
         lock_file_readonly: options.lock_file == LockFile::Readonly,
         lock_timeout: call.lock_timeout,
         deadline: call.timeout,
@@ -310,7 +311,12 @@ fn scratch_name(call: &PlanCall) -> Result<String, Halt> {
 pub(super) async fn init(effects: &Scoped, module: &Module) -> Result<(), Halt> {
     match module.init(effects.cancel()).await {
         Ok(_) => Ok(()),
-        Err(error @ InfraError::Failed { .. }) => Err(Halt::of(&error, true)),
+        Err(error @ InfraError::Failed { .. }) => match &module.providers {
+            Some(providers) if error.misses_a_provider() => {
+                Err(Halt::never(format_args!("{}; {}", crate::explain(&error), providers.told())))
+            }
+            Some(_) | None => Err(Halt::of(&error, true)),
+        },
         Err(error) => Err(halt(&error)),
     }
 }

@@ -1,6 +1,8 @@
 //! What a plan may say about its module: workspace, backend, tool, targets, environment; with the real tool.
 
 use std::collections::BTreeMap;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -17,6 +19,7 @@ use reconciler_domain::step::{
     PlannedOutput, Record, StepOutcome,
 };
 use reconciler_effects::git::Secret;
+use reconciler_effects::infra::Providers;
 use reconciler_effects::sandbox::{Reach, Settings};
 use reconciler_effects::{Effects, EffectsConfig, Held, Workdir};
 use serde_json::{Value, json};
@@ -380,6 +383,52 @@ async fn what_only_the_apply_may_have_the_plan_does_not_see() {
     let apply = ApplyCall { plan: made.clone(), run: "prod.1-apply".to_owned() };
     let applied = run_by(&effects, &world, "apply", Call::TfApply(apply)).await;
     assert!(matches!(applied, StepOutcome::Done { .. }), "{applied:?}");
+}
+
+/// A module that wants a provider of this address.
+fn wants(source: &str) -> String {
+    format!(
+        "terraform {{\n  required_providers {{\n    thing = {{ source = {source:?} }}\n  }}\n}}\n\
+         resource \"thing_thing\" \"one\" {{}}\n"
+    )
+}
+
+#[tokio::test]
+async fn a_module_uses_the_providers_that_it_may_and_no_other() {
+    let mirror = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(mirror.path(), Permissions::from_mode(0o755)).unwrap();
+    // No provider can be had from elsewhere here, and what stands in for these does not speak like one.
+    for namespace in ["acme", "other"] {
+        let dir = mirror.path().join(format!("example.com/{namespace}/thing/1.0.0/linux_amd64"));
+        std::fs::create_dir_all(&dir).unwrap();
+        let program = dir.join("terraform-provider-thing_v1.0.0");
+        std::fs::write(&program, "#!/bin/sh\nexit 1\n").unwrap();
+        std::fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
+    }
+    let told = async |source: &str| {
+        let world = world(&wants(source)).await;
+        let providers = Providers {
+            allow: vec!["example.com/acme/*".parse().unwrap()],
+            mirror: Some(mirror.path().to_owned()),
+            registries: false,
+        };
+        let config = EffectsConfig { providers: Some(providers), ..world.config() };
+        let effects = Effects::open(config).unwrap();
+        let plan = Call::TfPlan(call(&world, ModuleOptions::default()));
+        match run_by(&effects, &world, "plan", plan).await {
+            StepOutcome::Failed { message, retry, .. } => (message, retry),
+            other => panic!("{other:?}"),
+        }
+    };
+    let (message, _) = told("example.com/acme/thing").await;
+    assert!(message.contains("plugin") && !message.contains("infra_providers"), "{message}");
+    for other in ["example.com/other/thing", "hashicorp/aws"] {
+        let (message, retry) = told(other).await;
+        assert!(
+            !retry && message.contains("lets modules use example.com/acme/* from"),
+            "{message}"
+        );
+    }
 }
 
 #[tokio::test]
