@@ -10,6 +10,8 @@ mod charts;
 mod checks;
 #[path = "steps/credentials.rs"]
 mod credentials;
+#[path = "steps/failing.rs"]
+mod failing;
 #[path = "support/forge.rs"]
 mod forge;
 #[path = "support/githttp.rs"]

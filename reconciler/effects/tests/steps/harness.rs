@@ -11,8 +11,8 @@ use std::time::Duration;
 use reconciler_domain::step::{
     ApplyCall, Asks, AwaitCall, Call, CloseCall, DownloadCall, FileCall, HttpCall, IfMoved,
     ImageCall, ImportCall, Language, ModuleOptions, Nature, OciCall, OciRecord, OutputCall,
-    ParseCall, PlanCall, PlanGoal, PlanRecord, PullRequestCall, PushCall, PushRecord, Record,
-    StepKind, StepOutcome, TagCall, TagNote, TagRecord, UntagCall,
+    ParseCall, PlanCall, PlanGoal, PlanRecord, PullRequestCall, PullRequestRecord, PushCall,
+    PushRecord, Record, StepKind, StepOutcome, TagCall, TagNote, TagRecord, UntagCall,
 };
 use reconciler_effects::{Halted, Workdir};
 use serde_json::{Map, Value, json};
@@ -21,6 +21,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::failing::undo_of;
 use crate::forge::How;
 use crate::images::TARGET;
 use crate::pull_requests::{at, comment_call, merge_call, open_call};
@@ -30,13 +31,13 @@ use crate::{charts, rendering, running};
 /// Time for an exchange beside everything else that is tried at once.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// Subjects that are tried at the same time.
-const AT_ONCE: usize = 8;
+pub(crate) const AT_ONCE: usize = 8;
 /// Attempts after a death.
 const ATTEMPTS: usize = 4;
 
 /// What is tried.
-#[derive(Debug, Clone, Copy)]
-enum Subject {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Subject {
     /// A step.
     Step(StepKind),
     /// The undo of a push.
@@ -55,6 +56,10 @@ enum Subject {
     DestroyPlan,
     /// The undo of a first apply.
     Destroy,
+    /// The undo of a pull request that was opened.
+    Retreat,
+    /// The undo of a program.
+    UndoRun,
 }
 
 /// When the process is killed.
@@ -68,26 +73,16 @@ enum Kill {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_call_has_its_effect_once() {
-    let undo = [
-        Subject::Revert,
-        Subject::Untag,
-        Subject::Look,
-        Subject::PutBack,
-        Subject::Detach,
-        Subject::Retract,
-        Subject::DestroyPlan,
-        Subject::Destroy,
-    ];
+    let mut undo = vec![Subject::Look];
+    for subject in StepKind::ALL.into_iter().flat_map(undo_of) {
+        if !undo.contains(subject) {
+            undo.push(*subject);
+        }
+    }
     let mut running = JoinSet::new();
     // Each has servers and processes of its own: all at once would only wait for each other.
     let room = Arc::new(Semaphore::new(AT_ONCE));
-    let is_run = |kind: &StepKind| {
-        let is_kept =
-            matches!(kind, StepKind::SetMetadata | StepKind::SetAlias | StepKind::AuditEvent);
-        let is_decided = kind.only_waits() || is_kept || *kind == StepKind::Fail;
-        !is_decided && kind.nature() != Nature::Expanded
-    };
-    let kinds = StepKind::ALL.into_iter().filter(is_run);
+    let kinds = StepKind::ALL.into_iter().filter(is_carried_out);
     for subject in kinds.map(Subject::Step).chain(undo) {
         let room = room.clone();
         running.spawn(async move {
@@ -108,6 +103,13 @@ async fn every_call_has_its_effect_once() {
     while let Some(tried) = running.join_next().await {
         tried.unwrap();
     }
+}
+
+/// Whether somebody carries it out, and it can come to a good end.
+pub(crate) fn is_carried_out(kind: &StepKind) -> bool {
+    let is_kept = matches!(kind, StepKind::SetMetadata | StepKind::SetAlias | StepKind::AuditEvent);
+    let is_decided = kind.only_waits() || is_kept || *kind == StepKind::Fail;
+    !is_decided && kind.nature() != Nature::Expanded
 }
 
 #[tokio::test]
@@ -156,7 +158,9 @@ fn is_on_files(subject: Subject) -> bool {
         | Subject::Detach
         | Subject::Retract
         | Subject::DestroyPlan
-        | Subject::Destroy => false,
+        | Subject::Destroy
+        | Subject::Retreat
+        | Subject::UndoRun => false,
     }
 }
 
@@ -251,7 +255,7 @@ fn effects_of(subject: Subject) -> isize {
         Subject::Look | Subject::DestroyPlan => 0,
         // There is one tag less, or one thing attached, or one branch.
         Subject::Untag | Subject::PutBack | Subject::Detach | Subject::Retract => -1,
-        Subject::Revert | Subject::Destroy => 1,
+        Subject::Revert | Subject::Destroy | Subject::Retreat | Subject::UndoRun => 1,
     }
 }
 
@@ -271,21 +275,32 @@ fn comparable(outcome: StepOutcome) -> StepOutcome {
 
 async fn prepared(subject: Subject) -> (World, Task) {
     let mut world = World::new().await;
-    let task = match subject {
-        Subject::Step(kind) => task(&mut world, kind).await,
-        Subject::Revert => revert(&mut world).await,
-        Subject::Untag => untag(&mut world).await,
+    // On the heap: together they are more than a thread's stack holds.
+    let task = Box::pin(of(&mut world, subject)).await;
+    (world, task)
+}
+
+/// The call, with all that has to be there before it.
+pub(crate) async fn of(world: &mut World, subject: Subject) -> Task {
+    match subject {
+        Subject::Step(kind) => Box::pin(task(world, kind)).await,
+        Subject::Revert => revert(world).await,
+        Subject::Untag => untag(world).await,
         Subject::Look => {
             let look = OciCall::Look(world.images().await.look());
             world.task("push", Call::Oci(look))
         }
-        Subject::PutBack => put_back(&mut world).await,
-        Subject::Detach => detach(&mut world).await,
-        Subject::Retract => retract(&mut world).await,
-        Subject::DestroyPlan => destroy_plan(&mut world).await,
-        Subject::Destroy => destroy(&mut world).await,
-    };
-    (world, task)
+        Subject::PutBack => put_back(world).await,
+        Subject::Detach => detach(world).await,
+        Subject::Retract => retract(world).await,
+        Subject::DestroyPlan => destroy_plan(world).await,
+        Subject::Destroy => destroy(world).await,
+        Subject::Retreat => retreat(world).await,
+        Subject::UndoRun => {
+            let call = Call::Run(running::announce(world));
+            Task { workdir: Workdir::Undo, ..world.task("announce", call) }
+        }
+    }
 }
 
 async fn task(world: &mut World, kind: StepKind) -> Task {
@@ -595,6 +610,21 @@ async fn detach(world: &mut World) -> Task {
 fn proposed(world: &World) -> (usize, String) {
     let head = world.propose("change", "change.txt", "x\n");
     (world.forge.open("change", "main", "").unwrap(), head)
+}
+
+/// Closes a pull request of its own.
+async fn retreat(world: &mut World) -> Task {
+    world.propose("change", "change.txt", "x\n");
+    let call = Call::PullRequest(open_call(world, "change"));
+    match world.prepare("pr", call).await {
+        Record::PullRequest(PullRequestRecord::Opened(opened)) => {
+            let mark = Some(opened.mark);
+            let call = CloseCall { at: at(world, 1), mark };
+            let call = Call::PullRequest(PullRequestCall::Close(call));
+            Task { workdir: Workdir::Undo, ..world.task("pr", call) }
+        }
+        other => panic!("{other:?}"),
+    }
 }
 
 async fn retract(world: &mut World) -> Task {

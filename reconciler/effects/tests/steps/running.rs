@@ -53,6 +53,11 @@ pub(crate) fn announce(world: &World) -> RunCall {
     RunCall { network: RunNetwork::Egress, ..effect(&script, false) }
 }
 
+/// The same, with another script.
+pub(crate) fn with_script(call: RunCall, script: &str) -> RunCall {
+    RunCall { command: ["sh", "-c", script].map(str::to_owned).to_vec(), ..call }
+}
+
 async fn run(world: &World, call: RunCall) -> StepOutcome {
     world.run(&world.task("run", Call::Run(call))).await
 }
