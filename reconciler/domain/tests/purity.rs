@@ -39,7 +39,7 @@ const DOMAIN_DEPENDENCIES: [(&str, &[&str]); 15] = [
 ];
 
 /// What only the domain's tests may use besides.
-const TEST_DEPENDENCIES: [&str; 2] = ["insta", "proptest"];
+const TEST_DEPENDENCIES: [&str; 3] = ["insta", "jsonschema", "proptest"];
 
 /// Which of our crates each of our crates may name. Acceptance tests may name any.
 const DIRECTIONS: [(&str, &[&str]); 11] = [

@@ -150,7 +150,7 @@ fn fails_by(kind: StepKind) -> Fails {
 }
 
 /// The step with what it needs before it. `fails`: as it fails by itself, if it does.
-fn steps_of(kind: StepKind, fails: bool) -> Vec<Value> {
+pub(crate) fn steps_of(kind: StepKind, fails: bool) -> Vec<Value> {
     let it = |config: Value| vec![json!([IT, kind.name(), config])];
     let after = |before: &[Value], config: Value| [before, &it(config)].concat();
     let file = |config: Value| after(&[clone("gitops")], config);
@@ -290,7 +290,7 @@ fn plan() -> Value {
 }
 
 /// What a promotion through these steps comes to, after some lines and before others.
-fn promoted(steps: &[Value], before: &str, after: &str) -> (World, Finish) {
+pub(crate) fn promoted(steps: &[Value], before: &str, after: &str) -> (World, Finish) {
     let mut world = World::new();
     let script = "
         push gitops dev.yaml#tag=0
@@ -313,7 +313,7 @@ fn promoted(steps: &[Value], before: &str, after: &str) -> (World, Finish) {
 }
 
 /// Fails after the step, so that it is undone.
-fn last() -> Value {
+pub(crate) fn last() -> Value {
     json!(["last", "http", { "url": "https://hook.example/last", "method": "PUT" }])
 }
 

@@ -12,6 +12,7 @@ mod expiring;
 mod forecasting;
 mod freezing;
 mod gating;
+mod golden;
 mod holding;
 mod keeping;
 mod lanes;

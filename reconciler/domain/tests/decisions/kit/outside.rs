@@ -11,10 +11,10 @@ use reconciler_domain::infra::{Action, Plan};
 use reconciler_domain::plan::Base;
 use reconciler_domain::promotion::Node;
 use reconciler_domain::step::{
-    Applied, ApplyCall, Asks, Call, CheckoutAt, CloneCall, CloneRecord, CommitCall, CommitRecord,
-    FileChange, HttpCall, OciAttach, OciCall, OciDetach, OciLook, OciPush, OciPutBack, OciRecord,
-    PlanCall, PlanGoal, PlanRecord, PlannedOutput, PushCall, PushRecord, RanRecord, Record,
-    RevertCall, RunCall, StepOutcome, TagCall, TagMove, TagRecord, UntagCall,
+    Applied, ApplyCall, Asks, Call, ChartsRecord, CheckoutAt, CloneCall, CloneRecord, CommitCall,
+    CommitRecord, FileChange, HttpCall, OciAttach, OciCall, OciDetach, OciLook, OciPush,
+    OciPutBack, OciRecord, PlanCall, PlanGoal, PlanRecord, PlannedOutput, PushCall, PushRecord,
+    RanRecord, Record, RevertCall, RunCall, StepOutcome, TagCall, TagMove, TagRecord, UntagCall,
 };
 use reconciler_domain::verification::{FrozenCheck, Measured, Measurement};
 use serde_json::{Map, Value, json};
@@ -156,8 +156,12 @@ impl Outside {
                 done(json!({ "url": url_of(&state.resources) }), Record::None)
             }
             Call::Http(http) => self.send(http),
-            Call::File(_) | Call::Render(_) | Call::Chart(_) => {
-                done(json!({ "changed": true }), Record::None)
+            Call::File(_) | Call::Render(_) => done(json!({ "changed": true }), Record::None),
+            Call::Chart(chart) => {
+                let fetched =
+                    chart.versions.keys().map(|name| (format!("{name}.tgz"), "0".to_owned()));
+                let record = ChartsRecord { sha256: fetched.collect() };
+                done(json!({ "changed": true }), Record::Charts(record))
             }
             Call::Download(_) => done(json!({ "size": 1 }), Record::None),
             Call::Oci(oci) => self.oci(oci),
