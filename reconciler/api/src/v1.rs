@@ -6,6 +6,7 @@
 mod access;
 mod change_set;
 mod credential;
+mod drift;
 mod evidence;
 mod explain;
 mod forecast;
@@ -39,6 +40,10 @@ pub use change_set::{
 };
 pub use credential::{
     Credential, CredentialKind, CredentialOutline, CredentialSpec, CredentialStatus, SecretFrom,
+};
+pub use drift::{
+    DriftAction, DriftOutline, DriftStanding, DriftWatch, DriftedAttribute, DriftedResource,
+    OnDrift, StageDrift, StateDrift,
 };
 pub use evidence::{
     Evidence, EvidencedChangeSet, SignedStatement, SigningKey, SigningKeys, StatementSignature,

@@ -10,6 +10,7 @@ mod approve;
 mod completion;
 mod credential;
 mod diff;
+mod drift;
 mod evidence;
 mod explain;
 mod freeze;
@@ -64,6 +65,8 @@ pub(crate) enum Command {
     Freeze(freeze::Arguments),
     /// Say why a stage does or does not get freight
     Explain(explain::Arguments),
+    /// Show what differs in the infra of stages from what promotions left there, and look now
+    Drift(drift::Arguments),
     /// Show the graph of the stages
     Pipeline(pipeline::Arguments),
     /// Say what the changes of a plan do to live freight, and would have done in the past
@@ -108,6 +111,7 @@ impl Command {
             Self::Hold(arguments) => hold::run(arguments, &connection.open()?).await,
             Self::Freeze(arguments) => freeze::run(arguments, &connection.open()?).await,
             Self::Explain(arguments) => explain::run(arguments, &connection.open()?).await,
+            Self::Drift(arguments) => drift::run(arguments, &connection.open()?).await,
             Self::Pipeline(arguments) => pipeline::run(arguments, &connection.open()?).await,
             Self::Preview(arguments) => preview::run(arguments, &connection.open()?).await,
             Self::Watch(arguments) => watch::run(arguments, &connection.open()?).await,

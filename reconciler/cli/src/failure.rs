@@ -116,6 +116,26 @@ pub(crate) enum Failure {
         /// Promotions of the past whose verdict is unknown.
         unknown: u32,
     },
+    /// The infra of stages is not as promotions left it.
+    #[error("the infra has drifted of {}", stages.join(", "))]
+    Drifted {
+        /// The stages.
+        stages: Vec<String>,
+    },
+    /// Whether the infra of stages is as promotions left it is not known.
+    #[error("whether the infra has drifted is not known of {}", stages.join(", "))]
+    DriftUnknown {
+        /// The stages.
+        stages: Vec<String>,
+    },
+    /// A look that was waited for is not over.
+    #[error("the look at the infra of {stage} is not over after {}", duration::print(*after))]
+    NotLooked {
+        /// The stage.
+        stage: String,
+        /// How long it was waited for.
+        after: Duration,
+    },
     /// Evidence or keys cannot be read.
     #[error("cannot read {}: {why}", path.display())]
     EvidenceFile {
@@ -229,7 +249,9 @@ impl Failure {
             Self::Blocks { .. } => BLOCKS,
             Self::Unjudged { .. } => UNJUDGED,
             Self::Client(error) => client_exit_code(error),
-            Self::Unfinished { .. } => UNFINISHED,
+            Self::Unfinished { .. } | Self::NotLooked { .. } => UNFINISHED,
+            Self::Drifted { .. } => BLOCKS,
+            Self::DriftUnknown { .. } => UNJUDGED,
             Self::NotPrepared { .. }
             | Self::NotAsked { .. }
             | Self::OtherDigest { .. }
@@ -293,6 +315,15 @@ impl Failure {
             Self::Unfinished { promotion, .. } => {
                 return Some(format!("it goes on by itself; watch on: lockstep watch {promotion}"));
             }
+            Self::NotLooked { stage, .. } => {
+                return Some(format!(
+                    "it goes on by itself; see what it finds: lockstep drift {stage}"
+                ));
+            }
+            Self::DriftUnknown { stages } => {
+                let stage = stages.first().map_or("STAGE", String::as_str);
+                return Some(format!("look now: lockstep drift {stage} --look"));
+            }
             Self::ExpiryOutOfRange { .. } => "leave the time out for what does not expire",
             Self::ExpiryPassed { .. } => "give an instant in the future, or leave it out",
             Self::PlanFile { .. } => "write it with: terraform show -json PLAN",
@@ -307,6 +338,7 @@ impl Failure {
             | Self::OtherEvidence { .. }
             | Self::Blocks { .. }
             | Self::Unjudged { .. }
+            | Self::Drifted { .. }
             | Self::Declined
             | Self::Output(_)
             | Self::Json(_)

@@ -37,7 +37,8 @@ Exit codes:
   2  the command line is wrong
   3  lockstepd cannot be reached
   4  not finished in time
-  5  a plan blocks what could go on, or went on in the past";
+  5  a plan blocks what could go on, or went on in the past; infra has drifted
+  6  it cannot be judged yet, or is not known";
 
 /// Promotes infrastructure and application as one unit.
 #[derive(Parser)]

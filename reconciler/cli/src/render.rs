@@ -9,6 +9,7 @@ mod access;
 mod age;
 pub(crate) mod changes;
 mod credential;
+pub(crate) mod drift;
 pub(crate) mod evidence;
 pub(crate) mod explain;
 pub(crate) mod forecast;

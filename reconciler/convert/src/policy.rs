@@ -8,7 +8,7 @@ use reconciler_api::v1::{self, PolicySpec};
 use reconciler_domain::duration;
 use reconciler_domain::expression::Expression;
 use reconciler_domain::id::{PolicyName, StageName};
-use reconciler_domain::infra::{AddressGlob, ForbiddenAction, InfraRules, PlanRule};
+use reconciler_domain::infra::{AddressGlob, ForbiddenAction, InfraRules, OnDrift, PlanRule};
 use reconciler_domain::policy::{
     Across, Approvals, Bypass, Condition, Excluded, GateKind, Mode, Most, Policy, Rate, RollbackOn,
 };
@@ -130,6 +130,15 @@ fn parse_infra(fields: &mut Fields, rules: &v1::InfraRules) -> InfraRules {
         max_changes: rules.max_changes,
         max_deletes: rules.max_deletes,
         rules: conditions,
+        on_drift: rules.on_drift.as_ref().map(parse_on_drift),
+    }
+}
+
+fn parse_on_drift(on_drift: &v1::OnDrift) -> OnDrift {
+    match on_drift {
+        v1::OnDrift::Ignore => OnDrift::Ignore,
+        v1::OnDrift::Intersecting => OnDrift::Intersecting,
+        v1::OnDrift::Any => OnDrift::Any,
     }
 }
 
@@ -164,6 +173,7 @@ pub fn bypass_gate(gate: &v1::BypassGate) -> GateKind {
         v1::BypassGate::Rate => GateKind::Rate,
         v1::BypassGate::Approvals => GateKind::Approvals,
         v1::BypassGate::Infra => GateKind::Infra,
+        v1::BypassGate::Drift => GateKind::Drift,
         v1::BypassGate::Upstream => GateKind::Upstream,
     }
 }
@@ -178,6 +188,7 @@ pub fn wire_bypass_gate(gate: GateKind) -> Option<v1::BypassGate> {
         GateKind::Rate => Some(v1::BypassGate::Rate),
         GateKind::Approvals => Some(v1::BypassGate::Approvals),
         GateKind::Infra => Some(v1::BypassGate::Infra),
+        GateKind::Drift => Some(v1::BypassGate::Drift),
         GateKind::Upstream => Some(v1::BypassGate::Upstream),
         GateKind::Mode | GateKind::Hold | GateKind::Freeze => None,
     }
@@ -278,6 +289,11 @@ fn wire_infra(rules: &InfraRules) -> v1::InfraRules {
         max_changes: rules.max_changes,
         max_deletes: rules.max_deletes,
         rules: rules.rules.iter().map(wire_rule).collect(),
+        on_drift: rules.on_drift.map(|on_drift| match on_drift {
+            OnDrift::Ignore => v1::OnDrift::Ignore,
+            OnDrift::Intersecting => v1::OnDrift::Intersecting,
+            OnDrift::Any => v1::OnDrift::Any,
+        }),
     }
 }
 

@@ -17,6 +17,7 @@ use reconciler_effects::{Credential, Login};
 use serde::Deserialize;
 
 use crate::secrets::AllowedSources;
+use crate::worker::LookLimits;
 
 /// What `lockstepd serve` can be told.
 #[derive(Debug, Clone, Args)]
@@ -79,9 +80,24 @@ struct File {
     /// What is kept of embedded states.
     #[serde(default)]
     states: StatesEntry,
+    /// How many looks at drift there may be.
+    #[serde(default)]
+    drift: DriftEntry,
     /// Credentials by URL prefix; the longest prefix wins.
     #[serde(default, rename = "credential")]
     credentials: Vec<CredentialEntry>,
+}
+
+/// How many looks at drift there may be, over all projects.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DriftEntry {
+    /// At once.
+    #[serde(default)]
+    at_once: Option<NonZeroU32>,
+    /// Begun in an hour.
+    #[serde(default)]
+    per_hour: Option<NonZeroU32>,
 }
 
 /// How programs are contained.
@@ -185,6 +201,8 @@ pub struct Config {
     pub states: Kept,
     /// Whose members may read and write what is in embedded states, beside administrators.
     pub state_groups: BTreeSet<String>,
+    /// How many looks at drift there may be.
+    pub looks: LookLimits,
     /// Credentials by URL prefix.
     pub credentials: Vec<Credential>,
 }
@@ -261,6 +279,7 @@ impl Config {
             sandbox: sandbox(file.sandbox)?,
             states: kept(&file.states),
             state_groups: file.states.groups,
+            looks: looks(&file.drift),
             credentials: credentials.collect::<Result<_, _>>()?,
         })
     }
@@ -310,6 +329,14 @@ fn sandbox(entry: SandboxEntry) -> Result<Settings, ConfigError> {
     }
     let SandboxEntry { mode, read, write, host_network, infra_network } = entry;
     Ok(Settings { mode, read, write, host_network, infra_network })
+}
+
+fn looks(entry: &DriftEntry) -> LookLimits {
+    let usual = LookLimits::default();
+    LookLimits {
+        at_once: entry.at_once.map_or(usual.at_once, NonZeroU32::get),
+        per_hour: entry.per_hour.map_or(usual.per_hour, NonZeroU32::get),
+    }
 }
 
 fn kept(entry: &StatesEntry) -> Kept {

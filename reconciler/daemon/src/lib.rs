@@ -29,3 +29,4 @@ pub use secrets::{AllowedSources, KeyringError, RotateError, Rotated};
 pub use service::{
     Service, StartError, VerifyError, rotate_key, rotate_signing_key, verify_ledger,
 };
+pub use worker::LookLimits;

@@ -25,7 +25,7 @@ use crate::config::Config;
 use crate::crash::Crash;
 use crate::secrets::{self, Keyring, KeyringError, RotateError, Rotated, Safe, Signer};
 use crate::server::{self, Server};
-use crate::worker::Worker;
+use crate::worker::{Looks, Worker};
 
 /// Name of the token that is made at first start.
 const FIRST_TOKEN: &str = "admin";
@@ -109,6 +109,7 @@ impl Service {
             effects,
             clock: Arc::clone(&clock),
             crash: Arc::new(crash),
+            looks: Looks::new(config.looks),
             owner: owner(),
             shutdown: shutdown.clone(),
         };

@@ -230,6 +230,8 @@ pub fn evaluate(
         brings: &[],
         companions: &BTreeMap::new(),
         commits: &commits(facts),
+        drift: None,
+        prepared_at: None,
     };
     Ok(gates(&judged, facts.at))
 }
@@ -299,6 +301,7 @@ fn stage(facts: &StatedFacts, warehouse: &WarehouseName) -> Stage {
         requests: vec![request],
         steps: Vec::new(),
         verifications: Vec::new(),
+        drift: None,
         choose: Choose::Latest,
         deletion_protection: false,
     }

@@ -268,6 +268,8 @@ impl Look<'_> {
             brings: &[],
             companions: &snapshot.companions(),
             commits: &snapshot.commits,
+            drift: None,
+            prepared_at: None,
         };
         let concerned = |gate: &Gate| {
             !stage.is_control_flow() || matches!(gate.kind, GateKind::Upstream | GateKind::Hold)
@@ -287,6 +289,7 @@ impl Look<'_> {
             | GateKind::Rate
             | GateKind::Approvals
             | GateKind::Infra
+            | GateKind::Drift
             | GateKind::Mode
             | GateKind::Hold
             | GateKind::Freeze => None,
@@ -344,7 +347,9 @@ fn need(gate: &Gate) -> Need {
         GateKind::Approvals | GateKind::Mode | GateKind::Hold | GateKind::Freeze => {
             NeedKind::Person
         }
-        GateKind::Condition | GateKind::Rate | GateKind::Infra => NeedKind::Unknown,
+        GateKind::Condition | GateKind::Rate | GateKind::Infra | GateKind::Drift => {
+            NeedKind::Unknown
+        }
         GateKind::Upstream | GateKind::Soak | GateKind::Age | GateKind::Window => NeedKind::Never,
     };
     Need { gate: Some(gate.kind), kind, message: gate.message.clone() }

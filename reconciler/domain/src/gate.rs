@@ -4,6 +4,7 @@
 //! `evaluate_policy` alike. What is not known is never taken to pass.
 
 mod condition;
+mod drift;
 mod freeze;
 mod rate;
 mod window;
@@ -14,6 +15,7 @@ use jiff::Timestamp;
 
 use crate::artifact::Artifact;
 use crate::availability::{Availability, Because, availability};
+use crate::drift::DriftRecord;
 use crate::duration;
 use crate::freeze::Freeze;
 use crate::freight::{Freight, FreightFacts};
@@ -123,6 +125,10 @@ pub struct Facts<'a> {
     pub companions: &'a BTreeMap<WarehouseName, Freight>,
     /// Commits that rates count.
     pub commits: &'a [Committed],
+    /// What the last look at the infra of the stage found.
+    pub drift: Option<&'a DriftRecord>,
+    /// When the change set was made.
+    pub prepared_at: Option<Timestamp>,
 }
 
 impl<'a> Facts<'a> {
@@ -150,6 +156,7 @@ pub fn gates(facts: &Facts<'_>, now: Timestamp) -> Vec<Gate> {
         gates.push(approvals(facts, asked));
     }
     gates.extend(infra(facts));
+    gates.extend(drift::gate(facts));
     apply_bypass(facts, now, &mut gates);
     gates
 }

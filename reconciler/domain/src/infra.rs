@@ -22,7 +22,7 @@ pub use conditions::{PlanRule, plan_names};
 pub use difference::difference;
 pub use digest::{PlanDigest, PlanDigestError};
 pub use plan::{Action, Plan, PlanError, PlannedOutput};
-pub use rules::{ForbiddenAction, InfraRules, Rule, Violation, judge, judge_undo};
+pub use rules::{ForbiddenAction, InfraRules, OnDrift, Rule, Violation, judge, judge_undo};
 pub use summary::{AttributeChange, Drift, OutputChange, PlanSummary, PlannedChange};
 
 #[cfg(test)]

@@ -10,7 +10,7 @@
 //!  a promotion           promotion: the row, its log, the state that the log folds to
 //!  language              duration  version  glob  filter  url  image  expression  template  infra  window  near
 //!  what decisions see    snapshot  scope
-//!  decisions             availability  gate  plan  check  footprint  preview  evaluate  forecast
+//!  decisions             availability  drift  gate  plan  check  footprint  preview  evaluate  forecast
 //! ```
 //!
 //! To follow one promotion: [`plan::stage`] chooses freight, [`plan::promotion`] gives the next move
@@ -20,6 +20,7 @@ pub mod artifact;
 pub mod availability;
 pub mod check;
 pub mod credential;
+pub mod drift;
 pub mod duration;
 pub mod evaluate;
 pub mod expression;

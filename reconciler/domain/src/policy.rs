@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::expression::Expression;
 use crate::glob::matches_name;
 use crate::id::{PolicyName, StageName};
-use crate::infra::InfraRules;
+use crate::infra::{InfraRules, OnDrift};
 use crate::soak::Soak;
 use crate::window::Window;
 
@@ -181,6 +181,8 @@ pub enum GateKind {
     Approvals,
     /// The infra plans keep to the rules.
     Infra,
+    /// Nothing has drifted that the infra plans touch.
+    Drift,
     /// The policy lets automation act.
     Mode,
     /// Nothing holds the stage.
@@ -202,6 +204,7 @@ impl GateKind {
             Self::Rate => "rate",
             Self::Approvals => "approvals",
             Self::Infra => "infra",
+            Self::Drift => "drift",
             Self::Mode => "mode",
             Self::Hold => "hold",
             Self::Freeze => "freeze",
@@ -220,6 +223,7 @@ impl GateKind {
             Self::Rate,
             Self::Approvals,
             Self::Infra,
+            Self::Drift,
         ];
         gates.into_iter().find(|gate| gate.name() == name)
     }
@@ -272,6 +276,7 @@ impl Policy {
             GateKind::Rate => !self.rates.is_empty(),
             GateKind::Approvals => !self.approvals.is_empty(),
             GateKind::Infra => self.infra.is_some(),
+            GateKind::Drift => self.on_drift().is_some_and(|on| on != OnDrift::Ignore),
             GateKind::Mode => self.mode == Mode::Manual,
             GateKind::Upstream | GateKind::Hold | GateKind::Freeze => false,
         }
@@ -290,7 +295,13 @@ impl Policy {
         self.asks(GateKind::Soak)
             || more.into_iter().any(|gate| self.asks(gate))
             || !self.approvals.is_empty()
-            || self.infra.as_ref().is_some_and(|rules| *rules != InfraRules::default())
+            || self.infra.as_ref().is_some_and(|rules| !rules.allow_everything())
+    }
+
+    /// Which drift holds promotions back, if the policy says so.
+    #[must_use]
+    pub fn on_drift(&self) -> Option<OnDrift> {
+        self.infra.as_ref()?.on_drift
     }
 }
 

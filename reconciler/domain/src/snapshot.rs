@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::credential::Credential;
+use crate::drift::DriftRecord;
 use crate::freeze::Freeze;
 use crate::freight::{Freight, FreightFacts};
 use crate::hold::{AutomaticHold, Hold};
@@ -209,6 +210,8 @@ pub struct PromotionSnapshot {
     pub stage_metadata: Map<String, Value>,
     /// Freight by alias, of the aliases that its calls name.
     pub aliases: BTreeMap<Alias, FreightId>,
+    /// What the last look at the infra of the stage found.
+    pub drift: Option<DriftRecord>,
     /// The promotion that holds the stage's slot.
     pub slot: Option<PromotionId>,
     /// Commits that the rates of its policies count: per stage the newest ones, as many as the

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::drift::Watch;
 use crate::id::{StageName, VerificationName, WarehouseName};
 use crate::step::Step;
 
@@ -30,6 +31,9 @@ pub struct Stage {
     /// Whether it is refused to be removed. Absent in what was written before there was such a thing.
     #[serde(default)]
     pub deletion_protection: bool,
+    /// How its infra is looked at by itself; absent: it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drift: Option<Watch>,
 }
 
 /// One warehouse whose freight the stage wants, and the stages that must have verified it.

@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use reconciler_domain::id::{ProjectName, PromotionId, StepName};
+use reconciler_domain::drift::{Basis, Found};
+use reconciler_domain::id::{ProjectName, PromotionId, StageName, StepName};
 use reconciler_domain::plan::Base;
 use reconciler_domain::step::{Call, Record, StepOutcome};
 use reconciler_domain::verification::{FrozenCheck, Measurement};
@@ -25,7 +26,7 @@ use crate::sandbox::{Sandbox, Settings};
 use crate::scoped::Scoped;
 use crate::sources::{self, Registries, Tips};
 use crate::states::States;
-use crate::steps::{self, Halted, RunContext};
+use crate::steps::{self, Halted, LookDir, RunContext};
 use crate::workdir::WorkdirError;
 use crate::{checks, clean, fault};
 
@@ -145,6 +146,34 @@ impl Effects {
         let scoped = Scoped::open(self, &cx.project).await?;
         let moved = fault::held(steps::probe(&scoped, cx, bases)).await;
         moved.unwrap_or_else(|said| Err(scoped.clean(&fault::told(&said))))
+    }
+
+    /// Makes the directory of a look at the infra of a stage, empty.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn look_dir(&self, project: &ProjectName, stage: &StageName) -> Result<LookDir, String> {
+        let dir = self.inner.layout.look(project, stage);
+        let made = LookDir::make(dir.clone());
+        made.map_err(|error| format!("the directory {} cannot be made: {error}", dir.display()))
+    }
+
+    /// Looks whether an infra state of a stage is as its last apply left it. Changes nothing and locks nothing; where
+    /// it cannot be told it is unknown, with the reason. Dropping the future ends it. One at a time in one directory.
+    pub async fn look_for_drift(
+        &self,
+        project: &ProjectName,
+        stage: &StageName,
+        dir: &LookDir,
+        basis: &Basis,
+        now: Timestamp,
+    ) -> Found {
+        match fault::held(Scoped::open(self, project)).await {
+            Ok(Ok(scoped)) => steps::look(&scoped, (project, stage), dir, basis, now).await,
+            Ok(Err(why)) => Found::unknown(why),
+            // Nobody knows the secrets that it may have said.
+            Err(_) => Found::unknown(fault::told("what the project holds could not be opened")),
+        }
     }
 
     /// Looks at a source of a project. When that fails the versions of `previous` stay and the error is inside.

@@ -7,6 +7,7 @@
 //! versions/PROJECT/STAGE/NAME/WORKSPACE/ what they were, sealed; see [`crate::states`]
 //! plans/PROJECT/PROMOTION/               stored plans, until the promotion has ended
 //! runs/PROJECT/RUN/                      what is known of an apply, and its log
+//! looks/PROJECT/STAGE/                   directories of looks at drift; emptied at start
 //! keys/                                  SSH keys while an operation needs them; emptied at start
 //! ```
 
@@ -15,6 +16,7 @@ use std::path::{Path, PathBuf};
 
 use reconciler_domain::id::{ProjectName, PromotionId, StageName};
 
+const LOOKS: &str = "looks";
 pub(crate) const STATE_FILE: &str = "terraform.tfstate";
 /// File systems take 255 bytes for one name.
 const NAME_MAX: usize = 200;
@@ -29,10 +31,18 @@ impl Layout {
         make_private_dir(data_dir)?;
         // Absolute, so that it holds for children whatever their working directory.
         let layout = Self(data_dir.canonicalize()?);
-        match std::fs::remove_dir_all(layout.keys()) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
-            Ok(()) | Err(_) => Ok(layout),
+        // What a process left that was killed.
+        for left in [layout.keys(), layout.0.join(LOOKS)] {
+            match std::fs::remove_dir_all(left) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+                Ok(()) | Err(_) => {}
+            }
         }
+        Ok(layout)
+    }
+
+    pub(crate) fn look(&self, project: &ProjectName, stage: &StageName) -> PathBuf {
+        self.0.join(LOOKS).join(project.as_str()).join(stage.as_str())
     }
 
     pub(crate) fn keys(&self) -> PathBuf {

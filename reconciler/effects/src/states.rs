@@ -172,6 +172,19 @@ impl States {
         !matches!(self.read(name), Ok(None))
     }
 
+    /// What is there now, whoever has the lock; none: somebody removed it, or it never was.
+    ///
+    /// # Errors
+    /// It cannot be read; [`StateError::Gone`]: it was there, and is not.
+    pub(crate) fn present(&self, name: &StateName) -> Result<Option<Vec<u8>>, StateError> {
+        let _turn = self.turn();
+        let found = self.read(name)?;
+        if found.is_none() {
+            self.not_gone(name)?;
+        }
+        Ok(found)
+    }
+
     /// Most bytes that a state may have.
     #[must_use]
     pub fn state_limit(&self) -> u64 {

@@ -101,6 +101,7 @@ fn stage(n: usize) -> Stage {
         verifications: Vec::new(),
         choose: Choose::Latest,
         deletion_protection: false,
+        drift: None,
     }
 }
 

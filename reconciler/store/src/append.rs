@@ -13,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 use crate::Store;
 use crate::counter::{raise_revision, revision};
 use crate::definition::Kind;
+use crate::drift;
 use crate::error::StoreError;
 use crate::fold::Folded;
 use crate::freight;
@@ -428,6 +429,7 @@ impl Context<'_> {
         }
         if after.slot == Some(false) {
             wake_limited(write, self.project, stage, self.now)?;
+            drift::slot_given_back(write, self.project, stage, &self.promotion.id, self.now)?;
         }
         if !own {
             let key = WakeKey::Promotion(self.project.clone(), self.promotion.id.clone());

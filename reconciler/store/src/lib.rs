@@ -9,7 +9,7 @@
 //!  engine      open (file, lock, checks)  migrate  writer (one thread, group commit)  reader  sql
 //!              counter  page
 //!  nouns       definition: project warehouse stage task verification policy hold freeze credential
-//!              discovery  freight  stay  promotion (+ append, fold)  preview  token (+ minted)
+//!              discovery  drift  freight  stay  promotion (+ append, fold)  preview  token (+ minted)
 //!  for plans   snapshot (one read transaction each)  history (what was, for replays)
 //!  the loop    wake (wake-ups, leases, epochs)
 //!  the record  ledger (hash chain, world tokens)
@@ -23,6 +23,7 @@ mod counter;
 mod credential;
 mod definition;
 mod discovery;
+mod drift;
 mod error;
 mod fold;
 mod freeze;
@@ -65,6 +66,7 @@ pub use definition::{
     Change, DeleteError, Outcome, Precondition, Put, PutError, RenameError, Stored,
 };
 pub use discovery::{RecordError, RefreshError};
+pub use drift::{AskLookError, RecordDriftError};
 pub use error::{StoreError, Unreadable};
 pub use freight::{CreateFreightError, FindFreightError, FreightError, PREFIX_MIN};
 pub use hold::LiftError;

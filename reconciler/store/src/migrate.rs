@@ -20,6 +20,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0007_fair_wakeups", include_str!("schema/0007_fair_wakeups.sql")),
     ("0008_kept", include_str!("schema/0008_kept.sql")),
     ("0009_rehearsals", include_str!("schema/0009_rehearsals.sql")),
+    ("0010_drift", include_str!("schema/0010_drift.sql")),
 ];
 
 /// Applies what is missing.

@@ -25,6 +25,7 @@ use crate::Store;
 use crate::counter::revision;
 use crate::definition::{self, Kind, Rows, Stored};
 use crate::discovery;
+use crate::drift;
 use crate::error::{StoreError, Unreadable};
 use crate::fold::{self, Folded};
 use crate::freeze;
@@ -291,6 +292,7 @@ impl<'a> Loader<'a> {
             freezes: self.freezes(&promotion.stage)?,
             stage_metadata: kept::of_stage(sql, project, &promotion.stage)?,
             aliases,
+            drift: drift::record(sql, project, &promotion.stage)?,
             slot: slot_holder(sql, project, &promotion.stage)?,
             promotion,
         };

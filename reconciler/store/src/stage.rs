@@ -10,12 +10,13 @@ use crate::Store;
 use crate::definition::{
     self, Change, Definition, DeleteError, Kind, Outcome, Put, PutError, Stored,
 };
+use crate::drift;
 use crate::error::StoreError;
 use crate::kept::forget_stage;
 use crate::ledger::Subject;
 use crate::page::Listed;
 use crate::sql::Sql;
-use crate::wake::{wake_running, wake_stage, wake_users};
+use crate::wake::{WakeKey, wake, wake_running, wake_stage, wake_users};
 use crate::writer::Write;
 
 impl Definition for Stage {
@@ -117,6 +118,9 @@ fn put(
     }
     wake_stage(write, project, &spec.name, change.at)?;
     wake_users(write, project, Kind::Stage, spec.name.as_str(), change.at)?;
+    if spec.drift.is_some() {
+        wake(write, &WakeKey::Drift(project.clone(), spec.name.clone()), change.at)?;
+    }
     Ok(put)
 }
 
@@ -142,6 +146,7 @@ fn delete(
     definition::delete::<Stage>(write, project, name.as_str(), subject, change, needed_by)?;
     forget_uses(write, project, name)?;
     forget_stage(write, project, name)?;
+    drift::forget_stage(write, project, name)?;
     // Rehearsals end with their stage.
     wake_running(write, project, name, change.at)?;
     Ok(())

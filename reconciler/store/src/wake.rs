@@ -28,6 +28,8 @@ pub enum WakeKey {
     Stage(ProjectName, StageName),
     /// `promotion/PROJECT/ID`
     Promotion(ProjectName, PromotionId),
+    /// `drift/PROJECT/STAGE`: whether the infra of a stage is to be looked at. Claimed apart from the others.
+    Drift(ProjectName, StageName),
 }
 
 impl WakeKey {
@@ -46,9 +48,10 @@ impl WakeKey {
     #[must_use]
     pub fn project(&self) -> &ProjectName {
         match self {
-            Self::Warehouse(project, _) | Self::Stage(project, _) | Self::Promotion(project, _) => {
-                project
-            }
+            Self::Warehouse(project, _)
+            | Self::Stage(project, _)
+            | Self::Promotion(project, _)
+            | Self::Drift(project, _) => project,
         }
     }
 }
@@ -59,6 +62,7 @@ impl fmt::Display for WakeKey {
             Self::Warehouse(project, name) => write!(f, "warehouse/{project}/{name}"),
             Self::Stage(project, name) => write!(f, "stage/{project}/{name}"),
             Self::Promotion(project, id) => write!(f, "promotion/{project}/{id}"),
+            Self::Drift(project, name) => write!(f, "drift/{project}/{name}"),
         }
     }
 }
@@ -88,6 +92,7 @@ impl FromStr for WakeKey {
             "warehouse" => Ok(Self::Warehouse(project.parse()?, name.parse()?)),
             "stage" => Ok(Self::Stage(project.parse()?, name.parse()?)),
             "promotion" => Ok(Self::Promotion(project.parse()?, name.parse()?)),
+            "drift" => Ok(Self::Drift(project.parse()?, name.parse()?)),
             _ => Err(malformed()),
         }
     }
@@ -128,8 +133,8 @@ impl Store {
         self.write(move |write| wake(write, &key, at)).await
     }
 
-    /// Leases up to `limit` keys that are due, those waiting longest first. What the owner still works on
-    /// (`held`) is not among them, however late it is by `now`: its leases last for another `lease`.
+    /// Leases up to `limit` keys that are due, those waiting longest first, and none of looks at drift
+    /// ([`Self::claim_looks`]). What the owner still works on (`held`) is not among them, however late it is by `now`: its leases last for another `lease`.
     ///
     /// # Errors
     /// The database failed.
@@ -143,6 +148,22 @@ impl Store {
     ) -> Result<Vec<Lease>, StoreError> {
         let (owner, held) = (owner.to_owned(), held.to_vec());
         self.write(move |write| claim(write, &owner, &held, lease, now, limit)).await
+    }
+
+    /// The same for looks at drift alone: they have places of their own, so that they take none from anything else.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn claim_looks(
+        &self,
+        owner: &str,
+        held: &[Lease],
+        lease: Duration,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<Lease>, StoreError> {
+        let (owner, held) = (owner.to_owned(), held.to_vec());
+        self.write(move |write| claim_looks(write, &owner, &held, lease, now, limit)).await
     }
 
     /// Lets the lease end this much after now.
@@ -221,7 +242,7 @@ fn claim(
     now: Timestamp,
     limit: u32,
 ) -> Result<Vec<Lease>, StoreError> {
-    let is_due = "SELECT 1 FROM wakeup WHERE due_at <= $1 LIMIT 1";
+    let is_due = "SELECT 1 FROM wakeup WHERE due_at <= $1 AND key NOT LIKE 'drift/%' LIMIT 1";
     if !write.sql.exists(is_due, params![micros(now)])? {
         return Ok(Vec::new());
     }
@@ -241,7 +262,7 @@ fn claim(
         keys.extend(write.sql.rows(
             "UPDATE wakeup SET lease_owner = $1, due_at = $2, epoch = $3, woken_at = NULL \
              WHERE key IN (SELECT key FROM wakeup WHERE project = $4 AND due_at <= $5 \
-               ORDER BY due_at LIMIT $6) \
+               AND key NOT LIKE 'drift/%' ORDER BY due_at LIMIT $6) \
              RETURNING key, epoch",
             params![
                 owner,
@@ -254,6 +275,38 @@ fn claim(
             |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?)),
         )?);
     }
+    Ok(leased(keys, owner))
+}
+
+fn claim_looks(
+    write: &mut Write<'_>,
+    owner: &str,
+    held: &[Lease],
+    lease: Duration,
+    now: Timestamp,
+    limit: u32,
+) -> Result<Vec<Lease>, StoreError> {
+    let is_due = "SELECT 1 FROM wakeup WHERE due_at <= $1 AND key LIKE 'drift/%' LIMIT 1";
+    if !write.sql.exists(is_due, params![micros(now)])? {
+        return Ok(Vec::new());
+    }
+    keep(write, held, now, end(now, lease))?;
+    if limit == 0 || !write.sql.exists(is_due, params![micros(now)])? {
+        return Ok(Vec::new());
+    }
+    let epoch = raise_counter(write, "", "epoch")?;
+    let keys = write.sql.rows(
+        "UPDATE wakeup SET lease_owner = $1, due_at = $2, epoch = $3, woken_at = NULL \
+         WHERE key IN (SELECT key FROM wakeup WHERE due_at <= $4 AND key LIKE 'drift/%' \
+           ORDER BY due_at LIMIT $5) \
+         RETURNING key, epoch",
+        params![owner, micros(end(now, lease)), signed(epoch), micros(now), limit],
+        |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?)),
+    )?;
+    Ok(leased(keys, owner))
+}
+
+fn leased(keys: Vec<(String, i64)>, owner: &str) -> Vec<Lease> {
     let mut leases = Vec::with_capacity(keys.len());
     for (key, epoch) in keys {
         match key.parse() {
@@ -262,7 +315,7 @@ fn claim(
             Err(error) => tracing::error!(key, %error, "a wake-up has a damaged key"),
         }
     }
-    Ok(leases)
+    leases
 }
 
 /// Lets leases last until `later` that are over by `now`, as they are for everybody once the wall clock jumps.
@@ -298,11 +351,11 @@ fn loads(
            FROM known WHERE known.project IS NOT NULL) \
          SELECT project, \
            (SELECT COUNT(*) FROM (SELECT 1 FROM wakeup WHERE wakeup.project = known.project \
-             AND due_at <= $1 LIMIT $2)), \
+             AND due_at <= $1 AND key NOT LIKE 'drift/%' LIMIT $2)), \
            (SELECT COUNT(*) FROM wakeup WHERE wakeup.project = known.project \
-             AND lease_owner IS NOT NULL AND due_at > $1) \
+             AND lease_owner IS NOT NULL AND due_at > $1 AND key NOT LIKE 'drift/%') \
          FROM known WHERE project IS NOT NULL ORDER BY (SELECT MIN(due_at) FROM wakeup \
-           WHERE wakeup.project = known.project)",
+           WHERE wakeup.project = known.project AND key NOT LIKE 'drift/%')",
         params![micros(now), most],
         |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
     )?;

@@ -219,6 +219,7 @@ fn stage(
         choose: Choose::Latest,
         requests,
         deletion_protection: false,
+        drift: None,
     }
 }
 

@@ -349,7 +349,7 @@ impl World {
             let store = &self.store;
             self.watch.prune(|key| match key {
                 WakeKey::Promotion(project, id) => store.saga(project, id).is_some(),
-                WakeKey::Stage(..) | WakeKey::Warehouse(..) => true,
+                WakeKey::Stage(..) | WakeKey::Warehouse(..) | WakeKey::Drift(..) => true,
             });
             let (screens, store) = (&mut self.screens, &self.store);
             screens.retain(|(project, id), _| store.saga(project, id).is_some());

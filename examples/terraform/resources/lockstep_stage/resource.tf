@@ -27,6 +27,9 @@ resource "lockstep_stage" "prod" {
     template = lockstep_verification.errors.name
     args     = { service = "api" }
   }
+
+  # Looks whether the infra is still as promotions left it, and holds what would write over what is not.
+  drift { every = "6h" }
 }
 
 # A stage without steps only passes freight on, here once both of its upstreams vouch for it.

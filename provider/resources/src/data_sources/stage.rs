@@ -115,7 +115,8 @@ impl DataSource<Session> for StageData {
 
 fn value(stage: &v1::Stage) -> Value {
     let v1::Stage { meta, spec, status } = stage;
-    let StageStatus { current, promotion, holds, waiting, downstream, metadata: noted } = status;
+    let StageStatus { current, promotion, holds, waiting, downstream, metadata: noted, drift: _ } =
+        status;
     Value::object([
         ("project", Value::from(&meta.project)),
         ("name", Value::from(&meta.name)),

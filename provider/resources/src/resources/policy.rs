@@ -10,7 +10,7 @@ use provider_protocol::provider::{Field, Reader};
 use provider_protocol::schema::{Block, NestedBlock};
 use reconciler_api::problem::FieldCode;
 use reconciler_api::v1::{
-    self, ApprovalRule, BypassGate, BypassRule, Exclusion, InfraAction, InfraRules, Mode,
+    self, ApprovalRule, BypassGate, BypassRule, Exclusion, InfraAction, InfraRules, Mode, OnDrift,
     PolicySpec, RollbackRule, RollbackTrigger, StageSelector,
 };
 use reconciler_convert::{Fields, parse_windows};
@@ -28,7 +28,7 @@ use crate::words::sentence;
 use rate::{condition, condition_rule, condition_value, rate, rate_rule, rate_value};
 use window::{window, window_rule, window_value};
 
-const INFRA_RULES: [&str; 4] = ["forbid", "protect", "max_changes", "max_deletes"];
+const INFRA_RULES: [&str; 5] = ["forbid", "protect", "max_changes", "max_deletes", "on_drift"];
 
 pub(crate) struct Policy;
 
@@ -131,7 +131,7 @@ impl Definition for Policy {
         for infra in config.blocks("infra") {
             let sets_none = INFRA_RULES.iter().all(|rule| infra.get(rule).is_null());
             if sets_none && infra.blocks("rule").is_empty() {
-                let text = "Set `forbid`, `protect`, `max_changes`, `max_deletes` or a `rule`, or leave the block \
+                let text = "Set `forbid`, `protect`, `max_changes`, `max_deletes`, `on_drift` or a `rule`, or leave the block \
                             out.";
                 diags.error_at(infra.path().clone(), "No rule", text);
             }
@@ -228,7 +228,7 @@ fn automatic_has_no_gates(config: &Reader<'_>, diags: &mut Diagnostics) {
         gates.extend(config.blocks(gate).first().map(|block| block.path_of("name")));
     }
     gates.extend(config.blocks("approval").first().map(|block| block.path_of("group")));
-    gates.extend(config.block("infra").map(|infra| {
+    gates.extend(config.block("infra").filter(|infra| !only_ignores_drift(infra)).map(|infra| {
         let set = INFRA_RULES.iter().find(|rule| !infra.get(rule).is_null());
         set.map_or_else(|| infra.path().clone(), |rule| infra.path_of(rule))
     }));
@@ -240,6 +240,15 @@ fn automatic_has_no_gates(config: &Reader<'_>, diags: &mut Diagnostics) {
              mode is `gated`: automation promotes once every gate passes.",
         );
     }
+}
+
+/// Whether infra rules say that drift holds nothing back, and no more: that is no gate.
+fn only_ignores_drift(infra: &Reader<'_>) -> bool {
+    let ignores = infra.string("on_drift") == Field::Known(OnDrift::Ignore.as_str());
+    let others = INFRA_RULES.iter().filter(|rule| **rule != "on_drift");
+    ignores
+        && others.into_iter().all(|rule| infra.get(rule).is_null())
+        && infra.blocks("rule").is_empty()
 }
 
 /// What is wrong with the windows, as the daemon would say it: each by itself as soon as it is known,
@@ -342,6 +351,18 @@ fn infra() -> Block {
                 )
                 .into(),
         ),
+        (
+            "on_drift",
+            word(words(OnDrift::ALL, OnDrift::as_str))
+                .describe(
+                    "Which drift of the stage's infra holds promotions back. `intersecting`: what changed outside, \
+                     where the promotion's plan would write over it, and what is gone, where it would make it anew; \
+                     not what only a provider computes. `any`: any, in any state of the stage. `ignore`: none. Of \
+                     several policies the strictest counts. Default: `intersecting` on stages with a `drift` block, \
+                     else `ignore`.",
+                )
+                .into(),
+        ),
         ("rule", NestedBlock::list(infra::rule()).into()),
     ])
     .describe("A gate: what a promotion may do to infrastructure, judged on its plans.")
@@ -370,7 +391,7 @@ fn bypass() -> Block {
                 .required()
                 .describe(
                     "The gates that may be skipped: `soak`, `age`, `condition`, `window`, `rate`, \
-                     `approvals`, `infra`, `upstream`.",
+                     `approvals`, `infra`, `drift`, `upstream`.",
                 )
                 .into(),
         ),
@@ -401,17 +422,19 @@ fn infra_spec(infra: &Reader<'_>) -> InfraRules {
         protect: infra.texts("protect"),
         max_changes: infra.count("max_changes"),
         max_deletes: infra.count("max_deletes"),
+        on_drift: infra.text("on_drift").and_then(|word| word.parse().ok()),
         rules: infra.blocks("rule").iter().map(infra::rule_spec).collect(),
     }
 }
 
 fn infra_value(infra: &InfraRules) -> Value {
-    let InfraRules { forbid, protect, max_changes, max_deletes, rules } = infra;
+    let InfraRules { forbid, protect, max_changes, max_deletes, rules, on_drift } = infra;
     Value::object([
         ("forbid", form::texts(forbid)),
         ("protect", form::texts(protect)),
         ("max_changes", (*max_changes).into()),
         ("max_deletes", (*max_deletes).into()),
+        ("on_drift", on_drift.map(OnDrift::as_str).map(Value::from).into()),
         ("rule", Value::list(rules.iter().map(infra::rule_value))),
     ])
 }

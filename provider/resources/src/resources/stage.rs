@@ -6,12 +6,16 @@ use provider_protocol::Diagnostics;
 use provider_protocol::cty::Value;
 use provider_protocol::provider::{Field, Reader};
 use provider_protocol::schema::{Block, NestedBlock};
-use reconciler_api::v1::{self, Choose, Request, RequestMatch, StageSpec, VerificationUse};
+use reconciler_api::v1::{
+    self, Choose, DriftWatch, Request, RequestMatch, StageSpec, VerificationUse,
+};
 use reconciler_domain::expression::{Function, Names, Shape};
 use reconciler_domain::id::{StageName, VerificationName, WarehouseName};
 
 use super::steps;
-use crate::attribute::{count, filled, filled_list, name_list, parsed, text_map, word, words};
+use crate::attribute::{
+    count, filled, filled_list, name_list, parsed, span, text_map, word, words,
+};
 use crate::form::{self, Keyed, Read as _};
 use crate::managed::{Definition, Item, block};
 use crate::place::Moved;
@@ -50,6 +54,7 @@ impl Definition for Stage {
             ("steps", steps::attribute("`vars`").into()),
             ("request", NestedBlock::list(request()).min(1).into()),
             ("verification", NestedBlock::list(verification()).into()),
+            ("drift", NestedBlock::list(drift()).max(1).into()),
         ]
     }
 
@@ -68,6 +73,7 @@ impl Definition for Stage {
             choose: word_of(value, "choose"),
             labels: value.text_map("labels"),
             deletion_protection: value.flag("deletion_protection"),
+            drift: value.block("drift").map(|drift| DriftWatch { every: drift.required("every") }),
         }
     }
 
@@ -81,6 +87,7 @@ impl Definition for Stage {
             choose,
             labels,
             deletion_protection,
+            drift,
         } = &object.spec;
         Value::object([
             ("vars", form::text_map(vars)),
@@ -91,6 +98,7 @@ impl Definition for Stage {
             ("steps", steps::value(steps)),
             ("request", Value::list(requests.iter().map(request_value))),
             ("verification", Value::list(verifications.iter().map(verification_value))),
+            ("drift", Value::list(drift.iter().map(drift_value))),
         ])
     }
 
@@ -208,6 +216,29 @@ fn verification() -> Block {
         ("args", text_map().describe("Values that the template uses as `args.<name>`.").into()),
     ])
     .describe("What is measured after a promotion.")
+}
+
+fn drift() -> Block {
+    block(vec![(
+        "every",
+        span()
+            .required()
+            .describe(
+                "Time from the end of a look, or of a promotion, to the next look, a duration such as `6h`; at \
+                 least `1m`, at most `30d`. Up to a tenth is added, so that stages are not looked at together.",
+            )
+            .into(),
+    )])
+    .describe(
+        "Has the daemon look at the infra of the stage by itself: whether it is as the last applies of promotions left \
+         it. A look plans with `-refresh-only`, changes nothing, takes no lock of the state, and waits for promotions. \
+         What it finds is the condition `Undrifted` of the stage. With this block, drift which the plans of a promotion \
+         would write over holds that promotion back, unless a policy says otherwise (`on_drift`).",
+    )
+}
+
+fn drift_value(drift: &DriftWatch) -> Value {
+    Value::object([("every", Value::from(&drift.every))])
 }
 
 fn request_spec(request: &Reader<'_>) -> Request {

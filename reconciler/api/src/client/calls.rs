@@ -10,7 +10,8 @@ use crate::v1::{
     FreightApproval, FreightQuery, FullPlan, Health, Kind, LiftHold, ListQuery, MintToken, Object,
     PAGE_LIMIT_MAX, Page, Pipeline, Policy, Precondition, Preview, PreviewRequest, PreviewSet,
     PromoteDownstream, Promotion, PromotionEvent, PromotionQuery, RenamePolicy, RenewToken, Rerun,
-    Reverify, ServerVersion, SigningKeys, Stage, StartedDownstream, TokenQuery, Warehouse, Whoami,
+    Reverify, ServerVersion, SigningKeys, Stage, StageDrift, StartedDownstream, TokenQuery,
+    Warehouse, Whoami,
 };
 
 /// The path of one object.
@@ -233,6 +234,38 @@ impl Client {
     ) -> Result<Promotion, ClientError> {
         let path = ["v1", "projects", project, "stages", stage, "reverify"];
         self.answer(Call::post(&path).body(reverify)).await
+    }
+
+    /// What differs in the infra of each stage with steps, by name.
+    ///
+    /// # Errors
+    ///
+    /// `not_found`.
+    pub async fn drift(&self, project: &str) -> Result<Vec<StageDrift>, ClientError> {
+        self.answer(Call::get(&["v1", "projects", project, "drift"])).await
+    }
+
+    /// What differs in the infra of a stage.
+    ///
+    /// # Errors
+    ///
+    /// `not_found`.
+    pub async fn stage_drift(&self, project: &str, stage: &str) -> Result<StageDrift, ClientError> {
+        self.answer(Call::get(&["v1", "projects", project, "stages", stage, "drift"])).await
+    }
+
+    /// Has the infra of a stage looked at now. What is found is there once [`StageDrift::asked`] is false again.
+    ///
+    /// # Errors
+    ///
+    /// `not_found`, or `wrong_phase` if no promotion applied infra there.
+    pub async fn look_for_drift(
+        &self,
+        project: &str,
+        stage: &str,
+    ) -> Result<StageDrift, ClientError> {
+        let path = ["v1", "projects", project, "stages", stage, "drift"];
+        self.answer(Call::post(&path).repeatable()).await
     }
 
     /// Lifts the automatic hold of a stage: automation goes on there.

@@ -10,9 +10,9 @@ use crate::v1::{
     Health, Hold, HoldSpec, LiftHold, ListQuery, MintToken, Page, Pipeline, Policy, PolicySpec,
     Preview, PreviewQuestion, Project, ProjectSpec, PromoteDownstream, Promotion, PromotionEvent,
     PromotionQuery, RenamePolicy, RenewToken, Rerun, RestoreState, Reverify, ServerVersion,
-    SigningKeys, Stage, StageSpec, StartedDownstream, StateLock, StateQuery, StateVersion,
-    StateWriteQuery, Task, TaskSpec, TokenQuery, TokenSpec, UnlockState, Verification,
-    VerificationSpec, Warehouse, WarehouseSpec, Whoami,
+    SigningKeys, Stage, StageDrift, StageSpec, StartedDownstream, StateLock, StateQuery,
+    StateVersion, StateWriteQuery, Task, TaskSpec, TokenQuery, TokenSpec, UnlockState,
+    Verification, VerificationSpec, Warehouse, WarehouseSpec, Whoami,
 };
 
 const fn get(
@@ -125,6 +125,12 @@ pub const OPERATIONS: &[Operation] = &[
         .takes::<Reverify>().answers::<Promotion>(200),
     post("/v1/projects/{project}/stages/{name}/downstream", "promoteDownstream", "stages", "promote what is in a stage to every stage that takes freight from it")
         .takes::<PromoteDownstream>().answers::<Vec<StartedDownstream>>(200),
+    get("/v1/projects/{project}/drift", "listDrift", "stages", "say of each stage with steps what differs in its infra")
+        .answers::<Vec<StageDrift>>(200),
+    get("/v1/projects/{project}/stages/{name}/drift", "getStageDrift", "stages", "say what differs in the infra of a stage from what its promotions left there")
+        .answers::<StageDrift>(200),
+    post("/v1/projects/{project}/stages/{name}/drift", "lookForDrift", "stages", "have the infra of a stage looked at now")
+        .answers::<StageDrift>(202),
     post("/v1/projects/{project}/stages/{name}/lift", "liftStageHold", "stages", "lift the automatic hold of a stage")
         .takes::<LiftHold>().answers::<Stage>(200),
 

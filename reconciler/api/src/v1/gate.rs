@@ -35,6 +35,8 @@ wire_enum! {
         Approvals = "approvals",
         /// The infra plans keep the policy's rules.
         Infra = "infra",
+        /// Nothing has drifted that the infra plans touch.
+        Drift = "drift",
         /// The policies let automation start promotions.
         Mode = "mode",
         /// Nothing holds the stage or the freight.
@@ -61,6 +63,8 @@ wire_enum! {
         Approvals = "approvals",
         /// The infra rules.
         Infra = "infra",
+        /// Drift.
+        Drift = "drift",
         /// The verification upstream.
         Upstream = "upstream",
     }

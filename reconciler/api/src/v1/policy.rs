@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{BypassGate, Kind, Meta, Object, WindowRule};
+use super::{BypassGate, Kind, Meta, Object, OnDrift, WindowRule};
 
 /// What a client says of a policy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -185,6 +185,9 @@ pub struct InfraRules {
     /// What must hold of each plan.
     #[serde(default)]
     pub rules: Vec<InfraRule>,
+    /// Which drift holds promotions back; null: `intersecting` on stages that are looked at, else `ignore`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_drift: Option<OnDrift>,
 }
 
 /// Something that must hold of an infra plan.

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Kind, Meta, Object, Phase, StageHold, Waiting};
+use super::{DriftOutline, DriftWatch, Kind, Meta, Object, Phase, StageHold, Waiting};
 
 /// What a client says of a stage.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -37,6 +37,9 @@ pub struct StageSpec {
     /// Whether it is refused to be removed.
     #[serde(default)]
     pub deletion_protection: bool,
+    /// How its infra is looked at by itself; null: it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drift: Option<DriftWatch>,
 }
 
 /// A wish for the freight of one warehouse.
@@ -179,6 +182,9 @@ pub struct StageStatus {
     /// What steps noted about it, by key.
     #[serde(default)]
     pub metadata: BTreeMap<String, Value>,
+    /// What the last look at its infra found; null: nobody looked, or it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drift: Option<DriftOutline>,
 }
 
 /// The freight that a stage holds of one warehouse.

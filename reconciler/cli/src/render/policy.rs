@@ -113,7 +113,7 @@ fn rate(rate: &RateRule) -> String {
 }
 
 fn infra(rules: &InfraRules) -> Vec<String> {
-    let InfraRules { forbid, protect, max_changes, max_deletes, rules } = rules;
+    let InfraRules { forbid, protect, max_changes, max_deletes, rules, on_drift } = rules;
     let forbid = (!forbid.is_empty()).then(|| format!("never {}", words(forbid)));
     let protect = (!protect.is_empty()).then(|| format!("keeps {}", protect.join(", ")));
     let max_changes = max_changes.map(|it| format!("changes at most {it} resources"));
@@ -122,7 +122,8 @@ fn infra(rules: &InfraRules) -> Vec<String> {
         let why = message.as_deref().map(|why| format!(" ({why})")).unwrap_or_default();
         format!("{name}: {when}{why}")
     });
-    let limits = [forbid, protect, max_changes, max_deletes].into_iter().flatten();
+    let on_drift = on_drift.map(|it| format!("drift: {it}"));
+    let limits = [forbid, protect, max_changes, max_deletes, on_drift].into_iter().flatten();
     limits.chain(rules).collect()
 }
 

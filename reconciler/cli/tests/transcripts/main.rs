@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod drift;
 mod evidence;
 mod objects;
 mod server;
@@ -452,6 +453,54 @@ fn freezes_are_put_shown_and_ended() {
     [exit 2]
     "#);
     insta::assert_snapshot!(lockstep("freeze end year-end"), @"freeze year-end is ended");
+}
+
+#[test]
+fn drift_is_listed_shown_and_looked_for() {
+    insta::assert_snapshot!(lockstep("drift"), @r"
+    STAGE   DRIFT     LOOKED   NEXT          WHAT
+    dev     unseen    -        after dev.7   nobody looked yet
+    prod    drifted   2h ago   -             modules/db: `aws_db_instance.main` was changed outside (password, size)
+    ! error: the infra has drifted of prod
+    [exit 5]
+    ");
+    insta::assert_snapshot!(lockstep("drift prod --look"), @r"
+    STAGE   DRIFT     LOOKED   NEXT   WHAT
+    prod    drifted   2h ago   -      modules/db: `aws_db_instance.main` was changed outside (password, size)
+
+    states
+      STATE         WORKSPACE   APPLIED BY            DRIFT     WHY
+      modules/db    default     prod.12, step apply   drifted   -
+      modules/net   default     prod.12, step apply   unknown   no way there
+
+    drift in modules/db
+      ~ aws_db_instance.main
+          password: (sensitive) -> (sensitive)
+          size: 10 -> 20
+      - aws_s3_bucket.logs (deleted)
+      ~ aws_sqs_queue.jobs (only what its provider computes)
+      ? aws_x.y (no longer in the state)
+      ~ output.url
+    ! error: the infra has drifted of prod
+    [exit 5]
+    ");
+    insta::assert_snapshot!(lockstep("drift dev"), @r"
+    STAGE   DRIFT    LOOKED   NEXT          WHAT
+    dev     unseen   -        after dev.7   nobody looked yet
+
+    states
+      STATE        WORKSPACE   APPLIED BY            DRIFT    WHY
+      modules/db   default     prod.12, step apply   unseen   -
+    ! error: whether the infra has drifted is not known of dev
+    ! hint: look now: lockstep drift dev --look
+    [exit 6]
+    ");
+    insta::assert_snapshot!(lockstep("drift dev --look --timeout 1s"), @r"
+    ! waits for promotion dev.7 to end
+    ! error: the look at the infra of dev is not over after 1s
+    ! hint: it goes on by itself; see what it finds: lockstep drift dev
+    [exit 4]
+    ");
 }
 
 #[test]
@@ -938,6 +987,7 @@ fn help_documents_environment_and_exit_codes() {
       hold        Stop stages, freight or artifacts, and let them go
       freeze      Let nothing happen in a project for a time
       explain     Say why a stage does or does not get freight
+      drift       Show what differs in the infra of stages from what promotions left there, and look now
       pipeline    Show the graph of the stages
       preview     Say what the changes of a plan do to live freight, and would have done in the past
       watch       Follow a promotion until it ends
@@ -991,7 +1041,8 @@ fn help_documents_environment_and_exit_codes() {
       2  the command line is wrong
       3  lockstepd cannot be reached
       4  not finished in time
-      5  a plan blocks what could go on, or went on in the past
+      5  a plan blocks what could go on, or went on in the past; infra has drifted
+      6  it cannot be judged yet, or is not known
     ");
     insta::assert_snapshot!(transcript(command("promote --help")), @r"
     Ask for a promotion
@@ -1074,7 +1125,7 @@ fn what_is_missing_is_said() {
     [exit 2]
     ");
     insta::assert_snapshot!(lockstep("promote prod --newest --reason x --bypass sok"), @r#"
-    ! error: invalid value 'sok' for '--bypass <GATE,…>': "sok" is none of soak, age, condition, window, rate, approvals, infra, upstream
+    ! error: invalid value 'sok' for '--bypass <GATE,…>': "sok" is none of soak, age, condition, window, rate, approvals, infra, drift, upstream
     !
     ! For more information, try '--help'.
     [exit 2]

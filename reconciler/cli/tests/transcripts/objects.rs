@@ -261,6 +261,7 @@ impl World {
                 waiting,
                 downstream: Vec::new(),
                 metadata: BTreeMap::new(),
+                drift: None,
             },
         })
     }
@@ -349,6 +350,7 @@ impl World {
             forbid: vec![InfraAction::Delete, InfraAction::Replace],
             protect: vec!["aws_db_instance.*".to_owned()],
             max_changes: Some(20),
+            on_drift: None,
             max_deletes: Some(3),
             rules: vec![InfraRule {
                 name: "no_iam".to_owned(),

@@ -24,6 +24,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::drift;
 use crate::objects::{self, World};
 use crate::states;
 
@@ -174,6 +175,10 @@ impl Canned {
             ("getPromotion", ["shop", id]) => self.promotion(id),
             ("approvePromotion", ["shop", id]) => self.approve_promotion(id, body),
             ("abortPromotion", ["shop", id]) => self.abort_promotion(id, body),
+            ("listDrift", ["shop"]) => Ok(json(&drift::all(world.now))),
+            ("getStageDrift" | "lookForDrift", ["shop", stage]) => {
+                Ok(json(&drift::of(world.now, stage)))
+            }
             ("listStates", ["shop"]) => Ok(json(&states::all(world.now))),
             ("listStateVersions", ["shop", "prod", "modules/db"]) => {
                 Ok(json(&states::versions(world.now)))

@@ -94,6 +94,7 @@ impl Pipeline {
             verifications: Vec::new(),
             choose: Choose::Latest,
             deletion_protection: false,
+            drift: None,
         }
     }
 

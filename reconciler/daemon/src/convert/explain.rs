@@ -134,6 +134,8 @@ fn candidate_gates(
             brings: &[],
             companions: &snapshot.companions(),
             commits: &snapshot.commits,
+            drift: None,
+            prepared_at: None,
         },
         now,
     );
@@ -170,6 +172,7 @@ pub(super) fn gate_kind(kind: GateKind) -> v1::GateKind {
         GateKind::Rate => v1::GateKind::Rate,
         GateKind::Approvals => v1::GateKind::Approvals,
         GateKind::Infra => v1::GateKind::Infra,
+        GateKind::Drift => v1::GateKind::Drift,
         GateKind::Mode => v1::GateKind::Mode,
         GateKind::Hold => v1::GateKind::Hold,
         GateKind::Freeze => v1::GateKind::Freeze,

@@ -6,6 +6,7 @@
 
 mod change_set;
 mod credential;
+mod drift;
 mod explain;
 mod forecast;
 mod freeze;
@@ -28,6 +29,7 @@ pub(crate) use reconciler_convert::{
 };
 
 pub(crate) use credential::{credential_outline, credential_status, parse_credential};
+pub(crate) use drift::{drift_outline, stage_drift};
 pub(crate) use explain::{Explained, active, explain, waiting};
 pub(crate) use forecast::forecast;
 pub(crate) use freeze::{freeze_spec, freeze_status, parse_freeze, stage_freezes};

@@ -2,6 +2,7 @@
 
 use reconciler_api::problem::{FieldCode, FieldProblem};
 use reconciler_api::v1::{self, StageSpec};
+use reconciler_domain::drift::Watch;
 use reconciler_domain::duration;
 use reconciler_domain::id::{StageName, WarehouseName};
 use reconciler_domain::stage::{Choose, Matching, Request, Stage, VerificationUse};
@@ -29,6 +30,7 @@ pub(crate) fn parse_stage(name: StageName, spec: &StageSpec) -> Result<Stage, Ve
             args: used.args.clone(),
         }));
     }
+    let every = spec.drift.as_ref().and_then(|drift| fields.duration("drift.every", &drift.every));
     fields.finish(Some(Stage {
         name,
         labels: spec.labels.clone(),
@@ -43,6 +45,7 @@ pub(crate) fn parse_stage(name: StageName, spec: &StageSpec) -> Result<Stage, Ve
             v1::Choose::MatchUpstream => Choose::MatchUpstream,
         },
         deletion_protection: spec.deletion_protection,
+        drift: every.map(|every| Watch { every }),
     }))
 }
 
@@ -137,6 +140,7 @@ pub(crate) fn stage_spec(stage: &Stage) -> StageSpec {
             Choose::MatchUpstream => v1::Choose::MatchUpstream,
         },
         deletion_protection: stage.deletion_protection,
+        drift: stage.drift.map(|watch| v1::DriftWatch { every: duration::print(watch.every) }),
     }
 }
 

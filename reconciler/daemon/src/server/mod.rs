@@ -8,6 +8,7 @@ mod answers;
 mod auth;
 mod credentials;
 mod definitions;
+mod drift;
 mod evidence;
 mod forecasts;
 mod freight;

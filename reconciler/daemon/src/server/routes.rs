@@ -12,8 +12,8 @@ use reconciler_domain::warehouse::Warehouse;
 
 use super::definitions::{self, project};
 use super::{
-    Server, answers, credentials, evidence, forecasts, freight, health, minted, openapi, plans,
-    previews, promotions, reverify, stages, start, states, step_schema, tokens, version,
+    Server, answers, credentials, drift, evidence, forecasts, freight, health, minted, openapi,
+    plans, previews, promotions, reverify, stages, start, states, step_schema, tokens, version,
 };
 
 /// The handler of the operation with this id, behind its method.
@@ -52,6 +52,9 @@ pub(super) fn handler(operation: &str) -> Option<MethodRouter<Server>> {
         "forecastStage" => get(forecasts::forecast_stage),
         "reverifyStage" => post(reverify::reverify_stage),
         "promoteDownstream" => post(start::promote_downstream),
+        "listDrift" => get(drift::list),
+        "getStageDrift" => get(drift::read),
+        "lookForDrift" => post(drift::look),
         "liftStageHold" => post(stages::lift),
         "listVerifications" => get(definitions::list::<Verification>),
         "getVerification" => get(definitions::read::<Verification>),

@@ -6,8 +6,8 @@ use axum::Extension;
 use axum::extract::{Path, State};
 use reconciler_api::problem::{Problem, ProblemCode};
 use reconciler_api::v1::{
-    self, CurrentFreight, Explain, Kind, LiftHold, Pipeline, PipelineEdge, PipelinePolicy,
-    PipelineStage, StageStatus,
+    self, CurrentFreight, DriftOutline, DriftStanding, Explain, Kind, LiftHold, Pipeline,
+    PipelineEdge, PipelinePolicy, PipelineStage, StageStatus,
 };
 use reconciler_convert::wire_mode;
 use reconciler_domain::check::in_order;
@@ -22,7 +22,7 @@ use super::Server;
 use super::answer::{Answer, Json, name};
 use super::auth::Caller;
 use super::definitions::{definitions, read, stage_conditions};
-use crate::convert::{Explained, active, explain, stage_holds, waiting};
+use crate::convert::{Explained, active, drift_outline, explain, stage_holds, waiting};
 
 /// The status of a stage.
 pub(super) async fn stage_status(
@@ -62,6 +62,25 @@ async fn status_of(
             .collect(),
         downstream: downstream.collect(),
         metadata: server.store.stage_metadata(project, stage).await?.into_iter().collect(),
+        drift: drift(server, project, &snapshot.value.stage.spec).await?,
+    })
+}
+
+/// What the last look at a stage found; of one that is looked at and was not yet, that.
+async fn drift(
+    server: &Server,
+    project: &ProjectName,
+    stage: &Stage,
+) -> Answer<Option<DriftOutline>> {
+    let found = server.store.drift_record(project, &stage.name).await?;
+    Ok(match (&found, stage.drift) {
+        (Some(found), _) => Some(drift_outline(found)),
+        (None, Some(_)) => Some(DriftOutline {
+            standing: DriftStanding::Unseen,
+            message: "nobody looked yet".to_owned(),
+            looked_at: None,
+        }),
+        (None, None) => None,
     })
 }
 

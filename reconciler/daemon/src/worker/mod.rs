@@ -6,6 +6,7 @@
 //! left to do, and the key sleeps until the instant that the decision named.
 
 mod crew;
+mod drift;
 mod lease;
 mod promotion;
 mod stage;
@@ -28,6 +29,8 @@ use tracing::Instrument as _;
 use crate::clock::Clock;
 use crate::crash::Crash;
 use crew::{Crew, Ended};
+pub use drift::LookLimits;
+pub(crate) use drift::Looks;
 use lease::Held;
 use trouble::Trouble;
 
@@ -51,6 +54,7 @@ pub(crate) struct Worker {
     pub(crate) effects: Effects,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) crash: Arc<Crash>,
+    pub(crate) looks: Looks,
     /// Who we are in leases.
     pub(crate) owner: String,
     pub(crate) shutdown: CancellationToken,
@@ -76,11 +80,16 @@ pub(crate) enum WorkError {
 impl Worker {
     /// Runs until shutdown; what is under way is then left to the next process.
     pub(crate) async fn run(self) {
-        let mut crew = Crew::default();
+        // Looks at drift have places of their own: they never take one from a promotion.
+        let (mut crew, mut looks) = (Crew::default(), Crew::default());
         let mut trouble = Trouble::default();
         let mut prune = tokio::time::interval(PRUNE_EVERY);
         while !self.shutdown.is_cancelled() {
-            let pause = match self.start_due(&mut crew).await {
+            let begun = match self.start_looks(&mut looks).await {
+                Ok(()) => self.start_due(&mut crew).await,
+                Err(error) => Err(error),
+            };
+            let pause = match begun {
                 Ok(looked_at) => {
                     trouble.is_over();
                     self.pause(looked_at).await
@@ -92,13 +101,30 @@ impl Worker {
                 // Whoever cannot write hears of nothing new.
                 () = self.store.woken().notified(), if !trouble.lasts() => {}
                 () = crew.one_ends(), if crew.is_at_work() => {}
+                () = looks.one_ends(), if looks.is_at_work() => {}
                 _ = prune.tick() => self.prune().await,
                 () = tokio::time::sleep(pause) => {}
             }
         }
-        while crew.is_at_work() {
-            crew.one_ends().await;
+        for mut crew in [looks, crew] {
+            while crew.is_at_work() {
+                crew.one_ends().await;
+            }
         }
+    }
+
+    /// Begins looks that are due and have a place.
+    async fn start_looks(&self, looks: &mut Crew) -> Result<(), StoreError> {
+        looks.gather();
+        let taken = u32::try_from(looks.len()).unwrap_or(u32::MAX);
+        let free = self.looks.limits.at_once.saturating_sub(taken);
+        let (asked_at, now) = (Instant::now(), self.clock.now());
+        for lease in self.store.claim_looks(&self.owner, &looks.held(), LEASE, now, free).await? {
+            let panics = looks.panics(&lease.key);
+            let held = Held::since(asked_at, lease.clone());
+            looks.start(lease, self.clone().work(held, panics));
+        }
+        Ok(())
     }
 
     /// Begins what is due and has a place; says at what time it looked.
@@ -174,6 +200,7 @@ impl Worker {
             WakeKey::Warehouse(project, name) => self.warehouse(project, name).boxed(),
             WakeKey::Stage(project, name) => self.stage(project, name).boxed(),
             WakeKey::Promotion(project, id) => self.promotion(held, project, id).boxed(),
+            WakeKey::Drift(project, name) => self.drift(held, project, name).boxed(),
         }
     }
 

@@ -9,6 +9,8 @@ use super::secret::check_secrets;
 use super::task::{check_inside, check_use};
 use super::verification::{response_names, texts};
 use super::{Problem, ProblemKind, Surroundings, cycle_through, dotted, expression, join, unknown};
+use crate::drift::Watch;
+use crate::duration;
 use crate::expression::{Names, Shape};
 use crate::id::StageName;
 use crate::scope::{elements_names, look_names, step_names, verification_names};
@@ -26,6 +28,7 @@ pub fn check_stage(stage: &Stage, around: &Surroundings<'_>) -> Vec<Problem> {
     check_settable(stage, &mut problems);
     check_steps(stage, around, &mut problems);
     check_verification_uses(stage, around, &mut problems);
+    problems.extend(check_drift(stage));
     if let Some(cycle) = cycle_through(stage, &around.stages) {
         let names: Vec<&str> = cycle.iter().map(|name| name.as_str()).collect();
         problems.push(Problem {
@@ -35,6 +38,20 @@ pub fn check_stage(stage: &Stage, around: &Surroundings<'_>) -> Vec<Problem> {
         });
     }
     problems
+}
+
+/// Looks that come too often, too seldom, or find nothing to look at.
+fn check_drift(stage: &Stage) -> Option<Problem> {
+    let watch = stage.drift?;
+    let (path, message) = if stage.is_control_flow() {
+        ("drift", "a stage without steps has no infra to look at".to_owned())
+    } else if watch.is_in_bounds() {
+        return None;
+    } else {
+        let (least, most) = (duration::print(Watch::LEAST), duration::print(Watch::MOST));
+        ("drift.every", format!("between {least} and {most}"))
+    };
+    Some(Problem { path: path.to_owned(), kind: ProblemKind::Invalid, message })
 }
 
 /// The request that leads into the cycle.

@@ -39,6 +39,19 @@ impl Address {
         resource.split('.').next().unwrap_or_default()
     }
 
+    /// What declares it: the names of the calls of modules, and the resource inside them, without indices; absent:
+    /// it is no resource's address.
+    pub(super) fn declared(&self) -> Option<(Vec<&str>, String)> {
+        let (calls, resource) = self.parts();
+        let bare =
+            |segment: &'_ str| segment.split_once('[').map_or(segment.len(), |(it, _)| it.len());
+        let segments = segments(&self.0);
+        let names = segments[..calls].iter().skip(1).step_by(2);
+        let resource = self::segments(resource?);
+        let resource: Vec<&str> = resource.iter().map(|it| &it[..bare(it)]).collect();
+        Some((names.map(|name| &name[..bare(name)]).collect(), resource.join(".")))
+    }
+
     /// The calls of modules, and the resource inside them.
     fn parts(&self) -> (usize, Option<&str>) {
         let segments = segments(&self.0);

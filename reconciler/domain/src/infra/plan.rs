@@ -1,6 +1,9 @@
 //! The JSON form of a plan, as far as it is used.
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -155,6 +158,39 @@ impl Plan {
     }
 }
 
+impl Plan {
+    /// The resource instances that were in the state, refreshed; absent: there was no state, or an empty one.
+    #[must_use]
+    pub fn known_before(&self) -> Option<BTreeSet<Address>> {
+        let values = self.0.prior_state.get("values").filter(|values| values.is_object())?;
+        let mut found = BTreeSet::new();
+        let mut open: Vec<&Value> = values.get("root_module").into_iter().collect();
+        while let Some(module) = open.pop() {
+            let addresses = list(module, "resources").filter_map(|it| it.get("address")?.as_str());
+            found.extend(addresses.map(Address::new));
+            open.extend(list(module, "child_modules"));
+        }
+        Some(found)
+    }
+
+    /// The attributes and blocks that the configuration of a resource sets; absent: it is not in the plan.
+    pub(super) fn configured(&self, address: &Address) -> Option<BTreeSet<&str>> {
+        let (calls, resource) = address.declared()?;
+        let mut module = self.0.configuration.get("root_module")?;
+        for call in calls {
+            module = module.get("module_calls")?.get(call)?.get("module")?;
+        }
+        let named = |it: &&Value| it.get("address").and_then(Value::as_str) == Some(&resource);
+        let declared = list(module, "resources").find(named)?;
+        let set = declared.get("expressions").and_then(Value::as_object);
+        Some(set.into_iter().flat_map(|set| set.keys().map(String::as_str)).collect())
+    }
+}
+
+fn list<'a>(of: &'a Value, name: &str) -> impl Iterator<Item = &'a Value> + use<'a> {
+    of.get(name).and_then(Value::as_array).into_iter().flatten()
+}
+
 /// A plan's JSON; fields that are not used are ignored, as the format demands.
 #[derive(Clone, Deserialize)]
 pub(super) struct Document {
@@ -170,6 +206,12 @@ pub(super) struct Document {
     /// Changes that wait for a later plan (Terraform 1.8 and later).
     #[serde(default)]
     pub(super) deferred_changes: Value,
+    /// The state that it was made against, refreshed; absent: there was none.
+    #[serde(default)]
+    prior_state: Value,
+    /// The module, as it is written.
+    #[serde(default)]
+    configuration: Value,
     /// Actions that providers are asked to run (Terraform 1.14 and later).
     #[serde(default)]
     pub(super) action_invocations: Value,

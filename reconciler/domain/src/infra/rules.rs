@@ -27,6 +27,35 @@ pub struct InfraRules {
     /// What must hold of each plan.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<PlanRule>,
+    /// Which drift holds a promotion back; absent: what [`OnDrift::default`] says, on stages that are looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_drift: Option<OnDrift>,
+}
+
+/// Which drift of a stage holds promotions to it back. Later is stricter.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum OnDrift {
+    /// None.
+    Ignore,
+    /// That which the promotion's plans touch.
+    #[default]
+    Intersecting,
+    /// Any, in any state of the stage.
+    Any,
 }
 
 /// An action that a policy can forbid.
@@ -87,6 +116,13 @@ impl InfraRules {
         *self == Self::default()
     }
 
+    /// Whether no plan can break them, and no drift holds anything back.
+    #[must_use]
+    pub fn allow_everything(&self) -> bool {
+        let on_drift = self.on_drift.filter(|on_drift| *on_drift != OnDrift::Ignore);
+        Self { on_drift, ..self.clone() }.is_empty()
+    }
+
     /// Both rules at once: what either forbids, protects or wants to hold, and the smaller maxima.
     #[must_use]
     pub fn join(&self, other: &Self) -> Self {
@@ -103,6 +139,7 @@ impl InfraRules {
             max_changes: smaller(self.max_changes, other.max_changes),
             max_deletes: smaller(self.max_deletes, other.max_deletes),
             rules,
+            on_drift: self.on_drift.max(other.on_drift),
         }
     }
 }

@@ -94,8 +94,45 @@ pub struct OutputChange {
 pub struct Drift {
     /// Where.
     pub address: Address,
-    /// What was done to it outside: updated or deleted.
+    /// What was done to it outside: updated or deleted; of what a look found also forgotten, where it is in the
+    /// state no longer.
     pub action: Action,
+    /// The attributes that are other ones, of an update.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attributes: Vec<AttributeChange>,
+    /// Whether the configuration says anything of what differs; else only the provider does.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub configured: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_yes(value: &bool) -> bool {
+    *value
+}
+
+impl Drift {
+    /// What happened, in one clause.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        let Self { address, action, attributes, configured } = self;
+        match action {
+            Action::Delete => format!("`{address}` was deleted outside"),
+            Action::Forget => format!("`{address}` is no longer in the state"),
+            Action::Update | Action::Create | Action::Replace | Action::NoOp | Action::Read => {
+                let names: Vec<&str> = attributes.iter().map(|at| at.name.as_str()).collect();
+                let names = match names.as_slice() {
+                    [] => String::new(),
+                    names => format!(" ({})", names.join(", ")),
+                };
+                let by = if *configured { "" } else { ", only in what its provider computes" };
+                format!("`{address}` was changed outside{names}{by}")
+            }
+        }
+    }
 }
 
 impl Plan {
@@ -134,11 +171,21 @@ impl Plan {
     fn drift(&self) -> Vec<Drift> {
         let drifted = self.0.resource_drift.iter();
         let drifted = drifted.filter(|drift| drift.change.action() != Action::NoOp);
-        let mut drift: Vec<Drift> = drifted
-            .map(|drift| Drift { address: drift.address(), action: drift.change.action() })
-            .collect();
+        let mut drift: Vec<Drift> = drifted.map(|drifted| self.drift_of(drifted)).collect();
         drift.sort_by(|a, b| a.address.cmp(&b.address));
         drift
+    }
+}
+
+impl Plan {
+    fn drift_of(&self, drifted: &ResourceChange) -> Drift {
+        let (address, action) = (drifted.address(), drifted.change.action());
+        let compared = action == Action::Update;
+        let attributes = if compared { attributes(&drifted.change) } else { Vec::new() };
+        let set = self.configured(&address);
+        let configured = !compared
+            || set.is_none_or(|set| attributes.iter().any(|at| set.contains(at.name.as_str())));
+        Drift { address, action, attributes, configured }
     }
 }
 

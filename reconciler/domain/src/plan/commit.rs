@@ -326,7 +326,7 @@ pub(super) fn rebuild_for(snapshot: &PromotionSnapshot, node: &Node) -> Vec<(Ste
         Node::Replan(_) => {
             step_of(snapshot, node).map_or_else(Vec::new, |plan| as_planned(&snapshot.state, plan))
         }
-        Node::UndoPlan(step) | Node::Undo(step) => undo::rebuild(snapshot, step),
+        Node::UndoPlan(step) | Node::Undo(step) => undo::rebuild(&snapshot.state, step),
     }
 }
 
@@ -338,6 +338,21 @@ fn as_planned(state: &State, plan: &Step) -> Vec<(StepName, Call)> {
     let mut calls = state.rebuild(&plan.name);
     calls.retain(|(step, _)| before.contains(&step));
     calls
+}
+
+/// The local calls that fill a working directory with what the plan saw that a node applied.
+#[must_use]
+pub fn files_of_apply(state: &State, node: &Node) -> Vec<(StepName, Call)> {
+    match node {
+        Node::Step(step) | Node::Replan(step) => {
+            let steps = state.frozen.as_ref().map_or(&[][..], |frozen| &frozen.stage.steps);
+            let named = |name: &str| steps.iter().find(|step| step.name.as_str() == name);
+            let plan =
+                named(step.as_str()).and_then(|step| named(step.config.get("plan")?.as_str()?));
+            plan.map_or_else(Vec::new, |plan| as_planned(state, plan))
+        }
+        Node::UndoPlan(step) | Node::Undo(step) => undo::rebuild(state, step),
+    }
 }
 
 /// Whether a step needs nothing more after the preparation. One whose outputs were taken from a

@@ -37,7 +37,7 @@ use indexmap::IndexMap;
 use jiff::Timestamp;
 
 pub use answer::{AnswerError, answer};
-pub use commit::given_up;
+pub use commit::{files_of_apply, given_up};
 pub use consequence::{Consequences, consequences};
 pub(crate) use expiry::waits_until;
 pub use prepare::prepared;

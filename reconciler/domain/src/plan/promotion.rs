@@ -227,6 +227,8 @@ pub(crate) fn promotion_gates(
         brings: &brings(snapshot),
         companions: &snapshot.current,
         commits: &snapshot.commits,
+        drift: snapshot.drift.as_ref(),
+        prepared_at: snapshot.state.prepared_at,
     };
     gates(&facts, now)
 }
@@ -271,6 +273,7 @@ fn gate_waiting(promotion: &PromotionId, gate: &Gate) -> Waiting {
         (Verdict::Pass | Verdict::Fail, GateKind::Rate) => "RateReached",
         (Verdict::Pass | Verdict::Fail, GateKind::Approvals) => "ApprovalsMissing",
         (Verdict::Pass | Verdict::Fail, GateKind::Infra) => "InfraRules",
+        (Verdict::Pass | Verdict::Fail, GateKind::Drift) => "Drifted",
         (Verdict::Pass | Verdict::Fail, GateKind::Mode) => "Manual",
         (Verdict::Pass | Verdict::Fail, GateKind::Hold) => "Held",
         (Verdict::Pass | Verdict::Fail, GateKind::Freeze) => "Frozen",

@@ -294,7 +294,7 @@ fn node(
         }
         return Some(Move::act(Act::Run(vec![Run {
             call,
-            rebuild: rebuild(snapshot, node.step()),
+            rebuild: rebuild(&snapshot.state, node.step()),
             resumed: false,
             deadline: None,
             node,
@@ -407,8 +407,7 @@ fn author_of(state: &State, frozen: &Frozen) -> (String, String) {
 
 /// What fills the working directory of an undo: the previous promotion's trees, or for the undo of
 /// a first promotion its own.
-pub(super) fn rebuild(snapshot: &PromotionSnapshot, step: &StepName) -> Vec<(StepName, Call)> {
-    let state = &snapshot.state;
+pub(super) fn rebuild(state: &State, step: &StepName) -> Vec<(StepName, Call)> {
     let before = state.frozen.as_ref().and_then(|frozen| {
         let previous = frozen.previous.as_ref()?;
         let (plan, _) = infra::previous_plan(previous, &infra::applied_plan(state, step)?.call)?;

@@ -332,6 +332,8 @@ impl<'a> Then<'a> {
             brings: &[],
             companions: &self.companions,
             commits: &self.commits,
+            drift: None,
+            prepared_at: self.past.state.prepared_at,
         };
         let mut gates = gates(&facts, self.at);
         // It committed, so it was available then: what says otherwise was written later.
@@ -375,7 +377,9 @@ impl<'a> Then<'a> {
             GateKind::Age
             | GateKind::Window
             | GateKind::Approvals
+            // What the plans themselves found is in the log; what looks had found is not.
             | GateKind::Infra
+            | GateKind::Drift
             | GateKind::Mode
             | GateKind::Hold
             | GateKind::Freeze => None,

@@ -53,6 +53,8 @@ pub struct State {
     pub prepare_failures: u32,
     /// What it will do, once known.
     pub change_set: Option<ChangeSet>,
+    /// When that was found out.
+    pub prepared_at: Option<Timestamp>,
     /// Who agreed to what, over all preparations.
     pub approvals: Vec<Approval>,
     /// The last look at what the change set was made against.
@@ -210,6 +212,7 @@ impl State {
             Event::Prepared(change_set) => {
                 self.prepare_failures = 0;
                 self.change_set = Some(*change_set);
+                self.prepared_at = Some(at);
             }
             Event::Approved(approval) => self.approvals.push(approval),
             Event::Probed { moved } => self.probe = Some(Probe { at, moved }),
@@ -376,6 +379,7 @@ impl State {
         self.passed_over.clear();
         self.prepare_failure = None;
         self.change_set = None;
+        self.prepared_at = None;
         self.probe = None;
     }
 

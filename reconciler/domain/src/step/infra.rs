@@ -165,7 +165,7 @@ pub struct OutputCall {
 ///
 /// Where the module declares its backend, nobody knows before it is checked out; its directory (or the name
 /// that the step gives as `state`), its workspace and the settings of its backend stand for it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StateKey {
     name: String,
     workspace: String,
@@ -173,6 +173,27 @@ pub struct StateKey {
 }
 
 impl StateKey {
+    /// Its name inside the stage.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its workspace.
+    #[must_use]
+    pub fn workspace(&self) -> &str {
+        &self.workspace
+    }
+
+    /// It, for people, without quotes.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        match self.workspace.as_str() {
+            DEFAULT_WORKSPACE => self.name.clone(),
+            workspace => format!("{} (workspace {workspace})", self.name),
+        }
+    }
+
     /// That of a step with these arguments, rendered as far as they can be.
     #[must_use]
     pub fn of_config(config: &Value) -> Self {

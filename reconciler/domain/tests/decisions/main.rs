@@ -8,6 +8,7 @@ mod combination;
 mod committing;
 mod controlling;
 mod definitions;
+mod drifting;
 mod expiring;
 mod forecasting;
 mod freezing;

@@ -59,6 +59,8 @@ pub struct Module {
     pub providers: Option<Providers>,
     /// Whether `init` may add to the lock file, or fails where a provider is not in it.
     pub lock_file_readonly: bool,
+    /// Whether nothing is made or locked: neither a workspace that is missing, nor the state's lock.
+    pub only_looks: bool,
     /// How long to wait for the state's lock.
     pub lock_timeout: Duration,
     /// How long a reading operation may take. An apply has none of its own.
@@ -120,6 +122,7 @@ impl Module {
             plugin_cache: None,
             providers: None,
             lock_file_readonly: false,
+            only_looks: false,
             lock_timeout: LOCK_TIMEOUT_DEFAULT,
             deadline: DEADLINE_DEFAULT,
             grace: GRACE_DEFAULT,
@@ -161,10 +164,9 @@ impl Module {
             self.run("init", command, cancel).await?;
         }
         if let Some(workspace) = &self.workspace {
-            let select = self
-                .command("workspace")?
-                .args(["select", "-no-color", "-or-create", "--"])
-                .arg(workspace);
+            let create: &[&str] = if self.only_looks { &[] } else { &["-or-create"] };
+            let select = self.command("workspace")?.args(["select", "-no-color"]).args(create);
+            let select = select.arg("--").arg(workspace);
             self.run("workspace", select, cancel).await?;
         }
         self.say_whole()?;
@@ -288,7 +290,10 @@ impl Module {
         Ok(command)
     }
 
-    pub(super) fn lock_timeout_argument(&self) -> String {
+    pub(super) fn lock_argument(&self) -> String {
+        if self.only_looks {
+            return "-lock=false".to_owned();
+        }
         format!("-lock-timeout={}s", self.lock_timeout.as_secs())
     }
 

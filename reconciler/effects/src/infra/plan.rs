@@ -128,7 +128,7 @@ impl Module {
         let command = self
             .command("plan")?
             .args(["-input=false", "-json", "-detailed-exitcode"])
-            .arg(self.lock_timeout_argument())
+            .arg(self.lock_argument())
             .args(options.arguments()?)
             .arg(variables.as_argument("-var-file="));
         let before = self.state(cancel).await?;

@@ -180,7 +180,7 @@ impl Module {
         }
         make_private_dir(&run_dir)?;
         let mut command = self.command("apply")?.args(["-input=false", "-json"]);
-        command = command.arg(self.lock_timeout_argument());
+        command = command.arg(self.lock_argument());
         let ephemeral = if spec.ephemeral.is_empty() {
             None
         } else {

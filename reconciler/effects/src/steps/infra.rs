@@ -94,18 +94,25 @@ pub(super) fn import(dir: &WorkDir, call: &ImportCall) -> Result<Done, Halt> {
 /// one would not be known for one. What rules read, such as addresses and actions, stays: a secret that looks like it
 /// must not hide a change.
 fn told(effects: &Scoped, made: &Plan) -> Result<infra::PlanSummary, infra::PlanError> {
+    Ok(infra::Plan::from_value(&clean_values(effects, made))?.summary())
+}
+
+/// A plan as JSON, the values of its changes without secrets.
+pub(super) fn clean_values(effects: &Scoped, made: &Plan) -> Value {
     let mut document: Value = serde_json::from_str(&made.json).unwrap_or_default();
-    let changes = document.get_mut("resource_changes").and_then(Value::as_array_mut);
-    for change in changes.into_iter().flatten().filter_map(|resource| resource.get_mut("change")) {
-        for part in VALUES {
-            // Attributes have names of the provider's; only below them are there keys of the module's.
-            let attributes = change.get_mut(part).and_then(Value::as_object_mut);
-            for value in attributes.into_iter().flat_map(Map::values_mut) {
-                *value = effects.clean_json(value.take());
+    for list in ["resource_changes", "resource_drift"] {
+        let changes = document.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten();
+        for change in changes.filter_map(|resource| resource.get_mut("change")) {
+            for part in VALUES {
+                // Attributes have names of the provider's; only below them are there keys of the module's.
+                let attributes = change.get_mut(part).and_then(Value::as_object_mut);
+                for value in attributes.into_iter().flat_map(Map::values_mut) {
+                    *value = effects.clean_json(value.take());
+                }
             }
         }
     }
-    Ok(infra::Plan::from_value(&document)?.summary())
+    document
 }
 
 /// What is planned, and where the plan goes.
@@ -134,7 +141,7 @@ fn known(output: infra::PlannedOutput) -> PlannedOutput {
     }
 }
 
-fn var_files(dir: &WorkDir, call: &PlanCall) -> Result<Vec<PathBuf>, Halt> {
+pub(super) fn var_files(dir: &WorkDir, call: &PlanCall) -> Result<Vec<PathBuf>, Halt> {
     let below = |file: &String| {
         // Alone first: joined, an absolute path would replace the module's.
         rel_path(file)?;

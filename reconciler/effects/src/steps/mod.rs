@@ -16,6 +16,7 @@
 //!      ├─ http           a request and what its answer means
 //!      └─ pull_request   opened, waited for, merged, closed, commented on
 //! probe                  what moved since a change set was made
+//! drift                  what differs from what the last apply left
 //! ```
 //!
 //! Every call may be repeated after a crash at any point: what it changes outside is looked for
@@ -26,6 +27,7 @@ mod apply;
 mod archive;
 mod chart;
 mod download;
+mod drift;
 mod files;
 mod git;
 mod http;
@@ -55,6 +57,8 @@ use workspace::{Change, Workspace};
 
 use crate::scoped::Scoped;
 use crate::{blocking, fault};
+pub use drift::LookDir;
+pub(crate) use drift::look;
 pub(crate) use probe::probe;
 
 /// Whose call it is, and when.

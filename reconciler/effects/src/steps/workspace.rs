@@ -65,7 +65,16 @@ impl<'a> Workspace<'a> {
         cx: &'a RunContext,
         rebuild: &'a [(StepName, Call)],
     ) -> Self {
-        let dir = effects.layout().work(&cx.project, &cx.promotion);
+        Self::at(effects, cx, rebuild, effects.layout().work(&cx.project, &cx.promotion))
+    }
+
+    /// One in a directory of its own.
+    pub(super) fn at(
+        effects: &'a Scoped,
+        cx: &'a RunContext,
+        rebuild: &'a [(StepName, Call)],
+        dir: PathBuf,
+    ) -> Self {
         let key = key(cx.workdir);
         Self { effects, cx, dir, key, rebuild }
     }

@@ -3,6 +3,7 @@
 
 mod credentials;
 mod definitions;
+mod drift;
 mod durability;
 mod freezes;
 mod freight;

@@ -112,6 +112,7 @@ pub(crate) fn stage(name: &StageName, from: &[StageName]) -> Stage {
         verifications: Vec::new(),
         choose: Choose::Latest,
         deletion_protection: false,
+        drift: None,
     }
 }
 

@@ -21,6 +21,7 @@ mod cli;
 mod crash;
 mod desk;
 mod disk;
+mod drift;
 mod pipeline;
 mod promotion;
 mod provider;

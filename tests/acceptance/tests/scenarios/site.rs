@@ -51,8 +51,9 @@ impl Site {
         infra.commit("shop: begin", &[("modules/shop/main.tf", module_text())]).await?;
         let gitops = git.create("gitops").await?;
         let marks = process::open_folder("marks")?;
-        let writable = vec![marks.path().to_owned()];
-        let lockstepd = Lockstepd::start_with(Settings { writable, ..settings }).await?;
+        let mut settings = settings;
+        settings.writable.push(marks.path().to_owned());
+        let lockstepd = Lockstepd::start_with(settings).await?;
         let desk = Desk::open().await?;
         let site = Self { lockstepd, desk, infra, gitops, _git: git, marks };
         site.values(environments).await?;

@@ -104,6 +104,7 @@ impl World {
                 self.stage_move(index, &project, &name, doing)
             }
             WakeKey::Promotion(..) => self.promotion_move(process, id, &lease, doing),
+            WakeKey::Drift(..) => unreachable!("no stage of the simulation is looked at"),
         };
         self.after_move(process, id, next);
     }
@@ -121,7 +122,7 @@ impl World {
                 let saga = self.store.saga(project, promotion);
                 saga.map(|saga| (project.clone(), saga.promotion.stage.clone()))
             }
-            Some(WakeKey::Warehouse(..)) | None => None,
+            Some(WakeKey::Warehouse(..) | WakeKey::Drift(..)) | None => None,
         };
         if about.is_some() {
             self.person(about);

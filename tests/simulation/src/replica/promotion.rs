@@ -199,7 +199,7 @@ impl World {
 pub(super) fn subject(lease: &Lease) -> (&ProjectName, &PromotionId) {
     match &lease.key {
         WakeKey::Promotion(project, id) => (project, id),
-        WakeKey::Stage(..) | WakeKey::Warehouse(..) => {
+        WakeKey::Stage(..) | WakeKey::Warehouse(..) | WakeKey::Drift(..) => {
             unreachable!("only promotions are worked on here")
         }
     }

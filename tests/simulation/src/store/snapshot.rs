@@ -133,6 +133,7 @@ impl Store {
             freezes: Vec::new(),
             stage_metadata,
             aliases: take(&mut found.aliases),
+            drift: None,
             slot,
             commits: Vec::new(),
         };

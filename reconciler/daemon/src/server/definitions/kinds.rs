@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use reconciler_api::problem::FieldProblem;
 use reconciler_api::v1::{
-    self, Condition, ConditionStatus, CredentialSpec, HoldSpec, Kind, Meta, PolicySpec, StageSpec,
-    StageStatus, TaskSpec, VerificationSpec, WarehouseSpec, WarehouseStatus,
+    self, Condition, ConditionStatus, CredentialSpec, DriftStanding, HoldSpec, Kind, Meta,
+    PolicySpec, StageSpec, StageStatus, TaskSpec, VerificationSpec, WarehouseSpec, WarehouseStatus,
 };
 use reconciler_domain::check::{
     Surroundings, check_hold, check_policy, check_stage, check_task, check_verification,
@@ -225,7 +225,19 @@ impl Definition for Stage {
 
 /// How a stage fares, sorted by type.
 pub(in crate::server) fn stage_conditions(status: &StageStatus) -> Vec<Condition> {
-    vec![up_to_date(status), verified(status)]
+    undrifted(status).into_iter().chain([up_to_date(status), verified(status)]).collect()
+}
+
+/// Whether its infra is as its promotions left it; absent: nobody looks, and nobody did.
+fn undrifted(status: &StageStatus) -> Option<Condition> {
+    let drift = status.drift.as_ref()?;
+    let (status, reason) = match drift.standing {
+        DriftStanding::Clean => (ConditionStatus::True, "AsApplied"),
+        DriftStanding::Drifted => (ConditionStatus::False, "Drifted"),
+        DriftStanding::Unknown => (ConditionStatus::Unknown, "LookFailed"),
+        DriftStanding::Unseen => (ConditionStatus::Unknown, "NotLookedAt"),
+    };
+    Some(condition("Undrifted".to_owned(), status, reason, drift.message.clone()))
 }
 
 /// Whether the stage vouches for what it holds.

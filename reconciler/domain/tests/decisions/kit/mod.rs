@@ -1,6 +1,7 @@
 //! A kit for scenarios: a small world in memory ([`world`]), a fake outside ([`outside`]), and a terse
 //! language to set them up and to play them ([`script`]).
 
+pub(crate) mod drift;
 pub(crate) mod freeze;
 pub(crate) mod outside;
 pub(crate) mod script;

@@ -14,6 +14,7 @@
 //! answer prod.1 ask by ann in sre yes  # or no, or values as JSON
 //! ensured prod f1                    # prints whether it is there or on its way
 //! meddle prod x.size=2               # others write the state before the next apply; `meddle not`: not yet
+//! drift prod deleted x.size           # what a look at the infra of a `watched` stage finds; or lost, clean, unknown
 //! until prod.1                       # prints until when it waits at most
 //! why prod                           # prints why nothing moves
 //! ```
@@ -24,6 +25,7 @@ use std::time::Duration;
 use indexmap::IndexMap;
 use jiff::Timestamp;
 use reconciler_domain::artifact::{Artifact, ImageVersion};
+use reconciler_domain::drift::Watch;
 use reconciler_domain::duration;
 use reconciler_domain::hold::{ArtifactMatch, Hold, Target};
 use reconciler_domain::id::{FreightId, PromotionId, StageName, StepName};
@@ -143,6 +145,7 @@ pub(crate) fn line_of(world: &mut World, line: &str) -> Result<(), Crash> {
             state.serial += 1;
             state.resources.extend(rest.iter().filter_map(|v| v.split_once('=')).map(pair));
         }
+        ["drift", stage, what @ ..] => super::drift::looked(world, &stage_name(stage), what),
         ["meddle", "not"] => world.outside.meddling.push_back(None),
         ["meddle", name, rest @ ..] => {
             let values = rest.iter().filter_map(|v| v.split_once('=')).map(pair).collect();
@@ -266,6 +269,7 @@ fn stage(world: &mut World, text: &str) {
         verifications: Vec::new(),
         choose: Choose::Latest,
         deletion_protection: false,
+        drift: None,
     };
     for word in tail.split_whitespace() {
         match word.split_once('=') {
@@ -279,6 +283,7 @@ fn stage(world: &mut World, text: &str) {
                 stage.vars.insert(var.to_owned(), value.to_owned());
             }
             None => match word {
+                "watched" => stage.drift = Some(Watch { every: Duration::from_secs(3600) }),
                 "queue" => stage.choose = Choose::Queue,
                 "match_upstream" => stage.choose = Choose::MatchUpstream,
                 preset => stage.steps.extend(steps(preset)),
@@ -443,7 +448,7 @@ pub(crate) fn policy(name: &str, stages: &str, mode: &str, rest: &[&str]) -> Pol
                     BTreeSet::from([RollbackOn::PromotionFailed, RollbackOn::VerificationFailed]);
             }
             "bypass" => policy.bypass.push(bypass(value)),
-            "forbid" | "protect" | "max" | "deletes" | "rule" => {
+            "forbid" | "protect" | "max" | "deletes" | "rule" | "drift" => {
                 rule(policy.infra.get_or_insert_default(), key, value);
             }
             other => panic!("unknown word {other} of a policy"),
@@ -519,6 +524,7 @@ fn rule(rules: &mut InfraRules, key: &str, value: &str) {
             let name = format!("r{}", rules.rules.len() + 1);
             rules.rules.push(PlanRule { name, when, message: None });
         }
+        "drift" => rules.on_drift = serde_json::from_value(json!(value)).expect("a word"),
         other => panic!("unknown rule {other}"),
     }
 }

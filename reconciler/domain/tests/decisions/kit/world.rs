@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 use jiff::Timestamp;
+use reconciler_domain::drift::DriftRecord;
 use reconciler_domain::freeze::Freeze;
 use reconciler_domain::freight::{Freight, FreightFacts, Stay};
 use reconciler_domain::hold::{AutomaticHold, Hold};
@@ -68,6 +69,8 @@ pub(crate) struct World {
     pub(crate) freezes: Vec<Defined<Freeze>>,
     /// What steps noted about stages.
     pub(crate) noted: BTreeMap<StageName, Map<String, Value>>,
+    /// What looks at the infra of stages found.
+    pub(crate) drift: BTreeMap<StageName, DriftRecord>,
     pub(crate) aliases: BTreeMap<Alias, FreightId>,
     pub(crate) outside: Outside,
     pub(crate) story: Vec<String>,
@@ -92,6 +95,7 @@ impl World {
             holds: Vec::new(),
             freezes: Vec::new(),
             noted: BTreeMap::new(),
+            drift: BTreeMap::new(),
             aliases: BTreeMap::new(),
             outside: Outside::default(),
             story: Vec::new(),
@@ -266,6 +270,7 @@ impl World {
             freezes: self.freezes.clone(),
             stage_metadata: self.noted.get(&saga.promotion.stage).cloned().unwrap_or_default(),
             aliases: self.aliases.clone(),
+            drift: self.drift.get(&saga.promotion.stage).cloned(),
             slot: self.slot(&saga.promotion.stage),
             commits: self.commits(),
         }
