@@ -296,8 +296,10 @@ fn providers(
     env: &BTreeMap<String, String>,
 ) -> Result<Providers, ConfigError> {
     let ProvidersEntry { allow, mirror, registries } = entry;
-    if env.contains_key("TF_CLI_CONFIG_FILE") {
-        let message = "TF_CLI_CONFIG_FILE of [infra_env] says where providers come from, too: give one of them";
+    let elsewhere = ["TF_CLI_CONFIG_FILE", "TF_REATTACH_PROVIDERS"];
+    if let Some(name) = elsewhere.iter().find(|name| env.contains_key(**name)) {
+        let message =
+            format!("{name} of [infra_env] says where providers come from, too: give one of them");
         return Err(invalid("infra_providers", message));
     }
     if allow.as_ref().is_some_and(Vec::is_empty) {
@@ -306,6 +308,11 @@ fn providers(
     }
     if let Some(mirror) = mirror.as_ref().filter(|mirror| !is_narrow(mirror)) {
         let message = format!("{} is no place of its own: write a whole path", mirror.display());
+        return Err(invalid("infra_providers.mirror", message));
+    }
+    let written = mirror.as_ref().map(|mirror| mirror.to_string_lossy());
+    if written.is_some_and(|path| path.contains("${") || path.contains(char::is_control)) {
+        let message = "its configuration has no way to write this path for the tool";
         return Err(invalid("infra_providers.mirror", message));
     }
     let registries = registries.unwrap_or(mirror.is_none());

@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use crate::check::expanded;
 use crate::expression::{Reference, Scope};
 use crate::id::StepName;
-use crate::scope::layered;
+use crate::scope::{conditions, layered};
 use crate::stage::Stage;
 use crate::step::{Step, StepKind, places, plain_path};
 use crate::task::Tasks;
@@ -30,6 +30,8 @@ pub struct Print {
     pub origin: usize,
     /// What it writes to.
     pub on: Place,
+    /// Whether it is on a branch that no other promotion has.
+    is_own: bool,
 }
 
 /// A place outside.
@@ -129,6 +131,7 @@ pub fn footprint(stage: &Stage, tasks: &Tasks<'_>) -> Vec<Print> {
     for expanded in expanded(stage, tasks).unwrap_or_default() {
         reader.step(&expanded.step, expanded.origin);
     }
+    reader.prints.retain(|print| !print.is_own);
     reader.prints
 }
 
@@ -197,6 +200,9 @@ struct Reader {
 impl Reader {
     fn step(&mut self, step: &Step, origin: usize) {
         let Ok(scope) = layered(&self.scope, &step.within) else { return };
+        if !self.is_carried_out(step) {
+            return;
+        }
         let given = |name: &str| text(step.config.get(name)?, &scope);
         match step.uses {
             StepKind::GitClone => self.clone_into(step, &scope),
@@ -216,14 +222,29 @@ impl Reader {
         }
     }
 
+    /// Whether a step is carried out for each freight, or for all that one thing or another is true of: a
+    /// condition over what differs between stages is not certain.
+    fn is_carried_out(&self, step: &Step) -> bool {
+        conditions(step).all(|(when, within)| {
+            let Ok(scope) = layered(&self.scope, within) else { return false };
+            let mut unknown =
+                when.references().iter().filter(|it| is_unknown(&scope, it)).peekable();
+            match unknown.peek() {
+                None => when.holds(&scope).unwrap_or(false),
+                Some(_) => unknown.all(|reference| SHARED.contains(&reference.root())),
+            }
+        })
+    }
+
     fn print(&mut self, step: &Step, origin: usize, on: Option<Place>) {
-        self.prints.extend(on.map(|on| Print { step: step.name.clone(), origin, on }));
+        let print = |on| Print { step: step.name.clone(), origin, on, is_own: false };
+        self.prints.extend(on.map(print));
     }
 
     fn clone_into(&mut self, step: &Step, scope: &Scope) {
         let dirs = step.config.get("checkout").and_then(Value::as_object).into_iter().flatten();
         for (dir, checkout) in dirs {
-            let dir = plain_path(dir);
+            let dir = below_root(dir);
             self.checkouts.remove(&dir);
             let Some(repo) = step.config.get("repo").and_then(|repo| text(repo, scope)) else {
                 continue;
@@ -237,11 +258,12 @@ impl Reader {
     fn edit(&mut self, step: &Step, origin: usize, scope: &Scope) {
         let changed =
             places(step.uses, &step.config).into_iter().filter(|place| place.touch.changes());
-        for place in changed {
-            let Some(path) = text(&json!(place.path), scope).map(|path| plain_path(&path)) else {
+        for place in changed.filter(|place| !is_only_read(step, &place.argument)) {
+            let Some(path) = text(&json!(place.path), scope).map(|path| below_root(&path)) else {
                 continue;
             };
-            let inside = self.checkouts.iter_mut().find(|(dir, _)| is_within(&path, dir));
+            // Of checkouts inside of each other the innermost comes last.
+            let inside = self.checkouts.iter_mut().rev().find(|(dir, _)| is_within(&path, dir));
             let Some((dir, checkout)) = inside else { continue };
             let below = path[dir.len()..].trim_start_matches('/');
             let edit = |key: Option<&String>| Edit {
@@ -262,13 +284,15 @@ impl Reader {
     /// What was changed in a checkout goes up. A branch that is given but not known is not the usual one.
     fn push(&mut self, dir: Option<String>, branch: Option<String>, step: &Step) {
         let is_given = step.config.get("branch").is_some_and(|branch| !branch.is_null());
-        let Some(checkout) = dir.and_then(|dir| self.checkouts.get(&plain_path(&dir))) else {
+        let Some(checkout) = dir.and_then(|dir| self.checkouts.get(&below_root(&dir))) else {
             return;
         };
         let usual = checkout.branch.clone().filter(|_| !is_given);
+        let known = branch.or(usual);
+        let is_own = known.is_none();
         // A branch of the promotion's own is kept by its template: a pull request may name it.
         let own = || step.config.get("branch").and_then(Value::as_str).map(str::to_owned);
-        let Some(branch) = branch.or(usual).or_else(own) else { return };
+        let Some(branch) = known.or_else(own) else { return };
         self.prints.extend(checkout.edits.iter().map(|edit| Print {
             step: edit.step.clone(),
             origin: edit.origin,
@@ -278,6 +302,7 @@ impl Reader {
                 path: edit.path.clone(),
                 key: edit.key.clone(),
             },
+            is_own,
         }));
     }
 
@@ -297,6 +322,7 @@ impl Reader {
             match &mut print.on {
                 Place::Tree { repo, branch, .. } if *repo == of && *branch == source => {
                     branch.clone_from(&target);
+                    print.is_own = false;
                 }
                 Place::Tree { .. }
                 | Place::GitTag { .. }
@@ -305,6 +331,23 @@ impl Reader {
             }
         }
     }
+}
+
+/// Whether what a table says is changed is only there for order: what a program reads, where it says what it
+/// writes, and the module whose plan will import something.
+fn is_only_read(step: &Step, argument: &str) -> bool {
+    let says = step.config.get("writes").is_some_and(|writes| !writes.is_null());
+    match step.uses {
+        StepKind::TfImport => true,
+        StepKind::Run => argument == "dir" && says,
+        _ => false,
+    }
+}
+
+/// A path without what means nothing; that of the working directory itself is empty.
+fn below_root(path: &str) -> String {
+    let path = plain_path(path);
+    if path == "." { String::new() } else { path }
 }
 
 /// The state that a step plans, where it is not the stage's own.

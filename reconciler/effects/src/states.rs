@@ -390,12 +390,12 @@ impl States {
     ) -> Result<Version, StateError> {
         let Document { serial, lineage, resources, .. } = Document::parse(bytes)
             .map_err(|source| StateError::NoState { name: name.to_string(), source })?;
-        self.inner.versions.remove(&name.removed())?;
         let sha256 = sha256(bytes);
         let versions = self.list_versions(name)?;
         // One that is restored as it was is there once more.
         let is_restored = matches!(by, Maker::Restored { .. });
         if let Some(kept) = versions.iter().rfind(|kept| kept.sha256 == sha256 && !is_restored) {
+            self.inner.versions.remove(&name.removed())?;
             return Ok(kept.clone());
         }
         let number = versions.last().map_or(1, |last| last.number + 1);
@@ -404,6 +404,8 @@ impl States {
         let version = Version { number, serial, lineage, resources, at, sha256, size, by };
         let file = version::seal(self.inner.sealing.as_ref(), name, &version, bytes)?;
         self.inner.versions.write(&name.version(number), &file)?;
+        // Not before: until then the state is one that was removed.
+        self.inner.versions.remove(&name.removed())?;
         self.prune(name)?;
         Ok(version)
     }

@@ -191,12 +191,12 @@ impl Repo {
         Ok(self.bare_git(&["rev-parse", "--verify", &reference]).await?.trim().to_owned())
     }
 
-    /// What a tag names, if there is such a tag.
+    /// The commit that a tag names, if there is such a tag.
     ///
     /// # Errors
     /// Git fails.
     pub async fn tag(&self, name: &str) -> Outcome<Option<String>> {
-        let format = "--format=%(objectname)";
+        let format = "--format=%(if)%(*objectname)%(then)%(*objectname)%(else)%(objectname)%(end)";
         let found = self.bare_git(&["for-each-ref", format, &format!("refs/tags/{name}")]).await?;
         Ok(found.lines().next().map(str::to_owned))
     }

@@ -92,10 +92,10 @@ impl People {
         }
     }
 
-    /// Who is in a group, sorted.
+    /// How many are in a group.
     #[must_use]
-    pub fn of_group(&self, group: &str) -> Vec<&str> {
-        self.0.get(group).into_iter().flatten().map(String::as_str).collect()
+    pub fn of_group(&self, group: &str) -> usize {
+        self.0.get(group).map_or(0, BTreeSet::len)
     }
 }
 

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
+use self::overlap::Footprints;
 use super::{Change, Changes, Effect, EffectKind, People, Warning};
 use crate::duration;
 use crate::hold::{Hold, Target};
@@ -31,6 +32,7 @@ pub(super) fn all(
     now: Timestamp,
 ) -> Vec<Warning> {
     let mut warnings = Vec::new();
+    let (old_prints, new_prints) = (Footprints::of(before), Footprints::of(after));
     for (at, change) in changes.all.iter().enumerate() {
         let found = match change {
             Change::Policy(name, new) => {
@@ -42,7 +44,9 @@ pub(super) fn all(
                 );
                 found
             }
-            Change::Stage(_, Some(new)) => overlap::of_stage(before, after, new),
+            Change::Stage(_, Some(new)) => {
+                overlap::of_stage(&old_prints, &new_prints, new).into_iter().collect()
+            }
             Change::Verification(_, Some(new)) => constant::of_verification(new),
             Change::Hold(_, Some(new)) => idle(after, new).into_iter().collect(),
             Change::Freeze(_, Some(new)) => freeze::of_freeze(after, new, now),

@@ -313,6 +313,7 @@ fn reserved(name: &str) -> Option<&'static str> {
         | "HOME"
         | "PATH"
         | "CHECKPOINT_DISABLE" => Some("is set by lockstepd itself"),
+        "TF_REATTACH_PROVIDERS" => Some("would have a provider that nobody allowed"),
         name if name.starts_with("TF_CLI_ARGS") => {
             Some("would change what the step says; use the step's own arguments")
         }

@@ -54,7 +54,7 @@ fn values(path: &str, key: &str) -> Value {
 fn two_stages_that_write_one_value_are_told() {
     let copied = values("gitops/apps/values.yaml", "image.tag");
     let world = world(&copied);
-    assert_snapshot!(of_steps(&world, &copied), @r#"steps[1]: Two stages write to one place: Step values of stage prod writes to "image.tag" of "apps/values.yaml" on branch main of https://git.example/gitops, and so does step values of stage staging: what is promoted to one of them replaces what was promoted to the other."#);
+    assert_snapshot!(of_steps(&world, &copied), @r#"steps[1]: Several stages write to one place: Step values of stage prod writes to "image.tag" of "apps/values.yaml" on branch main of https://git.example/gitops, and so does stage staging: what is promoted to one of them replaces what was promoted to the other."#);
     // What is the same only for the other freight, or beside it, is in nobody's way.
     for (path, key) in [
         ("gitops/apps/values.yaml", "image.digest"),
@@ -81,7 +81,7 @@ fn a_place_is_known_through_vars_and_pull_requests() {
         "repo": REPO, "source": "lockstep/{{ promotion.id }}", "target": "main", "title": "t",
     }]]);
     prod.steps.extend(steps_of(&opened));
-    assert_snapshot!(told(&world, change(prod.clone()), None), @r#"steps[1]: Two stages write to one place: Step values of stage prod writes to "image.tag" of "apps/staging/{{ freight.api.tag }}.yaml" on branch main of https://git.example/gitops, and so does step values of stage staging: what is promoted to one of them replaces what was promoted to the other."#);
+    assert_snapshot!(told(&world, change(prod.clone()), None), @r#"steps[1]: Several stages write to one place: Step values of stage prod writes to "image.tag" of "apps/staging/{{ freight.api.tag }}.yaml" on branch main of https://git.example/gitops, and so does stage staging: what is promoted to one of them replaces what was promoted to the other."#);
     prod.settable_vars.push("where".to_owned());
     assert_eq!(told(&world, change(prod), None), "");
 }
@@ -104,10 +104,10 @@ fn folders_tags_images_and_states_are_places_too() {
         told.push(of_steps(&world(steps), steps));
     }
     assert_snapshot!(told.join("\n"), @r#"
-    steps[1]: Two stages write to one place: Step clear of stage prod writes to branch env/prod of https://git.example/gitops, and so does step clear of stage staging: what is promoted to one of them replaces what was promoted to the other.
-    steps[0]: Two stages write to one place: Step tag of stage prod writes to tag "live" of https://git.example/gitops, and so does step tag of stage staging: what is promoted to one of them replaces what was promoted to the other.
-    steps[0]: Two stages write to one place: Step push of stage prod writes to image "registry.example/api:stable", and so does step push of stage staging: what is promoted to one of them replaces what was promoted to the other.
-    steps[0]: Two stages write to one place: Step plan of stage prod writes to the infra state of "m", and so does step plan of stage staging: what is promoted to one of them replaces what was promoted to the other.
+    steps[1]: Several stages write to one place: Step clear of stage prod writes to branch env/prod of https://git.example/gitops, and so does stage staging: what is promoted to one of them replaces what was promoted to the other.
+    steps[0]: Several stages write to one place: Step tag of stage prod writes to tag "live" of https://git.example/gitops, and so does stage staging: what is promoted to one of them replaces what was promoted to the other.
+    steps[0]: Several stages write to one place: Step push of stage prod writes to image "registry.example/api:stable", and so does stage staging: what is promoted to one of them replaces what was promoted to the other.
+    steps[0]: Several stages write to one place: Step plan of stage prod writes to the infra state of "m", and so does stage staging: what is promoted to one of them replaces what was promoted to the other.
     "#);
     // The stage's own state, and one under a key of its own, are nobody else's.
     let own = json!([["plan", "tf_plan", { "dir": "m" }]]);
@@ -117,6 +117,70 @@ fn folders_tags_images_and_states_are_places_too() {
     // What freight names is the same for that freight, whichever stage sets it.
     let named = json!([["push", "oci_push", { "from": "a@b", "to": "registry.example/api:{{ freight.api.tag }}" }]]);
     assert_eq!(of_steps(&world(&named), &named), "");
+}
+
+#[test]
+fn what_is_not_certain_is_not_told() {
+    let quiet = |steps: &Value| assert_eq!(of_steps(&world(steps), steps), "", "{steps}");
+    // Only one of the stages does it.
+    let mut steps = values("gitops/apps/values.yaml", "image.tag");
+    steps[3][2]["control"] = json!({ "when": "stage.name == 'prod'" });
+    quiet(&steps);
+    steps[3][2]["control"] = json!({ "when": "stage.metadata.live" });
+    quiet(&steps);
+    // No other promotion has the branch.
+    let mut steps = values("gitops/apps/values.yaml", "image.tag");
+    steps[3][2]["branch"] = json!("preview/{{ promotion.id }}");
+    quiet(&steps);
+    // What a program reads is not what it writes.
+    let mut steps = values("gitops/apps/{{ stage.name }}.yaml", "image.tag");
+    let run =
+        json!({ "command": ["make"], "dir": "gitops", "writes": ["gitops/out/{{ stage.name }}"] });
+    steps.as_array_mut().expect("a list").insert(2, json!(["make", "run", run]));
+    quiet(&steps);
+    // Of repositories inside of each other it is the inner one's.
+    let inner = |repo: &str| {
+        json!([
+            ["outer", "git_clone", { "repo": REPO, "checkout": { "src": { "branch": "main" } } }],
+            ["inner", "git_clone", { "repo": repo, "checkout": { "src/charts": { "branch": "main" } } }],
+            ["values", "yaml_update", { "path": "src/charts/a.yaml", "updates": { "tag": "1" } }],
+            ["push", "git_push", { "dir": "src/charts" }],
+        ])
+    };
+    let mut other = world(&inner("https://git.example/a"));
+    other.definitions.stages.get_mut("prod").expect("a stage").spec.steps.clear();
+    assert_eq!(of_steps(&other, &inner("https://git.example/b")), "");
+    assert_ne!(of_steps(&other, &inner("https://git.example/a")), "");
+}
+
+#[test]
+fn each_pair_is_told_once_and_few_are_named() {
+    let copied = values("gitops/apps/values.yaml", "image.tag");
+    let mut world = world(&copied);
+    let prod = world.stage("prod").clone();
+    let copies = (1..8).map(|at| {
+        let mut stage = prod.clone();
+        stage.name = stage_name(&format!("s{at}"));
+        stage.steps = steps_of(&copied);
+        stage
+    });
+    let changes = copies.map(|stage| Change::Stage(stage.name.clone(), Some(stage))).collect();
+    let changes = Changes::new(Principal::Named("admin".to_owned()), changes);
+    world.definitions.stages.get_mut("prod").expect("a stage").spec.steps.clear();
+    let warnings = preview(&live(&world, &changes), &changes, world.now).warnings;
+    let named = |it: &reconciler_domain::preview::Warning| {
+        it.detail.split("and so ").nth(1).and_then(|rest| rest.split(':').next()).map(str::to_owned)
+    };
+    let told: Vec<String> = warnings.iter().filter_map(named).collect();
+    assert_snapshot!(told.join("\n"), @"
+    do stages s2, s3, s4, s5, s6 and 2 more
+    do stages s3, s4, s5, s6, s7 and 1 more
+    do stages s4, s5, s6, s7, staging
+    do stages s5, s6, s7, staging
+    do stages s6, s7, staging
+    do stages s7, staging
+    does stage staging
+    ");
 }
 
 #[test]
@@ -161,7 +225,7 @@ fn a_group_that_is_too_small_is_told() {
     people.add("ann", [&dba]);
     assert_snapshot!(told(Some(people.clone())), @"approvals[0].count: There are not enough people to approve: Policy go asks for 2 of group sre, but nobody has a token with that group: until there are more, nothing that it guards can be promoted.");
     people.add("bob", [&sre]);
-    assert_snapshot!(told(Some(people.clone())), @"approvals[0].count: There are not enough people to approve: Policy go asks for 2 of group sre, but only bob has a token with that group: until there are more, nothing that it guards can be promoted.");
+    assert_snapshot!(told(Some(people.clone())), @"approvals[0].count: There are not enough people to approve: Policy go asks for 2 of group sre, but only one person has a token with that group: until there are more, nothing that it guards can be promoted.");
     people.add("cat", [&sre, &dba]);
     assert_eq!(told(Some(people)), "");
     // Who does not know the people says nothing of them.

@@ -122,13 +122,12 @@ impl Providers {
     }
 }
 
-/// A text in the language of the configuration, where `${` and `%{` begin something else.
+/// A text in the language of the configuration, which knows no way to write `${`: paths do without.
 fn quoted(text: &str) -> String {
     let mut quoted = "\"".to_owned();
     for c in text.chars() {
         match c {
             '"' | '\\' => quoted.extend(['\\', c]),
-            '$' | '%' => quoted.extend([c, c]),
             c => quoted.push(c),
         }
     }

@@ -19,6 +19,9 @@ use crate::workdir::WorkdirError;
 /// Bytes that a lock may have: the tools write a few hundred.
 pub const LOCK_MAX: u64 = 16 << 10;
 
+/// Bytes of its file, in which its words stand twice.
+const KEPT_MAX: u64 = 2 * LOCK_MAX;
+
 /// Bytes that each of its words may have, which stand in its file twice.
 const WORD_MAX: usize = 1 << 10;
 
@@ -86,8 +89,14 @@ impl StateLock {
         if id.is_empty() {
             return Err("a lock has an `ID`".to_owned());
         }
+        let (operation, by) = (text("Operation"), text("Who"));
         let holder = Holder::Client { who: who.clone() };
-        Ok(Self { id, operation: text("Operation"), who: text("Who"), since: now, holder, info })
+        let lock = Self { id, operation, who: by, since: now, holder, info };
+        // Numbers may be longer as we write them.
+        if lock.bytes().len() as u64 > KEPT_MAX {
+            return Err(format!("a lock has at most {LOCK_MAX} bytes"));
+        }
+        Ok(lock)
     }
 
     fn of_run(holder: RunHolder, operation: &str, now: Timestamp) -> Self {
@@ -101,6 +110,11 @@ impl StateLock {
         let info = info.as_object().cloned().unwrap_or_default();
         let (operation, holder) = (operation.to_owned(), Holder::Run(holder));
         Self { id, operation, who, since: now, holder, info }
+    }
+
+    /// As it is kept.
+    fn bytes(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("names and texts are JSON")
     }
 
     /// The lock in the words of OpenTofu and Terraform.
@@ -246,7 +260,7 @@ impl States {
     /// The lock of a state; that of a run which is over is removed.
     pub(super) fn holder(&self, name: &StateName) -> Result<Option<StateLock>, StateError> {
         let path = name.lock();
-        let bytes = match self.inner.versions.read(&path, 2 * LOCK_MAX) {
+        let bytes = match self.inner.versions.read(&path, KEPT_MAX) {
             Err(WorkdirError::NotFound { .. }) => return Ok(None),
             read => read?,
         };
@@ -264,8 +278,7 @@ impl States {
     }
 
     fn write_lock(&self, name: &StateName, lock: &StateLock) -> Result<(), StateError> {
-        let bytes = serde_json::to_vec(lock).expect("names and texts are JSON");
-        Ok(self.inner.versions.write(&name.lock(), &bytes)?)
+        Ok(self.inner.versions.write(&name.lock(), &lock.bytes())?)
     }
 }
 

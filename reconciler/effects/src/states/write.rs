@@ -50,7 +50,9 @@ impl States {
         match self.kept(name, at)? {
             Some((_, version)) if version.sha256 == sha256(bytes) => return Ok(version),
             Some((there, _)) => carries_on(name, &there, &sent)?,
-            // What was there says what may follow it: a state that is missing is not one that never was.
+            // What was there says what may follow it: a state that is missing is not one that never was. These very
+            // bytes are the write that a crash cut off, come again.
+            None if self.newest(name)?.is_some_and(|kept| kept.sha256 == sha256(bytes)) => {}
             None => self.not_gone(name)?,
         }
         self.replace(name, bytes, &Maker::Client { who: who.clone() }, at)

@@ -41,6 +41,8 @@ pub(super) async fn plan(
 ) -> Result<Done, Halt> {
     let dir = workspace.take().await?;
     let module = module(effects, cx, workspace, &dir, call).await?;
+    // What the apply cannot open is told before anybody is asked.
+    reveal(effects, "apply_secrets", &call.options.apply_secrets, &mut BTreeMap::new())?;
     let _held = if module.state == State::Declared {
         None
     } else {
@@ -228,7 +230,7 @@ fn allowed(tool: &Tool, wanted: Option<&str>) -> Result<(), Halt> {
 /// The module with what its apply may have beside what its plan has.
 pub(super) fn to_apply(effects: &Scoped, module: Module, call: &PlanCall) -> Result<Module, Halt> {
     let mut env = module.env;
-    reveal(effects, &call.options.apply_secrets, &mut env)?;
+    reveal(effects, "apply_secrets", &call.options.apply_secrets, &mut env)?;
     Ok(Module { env, ..module })
 }
 
@@ -239,17 +241,20 @@ fn environment(
 ) -> Result<BTreeMap<String, String>, Halt> {
     let mut env = effects.infra_env().clone();
     env.extend(options.env.clone());
-    reveal(effects, &options.secrets, &mut env)?;
+    reveal(effects, "secrets", &options.secrets, &mut env)?;
     Ok(env)
 }
 
 fn reveal(
     effects: &Scoped,
+    argument: &'static str,
     secrets: &BTreeMap<String, String>,
     env: &mut BTreeMap<String, String>,
 ) -> Result<(), Halt> {
     for (name, reference) in secrets {
-        let secret = effects.secret(reference).map_err(Halt::never)?;
+        let secret = effects
+            .secret(reference)
+            .map_err(|error| Halt::never(format_args!("{argument}.{name}: {error}")))?;
         env.insert(name.clone(), secret.expose().to_owned());
     }
     Ok(())

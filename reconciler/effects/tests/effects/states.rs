@@ -340,6 +340,26 @@ fn nothing_is_sent_in_the_place_of_what_is_gone() {
 }
 
 #[test]
+fn a_write_that_was_cut_off_may_come_again() {
+    let case = Case::new();
+    case.send(&state("a", 3), None).unwrap();
+    std::fs::remove_file(case.file()).unwrap();
+    case.send(&state("a", 3), None).unwrap();
+    assert_eq!(case.numbers(), [1]);
+    assert!(case.file().exists());
+}
+
+#[test]
+fn a_lock_that_could_not_be_read_again_is_refused() {
+    let long: Vec<f64> = vec![1e15; 2500];
+    let body = serde_json::json!({ "ID": "1", "Info": long })
+        .to_string()
+        .replace("1000000000000000.0", "1e15");
+    assert!(body.len() < 16 << 10, "{}", body.len());
+    assert!(StateLock::of_client(body.as_bytes(), &ada(), Timestamp::UNIX_EPOCH).is_err());
+}
+
+#[test]
 fn the_words_of_a_lock_are_words() {
     for key in ["ID", "Operation", "Who"] {
         let mut said = serde_json::json!({ "ID": "1", "Operation": "Apply", "Who": "ada" });

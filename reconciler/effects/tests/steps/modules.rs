@@ -380,6 +380,15 @@ async fn what_only_the_apply_may_have_the_plan_does_not_see() {
     let seen = |name: &str| made.outputs.get(name).cloned();
     assert_eq!(seen("reads"), Some(PlannedOutput::Known(true.into())));
     assert_eq!(seen("writes"), Some(PlannedOutput::Known(false.into())));
+    let unknown = ModuleOptions {
+        apply_secrets: [of("WRITE_KEY", "wirte")].into(),
+        ..ModuleOptions::default()
+    };
+    let message = refused(&world, unknown).await;
+    assert!(
+        message.contains("apply_secrets.WRITE_KEY: ") && message.contains("\"wirte\""),
+        "{message}"
+    );
     let apply = ApplyCall { plan: made.clone(), run: "prod.1-apply".to_owned() };
     let applied = run_by(&effects, &world, "apply", Call::TfApply(apply)).await;
     assert!(matches!(applied, StepOutcome::Done { .. }), "{applied:?}");

@@ -1,5 +1,9 @@
 //! Two stages that write to one place: what one promotes, the other replaces.
 
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
 use super::Warning;
 use crate::footprint::{Print, footprint};
 use crate::id::StageName;
@@ -7,43 +11,81 @@ use crate::snapshot::Definitions;
 use crate::stage::Stage;
 use crate::task::Tasks;
 
-/// What a stage would write to that another one writes to, and that it does not yet.
-pub(super) fn of_stage(before: &Definitions, after: &Definitions, new: &Stage) -> Vec<Warning> {
-    let (tasks, old_tasks) = (tasks(after), tasks(before));
-    let own = footprint(new, &tasks);
-    let old = before.stages.get(&new.name);
-    let old = old.map(|old| footprint(&old.spec, &old_tasks)).unwrap_or_default();
-    let others = after.stages.values().filter(|other| other.spec.name != new.name);
-    others
-        .filter_map(|other| {
-            let theirs = footprint(&other.spec, &tasks);
-            let (mine, theirs) = met(&own, &theirs, &old)?;
-            Some(warning(new, mine, &other.spec.name, theirs))
-        })
-        .collect()
+/// Stages that one warning names.
+const NAMED_MAX: usize = 5;
+
+/// What stages write to, each looked at once.
+pub(super) struct Footprints<'a> {
+    definitions: &'a Definitions,
+    tasks: Tasks<'a>,
+    known: RefCell<BTreeMap<&'a StageName, Rc<[Print]>>>,
+    told: RefCell<BTreeSet<(StageName, StageName)>>,
 }
 
-fn tasks(definitions: &Definitions) -> Tasks<'_> {
-    definitions.tasks.iter().map(|(name, task)| (name.as_str(), &task.spec)).collect()
+impl<'a> Footprints<'a> {
+    pub(super) fn of(definitions: &'a Definitions) -> Self {
+        let tasks = definitions.tasks.iter().map(|(name, task)| (name.as_str(), &task.spec));
+        let (known, told) = (RefCell::default(), RefCell::default());
+        Self { definitions, tasks: tasks.collect(), known, told }
+    }
+
+    fn of_stage(&self, name: &StageName) -> Rc<[Print]> {
+        let Some((name, stage)) = self.definitions.stages.get_key_value(name) else {
+            return Rc::new([]);
+        };
+        let look = || footprint(&stage.spec, &self.tasks).into();
+        Rc::clone(self.known.borrow_mut().entry(name).or_insert_with(look))
+    }
+
+    /// Whether these two were not told of each other yet.
+    fn is_news(&self, one: &StageName, other: &StageName) -> bool {
+        let pair = if one < other { (one, other) } else { (other, one) };
+        self.told.borrow_mut().insert((pair.0.clone(), pair.1.clone()))
+    }
 }
 
-/// The first places that meet. What met before the change is known.
-fn met<'a>(own: &'a [Print], theirs: &'a [Print], old: &[Print]) -> Option<(&'a Print, &'a Print)> {
-    own.iter().filter(|mine| old.iter().all(|old| old.on != mine.on)).find_map(|mine| {
-        let their = theirs.iter().find(|their| their.on.meets(&mine.on))?;
-        Some((mine, their))
-    })
+/// What a stage would write to that other ones write to, and that it does not yet.
+pub(super) fn of_stage(
+    before: &Footprints<'_>,
+    after: &Footprints<'_>,
+    new: &Stage,
+) -> Option<Warning> {
+    let (own, old) = (after.of_stage(&new.name), before.of_stage(&new.name));
+    let news: Vec<&Print> =
+        own.iter().filter(|mine| old.iter().all(|old| old.on != mine.on)).collect();
+    if news.is_empty() {
+        return None;
+    }
+    let mut met: Vec<(&StageName, &Print)> = Vec::new();
+    for other in after.definitions.stages.keys().filter(|other| **other != new.name) {
+        let theirs = after.of_stage(other);
+        let meeting = news.iter().find(|mine| theirs.iter().any(|it| it.on.meets(&mine.on)));
+        if let Some(mine) = meeting
+            && after.is_news(&new.name, other)
+        {
+            met.push((other, mine));
+        }
+    }
+    let (_, mine) = met.first()?;
+    Some(warning(new, mine, &met))
 }
 
-fn warning(new: &Stage, mine: &Print, other: &StageName, theirs: &Print) -> Warning {
+fn warning(new: &Stage, mine: &Print, met: &[(&StageName, &Print)]) -> Warning {
+    let shown: Vec<&str> = met.iter().take(NAMED_MAX).map(|(name, _)| name.as_str()).collect();
+    let more = met.len() - shown.len();
+    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+    let (stages, write) = if met.len() == 1 { ("stage", "does") } else { ("stages", "do") };
     Warning {
         change: 0,
         path: format!("steps[{}]", mine.origin),
-        summary: "Two stages write to one place".to_owned(),
+        summary: "Several stages write to one place".to_owned(),
         detail: format!(
-            "Step {} of stage {} writes to {}, and so does step {} of stage {other}: what is promoted to \
-             one of them replaces what was promoted to the other.",
-            mine.step, new.name, mine.on, theirs.step,
+            "Step {} of stage {} writes to {}, and so {write} {stages} {}{more}: what is promoted to one \
+             of them replaces what was promoted to the other.",
+            mine.step,
+            new.name,
+            mine.on,
+            shown.join(", "),
         ),
     }
 }

@@ -9,13 +9,14 @@ pub(super) fn of_policy(new: &Policy, people: &People) -> Vec<Warning> {
     let asked = new.approvals.iter().enumerate();
     let few = asked.filter_map(|(at, asked)| {
         let there = people.of_group(&asked.group);
-        if u64::from(asked.count) <= there.len().try_into().unwrap_or(u64::MAX) {
+        if usize::try_from(asked.count).is_ok_and(|asked| asked <= there) {
             return None;
         }
-        let who = match there.as_slice() {
-            [] => "nobody has a token with that group".to_owned(),
-            [one] => format!("only {one} has a token with that group"),
-            several => format!("only {} have tokens with that group", several.join(" and ")),
+        // Who they are is for administrators to know.
+        let who = match there {
+            0 => "nobody has a token with that group".to_owned(),
+            1 => "only one person has a token with that group".to_owned(),
+            several => format!("only {several} people have tokens with that group"),
         };
         Some(Warning {
             change: 0,

@@ -73,8 +73,11 @@ impl Site<'_> {
         let orders = self.orders.taken(&format!("/order/{id}"));
         tally.count(orders.len(), || format!("the order of {id}"));
         let announced = self.orders.taken(&format!("/announce/{id}"));
-        let keys: BTreeSet<&Option<String>> = announced.iter().collect();
+        let keys: BTreeSet<&str> = announced.iter().flatten().map(String::as_str).collect();
         tally.count(keys.len(), || format!("the announcement of {id}"));
+        if announced.iter().any(Option::is_none) {
+            tally.lost.push(format!("the key of an announcement of {id}"));
+        }
 
         let puts = world.registry.puts(RELEASED, version);
         tally.count(puts, || format!("the manifest of {version} by {id}"));
@@ -83,8 +86,10 @@ impl Site<'_> {
         if from.is_none() || from != to {
             tally.lost.push(format!("{version} released as it is: {to:?}, not {from:?}"));
         }
-        let tag = world.infra.tag(id).await?;
-        tally.count(tag.iter().count(), || format!("the git tag of {id}"));
+        let (tagged, released) = (world.infra.tag(id).await?, world.infra.tip("main").await?);
+        if tagged.as_ref() != Some(&released) {
+            tally.lost.push(format!("the git tag of {id} on {released}: {tagged:?}"));
+        }
         Ok(())
     }
 
