@@ -127,6 +127,7 @@ pub(crate) fn open_writer(path: &Path) -> Result<Opened, OpenError> {
     }
     migrate(&mut connection)?;
     end_leases(&connection)?;
+    wake_promotions(&connection)?;
     Ok(Opened { connection, lock })
 }
 
@@ -141,6 +142,19 @@ fn end_leases(connection: &Connection) -> rusqlite::Result<()> {
     if ended > 0 {
         tracing::info!(ended, "work that the last process left is taken up again");
     }
+    Ok(())
+}
+
+/// Makes every promotion that is not over due at once. What waits for others has no wake-up of its own, and the
+/// program that parked it may have been an older one, which knew of no end to its wait.
+fn wake_promotions(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute(
+        "INSERT INTO wakeup (key, due_at, lease_owner, epoch, woken_at) \
+         SELECT 'promotion/' || project || '/' || id, 0, NULL, 0, NULL \
+         FROM promotion WHERE ended_at IS NULL \
+         ON CONFLICT (key) DO UPDATE SET due_at = 0",
+        [],
+    )?;
     Ok(())
 }
 

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use reconciler_domain::freight::{Freight, FreightFilter};
-use reconciler_domain::id::FreightId;
+use reconciler_domain::id::{FreightId, PromotionId};
 use reconciler_store::{LeaseError, OpenError, Page, Store, StoreError, WakeKey};
 
 use crate::world::{
-    LEASE, World, artifacts, at, change, creating, dev, project, shop, warehouse, web,
+    LEASE, World, artifacts, at, change, creating, dev, prod, project, shop, warehouse, web,
 };
 
 const CHILD: &str = "STORE_TEST_CHILD_DATABASE";
@@ -112,6 +112,31 @@ async fn what_is_stored_is_there_after_a_clean_stop() {
     let after = store.stage_snapshot(&shop(), &dev()).await.unwrap().unwrap();
     assert_eq!(format!("{after:?}"), format!("{before:?}"));
     assert_eq!(*store.changes().borrow(), events);
+}
+
+#[tokio::test]
+async fn what_is_under_way_is_looked_at_at_each_start() {
+    let world = World::new().await;
+    let (old, new) = (world.freight("1.0.0", 1).await, world.freight("1.1.0", 2).await);
+    world.succeed(&dev(), &old, 3).await;
+    let parked = world.promote(&dev(), &new, 4).await;
+    world.prepare(&parked, &new, 5).await;
+    // Nothing but a person moves it, as far as whoever looked last knew: nobody looks at it again.
+    world.quiet(10).await;
+    assert_eq!(world.due(1_000_000).await, Vec::<String>::new());
+    // This one is to be looked at, much later.
+    let later = world.promote(&prod(), &old, 11).await;
+    let lease = world.lease(&later, 11).await;
+    world.store.release(&lease, Some(at(2_000_000))).await.unwrap();
+    world.quiet(12).await;
+    let path = world.path();
+    world.store.close().await;
+    let store = Store::open(path).await.unwrap();
+    let leases = store.claim("w", &[], LEASE, at(13), 10).await.unwrap();
+    let mut keys: Vec<WakeKey> = leases.into_iter().map(|lease| lease.key).collect();
+    keys.sort();
+    let key = |id: &PromotionId| WakeKey::Promotion(shop(), id.clone());
+    assert_eq!(keys, [key(&parked), key(&later)]);
 }
 
 #[tokio::test]
