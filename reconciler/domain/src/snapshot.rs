@@ -186,6 +186,8 @@ pub struct PromotionSnapshot {
     pub stage: Option<Defined<Stage>>,
     /// Every policy of the project, with who changed it last.
     pub policies: Vec<Defined<Policy>>,
+    /// When a policy that selects or selected the stage last came, changed or went.
+    pub policies_changed_at: Option<Timestamp>,
     /// The verification templates that the stage uses.
     pub templates: Vec<Verification>,
     /// The tasks that the stage uses, by name.

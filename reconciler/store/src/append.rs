@@ -124,6 +124,39 @@ impl Store {
         .await
     }
 
+    /// Appends what was decided, if nothing that the decision looked at has changed: the project must still have this
+    /// revision.
+    ///
+    /// # Errors
+    /// As for [`append`](Self::append); the project changed.
+    // Each is told by its name and its type.
+    #[expect(clippy::too_many_arguments, reason = "what is appended, by whom, and what was seen")]
+    pub async fn append_judged(
+        &self,
+        project: &ProjectName,
+        id: &PromotionId,
+        lease: &Lease,
+        expected_seq: u64,
+        judged_at: u64,
+        event: Event,
+        now: Timestamp,
+    ) -> Result<Appended, AppendError> {
+        let (project, id, epoch) = (project.clone(), id.clone(), lease.epoch);
+        self.write(move |write| {
+            let folded = ready(write, &project, &id, Some(epoch), expected_seq)?;
+            let present = revision(write.sql, &project)?;
+            if present != judged_at {
+                write.folds.keep(&project, folded);
+                return Err(AppendError::Revision { revision: present });
+            }
+            let addition =
+                Addition { actor: actor(&event), event, now: whole_micros(now), own: true };
+            let entry = add(write, &project, folded, addition)?;
+            Ok(Appended { entry, revision: revision(write.sql, &project)? })
+        })
+        .await
+    }
+
     /// Takes the slot of the stage, if nothing that the decision looked at has changed: the
     /// project must still have this revision.
     ///
@@ -138,19 +171,10 @@ impl Store {
         revision: u64,
         now: Timestamp,
     ) -> Result<Entry, AppendError> {
-        let (project, id, epoch) = (project.clone(), id.clone(), lease.epoch);
-        self.write(move |write| {
-            let folded = ready(write, &project, &id, Some(epoch), expected_seq)?;
-            let present = self::revision(write.sql, &project)?;
-            if present != revision {
-                write.folds.keep(&project, folded);
-                return Err(AppendError::Revision { revision: present });
-            }
-            let (actor, event) = (Principal::Automation, Event::Committed);
-            let addition = Addition { actor, event, now: whole_micros(now), own: true };
-            add(write, &project, folded, addition)
-        })
-        .await
+        let event = Event::Committed;
+        let committed =
+            self.append_judged(project, id, lease, expected_seq, revision, event, now).await?;
+        Ok(committed.entry)
     }
 }
 

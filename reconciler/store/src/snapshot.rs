@@ -282,6 +282,7 @@ impl<'a> Loader<'a> {
             },
             stage: stage.map(Stored::defined),
             commits: self.commits(&promotion.stage, &specs)?,
+            policies_changed_at: last_change(sql, project, &promotion.stage)?.map(instant),
             policies,
             current: self.companions(&promotion, succeeded.as_ref())?,
             facts,

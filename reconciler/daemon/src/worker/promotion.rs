@@ -133,11 +133,14 @@ impl Worker {
     /// Makes one move that is not a run. The entry that it wrote, if it is the next one of the log.
     async fn act(&self, at: &At<'_, '_>, act: Act) -> Result<Option<Appended>, WorkError> {
         match act {
-            Act::Append(event) => self.append(at.subject, at.seq, *event).await,
-            Act::Prepare { step, call, rebuild, deadline } => {
-                self.prepare(at, step, *call, &rebuild, deadline).await
+            Act::Append(event) if plan::is_judged(&event) => {
+                self.append_judged(at, *event).await.map(|()| None)
             }
-            Act::Probe { bases } => self.probe(at, &bases).await,
+            Act::Append(event) => self.append(at.subject, at.seq, *event).await,
+            Act::Prepare { step, call, rebuild, ends } => {
+                self.prepare(at, step, *call, &rebuild, ends).await
+            }
+            Act::Probe { bases, last } => self.probe(at, &bases, last).await,
             Act::Commit => self.commit(at).await.map(|()| None),
             Act::Run(_) => Err(WorkError::Unusable("a run is set off, not made".to_owned())),
             Act::Measure(check) => {
@@ -251,10 +254,10 @@ impl Worker {
         step: StepName,
         call: Call,
         rebuild: &[(StepName, Call)],
-        deadline: Option<Timestamp>,
+        ends: Option<(Timestamp, Interruption)>,
     ) -> Result<Option<Appended>, WorkError> {
         let context = self.context(at, at.snapshot.state.workdir(&step));
-        let broken = self.broken_off(at.subject, aborted(at), at.seq, None, deadline);
+        let broken = self.broken_off(at.subject, aborted(at), at.seq, None, ends);
         let interrupt = CancellationToken::new();
         let run = self.effects.run(&context, &step, &call, rebuild, &interrupt);
         let outcome = match interruptible(run, broken, &interrupt).await? {
@@ -271,16 +274,17 @@ impl Worker {
         }
     }
 
-    async fn probe(&self, at: &At<'_, '_>, bases: &[Base]) -> Result<Option<Appended>, WorkError> {
+    async fn probe(
+        &self,
+        at: &At<'_, '_>,
+        bases: &[Base],
+        last: bool,
+    ) -> Result<Option<Appended>, WorkError> {
         let context = self.context(at, Workdir::Main);
         let probed = self.effects.probe(&context, bases);
         let Some(probed) = self.unless_aborted(at, probed).await else { return Ok(None) };
-        match probed {
-            Ok(moved) => self.append(at.subject, at.seq, Event::Probed { moved }).await,
-            Err(message) => Err(WorkError::Unusable(format!(
-                "what the change set was made against could not be looked at: {message}"
-            ))),
-        }
+        let event = plan::probed(probed, last).map_err(WorkError::Unusable)?;
+        self.append(at.subject, at.seq, event).await
     }
 
     /// What a look that changes nothing shows; `None` if somebody asked for the end of the promotion meanwhile.
@@ -290,6 +294,16 @@ impl Worker {
             biased;
             seen = look => Some(seen),
             () = self.appended(at.subject, at.seq, asked) => None,
+        }
+    }
+
+    /// Appends what follows from policies and freezes as the decision saw them; nothing, if they changed in between.
+    async fn append_judged(&self, at: &At<'_, '_>, event: Event) -> Result<(), WorkError> {
+        let (Subject { held, project, id }, now) = (at.subject, self.clock.now());
+        let (lease, seq, revision) = (&held.lease, at.seq, at.revision);
+        match self.store.append_judged(project, id, lease, seq, revision, event, now).await {
+            Ok(_) | Err(AppendError::Revision { .. } | AppendError::Changed { .. }) => Ok(()),
+            Err(error) => refused(error),
         }
     }
 
@@ -323,7 +337,8 @@ impl Worker {
             let Run { node, call, rebuild, deadline, .. } = run;
             self.crash.pass(Boundary::AfterIntent, &node);
             subject.held.check()?;
-            let broken = self.broken_off(subject, aborted, seq, Some(&node), deadline);
+            let ends = deadline.map(|at| (at, Interruption::Timeout));
+            let broken = self.broken_off(subject, aborted, seq, Some(&node), ends);
             let interrupt = CancellationToken::new();
             let ran = self.effects.run(&context, node.step(), &call, &rebuild, &interrupt);
             let outcome = match interruptible(ran, broken, &interrupt).await? {
@@ -349,7 +364,7 @@ impl Worker {
         aborted: Option<Event>,
         seq: u64,
         running: Option<&Node>,
-        deadline: Option<Timestamp>,
+        ends: Option<(Timestamp, Interruption)>,
     ) -> Interruption {
         let asked = |event: &Event| plan::breaks_off(running, event);
         if aborted.as_ref().is_some_and(asked) {
@@ -357,7 +372,7 @@ impl Worker {
         }
         tokio::select! {
             () = self.appended(subject, seq, asked) => Interruption::Abort,
-            () = self.at(deadline) => Interruption::Timeout,
+            () = self.at(ends.map(|(at, _)| at)) => ends.map_or(Interruption::Timeout, |(_, by)| by),
         }
     }
 

@@ -39,10 +39,11 @@ use jiff::Timestamp;
 pub use answer::{AnswerError, answer};
 pub use commit::{files_of_apply, given_up};
 pub use consequence::{Consequences, consequences};
+pub use expiry::is_judged;
 pub(crate) use expiry::waits_until;
 pub use prepare::prepared;
 pub(crate) use promotion::promotion_gates;
-pub use promotion::{Act, Base, Move, Run, breaks_off, promotion};
+pub use promotion::{Act, Base, Move, Run, breaks_off, probed, promotion};
 pub use rehearsal::{newest_of_all, rehearse};
 pub use request::{
     ApproveError, Ensured, RequestError, RequestFacts, Requested, abort, approve, ensured, newest,

@@ -44,9 +44,9 @@ pub(super) fn next(snapshot: &PromotionSnapshot, now: Timestamp) -> Move {
             Ok(Progress::Passed) => {}
             Ok(Progress::Run(call)) => {
                 let rebuild = state.rebuild(&step.name);
-                let deadline = deadline(step, now);
+                let ends = deadline(step, now).map(|at| (at, Interruption::Timeout));
                 let step = step.name.clone();
-                return Move::act(Act::Prepare { step, call, rebuild, deadline });
+                return Move::act(Act::Prepare { step, call, rebuild, ends });
             }
             Ok(Progress::Follows(prepared)) => {
                 return Move::append(Event::StepPrepared(prepared));

@@ -14,7 +14,7 @@ use crate::policy::{GateKind, Joined};
 use crate::promotion::{Ending, Event, Finish, Node, Phase, State};
 use crate::snapshot::PromotionSnapshot;
 use crate::stage::Stage;
-use crate::step::{Call, OciRecord, PlanRecord, Record, TagMove, Workdir};
+use crate::step::{Call, Interruption, OciRecord, PlanRecord, Record, TagMove, Workdir};
 use crate::verification::FrozenCheck;
 
 /// The next move of a promotion.
@@ -46,13 +46,16 @@ pub enum Act {
         call: Box<Call>,
         /// What fills the working directory if it is lost.
         rebuild: Vec<(StepName, Call)>,
-        /// When it is broken off.
-        deadline: Option<Timestamp>,
+        /// When it is broken off, and by what: because it took too long, or because the promotion waited too long,
+        /// which ends that as an abort does.
+        ends: Option<(Timestamp, Interruption)>,
     },
     /// Look at what the change set was made against, then append what moved.
     Probe {
         /// What to look at.
         bases: Vec<Base>,
+        /// Whether there is time for no other look, should this one fail.
+        last: bool,
     },
     /// Take the slot, if nothing that this decision looked at has changed.
     Commit,
@@ -86,6 +89,21 @@ pub fn breaks_off(running: Option<&Node>, event: &Event) -> bool {
         Some(Node::UndoPlan(_) | Node::Undo(_)) => false,
     };
     may_be_broken && matches!(event, Event::AbortRequested { .. })
+}
+
+/// What is appended after a look at what a change set was made against: what moved.
+///
+/// # Errors
+/// It failed with this message, and there is time for another: nothing is appended.
+pub fn probed(looked: Result<Vec<String>, String>, last: bool) -> Result<Event, String> {
+    let said =
+        |message| format!("what the change set was made against could not be looked at: {message}");
+    match looked {
+        Ok(moved) => Ok(Event::Probed { moved }),
+        // What nobody can look at is not what was judged, as far as anybody knows.
+        Err(message) if last => Ok(Event::Probed { moved: vec![said(message)] }),
+        Err(message) => Err(said(message)),
+    }
 }
 
 /// Something that a change set was made against.
@@ -246,11 +264,7 @@ fn settling(snapshot: &PromotionSnapshot, joined: &Joined<'_>, now: Timestamp) -
     if snapshot.promotion.requester != Principal::Automation {
         return None;
     }
-    let policies =
-        snapshot.policies.iter().filter(|policy| policy.spec.selects(&snapshot.promotion.stage));
-    let stage = snapshot.stage.iter().map(|stage| stage.changed_at);
-    let changed_at = policies.map(|policy| policy.changed_at).chain(stage).max()?;
-    let settled = changed_at.checked_add(joined.settle).unwrap_or(Timestamp::MAX);
+    let (changed_at, settled) = settled_at(snapshot, joined)?;
     (settled > now).then(|| Waiting {
         subject: format!("promotion {}", snapshot.promotion.id),
         reason: "Settling",
@@ -260,6 +274,19 @@ fn settling(snapshot: &PromotionSnapshot, joined: &Joined<'_>, now: Timestamp) -
         ),
         until: Some(settled),
     })
+}
+
+/// When the stage or a policy that selects or selected it last changed, and when they have come to rest.
+pub(super) fn settled_at(
+    snapshot: &PromotionSnapshot,
+    joined: &Joined<'_>,
+) -> Option<(Timestamp, Timestamp)> {
+    let policies =
+        snapshot.policies.iter().filter(|policy| policy.spec.selects(&snapshot.promotion.stage));
+    let stage = snapshot.stage.iter().map(|stage| stage.changed_at);
+    let changes = policies.map(|policy| policy.changed_at).chain(stage);
+    let changed_at = changes.chain(snapshot.policies_changed_at).max()?;
+    Some((changed_at, changed_at.checked_add(joined.settle).unwrap_or(Timestamp::MAX)))
 }
 
 fn gate_waiting(promotion: &PromotionId, gate: &Gate) -> Waiting {
@@ -299,7 +326,7 @@ fn probe_or_commit(snapshot: &PromotionSnapshot, now: Timestamp) -> Act {
     let fresh = |at: Timestamp| at.checked_add(PROBE_VALID).is_ok_and(|end| end > now);
     match &snapshot.state.probe {
         Some(probe) if fresh(probe.at) => Act::Commit,
-        Some(_) | None => Act::Probe { bases: bases(&snapshot.state) },
+        Some(_) | None => Act::Probe { bases: bases(&snapshot.state), last: false },
     }
 }
 

@@ -17,7 +17,7 @@ use crate::policy::{Joined, Mode};
 use crate::promotion::Ending;
 use crate::snapshot::{Defined, RunningPromotion, StageSnapshot};
 use crate::soak::Soak;
-use crate::stage::Choose;
+use crate::stage::{Choose, Stage};
 use crate::window::Action;
 
 /// What to do for a stage.
@@ -64,6 +64,8 @@ pub struct Candidate {
     /// The freezes that keep automation from promoting it.
     pub frozen: Vec<Defined<Freeze>>,
 }
+
+const BEHIND_EXPIRED: &str = "newer freight waited for too long here; a person can promote it";
 
 /// Decides about a stage.
 #[must_use]
@@ -124,8 +126,17 @@ struct Looked<'a> {
     now: Timestamp,
 }
 
-/// The newest freight of each warehouse that is in the stage or on its way there, by sequence.
-struct Moving<'a>(BTreeMap<&'a WarehouseName, i64>);
+/// The newest freight of each warehouse, by sequence.
+type Newest<'a> = BTreeMap<&'a WarehouseName, i64>;
+
+/// What freight of the same warehouse stands in the way of older freight.
+struct Moving<'a> {
+    /// In the stage, or on its way there.
+    moving: Newest<'a>,
+    /// What waited for too long, where the stage takes the newest: what is older would wait as well, one after the
+    /// other.
+    expired: Newest<'a>,
+}
 
 impl<'a> Moving<'a> {
     fn of(snapshot: &'a StageSnapshot) -> Self {
@@ -143,13 +154,40 @@ impl<'a> Moving<'a> {
                 newest.entry(warehouse).or_insert(*sequence);
             }
         }
-        Self(newest)
+        Self { moving: newest, expired: expired(snapshot) }
     }
 
     fn is_newer_than(&self, facts: &FreightFacts) -> bool {
-        let newest = self.0.get(&facts.freight.warehouse);
-        newest.is_some_and(|sequence| facts.freight.sequence < *sequence)
+        is_older(facts, &self.moving)
     }
+}
+
+fn is_older(facts: &FreightFacts, newest: &Newest<'_>) -> bool {
+    let newest = newest.get(&facts.freight.warehouse);
+    newest.is_some_and(|sequence| facts.freight.sequence < *sequence)
+}
+
+/// The newest freight that expired here and that the stage still would take but for that.
+fn expired(snapshot: &StageSnapshot) -> Newest<'_> {
+    let mut newest = Newest::new();
+    let stage = &snapshot.stage.spec;
+    let some = snapshot.ended.values().any(|ending| *ending == Ending::Expired);
+    if !some || stage.choose == Choose::Queue {
+        return newest;
+    }
+    for facts in snapshot.freight.iter().rev() {
+        let expired = snapshot.ended.get(&facts.freight.id) == Some(&Ending::Expired);
+        if expired && (stage.choose != Choose::MatchUpstream || in_upstream(stage, facts)) {
+            newest.entry(&facts.freight.warehouse).or_insert(facts.freight.sequence);
+        }
+    }
+    newest
+}
+
+/// Whether the freight is in an upstream stage now, or needs to be in none.
+fn in_upstream(stage: &Stage, facts: &FreightFacts) -> bool {
+    let request = stage.request(&facts.freight.warehouse);
+    request.is_some_and(|r| r.direct || r.from.iter().any(|upstream| is_there(upstream, facts)))
 }
 
 fn pass_on(snapshot: &StageSnapshot, now: Timestamp, plan: &mut StagePlan) {
@@ -352,8 +390,10 @@ fn passed_over(
             // A rehearsal is never the last promotion of a freight.
             Ending::Superseded | Ending::Rehearsed => {
                 // It is taken again only once nothing newer stands in its way.
-                let newer = moving.is_newer_than(facts);
-                return newer.then(|| "newer freight took its place".to_owned());
+                if moving.is_newer_than(facts) {
+                    return Some("newer freight took its place".to_owned());
+                }
+                return is_older(facts, &moving.expired).then(|| BEHIND_EXPIRED.to_owned());
             }
             Ending::Failed
             | Ending::RolledBack
@@ -367,14 +407,10 @@ fn passed_over(
     if moving.is_newer_than(facts) {
         return Some("newer freight is in the stage".to_owned());
     }
-    let in_upstream = || {
-        let request = stage.request(&freight.warehouse);
-        request.is_some_and(|r| r.direct || r.from.iter().any(|upstream| is_there(upstream, facts)))
-    };
-    if stage.choose == Choose::MatchUpstream && !in_upstream() {
+    if stage.choose == Choose::MatchUpstream && !in_upstream(stage, facts) {
         return Some("it is in no upstream stage now".to_owned());
     }
-    None
+    is_older(facts, &moving.expired).then(|| BEHIND_EXPIRED.to_owned())
 }
 
 /// Freight that is too old never becomes younger.

@@ -240,7 +240,7 @@ pub enum StepOutcome {
 pub enum Interruption {
     /// Its time was over.
     Timeout,
-    /// A person asked to stop.
+    /// A person asked to stop, or the promotion waited for too long.
     Abort,
     /// A step that is carried out beside it failed for good.
     Beside,

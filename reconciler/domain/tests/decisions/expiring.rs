@@ -316,11 +316,228 @@ fn an_undo_that_may_not_begin_in_time_is_stuck() {
 
 #[test]
 fn an_undo_that_began_comes_to_its_end() {
-    assert_snapshot!(dev("gated rollback max_undo_wait=2h deny=FREQ=DAILY/1h/rollback", "
+    // Frozen once it began, and tried again when the limit is over.
+    assert_snapshot!(dev("gated rollback max_undo_wait=10s", "
+        stage dev shop: app hook
+        fail call 1
+        fail undo-push 2 retry
+        found shop api 1.0.0
+        freeze year-end about rollback
+        +11s
+        +1h
+    "), @r"
+    f1 is made: api 1.0.0
+    dev.1 starts: f1, by automation
+    dev.1 is prepared
+    dev.1 commits
+    dev.1 runs push
+    dev.1 runs call: failed: call was told to fail
+    dev.1 unwinds: step call failed: call was told to fail
+    dev.1 undoes push: failed: undo-push was told to fail
+    -- +11s
+    dev.1 undoes push (attempt 2): failed: undo-push was told to fail
+    -- +1h
+    dev.1 undoes push (attempt 3)
+    dev.1 rolled_back: undone: step call failed: call was told to fail
+    ");
+}
+
+#[test]
+fn what_is_older_than_what_expired_is_not_brought_either() {
+    let script = |choose: &str| {
+        run(&format!(
+            "
+            push gitops a.yaml#b=c
+            warehouse shop api
+            stage dev shop: app {choose}
+            policy gate dev gated max_wait=1h approve=sre
+            found shop api 1.0.0
+            found shop api 1.1.0
+            found shop api 1.2.0
+            +1h
+            why dev
+            +3h
+        "
+        ))
+    };
+    assert_snapshot!(script(""), @r"
+    f1 is made: api 1.0.0
+    dev.1 starts: f1, by automation
+    dev.1 is prepared
+    f2 is made: api 1.1.0
+    dev.2 starts: f2, by automation
+    dev.1 superseded: promotion dev.2 takes its place
+    dev.2 is prepared
+    f3 is made: api 1.2.0
+    dev.3 starts: f3, by automation
+    dev.2 superseded: promotion dev.3 takes its place
+    dev.3 is prepared
+    -- +1h
+    dev.3 expired: did not commit within 1h (policy gate), until 2026-01-01T01:00:00Z: gate approvals: needs 1 approval of group sre, has 0
+      ? freight f3: PassedOver: its last promotion here did not succeed; a person can promote it
+      ? freight f2: PassedOver: newer freight waited for too long here; a person can promote it
+      ? freight f1: PassedOver: newer freight waited for too long here; a person can promote it
+    -- +3h
+    ");
+    // One after the other, whatever became of the last.
+    assert_snapshot!(script("queue"), @r"
+    f1 is made: api 1.0.0
+    dev.1 starts: f1, by automation
+    dev.1 is prepared
+    f2 is made: api 1.1.0
+    f3 is made: api 1.2.0
+    -- +1h
+    dev.1 expired: did not commit within 1h (policy gate), until 2026-01-01T01:00:00Z: gate approvals: needs 1 approval of group sre, has 0
+    dev.2 starts: f2, by automation
+    dev.2 is prepared
+      ? freight f3: PromotionRunning: waits for promotion dev.2 to end
+      ? promotion dev.2: ApprovalsMissing: needs 1 approval of group sre, has 0
+    -- +3h
+    dev.2 expired: did not commit within 1h (policy gate), until 2026-01-01T02:00:00Z: gate approvals: needs 1 approval of group sre, has 0
+    dev.3 starts: f3, by automation
+    dev.3 is prepared
+    dev.3 expired: did not commit within 1h (policy gate), until 2026-01-01T03:00:00Z: gate approvals: needs 1 approval of group sre, has 0
+    ");
+}
+
+#[test]
+fn what_is_older_than_what_expired_comes_once_upstream_went_back_to_it() {
+    let script = |choose: &str| {
+        run(&format!(
+            "
+            push gitops a.yaml#b=c
+            warehouse shop api
+            stage dev shop: app
+            stage prod shop<dev: app {choose}
+            policy go dev automatic
+            policy gate prod gated max_wait=1h approve=sre
+            found shop api 1.0.0
+            found shop api 1.1.0
+            +1h
+            promote dev f1 by ann
+            +1m
+        "
+        ))
+    };
+    assert_snapshot!(script("match_upstream"), @r"
+    f1 is made: api 1.0.0
+    dev.1 starts: f1, by automation
+    dev.1 is prepared
+    dev.1 commits
+    dev.1 runs push
+    dev.1 succeeded: every step is done and every check passed
+    prod.1 starts: f1, by automation
+    prod.1 is prepared
+    f2 is made: api 1.1.0
+    dev.2 starts: f2, by automation
+    dev.2 is prepared
+    dev.2 commits
+    dev.2 runs push
+    dev.2 succeeded: every step is done and every check passed
+    prod.2 starts: f2, by automation
+    prod.1 superseded: promotion prod.2 takes its place
+    prod.2 is prepared
+    -- +1h
+    prod.2 expired: did not commit within 1h (policy gate), until 2026-01-01T01:00:00Z: gate approvals: needs 1 approval of group sre, has 0
+    dev.3 starts: f1, by ann
+    dev is held by ann: ann promoted freight f1 instead of what automation would choose; promote the newest freight to let automation go on
+    dev.3 is prepared
+    dev.3 commits
+    dev.3 runs push
+    dev.3 succeeded: every step is done and every check passed
+    prod.3 starts: f1, by automation
+    prod.3 is prepared
+    -- +1m
+    ");
+    assert_snapshot!(script(""), @r"
+    f1 is made: api 1.0.0
+    dev.1 starts: f1, by automation
+    dev.1 is prepared
+    dev.1 commits
+    dev.1 runs push
+    dev.1 succeeded: every step is done and every check passed
+    prod.1 starts: f1, by automation
+    prod.1 is prepared
+    f2 is made: api 1.1.0
+    dev.2 starts: f2, by automation
+    dev.2 is prepared
+    dev.2 commits
+    dev.2 runs push
+    dev.2 succeeded: every step is done and every check passed
+    prod.2 starts: f2, by automation
+    prod.1 superseded: promotion prod.2 takes its place
+    prod.2 is prepared
+    -- +1h
+    prod.2 expired: did not commit within 1h (policy gate), until 2026-01-01T01:00:00Z: gate approvals: needs 1 approval of group sre, has 0
+    dev.3 starts: f1, by ann
+    dev is held by ann: ann promoted freight f1 instead of what automation would choose; promote the newest freight to let automation go on
+    dev.3 is prepared
+    dev.3 commits
+    dev.3 runs push
+    dev.3 succeeded: every step is done and every check passed
+    -- +1m
+    ");
+}
+
+#[test]
+fn nothing_ends_while_definitions_change() {
+    // Replaced: for a moment there is none, and a month is what counts then.
+    assert_snapshot!(dev("manual approve=sre settle=30s", "
+        policy patient dev manual max_wait=90d
+        found shop api 1.0.0
+        promote dev f1 by ann
+        +40d
+        drop policy patient
+        until dev.1
+        +10s
+        policy patience dev manual max_wait=90d settle=30s
+        until dev.1
+        +1h
+        drop policy patience
+        until dev.1
+    "), @r"
+    f1 is made: api 1.0.0
+    dev.1 starts: f1, by ann
+    dev.1 is prepared
+    -- +40d
+      ! waits until 2026-02-10T00:00:30Z, looked at again 2026-02-10T00:00:30Z
+    -- +10s
+      ! waits until 2026-04-01T00:00:00Z, looked at again 2026-04-01T00:00:00Z
+    -- +1h
+      ! waits until 2026-02-10T01:00:40Z, looked at again 2026-02-10T01:00:40Z
+    ");
+    // The new one is shorter, and waits as long as it says.
+    assert_snapshot!(dev("manual approve=sre", "
+        found shop api 1.0.0
+        promote dev f1 by ann
+        +2h
+        policy gate dev manual approve=sre max_wait=1h settle=1m
+        until dev.1
+        +59s
+        +1s
+    "), @r"
+    f1 is made: api 1.0.0
+    dev.1 starts: f1, by ann
+    dev.1 is prepared
+    -- +2h
+      ! waits until 2026-01-01T02:01:00Z, looked at again 2026-01-01T02:01:00Z
+    -- +59s
+    -- +1s
+    dev.1 expired: did not commit within 1h (policy gate), until 2026-01-01T01:00:00Z: gate approvals: needs 1 approval of group sre, has 0
+    ");
+    // So does an undo.
+    assert_snapshot!(dev("gated rollback max_undo_wait=2d", "
         stage dev shop: noted app
+        freeze year-end about rollback
         fail push 1
         found shop api 1.0.0
-        +1h
+        +1d
+        policy gate dev gated rollback max_undo_wait=1h settle=5m
+        until dev.1
+        +4m
+        policy gate dev gated rollback max_undo_wait=2d settle=5m
+        +6m
+        until dev.1
     "), @r"
     f1 is made: api 1.0.0
     dev.1 starts: f1, by automation
@@ -332,10 +549,70 @@ fn an_undo_that_began_comes_to_its_end() {
     ledger: 1.0.0 is next {}
     dev.1 runs push: failed: push was told to fail
     dev.1 unwinds: step push failed: push was told to fail
-    -- +1h
-    dev.1 undoes name
-    dev.1 undoes note
-    dev.1 rolled_back: undone: step push failed: push was told to fail
+    -- +1d
+      ! waits until 2026-01-02T00:05:00Z, looked at again 2026-01-02T00:05:00Z
+    -- +4m
+    -- +6m
+      ! waits until 2026-01-03T00:00:00Z, looked at again 2026-01-03T00:00:00Z
+    ");
+}
+
+#[test]
+fn what_cannot_be_looked_at_does_not_go_on_for_ever() {
+    assert_snapshot!(dev("automatic max_wait=3m", "
+        unreachable git.example does not answer
+        found shop api 1.0.0
+    "), @r"
+    f1 is made: api 1.0.0
+    dev.1 starts: f1, by automation
+    dev.1 is prepared
+    dev.1 is looked at again: what the change set was made against could not be looked at: git.example does not answer
+    dev.1 is looked at again: what the change set was made against could not be looked at: git.example does not answer
+    dev.1 is looked at again: what the change set was made against could not be looked at: git.example does not answer
+    dev.1 what the change set was made against could not be looked at: git.example does not answer
+    dev.1 expired: did not commit within 3m (policy gate), until 2026-01-01T00:03:00Z: it had to be prepared anew: what the change set was made against could not be looked at: git.example does not answer
+    ");
+    // It passes when its time is over, so it is looked at once.
+    assert_snapshot!(dev("gated max_wait=9h allow=FREQ=DAILY;BYHOUR=9/2h", "
+        found shop api 1.0.0
+        unreachable git.example does not answer
+        +9h
+    "), @r"
+    f1 is made: api 1.0.0
+    dev.1 starts: f1, by automation
+    dev.1 is prepared
+    -- +9h
+    dev.1 what the change set was made against could not be looked at: git.example does not answer
+    dev.1 expired: did not commit within 9h (policy gate), until 2026-01-01T09:00:00Z: it had to be prepared anew: what the change set was made against could not be looked at: git.example does not answer
+    ");
+}
+
+#[test]
+fn what_moved_when_its_time_is_over_is_named() {
+    assert_snapshot!(dev("gated max_wait=9h allow=FREQ=DAILY;BYHOUR=9/2h", "
+        found shop api 1.0.0
+        push gitops a.yaml#b=d
+        +9h
+    "), @r"
+    f1 is made: api 1.0.0
+    dev.1 starts: f1, by automation
+    dev.1 is prepared
+    -- +9h
+    dev.1 branch main of https://git.example/gitops moved from c1 to c3
+    dev.1 expired: did not commit within 9h (policy gate), until 2026-01-01T09:00:00Z: it had to be prepared anew: branch main of https://git.example/gitops moved from c1 to c3
+    ");
+}
+
+#[test]
+fn a_preparation_that_its_promotion_has_no_time_for_did_not_fail() {
+    assert_snapshot!(dev("gated max_wait=1h", "
+        hang clone 1
+        found shop api 1.0.0
+    "), @r"
+    f1 is made: api 1.0.0
+    dev.1 starts: f1, by automation
+    dev.1's preparation is broken off
+    dev.1 expired: did not commit within 1h (policy gate), until 2026-01-01T01:00:00Z: step clone was still being prepared
     ");
 }
 

@@ -11,7 +11,7 @@ use reconciler_domain::snapshot::StageSnapshot;
 
 use crate::kit::freeze::freeze;
 use crate::kit::script::{hold, policy, stage_name};
-use crate::kit::{World, play};
+use crate::kit::{World, play, run};
 
 /// Plays a script, then previews changes, with `;` between them: `policy …`, `remove policy NAME`, `stage …`, `remove stage
 /// NAME`, `hold …`, `lift NAME`, `freeze …`, `unfreeze NAME`.
@@ -129,6 +129,18 @@ fn what_would_wait_for_too_long_is_told() {
     prod prod.1: Expires: promotion prod.1 would expire: it may wait until 2026-01-01T01:00:00Z only
     warning at "max_wait": This change ends a promotion: Promotion prod.1 to stage prod: promotion prod.1 would expire: it may wait until 2026-01-01T01:00:00Z only.
     "#);
+    // It ends once definitions have come to rest, and is told of all the same.
+    let shorter = "policy gate prod gated approve=sre max_wait=1h settle=30s";
+    assert_snapshot!(of(&script, shorter), @r#"
+    prod prod.1: Expires: promotion prod.1 would expire: it may wait until 2026-01-01T01:00:00Z only
+    warning at "max_wait": This change ends a promotion: Promotion prod.1 to stage prod: promotion prod.1 would expire: it may wait until 2026-01-01T01:00:00Z only.
+    "#);
+    let after = run(&format!("{script}\n{shorter}\n+29s\n+1s"));
+    assert_snapshot!(after.lines().skip_while(|line| *line != "-- +29s").collect::<Vec<_>>().join("\n"), @r"
+    -- +29s
+    -- +1s
+    prod.1 expired: did not commit within 1h (policy gate), until 2026-01-01T01:00:00Z: gate approvals: needs 1 approval of group sre, has 0
+    ");
     // What passes every gate does not wait any more.
     assert_snapshot!(of(&script, "policy gate prod gated max_wait=1h"), @r#"
     prod prod.1: WouldPromote: promotion prod.1 would commit: every gate passes

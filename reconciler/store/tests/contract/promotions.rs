@@ -1,12 +1,13 @@
 use reconciler_domain::id::Principal;
-use reconciler_domain::promotion::{Approval, Ending, Event, Phase};
+use reconciler_domain::policy::Policy;
+use reconciler_domain::promotion::{Approval, Ending, Event, Finish, Phase};
 use reconciler_store::{
     AppendError, CreatePromotionError, NewPromotion, Page, PromotionFilter, PromotionRow,
 };
 
 use crate::world::{
-    LEASE, World, alice, at, dev, finished, new_promotion, prepare_started, prepared, prod, shop,
-    stage,
+    LEASE, World, alice, at, change, creating, dev, finished, new_promotion, policy,
+    prepare_started, prepared, prod, shop, stage,
 };
 
 const PAGE: Page = Page { after: None, limit: 100 };
@@ -216,6 +217,50 @@ async fn a_commit_needs_the_revision_it_was_decided_from() {
     let AppendError::Revision { revision } = error else { panic!("{error}") };
     assert_eq!(revision, seen.revision + 1);
     store.commit_promotion(&shop(), &id, &lease, seen.value.1, revision, at(4)).await.unwrap();
+}
+
+#[tokio::test]
+async fn so_does_an_end_that_follows_from_definitions() {
+    let world = World::new().await;
+    let freight = world.freight("1.0.0", 1).await;
+    let id = world.promote(&dev(), &freight, 2).await;
+    world.prepare(&id, &freight, 3).await;
+    let lease = world.lease(&id, 3).await;
+    let store = &world.store;
+    let seen = store.promotion_snapshot(&shop(), &id).await.unwrap().unwrap();
+    let longer = Policy { max_wait: Some(LEASE), ..policy("gate", &["dev"]) };
+    store.put_policy(&shop(), &longer, &creating(4)).await.unwrap();
+    let expired =
+        || Event::Finished(Finish::new(Ending::Expired, "too long".to_owned(), Vec::new()));
+    let (seq, stale) = (seen.value.1, seen.revision);
+    let error =
+        store.append_judged(&shop(), &id, &lease, seq, stale, expired(), at(5)).await.unwrap_err();
+    let AppendError::Revision { revision } = error else { panic!("{error}") };
+    let seen = store.promotion_snapshot(&shop(), &id).await.unwrap().unwrap();
+    assert_eq!((seen.value.1, seen.value.0.state.phase()), (seq, Phase::Waiting));
+    assert_eq!(seen.value.0.policies_changed_at, Some(at(4)));
+    store.append_judged(&shop(), &id, &lease, seq, revision, expired(), at(6)).await.unwrap();
+    let over = store.promotion_snapshot(&shop(), &id).await.unwrap().unwrap();
+    assert_eq!(over.value.0.state.phase(), Phase::Ended(Ending::Expired));
+}
+
+#[tokio::test]
+async fn a_policy_that_went_is_a_change_too() {
+    let world = World::new().await;
+    let freight = world.freight("1.0.0", 1).await;
+    let id = world.promote(&dev(), &freight, 2).await;
+    let store = &world.store;
+    let changed = async || {
+        let seen = store.promotion_snapshot(&shop(), &id).await.unwrap().unwrap();
+        seen.value.0.policies_changed_at
+    };
+    assert_eq!(changed().await, None);
+    let gate = policy("gate", &["dev"]);
+    store.put_policy(&shop(), &gate, &creating(3)).await.unwrap();
+    store.put_policy(&shop(), &policy("other", &["prod"]), &creating(4)).await.unwrap();
+    assert_eq!(changed().await, Some(at(3)));
+    store.delete_policy(&shop(), &gate.name, &change(5)).await.unwrap();
+    assert_eq!(changed().await, Some(at(5)));
 }
 
 #[tokio::test]

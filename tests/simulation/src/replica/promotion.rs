@@ -63,10 +63,10 @@ impl World {
         match act {
             Act::Append(event) => Next::Do(Doing::Append { seq, event, then: Then::Look }),
             // No step of the pipelines has a timeout, and each ends long before its promotion may wait no longer.
-            Act::Prepare { step, call, rebuild, deadline: _ } => {
+            Act::Prepare { step, call, rebuild, ends: _ } => {
                 send(Ask::Prepare { step, call, rebuild })
             }
-            Act::Probe { bases } => send(Ask::Probe { bases }),
+            Act::Probe { bases, last: _ } => send(Ask::Probe { bases }),
             Act::Commit => Next::Do(Doing::Commit { seq, revision }),
             // Side by side: any of them goes on, and whatever was begun stays open meanwhile.
             Act::Run(mut runs) => {

@@ -114,6 +114,7 @@ impl Store {
         let saga = found.promotions.get_mut(id)?;
         let stage = found.definitions.stages.remove(&promotion.stage);
         let stage_metadata = found.noted.remove(&promotion.stage).unwrap_or_default();
+        let policies_changed_at = found.policy_changes.get(&promotion.stage).copied();
         let seq = saga.last_seq();
         let snapshot = PromotionSnapshot {
             project: project.clone(),
@@ -121,6 +122,7 @@ impl Store {
             state: take(&mut saga.state),
             stage,
             policies: take(&mut found.definitions.policies),
+            policies_changed_at,
             templates,
             // No stage of the simulation uses a task.
             tasks: Vec::new(),

@@ -22,7 +22,7 @@ use jiff::{SignedDuration, Timestamp};
 use reconciler_domain::gate::Gate;
 use reconciler_domain::id::{FreightId, Principal, ProjectName, PromotionId, StageName, StepName};
 use reconciler_domain::plan::{Act, Move, StageAct, StagePlan, WarehousePlan};
-use reconciler_domain::policy::{Excluded, GateKind, Joined, Policy};
+use reconciler_domain::policy::{Excluded, GateKind, Joined, Policy, SETTLE_DEFAULT};
 use reconciler_domain::promotion::{Ending, Event, Node, Phase, Promotion, State};
 use reconciler_domain::snapshot::{Defined, PromotionSnapshot, StageSnapshot, WarehouseSnapshot};
 use reconciler_domain::step::{AskCall, Kept, KeptAt, KeptChange, StepOutcome};
@@ -100,6 +100,17 @@ fn waits_until(
         Phase::Committing | Phase::Verifying | Phase::Unwinding | Phase::Ended(_) => return None,
     };
     since.checked_add(most.unwrap_or(Duration::from_secs(30 * 24 * 3600))).ok()
+}
+
+/// When the definitions of the promotion's stage have come to rest: nothing ends by their limits before.
+fn settled_at(snapshot: &PromotionSnapshot) -> Timestamp {
+    let selects = |p: &&Defined<Policy>| p.spec.selects(&snapshot.promotion.stage);
+    let selecting = || snapshot.policies.iter().filter(selects);
+    let stage = snapshot.stage.iter().map(|stage| stage.changed_at);
+    let changes =
+        selecting().map(|p| p.changed_at).chain(stage).chain(snapshot.policies_changed_at);
+    let settle = selecting().filter_map(|p| p.spec.settle).max().unwrap_or(SETTLE_DEFAULT);
+    changes.max().map_or(Timestamp::MIN, |at| at.checked_add(settle).unwrap_or(Timestamp::MAX))
 }
 
 /// How a promotion stands at the moment of its commit.
@@ -268,6 +279,7 @@ impl Watch {
         else {
             return;
         };
+        let until = until.max(settled_at(snapshot));
         if until <= now {
             let message = format!("promotion {id} waits at {now}, and may until {until} only");
             self.fail("I2, nothing waits past its time", message);

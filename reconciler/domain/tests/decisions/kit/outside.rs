@@ -55,6 +55,8 @@ pub(crate) struct Outside {
     pub(crate) hanging: BTreeMap<String, (u32, Option<String>)>,
     /// What the next measurements of a check show; when there is nothing left: a pass.
     pub(crate) measures: BTreeMap<String, VecDeque<Measured>>,
+    /// Why nothing can be looked at, if so.
+    pub(crate) unreachable: Option<String>,
     /// Whether a plan with changes does not know the output `url`.
     pub(crate) url_unknown_at_plan: bool,
     /// Resources that fall when another one is destroyed.

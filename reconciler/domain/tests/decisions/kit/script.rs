@@ -15,6 +15,7 @@
 //! ensured prod f1                    # prints whether it is there or on its way
 //! meddle prod x.size=2               # others write the state before the next apply; `meddle not`: not yet
 //! drift prod deleted x.size           # what a look at the infra of a `watched` stage finds; or lost, clean, unknown
+//! unreachable it is down             # nothing that a change set was made against can be looked at
 //! until prod.1                       # prints until when it waits at most
 //! why prod                           # prints why nothing moves
 //! ```
@@ -166,6 +167,7 @@ pub(crate) fn line_of(world: &mut World, line: &str) -> Result<(), Crash> {
             let measured = rest.iter().map(|word| measured(word)).collect();
             world.outside.measures.insert((*check).to_owned(), measured);
         }
+        ["unreachable", why @ ..] => world.outside.unreachable = Some(why.join(" ")),
         ["unknown", "url"] => world.outside.url_unknown_at_plan = true,
         ["dependent", address, "of", other] => {
             world.outside.dependents.insert((*address).to_owned(), (*other).to_owned());

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use indexmap::IndexMap;
 use jiff::Timestamp;
@@ -77,6 +78,9 @@ pub(crate) struct World {
     /// Boundaries that can still be passed before the process dies.
     pub(crate) fuel: Option<u32>,
 }
+
+/// After how long a worker that cannot do its work looks again.
+const LOOKS_AGAIN: Duration = Duration::from_secs(60);
 
 pub(crate) fn start() -> Timestamp {
     "2026-01-01T00:00:00Z".parse().expect("an instant")
@@ -261,6 +265,7 @@ impl World {
             tasks: self.tasks_of(stage.as_ref()).map(|task| task.spec.clone()).collect(),
             stage,
             policies: self.definitions.policies.clone(),
+            policies_changed_at: Some(self.removed_at),
             facts: self.facts(facts.expect("its freight is there")),
             current,
             there: self.in_stage(&saga.promotion.stage),
@@ -435,18 +440,37 @@ impl World {
     fn act(&mut self, id: &PromotionId, act: Act) -> Result<(), Crash> {
         match act {
             Act::Append(event) => self.append_own(id, *event),
-            Act::Prepare { step, call, rebuild, deadline: _ } => {
+            Act::Prepare { step, call, rebuild, ends } => {
                 self.boundary()?;
                 let node = Node::Step(step.clone());
-                let outcome = self.outside.run(&node, &call, &rebuild);
-                let event = plan::prepared(step, *call, outcome).expect("nothing is broken off");
-                self.append_own(id, event)?;
+                let outcome = if self.outside.hangs(&node).is_some() {
+                    let (at, by) = ends.expect("what hangs is broken off");
+                    self.now = at;
+                    self.tell(format!("{id}'s preparation is broken off"));
+                    StepOutcome::Interrupted { by }
+                } else {
+                    self.outside.run(&node, &call, &rebuild)
+                };
+                if let Some(event) = plan::prepared(step, *call, outcome) {
+                    self.append_own(id, event)?;
+                }
                 self.outside.recorded(&node);
                 Ok(())
             }
-            Act::Probe { bases } => {
-                let moved = self.outside.probe(&bases);
-                self.append_own(id, Event::Probed { moved })
+            Act::Probe { bases, last } => {
+                let looked = match self.outside.unreachable.clone() {
+                    Some(why) => Err(why),
+                    None => Ok(self.outside.probe(&bases)),
+                };
+                match plan::probed(looked, last) {
+                    Ok(event) => self.append_own(id, event),
+                    // As a worker that cannot do its work, which looks again later.
+                    Err(why) => {
+                        self.tell(format!("{id} is looked at again: {why}"));
+                        self.now += LOOKS_AGAIN;
+                        Ok(())
+                    }
+                }
             }
             Act::Commit => {
                 assert_eq!(self.slot(&self.sagas[id].promotion.stage), None, "the slot is free");
