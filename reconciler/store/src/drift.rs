@@ -18,7 +18,7 @@ use crate::fold::{self, Folded};
 use crate::ledger::{Happened, Subject};
 use crate::promotion::slot_holder;
 use crate::sql::{Sql, instant, json as text, micros, name, parsed};
-use crate::wake::{Lease, WakeKey, is_held, wake, wake_stage};
+use crate::wake::{Lease, WakeKey, is_held, wake, wake_running};
 use crate::writer::Write;
 
 /// Why a look was not asked for.
@@ -157,10 +157,15 @@ impl Look {
         }
         let before = self::record(write.sql, project, stage)?;
         put(write, project, stage, record)?;
-        if before.is_none_or(|before| record.differs(&before)) {
+        let is_news = before.is_none_or(|before| record.differs(&before));
+        if is_news {
             self.tell(write)?;
+            wake(write, &WakeKey::Stage(project.clone(), stage.clone()), record.ended_at)?;
+        }
+        // Gates ask when it was looked: one that says the same as before may open them all the same.
+        let waits = wake_running(write, project, stage, record.ended_at)?;
+        if is_news || waits {
             raise_revision(write, project)?;
-            wake_stage(write, project, stage, record.ended_at)?;
         }
         Ok(())
     }

@@ -428,16 +428,17 @@ pub(crate) fn wake_stage(
     at: Timestamp,
 ) -> Result<(), StoreError> {
     wake(write, &WakeKey::Stage(project.clone(), stage.clone()), at)?;
-    wake_running(write, project, stage, at)
+    wake_running(write, project, stage, at)?;
+    Ok(())
 }
 
-/// Wakes the promotions to the stage that are not over.
+/// Wakes the promotions to the stage that are not over. Whether there are any.
 pub(crate) fn wake_running(
     write: &mut Write<'_>,
     project: &ProjectName,
     stage: &StageName,
     at: Timestamp,
-) -> Result<(), StoreError> {
+) -> Result<bool, StoreError> {
     let running: Vec<String> = write.sql.rows(
         "SELECT id FROM promotion WHERE project = $1 AND stage = $2 AND ended_at IS NULL",
         params![project.as_str(), stage.as_str()],
@@ -446,7 +447,7 @@ pub(crate) fn wake_running(
     for id in running.iter().filter_map(|id| id.parse().ok()) {
         wake(write, &WakeKey::Promotion(project.clone(), id), at)?;
     }
-    Ok(())
+    Ok(!running.is_empty())
 }
 
 /// Wakes the stages that name this warehouse, stage or template.

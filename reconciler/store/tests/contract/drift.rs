@@ -156,6 +156,37 @@ async fn what_is_found_counts_until_a_promotion_moves() {
 }
 
 #[tokio::test]
+async fn a_promotion_that_waits_hears_of_every_look() {
+    let world = World::new().await;
+    let id = applied(&world, "1.0.0", 1).await;
+    ends(&world, &id, 2).await;
+    world.store.ask_look(&shop(), &dev(), &alice(), at(3)).await.unwrap();
+    let lease = looks(&world, 3).await.remove(0);
+    let clean = found(&world, 3, 3, Found::Clean).await;
+    record(&world, &lease, &id, &clean).await.unwrap();
+
+    // Nobody waits: what says the same is no news to anybody.
+    world.quiet(4).await;
+    let revision = world.store.revision(&shop()).await.unwrap();
+    let again = found(&world, 4, 4, Found::Clean).await;
+    record(&world, &lease, &id, &again).await.unwrap();
+    assert_eq!(world.due(4).await, [""; 0]);
+    assert_eq!(world.store.revision(&shop()).await.unwrap(), revision);
+
+    // Its own plan found drift, and somebody mended that: only the time of the look is another one.
+    let freight = world.freight("1.1.0", 5).await;
+    let next = world.promote(&dev(), &freight, 5).await;
+    world.prepare(&next, &freight, 5).await;
+    world.quiet(6).await;
+    let revision = world.store.revision(&shop()).await.unwrap();
+    let mended = found(&world, 6, 6, Found::Clean).await;
+    record(&world, &lease, &id, &mended).await.unwrap();
+    assert_eq!(world.due(6).await, [WakeKey::Promotion(shop(), next).to_string()]);
+    assert_ne!(world.store.revision(&shop()).await.unwrap(), revision, "its gate asks when");
+    assert_eq!(told(&world).await, ["stage.look_asked", "stage.drift_none"]);
+}
+
+#[tokio::test]
 async fn a_stage_that_goes_takes_it_along() {
     let world = World::new().await;
     let ask = async |stage| world.store.ask_look(&shop(), stage, &alice(), at(5)).await;
