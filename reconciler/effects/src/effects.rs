@@ -154,7 +154,7 @@ impl Effects {
     /// It cannot be made.
     pub fn look_dir(&self, project: &ProjectName, stage: &StageName) -> Result<LookDir, String> {
         let dir = self.inner.layout.look(project, stage);
-        let made = LookDir::make(dir.clone());
+        let made = LookDir::make(&dir);
         made.map_err(|error| format!("the directory {} cannot be made: {error}", dir.display()))
     }
 

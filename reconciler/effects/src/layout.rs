@@ -7,11 +7,11 @@
 //! versions/PROJECT/STAGE/NAME/WORKSPACE/ what they were, sealed; see [`crate::states`]
 //! plans/PROJECT/PROMOTION/               stored plans, until the promotion has ended
 //! runs/PROJECT/RUN/                      what is known of an apply, and its log
-//! looks/PROJECT/STAGE/                   directories of looks at drift; emptied at start
+//! looks/PROJECT/STAGE/NUMBER/            directories of looks at drift; emptied at start
 //! keys/                                  SSH keys while an operation needs them; emptied at start
 //! ```
 
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use reconciler_domain::id::{ProjectName, PromotionId, StageName};
@@ -32,11 +32,12 @@ impl Layout {
         // Absolute, so that it holds for children whatever their working directory.
         let layout = Self(data_dir.canonicalize()?);
         // What a process left that was killed.
-        for left in [layout.keys(), layout.0.join(LOOKS)] {
-            match std::fs::remove_dir_all(left) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-                Ok(()) | Err(_) => {}
-            }
+        remove_tree(&layout.keys())?;
+        let looks = layout.0.join(LOOKS);
+        if let Err(error) = remove_tree(&looks) {
+            // Processes that are just being ended may still write there. No look needs it: each has a directory of
+            // its own.
+            tracing::warn!(dir = %looks.display(), %error, "what looks have left is not removed yet");
         }
         Ok(layout)
     }
@@ -82,6 +83,31 @@ impl Layout {
 }
 
 /// Makes a directory with its parents, each for this user only.
+/// Removes a directory with all that is in it, if it is there; also where a program that was run made directories
+/// that nobody may write to.
+pub(crate) fn remove_tree(path: &Path) -> std::io::Result<()> {
+    match std::fs::remove_dir_all(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+            let _unopened = open_up(path);
+            std::fs::remove_dir_all(path)
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
+}
+
+/// Lets the owner change every directory below; links are not followed.
+fn open_up(path: &Path) -> std::io::Result<()> {
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700))?;
+    for entry in std::fs::read_dir(path)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            open_up(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
 pub(crate) fn make_private_dir(path: &Path) -> std::io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
@@ -144,5 +170,28 @@ mod tests {
         check("größe", Some("gr%c3%b6%c3%9fe"));
         check("", None);
         check(&"x".repeat(201), None);
+    }
+
+    #[test]
+    fn a_tree_is_removed_though_nobody_may_write_to_its_directories() -> std::io::Result<()> {
+        let folder = tempfile::tempdir()?;
+        let (tree, outside) = (folder.path().join("tree"), folder.path().join("outside"));
+        let deep = tree.join("module/cache");
+        std::fs::create_dir_all(&deep)?;
+        std::fs::create_dir(&outside)?;
+        std::fs::write(deep.join("file"), "x")?;
+        std::os::unix::fs::symlink(&outside, tree.join("link"))?;
+        for dir in [&deep, &outside] {
+            std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o500))?;
+        }
+        open_up(&tree)?;
+        let mode = |path: &Path| Ok(std::fs::metadata(path)?.permissions().mode() & 0o777);
+        let modes: std::io::Result<Vec<u32>> =
+            [&deep, &outside].map(|dir| mode(dir)).into_iter().collect();
+        assert_eq!(modes?, [0o700, 0o500]);
+        remove_tree(&tree)?;
+        remove_tree(&tree)?;
+        assert!(!tree.exists() && outside.exists());
+        Ok(())
     }
 }

@@ -85,8 +85,10 @@ impl Worker {
         let mut trouble = Trouble::default();
         let mut prune = tokio::time::interval(PRUNE_EVERY);
         while !self.shutdown.is_cancelled() {
-            let begun = match self.start_looks(&mut looks).await {
-                Ok(()) => self.start_due(&mut crew).await,
+            // One instant for both: what comes due between two would be seen by neither.
+            let now = self.clock.now();
+            let begun = match self.start_looks(&mut looks, now).await {
+                Ok(()) => self.start_due(&mut crew, now).await.map(|()| now),
                 Err(error) => Err(error),
             };
             let pause = match begun {
@@ -114,11 +116,11 @@ impl Worker {
     }
 
     /// Begins looks that are due and have a place.
-    async fn start_looks(&self, looks: &mut Crew) -> Result<(), StoreError> {
+    async fn start_looks(&self, looks: &mut Crew, now: Timestamp) -> Result<(), StoreError> {
         looks.gather();
         let taken = u32::try_from(looks.len()).unwrap_or(u32::MAX);
         let free = self.looks.limits.at_once.saturating_sub(taken);
-        let (asked_at, now) = (Instant::now(), self.clock.now());
+        let asked_at = Instant::now();
         for lease in self.store.claim_looks(&self.owner, &looks.held(), LEASE, now, free).await? {
             let panics = looks.panics(&lease.key);
             let held = Held::since(asked_at, lease.clone());
@@ -127,22 +129,21 @@ impl Worker {
         Ok(())
     }
 
-    /// Begins what is due and has a place; says at what time it looked.
-    async fn start_due(&self, crew: &mut Crew) -> Result<Timestamp, StoreError> {
+    /// Begins what is due and has a place.
+    async fn start_due(&self, crew: &mut Crew, now: Timestamp) -> Result<(), StoreError> {
         crew.gather();
         let free = CONCURRENT_MAX.saturating_sub(crew.len());
         let limit = u32::try_from(free).unwrap_or(u32::MAX);
         let asked_at = Instant::now();
-        let now = self.clock.now();
         if free == 0 {
-            return Ok(now);
+            return Ok(());
         }
         for lease in self.store.claim(&self.owner, &crew.held(), LEASE, now, limit).await? {
             let panics = crew.panics(&lease.key);
             let held = Held::since(asked_at, lease.clone());
             crew.start(lease, self.clone().work(held, panics));
         }
-        Ok(now)
+        Ok(())
     }
 
     /// Forgets what is kept for a time only.

@@ -5,6 +5,7 @@
 //! not even a workspace, and leaves nothing but its directory, which goes with its [`LookDir`].
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -16,7 +17,7 @@ use super::workspace::Workspace;
 use super::{Halt, RunContext, Workdir, infra as modules, states};
 use crate::fault;
 use crate::infra::{PlanMode, PlanOptions, State};
-use crate::layout::{STATE_FILE, make_private_dir};
+use crate::layout::{STATE_FILE, make_private_dir, remove_tree};
 use crate::scoped::Scoped;
 use crate::states::{DEFAULT_WORKSPACE, StateName};
 
@@ -27,20 +28,20 @@ const REMOVALS: u32 = 20;
 /// Time between two of those.
 const REMOVE_AGAIN: Duration = Duration::from_millis(25);
 
-/// The directory of the looks at one stage, removed with this. Whoever looks keeps it until what was found is
-/// recorded.
+/// The directory of one look, removed with this. Whoever looks keeps it until what was found is recorded.
 #[derive(Debug)]
 pub struct LookDir {
     path: PathBuf,
 }
 
 impl LookDir {
-    /// Makes it, empty.
-    pub(crate) fn make(path: PathBuf) -> std::io::Result<Self> {
-        match std::fs::remove_dir_all(&path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-            Ok(()) | Err(_) => {}
-        }
+    /// Makes it, below the directory of the stage's looks: one of its own, whatever another look has left there.
+    pub(crate) fn make(of_stage: &Path) -> std::io::Result<Self> {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let process = std::process::id();
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let path = of_stage.join(format!("{process}-{number}"));
+        remove_tree(&path)?;
         make_private_dir(&path)?;
         Ok(Self { path })
     }
@@ -48,18 +49,24 @@ impl LookDir {
 
 impl Drop for LookDir {
     fn drop(&mut self) {
-        // A look that is broken off has processes which are only being ended; the daemon's next start removes what
-        // outlasts them.
-        for _ in 0..REMOVALS {
-            match std::fs::remove_dir_all(&self.path) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    std::thread::sleep(REMOVE_AGAIN);
-                }
-                Ok(()) | Err(_) => return,
-            }
+        let path = std::mem::take(&mut self.path);
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(move || remove(&path))),
+            Err(_) => remove(&path),
         }
-        tracing::warn!(dir = %self.path.display(), "the directory of a look stays until the next start");
     }
+}
+
+/// A look that is broken off has processes which are only being ended; the daemon's next start removes what
+/// outlasts them.
+fn remove(path: &Path) {
+    for _ in 0..REMOVALS {
+        if remove_tree(path).is_ok() {
+            return;
+        }
+        std::thread::sleep(REMOVE_AGAIN);
+    }
+    tracing::warn!(dir = %path.display(), "the directory of a look stays until the next start");
 }
 
 /// Looks at one state. Where that fails it is unknown, with the reason.
