@@ -275,6 +275,14 @@ impl StateDrift {
 const TOLD_MAX: usize = 5;
 
 impl DriftSummary {
+    /// What of it the configuration says something about; absent: nothing of it.
+    #[must_use]
+    pub fn configured(&self) -> Option<Self> {
+        let mut configured = self.clone();
+        configured.resources.retain(|drift| drift.configured);
+        (!configured.resources.is_empty()).then_some(configured)
+    }
+
     /// What drifted, in one clause.
     #[must_use]
     pub fn describe(&self) -> String {

@@ -124,7 +124,11 @@ impl<'a> Judged<'a> {
             }
             let state = StateKey::of_config(&step.config);
             let drifted = self.looked().filter(|looked| looked.state == state);
-            unknown.extend(drifted.filter_map(StateDrift::drifted).map(|drifted| {
+            let drifted = drifted.filter_map(StateDrift::drifted);
+            // What only the provider computes is written over by no plan.
+            let counting =
+                drifted.filter_map(|it| if all { Some(it.clone()) } else { it.configured() });
+            unknown.extend(counting.map(|drifted| {
                 format!(
                     "step {} can be planned only after an earlier effect, and its state has drifted: {}",
                     step.name,
@@ -146,17 +150,18 @@ impl<'a> Judged<'a> {
         self.facts.drift.into_iter().flat_map(|record| &record.states)
     }
 
-    /// Whether what a look found counts beside what a plan of the same state found: it is newer, or no plan can
-    /// find it.
+    /// Whether what a look found counts beside what a plan of the same state found: it may be newer, or no plan can
+    /// find it. A look that ended after the plan was made may have seen what the plan did not.
     fn counts_beside_plan(&self, drift: &Drift) -> bool {
         let looked_at = self.facts.drift.map(|record| record.ended_at);
         drift.action == Action::Forget || looked_at >= self.facts.prepared_at
     }
 
-    /// Whether a look after the plan no longer found what the plan had found. What was gone then, the plan would
-    /// make once more although it is there again: that has to be planned anew.
+    /// Whether a look that began after the plan no longer found what the plan had found: one that was under way by
+    /// then may have seen the state before. What was gone then, the plan would make once more although it is there
+    /// again: that has to be planned anew.
     fn is_mended(&self, drift: &Drift, state: Option<&StateKey>) -> bool {
-        let looked_at = self.facts.drift.map(|record| record.ended_at);
+        let looked_at = self.facts.drift.map(|record| record.began_at);
         let later = self.facts.prepared_at.is_some() && looked_at >= self.facts.prepared_at;
         let mut looked = self.looked().filter(|looked| later && Some(&looked.state) == state);
         let still = looked.find(|looked| looked.outdated_by.is_none()).map(|it| match &it.found {

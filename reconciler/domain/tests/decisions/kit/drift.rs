@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use jiff::SignedDuration;
 use reconciler_domain::drift::{DriftRecord, DriftSummary, Found, StateDrift};
 use reconciler_domain::id::StageName;
 use reconciler_domain::infra::{Action, Address, Drift};
@@ -10,17 +11,24 @@ use serde_json::json;
 
 use super::World;
 
-/// Records that a look found this in the state of the stage: `deleted x.size`, `lost x.size`, `clean`, `unknown`.
+/// Records that a look found this in the state of the stage: `deleted x.size`, `lost x.size`, `computed x.size`
+/// (what only its provider computes is another), `clean`, `unknown`; `slowly` in front: it took ten minutes.
 pub(crate) fn looked(world: &mut World, stage: &StageName, what: &[&str]) {
+    let (what, took) = match what {
+        ["slowly", what @ ..] => (what, SignedDuration::from_mins(10)),
+        what => (what, SignedDuration::ZERO),
+    };
     let drifted = |action, address: &str| {
         let (address, attributes) = (Address::new(address), Vec::new());
-        let resources = vec![Drift { address, action, attributes, configured: true }];
+        let configured = action != Action::Update;
+        let resources = vec![Drift { address, action, attributes, configured }];
         Found::Drifted(DriftSummary { resources, outputs: BTreeSet::new() })
     };
     let found = match what {
         ["clean"] => Found::Clean,
         ["unknown"] => Found::unknown("no way there"),
         ["deleted", address] => drifted(Action::Delete, address),
+        ["computed", address] => drifted(Action::Update, address),
         ["lost", address] => drifted(Action::Forget, address),
         other => panic!("unknown drift {other:?}"),
     };
@@ -33,6 +41,6 @@ pub(crate) fn looked(world: &mut World, stage: &StageName, what: &[&str]) {
         found,
         outdated_by: None,
     };
-    let record = DriftRecord::new(world.drift.get(stage), world.now, world.now, vec![state]);
+    let record = DriftRecord::new(world.drift.get(stage), world.now - took, world.now, vec![state]);
     world.drift.insert(stage.clone(), record);
 }

@@ -49,6 +49,8 @@ pub(crate) struct Outside {
     pulls: Vec<pulls::Pull>,
     /// What others write into states, each just before an apply.
     pub(crate) meddling: VecDeque<Option<(String, Tree)>>,
+    /// What was changed outside, by the state's name and the address; the next plan of that state finds it.
+    pub(crate) drifted: Vec<(String, String)>,
     /// Nodes whose next runs fail: by name, how often, and whether that may pass.
     pub(crate) failures: BTreeMap<String, (u32, bool)>,
     /// Nodes whose next runs hang: by name, how often, and who aborts the promotion meanwhile.
@@ -505,6 +507,12 @@ impl Outside {
                 "importing": import.map(|id| json!({ "id": id })),
             }}));
         }
+        let drifted = self.drifted.extract_if(.., |(state, _)| *state == call.state);
+        let drifted = drifted.map(|(_, address)| {
+            let change = json!({ "actions": ["update"], "before": "is", "after": "other" });
+            json!({ "address": address, "mode": "managed", "change": change })
+        });
+        let drifted: Vec<Value> = drifted.collect();
         let changed = before.resources != wanted;
         let unknown = changed && self.url_unknown_at_plan;
         let (old, new) = (url_of(&before.resources), url_of(&wanted));
@@ -512,6 +520,7 @@ impl Outside {
         let document = json!({
             "format_version": "1.2",
             "resource_changes": changes,
+            "resource_drift": drifted,
             "output_changes": { "url": {
                 "actions": [action], "before": old, "after": new, "after_unknown": unknown,
             }},

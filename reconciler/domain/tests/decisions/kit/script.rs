@@ -14,7 +14,8 @@
 //! answer prod.1 ask by ann in sre yes  # or no, or values as JSON
 //! ensured prod f1                    # prints whether it is there or on its way
 //! meddle prod x.size=2               # others write the state before the next apply; `meddle not`: not yet
-//! drift prod deleted x.size           # what a look at the infra of a `watched` stage finds; or lost, clean, unknown
+//! drift prod deleted x.size           # what a look at the infra of a `watched` stage finds; or lost, computed, clean, unknown; or slowly clean
+//! changed dev x.size                  # somebody changes it outside: the next plan of the state finds that
 //! unreachable it is down             # nothing that a change set was made against can be looked at
 //! until prod.1                       # prints until when it waits at most
 //! why prod                           # prints why nothing moves
@@ -147,6 +148,10 @@ pub(crate) fn line_of(world: &mut World, line: &str) -> Result<(), Crash> {
             state.resources.extend(rest.iter().filter_map(|v| v.split_once('=')).map(pair));
         }
         ["drift", stage, what @ ..] => super::drift::looked(world, &stage_name(stage), what),
+        ["changed", state, address] => {
+            let drifted = ((*state).to_owned(), (*address).to_owned());
+            world.outside.drifted.push(drifted);
+        }
         ["meddle", "not"] => world.outside.meddling.push_back(None),
         ["meddle", name, rest @ ..] => {
             let values = rest.iter().filter_map(|v| v.split_once('=')).map(pair).collect();
