@@ -25,7 +25,7 @@ use crate::infra::Drift;
 use crate::stage::Stage;
 use crate::step::StateKey;
 
-pub use basis::{Basis, HISTORY_MAX, bases};
+pub use basis::{Basis, HISTORY_MAX, Left, Search};
 pub use found::{found, lost};
 pub use look::{Allowance, LookPlan, next};
 
@@ -230,15 +230,29 @@ impl DriftRecord {
         said(self) != said(other)
     }
 
-    /// Marks what no longer counts, now that the states are as these bases have them; `by` is the promotion that
-    /// ended. Whether anything was marked.
+    /// Drops what is none of these states any more, and marks what this promotion, which ended, applied since.
+    /// Whether it says something else by that.
     pub fn outdate(&mut self, bases: &[Basis], by: &PromotionId) -> bool {
+        let all = self.states.len();
+        self.states.retain(|state| bases.iter().any(|it| it.plan.state_key() == state.state));
+        let mut changed = self.states.len() < all;
+        for state in self.states.iter_mut().filter(|state| state.outdated_by.is_none()) {
+            let applied = bases.iter().filter(|basis| basis.promotion == *by);
+            let mut applied = applied.filter(|basis| basis.plan.state_key() == state.state);
+            if applied.any(|basis| !state.is_of(basis)) {
+                state.outdated_by = Some(by.clone());
+                changed = true;
+            }
+        }
+        changed
+    }
+
+    /// Marks everything, where nobody can tell what this promotion applied. Whether anything was marked.
+    pub fn outdate_all(&mut self, by: &PromotionId) -> bool {
         let mut marked = false;
         for state in self.states.iter_mut().filter(|state| state.outdated_by.is_none()) {
-            if !bases.iter().any(|basis| state.is_of(basis)) {
-                state.outdated_by = Some(by.clone());
-                marked = true;
-            }
+            state.outdated_by = Some(by.clone());
+            marked = true;
         }
         marked
     }

@@ -4,7 +4,7 @@
 //! from whoever holds that lease, of a stage that is still there, and only while no promotion has moved since.
 
 use jiff::Timestamp;
-use reconciler_domain::drift::{Basis, DriftRecord, DriftSnapshot, HISTORY_MAX, Standing, bases};
+use reconciler_domain::drift::{Basis, DriftRecord, DriftSnapshot, HISTORY_MAX, Search, Standing};
 use reconciler_domain::id::{Principal, ProjectName, PromotionId, StageName};
 use reconciler_domain::stage::Stage;
 use rusqlite::params;
@@ -268,47 +268,47 @@ fn snapshot(
 ) -> Result<Option<DriftSnapshot>, StoreError> {
     let found = definition::get::<Stage>(sql, project, stage.as_str())?;
     let Some(defined) = found else { return Ok(None) };
-    let history = history(sql, project, stage)?;
-    let newest = history.first();
+    let History { newest, bases } = history(sql, project, stage)?;
+    let settled_at = newest.as_ref().and_then(|newest| newest.state.finish.as_ref());
+    let settled_at = settled_at.map(|(at, _)| *at);
     Ok(Some(DriftSnapshot {
         project: project.clone(),
         stage: defined.spec,
-        bases: bases_of(&history),
-        settled: newest.map(|newest| newest.promotion.id.clone()),
-        settled_at: newest.and_then(|newest| newest.state.finish.as_ref().map(|(at, _)| *at)),
+        bases,
+        settled: newest.map(|newest| newest.promotion.id),
+        settled_at,
         slot: slot_holder(sql, project, stage)?,
         record: record(sql, project, stage)?,
         asked_at: asked_at(sql, project, stage)?,
     }))
 }
 
-fn bases_of(history: &[Folded]) -> Vec<Basis> {
-    bases(history.iter().map(|folded| (&folded.promotion, &folded.state)))
+/// What the promotions to a stage that committed tell.
+struct History {
+    newest: Option<Folded>,
+    bases: Vec<Basis>,
 }
 
-/// The promotions to the stage that committed, newest first, down to the last one that stands.
-fn history(
-    sql: Sql<'_>,
-    project: &ProjectName,
-    stage: &StageName,
-) -> Result<Vec<Folded>, StoreError> {
+/// Reads the promotions to the stage that committed, newest first, as far as they tell of its states.
+fn history(sql: Sql<'_>, project: &ProjectName, stage: &StageName) -> Result<History, StoreError> {
     let ids: Vec<String> = sql.rows(
         "SELECT id FROM promotion WHERE project = $1 AND stage = $2 AND committed_at IS NOT NULL \
          ORDER BY committed_at DESC, place DESC LIMIT $3",
         params![project.as_str(), stage.as_str(), HISTORY_MAX],
         |row| row.get(0),
     )?;
-    let mut history = Vec::new();
+    let mut newest = None;
+    let mut search = Search::default();
     for id in ids {
         let what = || format!("promotion {project}/{id}");
         let Some(folded) = fold::load(sql, project, &name(&id, what)?)? else { continue };
-        let stands = folded.state.stands();
-        history.push(folded);
-        if stands {
+        let goes_on = search.take(&folded.promotion, &folded.state);
+        newest = newest.or(Some(folded));
+        if !goes_on {
             break;
         }
     }
-    Ok(history)
+    Ok(History { newest, bases: search.bases() })
 }
 
 fn newest_committed(
@@ -336,13 +336,13 @@ pub(crate) fn slot_given_back(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     if let Some(mut found) = record(write.sql, project, stage)? {
-        // A log that cannot be read says nothing of what was applied.
-        let bases = match history(write.sql, project, stage) {
-            Ok(history) => bases_of(&history),
-            Err(StoreError::Unreadable(_)) => Vec::new(),
+        let changed = match history(write.sql, project, stage) {
+            Ok(history) => found.outdate(&history.bases, by),
+            // A log that cannot be read says nothing of what was applied.
+            Err(StoreError::Unreadable(_)) => found.outdate_all(by),
             Err(error) => return Err(error),
         };
-        if found.outdate(&bases, by) {
+        if changed {
             put(write, project, stage, &found)?;
         }
     }

@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
+use serde_json::Value;
 
 use crate::id::{PromotionId, StepName};
 use crate::infra::{Action, Address, PlanSummary};
 use crate::plan::files_of_apply;
 use crate::promotion::{Node, NodeRun, Promotion, State};
-use crate::step::{Call, PlanCall, PlanGoal, PlanRecord, Record, StateKey, StepOutcome};
+use crate::step::{Call, PlanCall, PlanGoal, PlanRecord, Record, StateKey, StepKind, StepOutcome};
 
 /// The most promotions that are looked through for the applies of a stage.
 pub const HISTORY_MAX: u32 = 20;
@@ -26,31 +27,87 @@ pub struct Basis {
     pub plan: PlanCall,
     /// The local calls that fill the working directory with what that plan saw.
     pub rebuild: Vec<(StepName, Call)>,
-    /// The resource instances that it left in the state; none if that is not known.
-    pub left: BTreeSet<Address>,
+    /// What it left in the state.
+    pub left: Left,
 }
 
-/// The states of a stage, from its promotions that committed: newest first, down to the last one that stands. What
-/// was destroyed as a whole is none any more.
-#[must_use]
-pub fn bases<'a>(history: impl IntoIterator<Item = (&'a Promotion, &'a State)>) -> Vec<Basis> {
-    let mut found = Vec::new();
-    let mut later: Vec<Later> = Vec::new();
-    for (promotion, state) in history {
-        for (node, run) in applies(state) {
-            note(promotion, state, node, run, &mut found, &mut later);
+/// What an apply left in its state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Left {
+    /// Nobody knows.
+    Unknown,
+    /// These resource instances, and maybe others that its targets left out; none: it left nothing at all.
+    Known(BTreeSet<Address>),
+}
+
+impl Left {
+    /// The resource instances that are known to have been left.
+    pub(super) fn known(&self) -> impl Iterator<Item = &Address> {
+        match self {
+            Self::Unknown => None,
+            Self::Known(left) => Some(left),
         }
+        .into_iter()
+        .flatten()
     }
-    found
+}
+
+/// The states of a stage, put together from its promotions that committed: newest first, down to the last one that
+/// stands, and further for what that one passed over. What was destroyed as a whole is none any more.
+#[derive(Debug, Default)]
+pub struct Search {
+    found: Vec<Basis>,
+    later: Vec<Later>,
+    /// The steps that all promotions which stand passed over, of those taken; absent: none of these stands.
+    passed_over: Option<BTreeSet<StepName>>,
+}
+
+impl Search {
+    /// Takes the next promotion. Whether an older one may tell of something else.
+    pub fn take(&mut self, promotion: &Promotion, state: &State) -> bool {
+        for (node, run) in applies(state) {
+            if self.passed_over.as_ref().is_none_or(|passed| passed.contains(node.step())) {
+                note(promotion, state, node, run, &mut self.found, &mut self.later);
+            }
+        }
+        if state.stands() {
+            let mut passed = passed_over(state);
+            if let Some(before) = &self.passed_over {
+                passed.retain(|step| before.contains(step));
+            }
+            self.passed_over = Some(passed);
+        }
+        self.passed_over.as_ref().is_none_or(|passed| !passed.is_empty())
+    }
+
+    /// The states that were found.
+    #[must_use]
+    pub fn bases(self) -> Vec<Basis> {
+        self.found
+    }
+}
+
+/// The steps of a promotion that would have applied something, and were passed over with or without their plans.
+fn passed_over(state: &State) -> BTreeSet<StepName> {
+    let steps = state.frozen.as_ref().map_or(&[][..], |frozen| &frozen.stage.steps);
+    let passed = |name: &str| state.passed_over.keys().any(|passed| passed.as_str() == name);
+    let applies = steps.iter().filter(|step| step.uses == StepKind::TfApply);
+    let passed = applies.filter(|step| {
+        let plan = step.config.get("plan").and_then(Value::as_str);
+        passed(step.name.as_str()) || plan.is_some_and(passed)
+    });
+    passed.map(|step| step.name.clone()).collect()
 }
 
 /// What came after the apply that is looked for.
+#[derive(Debug)]
 struct Later {
     state: StateKey,
     what: Since,
 }
 
 /// What happened to a state.
+#[derive(Debug)]
 enum Since {
     /// It is one of those found, or is gone.
     Settled,
@@ -102,7 +159,7 @@ fn note(
                 applied_at: *applied_at,
                 plan: plan.call.clone(),
                 rebuild: files_of_apply(state, node),
-                left: left(&plan.summary, &before),
+                left: left(plan, &before),
             });
             Since::Settled
         }
@@ -132,17 +189,21 @@ fn destroys(call: &PlanCall) -> bool {
 }
 
 /// What an apply left in the state, and nothing since took out of it.
-fn left(summary: &PlanSummary, since: &[&Since]) -> BTreeSet<Address> {
+fn left(plan: &PlanRecord, since: &[&Since]) -> Left {
     let stays = [Action::Create, Action::Update, Action::Replace, Action::NoOp];
-    let mut left = addresses(summary, &stays);
+    let mut left = addresses(&plan.summary, &stays);
     for since in since {
         match since {
-            Since::Unsure => return BTreeSet::new(),
+            Since::Unsure => return Left::Unknown,
             Since::Destroyed(gone) => left.retain(|address| !gone.contains(address)),
             Since::Settled => {}
         }
     }
-    left
+    // Of what its targets leave out, a plan says nothing.
+    if left.is_empty() && !plan.call.options.targets.is_empty() {
+        return Left::Unknown;
+    }
+    Left::Known(left)
 }
 
 fn addresses(summary: &PlanSummary, actions: &[Action]) -> BTreeSet<Address> {

@@ -27,7 +27,7 @@ fn basis() -> Basis {
         applied_at: at(0),
         plan,
         rebuild: Vec::new(),
-        left: BTreeSet::new(),
+        left: Left::Unknown,
     }
 }
 
@@ -174,8 +174,8 @@ fn plan(there: &[&str], drift: &[Value]) -> Plan {
     .unwrap()
 }
 
-fn left(addresses: &[&str]) -> BTreeSet<Address> {
-    addresses.iter().map(|address| Address::new(*address)).collect()
+fn left(addresses: &[&str]) -> Left {
+    Left::Known(addresses.iter().map(|address| Address::new(*address)).collect())
 }
 
 const X: &str = "module.net[\"eu\"].a.x[0]";
@@ -208,7 +208,7 @@ fn a_look_says_what_differs_and_no_secret() {
 
 #[test]
 fn what_is_gone_is_no_clean_state() {
-    let told = |plan: &Plan, left: &BTreeSet<Address>| match found(plan, left) {
+    let told = |plan: &Plan, left: &Left| match found(plan, left) {
         Found::Drifted(summary) => summary.describe(),
         other => format!("{other:?}"),
     };
@@ -219,7 +219,18 @@ fn what_is_gone_is_no_clean_state() {
     // Nothing is left of the state.
     let empty = Plan::from_value(&json!({ "format_version": "1.2" })).unwrap();
     assert_eq!(told(&empty, &left(&["a.y"])), gone);
-    assert_eq!(found(&empty, &left(&[])), Found::unknown("its state is missing or empty"));
+    assert_eq!(found(&empty, &Left::Unknown), Found::unknown("its state is missing or empty"));
+    // The last apply had removed the last resource.
+    assert_eq!(found(&empty, &left(&[])), Found::Clean);
+    assert_eq!(lost(&left(&[])), Found::Clean);
+    // Somebody removed it outside: the tool knows of no state any more, but of that.
+    let emptied = json!({ "format_version": "1.2", "resource_drift": deleted });
+    let emptied = Plan::from_value(&emptied).unwrap();
+    for left in [Left::Unknown, left(&[]), left(&[X])] {
+        assert_eq!(told(&emptied, &left), format!("`{X}` was deleted outside"));
+    }
+    let both = format!("{gone}, `{X}` was deleted outside");
+    assert_eq!(told(&emptied, &left(&[X, "a.y"])), both);
 }
 
 #[test]
@@ -234,13 +245,20 @@ fn what_was_found_counts_until_the_state_is_applied_again() {
     let states = vec![StateDrift::of(&basis(), Found::Drifted(summary))];
     let mut record = DriftRecord::new(Some(&looked(0, 1, 2)), at(2), at(3), states);
     assert_eq!((record.standing(), record.failures), (Standing::Drifted, 0));
-    let by = "prod.4".parse().unwrap();
+    let by: PromotionId = "prod.4".parse().unwrap();
     assert!(!record.outdate(&[basis()], &by));
-    let applied = Basis { applied_at: at(9), ..basis() };
+    let applied = Basis { applied_at: at(9), promotion: by.clone(), ..basis() };
     assert!(record.outdate(&[applied], &by));
     assert_eq!(record.standing(), Standing::Unknown);
     assert_eq!(record.describe(), "db: not looked at since promotion prod.4 changed it");
     assert!(record.states[0].drifted().is_none());
+    // What another promotion has not applied is as it was; what is no state of the stage any more is forgotten.
+    let mut other = looked(0, 1, 0);
+    let older = Basis { applied_at: at(9), ..basis() };
+    assert!(!other.outdate(&[older], &by));
+    let mut gone = looked(0, 1, 0);
+    assert!(gone.outdate(&[], &by) && gone.states.is_empty());
+    assert!(other.outdate_all(&by) && !other.outdate_all(&by));
 
     let failing = |before: &DriftRecord| {
         let states = vec![StateDrift::of(&basis(), Found::unknown("no network"))];

@@ -5,11 +5,16 @@ use std::time::Duration;
 use reconciler_domain::drift::{DriftRecord, Found, StateDrift, Watch};
 use reconciler_domain::id::PromotionId;
 use reconciler_domain::promotion::{Ending, Event, Node};
-use reconciler_domain::step::{Applied, ApplyCall, Call, PlanRecord, Record, StepOutcome};
+use reconciler_domain::stage::Stage;
+use reconciler_domain::step::{
+    Applied, ApplyCall, Call, PlanRecord, Record, Step, StepKind, StepOutcome,
+};
 use reconciler_store::{AskLookError, Lease, RecordDriftError, WakeKey};
 use serde_json::{Map, json};
 
-use crate::world::{LEASE, World, alice, at, change, dev, finished, prod, shop, stage};
+use crate::world::{
+    LEASE, World, alice, at, change, dev, finished, prepare_started, prepared, prod, shop, stage,
+};
 
 fn key() -> WakeKey {
     WakeKey::Drift(shop(), dev())
@@ -92,7 +97,7 @@ async fn looks_are_claimed_apart_and_by_one_at_a_time() {
     let world = World::new().await;
     assert_eq!(looks(&world, 1).await, []);
     let watched = Watch { every: Duration::from_secs(3600) };
-    let spec = reconciler_domain::stage::Stage { drift: Some(watched), ..stage(&dev(), &[]) };
+    let spec = Stage { drift: Some(watched), ..stage(&dev(), &[]) };
     world.store.put_stage(&shop(), &spec, &change(2)).await.unwrap();
     // Not among what everything else is claimed from, however much that takes.
     assert!(!world.due(3).await.contains(&key().to_string()));
@@ -184,6 +189,48 @@ async fn a_promotion_that_waits_hears_of_every_look() {
     assert_eq!(world.due(6).await, [WakeKey::Promotion(shop(), next).to_string()]);
     assert_ne!(world.store.revision(&shop()).await.unwrap(), revision, "its gate asks when");
     assert_eq!(told(&world).await, ["stage.look_asked", "stage.drift_none"]);
+}
+
+#[tokio::test]
+async fn what_a_promotion_passes_over_is_as_it_was() {
+    let world = World::new().await;
+    let id = applied(&world, "1.0.0", 1).await;
+    ends(&world, &id, 2).await;
+    world.store.ask_look(&shop(), &dev(), &alice(), at(3)).await.unwrap();
+    let lease = looks(&world, 3).await.remove(0);
+    let clean = found(&world, 3, 3, Found::Clean).await;
+    record(&world, &lease, &id, &clean).await.unwrap();
+
+    // Only the application: the conditions of the plan, and then of the apply, do not hold.
+    for (passed, second) in [("plan", 5), ("call", 7)] {
+        let freight = world.freight(&format!("1.{second}.0"), second).await;
+        let next = world.promote(&dev(), &freight, second).await;
+        let step = |name: &str, uses, config| Step::new(name.parse().unwrap(), uses, config);
+        let steps = vec![
+            step("plan", StepKind::TfPlan, json!({ "dir": "infra", "state": "{{ vars.state }}" })),
+            step("call", StepKind::TfApply, json!({ "plan": "plan" })),
+        ];
+        let spec = Stage { steps, ..stage(&dev(), &[]) };
+        world.append(&next, prepare_started(spec, &freight), second).await.unwrap();
+        let step = passed.parse().unwrap();
+        let message = "`vars.infra` does not hold".to_owned();
+        let passes = Event::PassedOver { step, failed: false, message };
+        world.append(&next, passes, second).await.unwrap();
+        world.append(&next, prepared(&freight), second).await.unwrap();
+        world.commit(&next, second).await.unwrap();
+        ends(&world, &next, second + 1).await;
+        let snapshot = world.store.drift_snapshot(&shop(), &dev()).await.unwrap().unwrap();
+        let promotions: Vec<_> = snapshot.bases.iter().map(|basis| &basis.promotion).collect();
+        assert_eq!(promotions, [&id]);
+        assert_eq!((snapshot.settled, snapshot.record), (Some(next), Some(clean.clone())));
+    }
+
+    // One that has no such step any more takes the state out of the stage.
+    let freight = world.freight("2.0.0", 9).await;
+    world.succeed(&dev(), &freight, 9).await;
+    let snapshot = world.store.drift_snapshot(&shop(), &dev()).await.unwrap().unwrap();
+    assert_eq!(snapshot.bases, []);
+    assert_eq!(snapshot.record.unwrap().states, []);
 }
 
 #[tokio::test]
