@@ -21,7 +21,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::id::{ProjectName, PromotionId, StepName};
-use crate::infra::Drift;
+use crate::infra::{Action, Address, Drift};
 use crate::stage::Stage;
 use crate::step::StateKey;
 
@@ -100,15 +100,80 @@ impl Found {
     pub fn unknown(why: impl Into<String>) -> Self {
         Self::Unknown { why: why.into(), before: None }
     }
+
+    /// Keeps no more of it than a record holds.
+    fn cap(&mut self) {
+        match self {
+            Self::Clean => {}
+            Self::Drifted(summary) => summary.cap(),
+            Self::Unknown { why, before } => {
+                if let Some((end, _)) = why.char_indices().nth(WHY_MAX) {
+                    why.truncate(end);
+                    why.push('…');
+                }
+                before.iter_mut().for_each(DriftSummary::cap);
+            }
+        }
+    }
+
+    /// What is news if it is another: neither reasons nor values, which may be other ones at every look.
+    fn said(&self) -> Said<'_> {
+        let (outcome, summary) = match self {
+            Self::Clean => (Standing::Clean, None),
+            Self::Drifted(summary) => (Standing::Drifted, Some(summary)),
+            Self::Unknown { before, .. } => (Standing::Unknown, before.as_ref()),
+        };
+        Said { outcome, more: summary.map_or(0, |it| it.more), resources: resources(summary) }
+    }
+}
+
+/// What a look says of a state, without what differs from look to look.
+#[derive(PartialEq)]
+struct Said<'a> {
+    outcome: Standing,
+    resources: Vec<SaidResource<'a>>,
+    more: usize,
+}
+
+#[derive(PartialEq)]
+struct SaidResource<'a> {
+    address: &'a Address,
+    action: Action,
+    configured: bool,
+    attributes: Vec<&'a str>,
+}
+
+fn resources(summary: Option<&DriftSummary>) -> Vec<SaidResource<'_>> {
+    let drifts = summary.into_iter().flat_map(|summary| &summary.resources);
+    let said = drifts.map(|drift| SaidResource {
+        address: &drift.address,
+        action: drift.action,
+        configured: drift.configured,
+        attributes: drift.attributes.iter().map(|it| it.name.as_str()).collect(),
+    });
+    said.collect()
 }
 
 /// What is not as the last apply left it. Holds no sensitive value.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DriftSummary {
-    /// Resource instances, by address: changed, deleted, or no longer in the state.
+    /// Resource instances, by address: changed, deleted, or no longer in the state. At most [`KEPT_MAX`].
     pub resources: Vec<Drift>,
+    /// How many there are beside these.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub more: usize,
     /// Outputs of the root module that are other ones with it.
     pub outputs: BTreeSet<String>,
+}
+
+/// The most resource instances that are kept of a state.
+pub const KEPT_MAX: usize = 200;
+/// The longest reason that is kept, in characters.
+const WHY_MAX: usize = 1000;
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_none(more: &usize) -> bool {
+    *more == 0
 }
 
 /// What the decision about looks at a stage sees.
@@ -207,6 +272,7 @@ impl DriftRecord {
         for earlier in before.iter().flat_map(|before| &before.states) {
             states.iter_mut().for_each(|state| state.remember(earlier));
         }
+        states.iter_mut().for_each(|state| state.found.cap());
         let failed = states.iter().any(|state| matches!(state.found, Found::Unknown { .. }));
         let earlier = before.map_or(0, |before| before.failures);
         let failures = if failed { earlier.saturating_add(1) } else { 0 };
@@ -222,11 +288,10 @@ impl DriftRecord {
     /// Whether another record says something else of the states, whenever it was made.
     #[must_use]
     pub fn differs(&self, other: &Self) -> bool {
-        let said = |record: &Self| -> Vec<(StateKey, Found, Option<PromotionId>)> {
+        fn said(record: &DriftRecord) -> Vec<(&StateKey, Said<'_>, Option<&PromotionId>)> {
             let states = record.states.iter();
-            let said = states.map(|s| (s.state.clone(), s.found.clone(), s.outdated_by.clone()));
-            said.collect()
-        };
+            states.map(|it| (&it.state, it.found.said(), it.outdated_by.as_ref())).collect()
+        }
         said(self) != said(other)
     }
 
@@ -292,9 +357,26 @@ impl DriftSummary {
     /// What of it the configuration says something about; absent: nothing of it.
     #[must_use]
     pub fn configured(&self) -> Option<Self> {
-        let mut configured = self.clone();
+        let mut configured = Self { more: self.unkept(), ..self.clone() };
         configured.resources.retain(|drift| drift.configured);
         (!configured.resources.is_empty()).then_some(configured)
+    }
+
+    /// How many were not kept that the configuration may say something about: those are kept first.
+    #[must_use]
+    pub fn unkept(&self) -> usize {
+        if self.resources.iter().all(|drift| drift.configured) { self.more } else { 0 }
+    }
+
+    /// Keeps [`KEPT_MAX`] of them, and rather those that a plan may write over.
+    fn cap(&mut self) {
+        let more = self.resources.len().saturating_sub(KEPT_MAX);
+        if more > 0 {
+            self.resources.sort_by_key(|drift| !drift.configured);
+            self.resources.truncate(KEPT_MAX);
+            self.resources.sort_by(|a, b| a.address.cmp(&b.address));
+            self.more += more;
+        }
     }
 
     /// What drifted, in one clause.
@@ -302,7 +384,7 @@ impl DriftSummary {
     pub fn describe(&self) -> String {
         let told = self.resources.iter().take(TOLD_MAX).map(Drift::describe);
         let mut told: Vec<String> = told.collect();
-        let more = self.resources.len().saturating_sub(TOLD_MAX);
+        let more = self.resources.len().saturating_sub(TOLD_MAX) + self.more;
         if more > 0 {
             told.push(format!("and {more} more"));
         }

@@ -4,11 +4,13 @@
 //! from whoever holds that lease, of a stage that is still there, and only while no promotion has moved since.
 
 use jiff::Timestamp;
-use reconciler_domain::drift::{Basis, DriftRecord, DriftSnapshot, HISTORY_MAX, Search, Standing};
+use reconciler_domain::drift::{
+    Basis, DriftRecord, DriftSnapshot, HISTORY_MAX, Search, Standing, StateDrift,
+};
 use reconciler_domain::id::{Principal, ProjectName, PromotionId, StageName};
 use reconciler_domain::stage::Stage;
 use rusqlite::params;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::Store;
 use crate::counter::raise_revision;
@@ -185,10 +187,19 @@ impl Look {
             kind,
             actor: &Principal::Automation,
             summary: format!("the infra of stage {stage} was looked at: {}", record.describe()),
-            body: json!({ "states": record.states }),
+            body: json!({ "states": record.states.iter().map(outline).collect::<Vec<_>>() }),
         })?;
         Ok(())
     }
+}
+
+/// A state in the ledger: the record has what was found, and is replaced; this stays.
+fn outline(state: &StateDrift) -> Value {
+    let drifted = state.drifted().map_or(0, |it| it.resources.len() + it.more);
+    json!({
+        "state": state.state.shown(), "dir": state.dir, "promotion": state.promotion,
+        "drifted": drifted, "message": state.describe(),
+    })
 }
 
 fn ask(

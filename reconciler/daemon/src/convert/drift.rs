@@ -75,7 +75,7 @@ fn state_drift(basis: &Basis, record: Option<&DriftRecord>) -> v1::StateDrift {
             }
         },
     };
-    let DriftSummary { resources, outputs } = drifted.cloned().unwrap_or_default();
+    let DriftSummary { resources, outputs, more: _ } = drifted.cloned().unwrap_or_default();
     v1::StateDrift {
         state: key.name().to_owned(),
         workspace: key.workspace().to_owned(),

@@ -27,7 +27,7 @@ pub fn found(plan: &Plan, left: &Left) -> Found {
         return Found::Clean;
     }
     let outputs = summary.outputs.into_keys().collect();
-    Found::Drifted(DriftSummary { resources, outputs })
+    Found::Drifted(DriftSummary { resources, more: 0, outputs })
 }
 
 /// What is said of a state that is missing or empty, where the last apply left this in it.
@@ -38,7 +38,7 @@ pub fn lost(left: &Left) -> Found {
         Left::Known(left) if left.is_empty() => Found::Clean,
         Left::Known(left) => {
             let resources = left.iter().map(lost_from_state).collect();
-            Found::Drifted(DriftSummary { resources, outputs: BTreeSet::new() })
+            Found::Drifted(DriftSummary { resources, more: 0, outputs: BTreeSet::new() })
         }
     }
 }

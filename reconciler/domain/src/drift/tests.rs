@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::infra::{Action, Address, Plan};
+use crate::infra::{AttributeChange, Plan};
 use crate::step::PlanCall;
 
 fn at(minutes: i64) -> Timestamp {
@@ -241,7 +241,7 @@ fn what_was_found_counts_until_the_state_is_applied_again() {
         attributes: Vec::new(),
         configured: true,
     };
-    let summary = DriftSummary { resources: vec![drift], outputs: BTreeSet::new() };
+    let summary = DriftSummary { resources: vec![drift], ..DriftSummary::default() };
     let states = vec![StateDrift::of(&basis(), Found::Drifted(summary))];
     let mut record = DriftRecord::new(Some(&looked(0, 1, 2)), at(2), at(3), states);
     assert_eq!((record.standing(), record.failures), (Standing::Drifted, 0));
@@ -278,4 +278,51 @@ fn what_was_found_counts_until_the_state_is_applied_again() {
         format!("db: could not be looked at: no network; before, `{X}` was deleted outside")
     );
     assert_eq!(twice.states[0].drifted(), record.states[0].drifted());
+}
+
+/// A record of a look that found this number of resources, with an attribute that reads so.
+fn full(count: usize, value: &str) -> DriftRecord {
+    let drift = |number: usize| Drift {
+        address: Address::new(format!("a.x[{number:04}]")),
+        action: Action::Update,
+        attributes: vec![AttributeChange {
+            name: "seen_at".to_owned(),
+            before: String::new(),
+            after: value.to_owned(),
+        }],
+        configured: number == count - 1,
+    };
+    let resources = (0..count).map(drift).collect();
+    let found = Found::Drifted(DriftSummary { resources, ..DriftSummary::default() });
+    DriftRecord::new(None, at(0), at(1), vec![StateDrift::of(&basis(), found)])
+}
+
+#[test]
+fn only_what_is_another_is_news() {
+    let unknown = |why: &str| {
+        DriftRecord::new(None, at(0), at(1), vec![StateDrift::of(&basis(), Found::unknown(why))])
+    };
+    assert!(!unknown("request 1").differs(&unknown("request 2")));
+    assert!(!full(2, "noon").differs(&full(2, "one")));
+    assert!(full(2, "noon").differs(&full(3, "noon")));
+    assert!(full(300, "noon").differs(&full(301, "noon")));
+    assert!(full(2, "noon").differs(&unknown("request 1")));
+    let mut named = full(2, "noon");
+    let Found::Drifted(summary) = &mut named.states[0].found else { panic!() };
+    summary.resources[0].attributes[0].name = "size".to_owned();
+    assert!(named.differs(&full(2, "noon")));
+}
+
+#[test]
+fn a_record_keeps_so_much_and_says_that_there_is_more() {
+    let full = full(250, "noon");
+    let summary = full.states[0].drifted().unwrap();
+    assert_eq!((summary.resources.len(), summary.more), (KEPT_MAX, 50));
+    // What a plan may write over is kept.
+    let configured = summary.configured().unwrap();
+    assert_eq!((configured.resources.len(), configured.more), (1, 0));
+    assert!(summary.describe().ends_with("and 245 more"), "{}", summary.describe());
+    let why = Found::unknown("ü".repeat(5000));
+    let record = DriftRecord::new(None, at(0), at(1), vec![StateDrift::of(&basis(), why)]);
+    assert!(record.describe().chars().count() < 1100);
 }

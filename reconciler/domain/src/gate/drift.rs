@@ -5,7 +5,7 @@
 //! only a provider computes, and the plan does not set, is not.
 
 use super::{Facts, Gate, Verdict, asking, gate as plain};
-use crate::drift::{Found, StateDrift};
+use crate::drift::{DriftSummary, Found, StateDrift};
 use crate::infra::{Action, Drift, OnDrift, PlanSummary, PlannedChange};
 use crate::policy::GateKind;
 use crate::promotion::{ChangeSet, InfraChange, StepPlan};
@@ -135,6 +135,17 @@ impl<'a> Judged<'a> {
                     drifted.describe()
                 )
             }));
+        }
+        // Of what was not kept, nobody knows whether a plan touches it.
+        for change in &self.change_set.infra {
+            let state = self.state_of(change);
+            let looked = self.looked().filter(|looked| Some(&looked.state) == state.as_ref());
+            let more =
+                looked.filter_map(StateDrift::drifted).map(DriftSummary::unkept).sum::<usize>();
+            if more > 0 {
+                unknown
+                    .push(format!("{}: so much has drifted that {more} are not kept", change.dir));
+            }
         }
         if all {
             let unseen = self.looked().filter(|looked| !self.is_planned(&looked.state));

@@ -98,6 +98,19 @@ fn what_the_plan_found_is_mended_only_for_a_look_that_began_after_it() {
 }
 
 #[test]
+fn of_what_was_not_kept_nobody_knows_whether_a_plan_touches_it() {
+    let held = |what: &str| {
+        let many: Vec<String> = (0..201).map(|number| format!("x.n{number}")).collect();
+        let between = format!("drift dev {what} {}", many.join(","));
+        second("watched", "", &between, "gates dev.2")
+    };
+    let story = held("deleted");
+    assert!(story.contains("drift Unknown: infra: so much has drifted that 1 are not"), "{story}");
+    let story = held("computed");
+    assert!(story.contains("dev.2 commits"), "{story}");
+}
+
+#[test]
 fn without_looks_and_without_a_word_nothing_is_held() {
     let touched = "drift dev deleted x.version";
     assert_snapshot!(second("", "", touched, ""), @r"

@@ -18,11 +18,14 @@ pub(crate) fn looked(world: &mut World, stage: &StageName, what: &[&str]) {
         ["slowly", what @ ..] => (what, SignedDuration::from_mins(10)),
         what => (what, SignedDuration::ZERO),
     };
-    let drifted = |action, address: &str| {
+    let drift = |action, address: &str| {
         let (address, attributes) = (Address::new(address), Vec::new());
-        let configured = action != Action::Update;
-        let resources = vec![Drift { address, action, attributes, configured }];
-        Found::Drifted(DriftSummary { resources, outputs: BTreeSet::new() })
+        Drift { address, action, attributes, configured: action != Action::Update }
+    };
+    let drifted = |action, address: &str| {
+        let addresses = address.split(',');
+        let resources = addresses.map(|address| drift(action, address)).collect();
+        Found::Drifted(DriftSummary { resources, more: 0, outputs: BTreeSet::new() })
     };
     let found = match what {
         ["clean"] => Found::Clean,
