@@ -193,7 +193,7 @@ pub struct DriftSnapshot {
     pub slot: Option<PromotionId>,
     /// What the last look found.
     pub record: Option<DriftRecord>,
-    /// When somebody last asked for a look.
+    /// When somebody last asked for a look, until the next one is recorded that knew of it.
     pub asked_at: Option<Timestamp>,
 }
 

@@ -112,24 +112,23 @@ impl Store {
         self.write(move |write| ask(write, &project, &stage, &by, now)).await
     }
 
-    /// Records what a look under this lease found. `settled` is the newest promotion that had committed when it
-    /// began. The ledger hears of it only if it is news.
+    /// Records what a look under this lease found, which was decided on this snapshot: no promotion may have
+    /// committed since, and who had asked for it by then is answered. The ledger hears of it only if it is news.
     ///
     /// # Errors
     /// It no longer counts, or the database failed.
     pub async fn record_drift(
         &self,
-        project: &ProjectName,
-        stage: &StageName,
         lease: &Lease,
-        settled: Option<&PromotionId>,
+        seen: &DriftSnapshot,
         record: &DriftRecord,
     ) -> Result<(), RecordDriftError> {
         let look = Look {
-            project: project.clone(),
-            stage: stage.clone(),
+            project: seen.project.clone(),
+            stage: seen.stage.name.clone(),
             epoch: lease.epoch,
-            settled: settled.cloned(),
+            settled: seen.settled.clone(),
+            asked_at: seen.asked_at,
             record: record.clone(),
         };
         self.write(move |write| look.record(write)).await
@@ -141,6 +140,7 @@ struct Look {
     stage: StageName,
     epoch: u64,
     settled: Option<PromotionId>,
+    asked_at: Option<Timestamp>,
     record: DriftRecord,
 }
 
@@ -159,6 +159,9 @@ impl Look {
         }
         let before = self::record(write.sql, project, stage)?;
         put(write, project, stage, record)?;
+        if let Some(asked_at) = self.asked_at {
+            answered(write, project, stage, asked_at)?;
+        }
         let is_news = before.is_none_or(|before| record.differs(&before));
         if is_news {
             self.tell(write)?;
@@ -228,6 +231,20 @@ fn ask(
         body: json!({}),
     })?;
     wake(write, &WakeKey::Drift(project.clone(), stage.clone()), now)?;
+    Ok(())
+}
+
+/// Forgets that a look was asked for, unless somebody asked once more since.
+fn answered(
+    write: &mut Write<'_>,
+    project: &ProjectName,
+    stage: &StageName,
+    asked_at: Timestamp,
+) -> Result<(), StoreError> {
+    write.sql.execute(
+        "UPDATE drift SET asked_at = NULL WHERE project = $1 AND stage = $2 AND asked_at = $3",
+        params![project.as_str(), stage.as_str(), micros(asked_at)],
+    )?;
     Ok(())
 }
 

@@ -100,8 +100,7 @@ impl Worker {
         let before = snapshot.record.as_ref();
         let record = DriftRecord::new(before, began_at, self.clock.now(), states);
         held.check()?;
-        let settled = snapshot.settled.as_ref();
-        match self.store.record_drift(project, stage, &held.lease, settled, &record).await {
+        match self.store.record_drift(&held.lease, snapshot, &record).await {
             Ok(()) => {
                 tracing::info!(standing = ?record.standing(), "looked at the infra: {}", record.describe());
                 Ok(())

@@ -60,11 +60,10 @@ pub fn next(snapshot: &DriftSnapshot, allowance: Allowance<'_>, now: Timestamp) 
 }
 
 impl DriftSnapshot {
-    /// Whether somebody asked for a look that has not begun since.
+    /// Whether somebody asked for a look that is not recorded yet. Clocks may step back: when that was says nothing.
     #[must_use]
     pub fn is_asked(&self) -> bool {
-        let began_at = self.record.as_ref().map(|record| record.began_at);
-        self.asked_at.is_some_and(|asked_at| began_at.is_none_or(|began_at| began_at < asked_at))
+        self.asked_at.is_some()
     }
 
     /// When the stage is looked at by itself; absent: it is not.

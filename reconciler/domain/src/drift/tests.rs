@@ -117,10 +117,12 @@ fn what_is_asked_for_is_done_once_whatever_else_holds() {
     check(&asked, 5, None);
     let none = Allowance { begun: &[at(5)], per_hour: 1 };
     assert_eq!(next(&asked, none, at(5)), LookPlan::Look);
-    // A look that was under way already may have missed what is asked for.
-    let missed = DriftSnapshot { record: Some(looked(4, 6, 0)), ..asked.clone() };
-    check(&missed, 6, None);
-    let done = DriftSnapshot { record: Some(looked(5, 6, 0)), ..asked };
+    // A look that was under way already may have missed what is asked for, whatever the clock says.
+    for began in [4, 9] {
+        let missed = DriftSnapshot { record: Some(looked(began, began + 1, 0)), ..asked.clone() };
+        check(&missed, 10, None);
+    }
+    let done = DriftSnapshot { record: Some(looked(4, 4, 0)), asked_at: None, ..asked };
     assert_eq!(next(&done, ANY, at(6)), LookPlan::Wait(None));
 }
 

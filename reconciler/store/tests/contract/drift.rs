@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use reconciler_domain::drift::{DriftRecord, Found, StateDrift, Watch};
+use reconciler_domain::drift::{DriftRecord, DriftSnapshot, Found, StateDrift, Watch};
 use reconciler_domain::id::PromotionId;
 use reconciler_domain::promotion::{Ending, Event, Node};
 use reconciler_domain::stage::Stage;
@@ -76,13 +76,19 @@ async fn found(world: &World, began: i64, ended: i64, found: Found) -> DriftReco
     DriftRecord::new(snapshot.record.as_ref(), at(began), at(ended), states.collect())
 }
 
+async fn seen(world: &World) -> DriftSnapshot {
+    world.store.drift_snapshot(&shop(), &dev()).await.unwrap().unwrap()
+}
+
 async fn record(
     world: &World,
     lease: &Lease,
     settled: &PromotionId,
     record: &DriftRecord,
 ) -> Result<(), RecordDriftError> {
-    world.store.record_drift(&shop(), &dev(), lease, Some(settled), record).await
+    let seen = seen(world).await;
+    let seen = DriftSnapshot { settled: Some(settled.clone()), ..seen };
+    world.store.record_drift(lease, &seen, record).await
 }
 
 /// The kinds of what the ledger tells of looks.
@@ -234,6 +240,29 @@ async fn what_a_promotion_passes_over_is_as_it_was() {
 }
 
 #[tokio::test]
+async fn a_look_answers_who_asked_before_it_whatever_the_clock_says() {
+    let world = World::new().await;
+    let id = applied(&world, "1.0.0", 1).await;
+    ends(&world, &id, 2).await;
+    let ask = async |second| {
+        world.store.ask_look(&shop(), &dev(), &alice(), at(second)).await.unwrap();
+    };
+    ask(100).await;
+    let lease = looks(&world, 100).await.remove(0);
+    // Somebody else asks while it is under way: it may have missed what that is about.
+    let before = seen(&world).await;
+    ask(101).await;
+    let clean = found(&world, 3, 4, Found::Clean).await;
+    world.store.record_drift(&lease, &before, &clean).await.unwrap();
+    assert!(seen(&world).await.is_asked());
+    // The clock stepped back, to before both asked.
+    let before = seen(&world).await;
+    let clean = found(&world, 5, 6, Found::Clean).await;
+    world.store.record_drift(&lease, &before, &clean).await.unwrap();
+    assert!(!seen(&world).await.is_asked());
+}
+
+#[tokio::test]
 async fn a_stage_that_goes_takes_it_along() {
     let world = World::new().await;
     let ask = async |stage| world.store.ask_look(&shop(), stage, &alice(), at(5)).await;
@@ -245,8 +274,9 @@ async fn a_stage_that_goes_takes_it_along() {
     ask(&dev()).await.unwrap();
     let lease = looks(&world, 5).await.remove(0);
     let clean = found(&world, 5, 6, Found::Clean).await;
+    let seen = seen(&world).await;
     world.store.delete_stage(&shop(), &dev(), &change(6)).await.unwrap();
-    let gone = record(&world, &lease, &id, &clean).await.unwrap_err();
+    let gone = world.store.record_drift(&lease, &seen, &clean).await.unwrap_err();
     assert!(matches!(gone, RecordDriftError::Lost { .. }), "{gone}");
     assert_eq!(world.store.drift_record(&shop(), &dev()).await.unwrap(), None);
     assert!(world.store.drift_snapshot(&shop(), &dev()).await.unwrap().is_none());
