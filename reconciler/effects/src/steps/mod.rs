@@ -81,6 +81,12 @@ pub struct RunContext {
 /// than the five seconds that an abort may take.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// How long a call that is told to end may take. An infra tool that is killed may leave a lock in its backend, over which
+/// every later run would fail, so it gets what an abort has left.
+fn until_dropped(call: &Call) -> Duration {
+    if matches!(call, Call::TfPlan(_) | Call::TfOutput(_)) { 2 * PATIENCE } else { PATIENCE }
+}
+
 /// Why nothing is known about a call.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Halted {
@@ -136,7 +142,7 @@ pub(crate) async fn run(
             // Its tool is asked to end, and its own end is what counts.
             Some(work.await)
         } else {
-            tokio::time::timeout(PATIENCE, work).await.ok()
+            tokio::time::timeout(until_dropped(call), work).await.ok()
         };
     }
     let outcome = match ended {

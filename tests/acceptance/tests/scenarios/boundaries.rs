@@ -1,6 +1,7 @@
 //! The daemon killed at every boundary of what it does to tags, registries and pull requests, and by
 //! programs: one table, each effect in a stage of its own per boundary.
 
+use std::collections::BTreeMap;
 use std::process::Command;
 
 use acceptance::forge::PullRequest;
@@ -42,6 +43,8 @@ struct World {
     registry: Registry,
     /// What tags are moved to.
     new: String,
+    /// What they are at before that, by stage.
+    before: BTreeMap<String, String>,
 }
 
 impl World {
@@ -49,12 +52,14 @@ impl World {
         let hosted = Hosted::start_for(stages).await?;
         let registry = Registry::start().await?;
         let new = registry.push("shop/api", "2.0.0", Timestamp::UNIX_EPOCH).await?;
+        let mut before = BTreeMap::new();
         for stage in stages {
             // A tag of its own, at the version before.
             let path = format!("prod/{stage}");
-            registry.push(&path, "stable", Timestamp::UNIX_EPOCH).await?;
+            let digest = registry.push(&path, "stable", Timestamp::UNIX_EPOCH).await?;
+            before.insert((*stage).to_owned(), digest);
         }
-        Ok(Self { hosted, registry, new })
+        Ok(Self { hosted, registry, new, before })
     }
 
     /// The keys under which the program of a stage said what it did.
@@ -204,8 +209,9 @@ impl Effect {
             }
             Self::Retag | Self::UndoRetag => {
                 let there = registry.at(&format!("prod/{stage}"), "stable").await?;
-                let is_new = there.as_ref() == Some(&world.new);
-                assert_eq!(is_new, self == Self::Retag, "{there:?}, not {}", world.new);
+                let (new, before) = (&world.new, &world.before[stage]);
+                assert_ne!(new, before);
+                assert_eq!(there.as_ref(), Some(if self == Self::Retag { new } else { before }));
             }
             Self::Attach | Self::UndoAttach => {
                 let kind = format!("application/vnd.example.{stage}");
