@@ -75,7 +75,7 @@ const FORMS: [Form; 7] = [
         resource: "lockstep_stage",
         kind: "stage",
         renamed: &[("request", "requests"), ("verification", "verifications")],
-        single: &[],
+        single: &["drift"],
     },
     Form { resource: "lockstep_warehouse", kind: "warehouse", renamed: &[], single: &["freight"] },
     Form {
@@ -365,6 +365,7 @@ mod tests {
             "steps": [{ "name": "call", "uses": "http",
                 "config": r#"{"url":"http://x","control":{"timeout":"5s"}}"# }],
             "verification": [], "deletion_protection": false, "timeouts": null,
+            "drift": [{ "every": "6h" }],
         });
         let warehouse = json!({
             "name": "shop", "project": "shop", "interval": "1m", "image": [], "git": [],
@@ -390,7 +391,7 @@ mod tests {
             create("lockstep_promotion_task", task),
         ]));
         insta::assert_snapshot!(read(&plan), @r#"
-        - lockstep_stage.it writes prod: {"kind":"stage","spec":{"vars":{},"requests":[{"warehouse":"shop","from":["dev"],"match":"any"}],"steps":[{"name":"call","uses":"http","config":{"url":"http://x"},"control":{"timeout":"5s"}}],"verifications":[],"choose":"latest","labels":{},"deletion_protection":false}}
+        - lockstep_stage.it writes prod: {"kind":"stage","spec":{"vars":{},"requests":[{"warehouse":"shop","from":["dev"],"match":"any"}],"steps":[{"name":"call","uses":"http","config":{"url":"http://x"},"control":{"timeout":"5s"}}],"verifications":[],"choose":"latest","labels":{},"deletion_protection":false,"drift":{"every":"6h"}}}
         shop lockstep_promotion_policy.it writes prod: {"kind":"policy","spec":{"mode":"gated","stages":{"names":["prod"]},"soak":null,"settle":null,"max_age":null,"max_wait":null,"max_undo_wait":null,"conditions":[],"windows":[],"rates":[],"approvals":[{"group":"sre","count":2,"exclude":[]}],"infra":{"forbid":["delete"],"protect":[],"max_changes":null,"max_deletes":1,"rules":[{"name":"few","when":"summary.total < 9","message":null}]},"rollback":null,"bypass":[]}}
         shop lockstep_warehouse.it writes shop: {"kind":"warehouse","spec":{"interval":"1m","git":[],"image":[],"require":"true","deletion_protection":false}}
         shop lockstep_verification.it writes errors: {"kind":"verification","spec":{"description":"","initial_delay":"0s","interval":"5s","count":3,"failure_limit":0,"deadline":"1m","http":[],"prometheus":[]}}
