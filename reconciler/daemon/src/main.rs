@@ -32,6 +32,9 @@ enum Command {
     VerifyLedger(Options),
 }
 
+/// Bytes of each thread's stack. Calls are deep futures inside of each other; what is not used is never touched.
+const STACK_SIZE: usize = 8 << 20;
+
 fn main() -> ExitCode {
     let mut arguments = std::env::args_os();
     match arguments.nth(1) {
@@ -48,7 +51,8 @@ fn main() -> ExitCode {
         .with_writer(std::io::stderr)
         .init();
     panics::tell();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.enable_all().thread_stack_size(STACK_SIZE).build();
     let ran = match runtime {
         Ok(runtime) => runtime.block_on(async {
             match command {

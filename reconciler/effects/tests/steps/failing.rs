@@ -289,21 +289,25 @@ async fn all_fail(subjects: Vec<Subject>, is_undo: bool) {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_fails_leaves_the_world_as_it_was_or_says_what_is_left() {
-    let kinds = StepKind::ALL.into_iter().filter(is_carried_out).chain([StepKind::Fail]);
-    all_fail(kinds.map(Subject::Step).collect(), false).await;
+#[test]
+fn what_fails_leaves_the_world_as_it_was_or_says_what_is_left() {
+    harness::on_deep_stacks(async {
+        let kinds = StepKind::ALL.into_iter().filter(is_carried_out).chain([StepKind::Fail]);
+        all_fail(kinds.map(Subject::Step).collect(), false).await;
+    });
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_undo_that_cannot_be_carried_out_says_so() {
-    let mut undos: Vec<Subject> = Vec::new();
-    for subject in StepKind::ALL.into_iter().flat_map(undo_of) {
-        if !undos.contains(subject) {
-            undos.push(*subject);
+#[test]
+fn an_undo_that_cannot_be_carried_out_says_so() {
+    harness::on_deep_stacks(async {
+        let mut undos: Vec<Subject> = Vec::new();
+        for subject in StepKind::ALL.into_iter().flat_map(undo_of) {
+            if !undos.contains(subject) {
+                undos.push(*subject);
+            }
         }
-    }
-    all_fail(undos, true).await;
+        all_fail(undos, true).await;
+    });
 }
 
 /// The calls that are no steps and no undos: looks.

@@ -71,38 +71,46 @@ enum Kill {
     AfterEffect,
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn every_call_has_its_effect_once() {
-    let mut undo = vec![Subject::Look];
-    for subject in StepKind::ALL.into_iter().flat_map(undo_of) {
-        if !undo.contains(subject) {
-            undo.push(*subject);
+/// Runs this as the daemon would: its threads have stacks for calls inside of each other.
+pub(crate) fn on_deep_stacks(work: impl Future<Output = ()>) {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    runtime.enable_all().thread_stack_size(8 << 20).build().unwrap().block_on(work);
+}
+
+#[test]
+fn every_call_has_its_effect_once() {
+    on_deep_stacks(async {
+        let mut undo = vec![Subject::Look];
+        for subject in StepKind::ALL.into_iter().flat_map(undo_of) {
+            if !undo.contains(subject) {
+                undo.push(*subject);
+            }
         }
-    }
-    let mut running = JoinSet::new();
-    // Each has servers and processes of its own: all at once would only wait for each other.
-    let room = Arc::new(Semaphore::new(AT_ONCE));
-    let kinds = StepKind::ALL.into_iter().filter(is_carried_out);
-    for subject in kinds.map(Subject::Step).chain(undo) {
-        let room = room.clone();
-        running.spawn(async move {
-            let _place = room.acquire().await.unwrap();
-            repeat(subject).await;
-            // What only works on files goes the one way that others go, too.
-            let after: &[u64] = if is_on_files(subject) { &[30] } else { &[0, 30, 200] };
-            let after = after.iter().map(|ms| Kill::After(Duration::from_millis(*ms)));
-            let effect = (effects_of(subject) != 0).then_some(Kill::AfterEffect);
-            for kill in after.chain(effect) {
-                interrupt(subject, kill).await;
-            }
-            for pause in [0, 30] {
-                break_off(subject, Duration::from_millis(pause)).await;
-            }
-        });
-    }
-    while let Some(tried) = running.join_next().await {
-        tried.unwrap();
-    }
+        let mut running = JoinSet::new();
+        // Each has servers and processes of its own: all at once would only wait for each other.
+        let room = Arc::new(Semaphore::new(AT_ONCE));
+        let kinds = StepKind::ALL.into_iter().filter(is_carried_out);
+        for subject in kinds.map(Subject::Step).chain(undo) {
+            let room = room.clone();
+            running.spawn(async move {
+                let _place = room.acquire().await.unwrap();
+                repeat(subject).await;
+                // What only works on files goes the one way that others go, too.
+                let after: &[u64] = if is_on_files(subject) { &[30] } else { &[0, 30, 200] };
+                let after = after.iter().map(|ms| Kill::After(Duration::from_millis(*ms)));
+                let effect = (effects_of(subject) != 0).then_some(Kill::AfterEffect);
+                for kill in after.chain(effect) {
+                    interrupt(subject, kill).await;
+                }
+                for pause in [0, 30] {
+                    break_off(subject, Duration::from_millis(pause)).await;
+                }
+            });
+        }
+        while let Some(tried) = running.join_next().await {
+            tried.unwrap();
+        }
+    });
 }
 
 /// Whether somebody carries it out, and it can come to a good end.
