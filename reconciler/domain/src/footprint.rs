@@ -72,31 +72,16 @@ impl Place {
     /// Whether writing to one of them changes the other.
     #[must_use]
     pub fn meets(&self, other: &Self) -> bool {
-        match (self, other) {
-            (
-                Self::Tree { repo, branch, path, key },
-                Self::Tree {
-                    repo: other_repo,
-                    branch: other_branch,
-                    path: other_path,
-                    key: other_key,
-                },
-            ) => {
-                let beside = match (key, other_key) {
-                    (Some(key), Some(other)) => path == other_path && key != other,
-                    (None | Some(_), None) | (None, Some(_)) => false,
-                };
-                let nested = is_within(path, other_path) || is_within(other_path, path);
-                repo == other_repo && branch == other_branch && nested && !beside
-            }
-            (Self::GitTag { .. }, Self::GitTag { .. })
-            | (Self::ImageTag(_), Self::ImageTag(_))
-            | (Self::State { .. }, Self::State { .. }) => self == other,
-            (
-                Self::Tree { .. } | Self::GitTag { .. } | Self::ImageTag(_) | Self::State { .. },
-                _,
-            ) => false,
-        }
+        let (
+            Self::Tree { repo, branch, path, key },
+            Self::Tree { repo: of_repo, branch: of_branch, path: of_path, key: of_key },
+        ) = (self, other)
+        else {
+            return self == other;
+        };
+        let nested = is_within(path, of_path) || is_within(of_path, path);
+        let beside = path == of_path && key.is_some() && of_key.is_some() && key != of_key;
+        repo == of_repo && branch == of_branch && nested && !beside
     }
 }
 
@@ -217,8 +202,53 @@ impl Reader {
                 let named = given("to").filter(|to| !to.contains("{{"));
                 self.print(step, origin, named.map(Place::ImageTag));
             }
-            kind if kind.plans_infra() => self.print(step, origin, state(step, &scope)),
-            _ => self.edit(step, origin, &scope),
+            StepKind::TfPlan | StepKind::TfDestroy => {
+                self.print(step, origin, state(step, &scope));
+            }
+            // What these write to, if anything, is in a checkout, by their tables of arguments.
+            StepKind::YamlUpdate
+            | StepKind::GitCommit
+            | StepKind::TfApply
+            | StepKind::TfOutput
+            | StepKind::Http
+            | StepKind::GitClear
+            | StepKind::Copy
+            | StepKind::Delete
+            | StepKind::Write
+            | StepKind::Template
+            | StepKind::Tar
+            | StepKind::Untar
+            | StepKind::Download
+            | StepKind::YamlMerge
+            | StepKind::YamlParse
+            | StepKind::JsonUpdate
+            | StepKind::JsonParse
+            | StepKind::TomlUpdate
+            | StepKind::TomlParse
+            | StepKind::HclUpdate
+            | StepKind::HclParse
+            | StepKind::KustomizeSetImage
+            | StepKind::OciPull
+            | StepKind::OciAttach
+            | StepKind::KustomizeBuild
+            | StepKind::HelmTemplate
+            | StepKind::HelmUpdateChart
+            | StepKind::ComposeOutput
+            | StepKind::Fail
+            | StepKind::Wait
+            | StepKind::Task
+            | StepKind::GitWaitForPr
+            | StepKind::GitMergePr
+            | StepKind::GitClosePr
+            | StepKind::GitCommentPr
+            | StepKind::WaitForApproval
+            | StepKind::GetInput
+            | StepKind::SetMetadata
+            | StepKind::SetAlias
+            | StepKind::AuditEvent
+            | StepKind::Run
+            | StepKind::RunEffect
+            | StepKind::TfImport => self.edit(step, origin, &scope),
         }
     }
 
@@ -337,11 +367,7 @@ impl Reader {
 /// writes, and the module whose plan will import something.
 fn is_only_read(step: &Step, argument: &str) -> bool {
     let says = step.config.get("writes").is_some_and(|writes| !writes.is_null());
-    match step.uses {
-        StepKind::TfImport => true,
-        StepKind::Run => argument == "dir" && says,
-        _ => false,
-    }
+    step.uses == StepKind::TfImport || step.uses == StepKind::Run && argument == "dir" && says
 }
 
 /// A path without what means nothing; that of the working directory itself is empty.

@@ -22,6 +22,9 @@ use crate::window::{Action, NextChange, Schedule};
 /// Openings and closings that are looked at for freight that grows too old: two weeks of days.
 const STRETCHES: u32 = 28;
 
+/// Stages that a warning names.
+const NAMED_MAX: usize = 5;
+
 /// Everything that the authors of the changes should know, by change.
 pub(super) fn all(
     before: &Definitions,
@@ -336,4 +339,11 @@ fn cause(change: &Change, definitions: &Definitions) -> String {
         | Change::Freeze(..) => "",
     };
     field.to_owned()
+}
+
+fn named(stages: &[&StageName]) -> String {
+    let shown: Vec<&str> = stages.iter().take(NAMED_MAX).map(|stage| stage.as_str()).collect();
+    let more = stages.len() - shown.len();
+    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+    format!("{}{more}", shown.join(", "))
 }

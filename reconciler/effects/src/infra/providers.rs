@@ -3,7 +3,7 @@
 //! The tools hold to it themselves: it is written as the `provider_installation` of their command line
 //! configuration, which then is the only way to a provider. What is built into the tool needs none.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -99,8 +99,8 @@ impl Providers {
             [] => String::new(),
             allowed => format!("    include = [{}]\n", allowed.join(", ")),
         };
-        write!(text, "  {name} {{\n{}{include}  }}\n", path.unwrap_or_default())
-            .expect("writing to a string does not fail");
+        let path = path.unwrap_or_default();
+        text.push_str(&format!("  {name} {{\n{path}{include}  }}\n"));
     }
 
     /// What people are told where a provider is not to be had.

@@ -2,14 +2,11 @@
 
 use jiff::Timestamp;
 
-use super::Warning;
+use super::{Warning, named};
 use crate::freeze::Freeze;
 use crate::id::StageName;
 use crate::snapshot::Definitions;
 use crate::window::{Action, NextChange};
-
-/// Stages that a warning names.
-const NAMED_MAX: usize = 5;
 
 pub(super) fn of_freeze(definitions: &Definitions, new: &Freeze, now: Timestamp) -> Vec<Warning> {
     idle(definitions, new, now).or_else(|| traps_undo(definitions, new, now)).into_iter().collect()
@@ -70,11 +67,4 @@ fn traps_undo(definitions: &Definitions, new: &Freeze, now: Timestamp) -> Option
             new.name,
         ),
     })
-}
-
-fn named(stages: &[&StageName]) -> String {
-    let shown: Vec<&str> = stages.iter().take(NAMED_MAX).map(|stage| stage.as_str()).collect();
-    let more = stages.len() - shown.len();
-    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
-    format!("{}{more}", shown.join(", "))
 }

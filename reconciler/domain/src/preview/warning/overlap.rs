@@ -4,15 +4,12 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use super::Warning;
+use super::{Warning, named};
 use crate::footprint::{Print, footprint};
 use crate::id::StageName;
 use crate::snapshot::Definitions;
 use crate::stage::Stage;
 use crate::task::Tasks;
-
-/// Stages that one warning names.
-const NAMED_MAX: usize = 5;
 
 /// What stages write to, each looked at once.
 pub(super) struct Footprints<'a> {
@@ -71,21 +68,19 @@ pub(super) fn of_stage(
 }
 
 fn warning(new: &Stage, mine: &Print, met: &[(&StageName, &Print)]) -> Warning {
-    let shown: Vec<&str> = met.iter().take(NAMED_MAX).map(|(name, _)| name.as_str()).collect();
-    let more = met.len() - shown.len();
-    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+    let others: Vec<&StageName> = met.iter().map(|(name, _)| *name).collect();
     let (stages, write) = if met.len() == 1 { ("stage", "does") } else { ("stages", "do") };
     Warning {
         change: 0,
         path: format!("steps[{}]", mine.origin),
         summary: "Several stages write to one place".to_owned(),
         detail: format!(
-            "Step {} of stage {} writes to {}, and so {write} {stages} {}{more}: what is promoted to one \
+            "Step {} of stage {} writes to {}, and so {write} {stages} {}: what is promoted to one \
              of them replaces what was promoted to the other.",
             mine.step,
             new.name,
             mine.on,
-            shown.join(", "),
+            named(&others),
         ),
     }
 }
