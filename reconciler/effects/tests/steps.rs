@@ -27,6 +27,8 @@ mod modules;
 mod pull_requests;
 #[path = "steps/registries.rs"]
 mod registries;
+#[path = "steps/renderers.rs"]
+mod renderers;
 #[path = "steps/rendering.rs"]
 mod rendering;
 #[path = "steps/running.rs"]

@@ -1,6 +1,7 @@
 //! Manifests, rendered by `kustomize` and `helm` where they are installed.
 //!
-//! A program gets a directory of its own for what it keeps, an environment with nothing in it, and no way to
+//! A program runs in a sandbox without a network, and sees what it is to read and a directory of its own for what
+//! it keeps. Where the daemon contains nothing, it still gets an environment with nothing in it and no way to
 //! fetch anything: what a kustomization refers to is looked at first ([`kustomization`]), `git` is not to be
 //! found, and a proxy that nobody serves is named for what would go out nevertheless (loopback addresses
 //! are the exception that its language makes). Links are not followed: a chart that holds one is refused, and
@@ -18,11 +19,13 @@ use reconciler_domain::step::{HelmTemplate, Record, RenderCall, Renderer, top};
 use serde_json::{Value, json};
 
 use super::files::{self, below, refused};
+use super::run;
 use super::workspace::rel_path;
 use super::{Done, Halt, blocking};
 use crate::infra::on_path;
 use crate::layout::make_private_dir;
-use crate::process::{Command, ProcessError};
+use crate::process::{Command, Output, ProcessError};
+use crate::sandbox::{Access, Beyond, Bounds, Limits, Network, SandboxError, Share};
 use crate::scoped::Scoped;
 use crate::workdir::{EntryKind, RelPath, WorkDir};
 
@@ -34,8 +37,18 @@ const CHART_FILES_MAX: usize = 20_000;
 const GRACE: Duration = Duration::from_secs(1);
 /// Where a program writes several files, in the working directory.
 const DRAFT: &str = ".rendered";
+/// What is the program's own, in the directory of its run.
+const OWN: &str = "own";
 /// A port that nobody serves.
 const NO_PROXY: &str = "http://127.0.0.1:9";
+/// How much a program may use.
+const LIMITS: Limits = Limits {
+    processes: 512,
+    memory: 2 << 30,
+    disk: 256 << 20,
+    open_files: 4096,
+    beyond: Beyond::End,
+};
 
 /// Renders, with a private directory for the program's own files.
 pub(super) async fn render(
@@ -51,24 +64,10 @@ pub(super) async fn render(
         look(&dir, &call, &source)
     })
     .await?;
-    let program = program(effects, &call.by)?;
-    let place = dir.resolve(&source).map_err(|error| refused(&error))?;
-    let home = scratch.to_owned();
-    let made = blocking(move || fresh(&home)).await;
-    made.map_err(|error| Halt::later(format_args!("cannot make {}: {error}", scratch.display())))?;
+    let tool = Tool::installed(effects, &call.by)?;
     let draft = rel_path(DRAFT)?;
-    let mut command = bare(&program, scratch, call);
-    command = command.args(arguments(dir, call, &place, scratch).await?);
-    if !call.is_one_file() {
-        let draft = dir.create_dir(&draft).map_err(|error| refused(&error))?;
-        let option = match call.by {
-            Renderer::Kustomize => "--output",
-            Renderer::Helm(_) => "--output-dir",
-        };
-        command = command.arg(option).arg(draft);
-    }
-    let output = command.run(effects.cancel()).await.map_err(|error| halt(&error))?;
-    let what = named(call);
+    let output = run_tool(effects, dir, scratch, call, &tool, &draft).await?;
+    let what = tool.named(call);
     if !output.status.success() {
         return Err(Halt::never(format_args!(
             "{what} ended with {}: {}",
@@ -103,6 +102,41 @@ pub(super) async fn render(
     Ok(Done::new([("changed", Value::Bool(changed.await?))], Record::None))
 }
 
+/// Runs the program to its end, contained. Several files go to the draft.
+async fn run_tool(
+    effects: &Scoped,
+    dir: &WorkDir,
+    scratch: &Path,
+    call: &RenderCall,
+    tool: &Tool,
+    draft: &RelPath,
+) -> Result<Output, Halt> {
+    let own = scratch.join(OWN);
+    let made = (scratch.to_owned(), own.clone());
+    let made = blocking(move || fresh(&made.0, &made.1)).await;
+    made.map_err(|error| Halt::later(format_args!("cannot make {}: {error}", scratch.display())))?;
+    let mut shares = seen(effects, dir, call, tool)?;
+    shares.extend([Share::write(&own), Share::write(own.join("tmp")).at("/tmp")]);
+    let mut command = bare(tool, &own, call).args(arguments(dir, call, &own).await?);
+    if !call.is_one_file() {
+        let draft = dir.create_dir(draft).map_err(|error| refused(&error))?;
+        shares.push(Share::write(&draft));
+        let option = match call.by {
+            Renderer::Kustomize => "--output",
+            Renderer::Helm(_) => "--output-dir",
+        };
+        command = command.arg(option).arg(draft);
+    }
+    let notes = scratch.join("notes");
+    let bounds = Bounds { shares, network: Network::None, limits: LIMITS, notes };
+    let contained =
+        effects.sandbox().contain(command, &bounds).map_err(|error| run::halt(&error))?;
+    match contained.run(effects.cancel()).await {
+        Err(SandboxError::Process(ProcessError::Cancelled { .. })) => Err(Halt::Interrupted),
+        ended => ended.map_err(|error| run::halt(&error)),
+    }
+}
+
 /// Whether the program would read anything but what it is to read.
 fn look(dir: &WorkDir, call: &RenderCall, source: &RelPath) -> Result<(), Halt> {
     match &call.by {
@@ -135,24 +169,73 @@ fn no_links(dir: &WorkDir, path: &RelPath, left: &mut usize) -> Result<(), Halt>
     Ok(())
 }
 
-/// The program, as it is installed.
-fn program(effects: &Scoped, by: &Renderer) -> Result<PathBuf, Halt> {
-    let name = match by {
-        Renderer::Kustomize => "kustomize",
-        Renderer::Helm(_) => "helm",
+/// A program that renders, as it is installed.
+struct Tool {
+    /// What it is called, with its subcommand, for people.
+    words: &'static str,
+    /// Without links: where it is may not be seen in a sandbox, but what it is has to be.
+    program: PathBuf,
+    subcommand: &'static str,
+}
+
+impl Tool {
+    /// `kubectl` has a kustomize of its own, for those who have installed nothing else.
+    fn installed(effects: &Scoped, by: &Renderer) -> Result<Self, Halt> {
+        let known: &[(&str, &str, &'static str)] = match by {
+            Renderer::Kustomize => &[
+                ("kustomize", "build", "kustomize build"),
+                ("kubectl", "kustomize", "kubectl kustomize"),
+            ],
+            Renderer::Helm(_) => &[("helm", "template", "helm template")],
+        };
+        for (name, subcommand, words) in known {
+            if let Some(program) = on_path(effects.search_path(), name) {
+                let program = program.canonicalize().unwrap_or(program);
+                return Ok(Self { words, program, subcommand });
+            }
+        }
+        let names: Vec<String> = known.iter().map(|(name, ..)| format!("`{name}`")).collect();
+        Err(Halt::never(format_args!(
+            "there is no {} on the PATH of lockstepd: install it on the daemon's host",
+            names.join(" and no ")
+        )))
+    }
+
+    fn named(&self, call: &RenderCall) -> String {
+        format!("`{}` of {}", self.words, call.path)
+    }
+}
+
+/// What the program sees, beside a directory of its own.
+fn seen(
+    effects: &Scoped,
+    dir: &WorkDir,
+    call: &RenderCall,
+    tool: &Tool,
+) -> Result<Vec<Share>, Halt> {
+    let foreign = effects.sandbox_settings().read.iter().chain([&tool.program]);
+    let mut shares: Vec<Share> = foreign.map(|path| Share::foreign(path, Access::Read)).collect();
+    let read = match &call.by {
+        // An overlay refers to bases beside it.
+        Renderer::Kustomize => vec![top(&call.path)],
+        Renderer::Helm(template) => {
+            let values = template.values_files.iter().map(String::as_str);
+            [call.path.as_str()].into_iter().chain(values).collect()
+        }
     };
-    on_path(effects.search_path(), name).ok_or_else(|| {
-        Halt::never(format_args!(
-            "there is no `{name}` on the PATH of lockstepd: install it on the daemon's host"
-        ))
-    })
+    for path in read {
+        let path = dir.resolve(&rel_path(path)?).map_err(|error| refused(&error))?;
+        shares.push(Share::read(path));
+    }
+    Ok(shares)
 }
 
 /// The program with nothing around it.
-fn bare(program: &Path, scratch: &Path, call: &RenderCall) -> Command {
-    let home = |name: &str| scratch.join(name).into_os_string();
-    let mut command = Command::new(program)
-        .current_dir(scratch)
+fn bare(tool: &Tool, own: &Path, call: &RenderCall) -> Command {
+    let home = |name: &str| own.join(name).into_os_string();
+    let mut command = Command::new(&tool.program)
+        .arg(tool.subcommand)
+        .current_dir(own)
         .deadline(call.timeout)
         .grace(GRACE)
         .output_limit(OUTPUT_MAX_BYTES)
@@ -179,18 +262,14 @@ fn bare(program: &Path, scratch: &Path, call: &RenderCall) -> Command {
 }
 
 /// What the program is told, but where to write.
-async fn arguments(
-    dir: &WorkDir,
-    call: &RenderCall,
-    place: &Path,
-    scratch: &Path,
-) -> Result<Vec<OsString>, Halt> {
+async fn arguments(dir: &WorkDir, call: &RenderCall, own: &Path) -> Result<Vec<OsString>, Halt> {
+    let place = dir.resolve(&rel_path(&call.path)?).map_err(|error| refused(&error))?;
     match &call.by {
         Renderer::Kustomize => {
             let restricted = "--load-restrictor=LoadRestrictionsRootOnly";
-            Ok(vec!["build".into(), place.into(), restricted.into()])
+            Ok(vec![place.into(), restricted.into()])
         }
-        Renderer::Helm(template) => helm(dir, template, place, scratch).await,
+        Renderer::Helm(template) => helm(dir, template, &place, own).await,
     }
 }
 
@@ -198,17 +277,16 @@ async fn helm(
     dir: &WorkDir,
     template: &HelmTemplate,
     chart: &Path,
-    scratch: &Path,
+    own: &Path,
 ) -> Result<Vec<OsString>, Halt> {
-    let mut given: Vec<OsString> =
-        vec!["template".into(), template.release.as_str().into(), chart.into()];
+    let mut given: Vec<OsString> = vec![template.release.as_str().into(), chart.into()];
     for file in &template.values_files {
         let file = dir.resolve(&rel_path(file)?).map_err(|error| refused(&error))?;
         given.extend(["--values".into(), file.into()]);
     }
     if !template.values.is_empty() {
         // In a file: every user of the host can read the arguments of a program.
-        let (file, text) = (scratch.join("values.json"), json!(template.values).to_string());
+        let (file, text) = (own.join("values.json"), json!(template.values).to_string());
         let written = file.clone();
         let wrote = blocking(move || std::fs::write(written, text)).await;
         wrote.map_err(|error| Halt::later(format_args!("cannot write the values: {error}")))?;
@@ -232,29 +310,13 @@ async fn helm(
     Ok(given)
 }
 
-fn fresh(scratch: &Path) -> std::io::Result<()> {
+fn fresh(scratch: &Path, own: &Path) -> std::io::Result<()> {
     match std::fs::remove_dir_all(scratch) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
         Ok(()) | Err(_) => {}
     }
     for name in ["home", "tmp", "none"] {
-        make_private_dir(&scratch.join(name))?;
+        make_private_dir(&own.join(name))?;
     }
     Ok(())
-}
-
-fn named(call: &RenderCall) -> String {
-    match call.by {
-        Renderer::Kustomize => format!("`kustomize build` of {}", call.path),
-        Renderer::Helm(_) => format!("`helm template` of {}", call.path),
-    }
-}
-
-fn halt(error: &ProcessError) -> Halt {
-    let may_pass = match error {
-        ProcessError::Spawn { .. } | ProcessError::Wait { .. } => true,
-        ProcessError::DeadlineExceeded { .. } => true,
-        ProcessError::NotFound { .. } | ProcessError::Cancelled { .. } => false,
-    };
-    Halt::of(error, may_pass)
 }

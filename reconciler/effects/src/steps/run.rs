@@ -309,7 +309,7 @@ fn object(from: &str, text: &[u8]) -> Result<Map<String, Value>, Halt> {
 }
 
 /// A program that makes files did not come to its own end.
-fn halt(error: &SandboxError) -> Halt {
+pub(super) fn halt(error: &SandboxError) -> Halt {
     let may_pass = match error {
         SandboxError::Process(
             ProcessError::DeadlineExceeded { .. } | ProcessError::Wait { .. },

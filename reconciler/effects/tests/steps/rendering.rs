@@ -1,6 +1,6 @@
 //! Rendering, with small programs that stand in for `kustomize` and `helm`: they take the arguments that
 //! those take, and give what they were given. What the real ones make of their input is theirs; what they
-//! are given, what they cannot reach, and what becomes of what they give is shown here.
+//! are given, what they cannot reach, and what becomes of what they give is shown here. `renderers.rs` has the real ones.
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -269,7 +269,7 @@ async fn a_program_sees_nothing_of_ours_and_its_end_is_told() {
         StepOutcome::Failed { message, retry, .. } => format!("{message} (retry: {retry})"),
         other => panic!("{other:?}"),
     };
-    insta::assert_snapshot!(told(run(&none, one()).await), @"there is no `kustomize` on the PATH of lockstepd: install it on the daemon's host (retry: false)");
+    insta::assert_snapshot!(told(run(&none, one()).await), @"there is no `kustomize` and no `kubectl` on the PATH of lockstepd: install it on the daemon's host (retry: false)");
     install(&bin, "kustomize", "#!/bin/sh\necho 'Error: no matches' >&2\nexit 1\n");
     insta::assert_snapshot!(told(run(&bin, one()).await), @"`kustomize build` of src/overlay ended with exit code 1: Error: no matches (retry: false)");
     install(&bin, "kustomize", "#!/bin/sh\nwhile :; do :; done\n");
