@@ -10,7 +10,7 @@ use reconciler_api::v1::{Phase, PromotionQuery};
 use serde_json::{Value, json};
 
 use super::{root, with_each_tool};
-use crate::pipeline::{call, direct};
+use crate::pipeline::{call, direct, health, verified_by};
 use crate::site::{PROJECT, SOON, Site, approve};
 
 fn newest(rest: &str) -> String {
@@ -318,6 +318,34 @@ async fn actions_tell_how_it_goes_and_do_nothing_twice() -> Outcome {
     let done = [("promotion", "dev.1"), ("reason", "late")];
     let (_, wrong) = invoke(&mut admin, "lockstep_abort", &done).await;
     assert!(wrong.contains("dev.1 is succeeded"), "{wrong}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_there_is_verified_anew_by_an_action() -> Outcome {
+    let site = Site::start(&[]).await?;
+    site.verification("checked", &health(&site.desk.url("/health"), 1)).await?;
+    let steps = [call("call", &site.desk.url("/call"))];
+    let verifications = verified_by("checked");
+    let spec = json!({ "requests": direct(), "steps": steps, "verifications": verifications });
+    site.stage("dev", &spec).await?;
+    let mut client = wired(&site, &site.lockstepd.token_file()).await;
+    let anew = [("stage", "dev"), ("reason", "people complain")];
+    let (told, wrong) = invoke(&mut client, "lockstep_reverify", &anew).await;
+    assert!(wrong.contains("no freight in stage shop/dev"), "{wrong}");
+    assert_eq!(told, Vec::<String>::new());
+
+    let freight = site.first_freight().await?;
+    site.promoted("dev", &freight).await?;
+    let (told, wrong) = invoke(&mut client, "lockstep_reverify", &anew).await;
+    assert_eq!(wrong, "");
+    assert_eq!(told[0], format!("promotion dev.1 verifies freight {} in dev", freight.id));
+    assert!(told.last().is_some_and(|line| line.starts_with("succeeded")), "{told:?}");
+    site.desk.answer("/health", StatusCode::SERVICE_UNAVAILABLE);
+    let (told, wrong) = invoke(&mut client, "lockstep_reverify", &anew).await;
+    assert!(wrong.contains("checked/health failed"), "{wrong}\n{told:?}");
+    site.is("dev.1", Phase::Failed).await?;
+    assert_eq!(site.desk.taken("/call").len(), 1, "nothing is carried out again");
     Ok(())
 }
 
