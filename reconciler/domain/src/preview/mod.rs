@@ -166,14 +166,16 @@ pub struct Warning {
 pub fn preview(world: &World, changes: &Changes, now: Timestamp) -> Preview {
     let after = after::After::of(world, changes, now);
     let mut effects = Vec::new();
-    for before in &world.stages {
-        if let Some(after) = after.stage(before) {
-            compare::stages(before, &after, now, &mut effects);
-        }
-    }
-    for created in &world.created {
-        if let Some(after) = after.stage(created) {
-            compare::automation(None, &after, now, &mut effects);
+    let there = world.stages.iter().map(|before| (Some(before), before));
+    let created = world.created.iter().map(|created| (None, created));
+    let stages: Vec<(Option<&StageSnapshot>, StageSnapshot)> = there
+        .chain(created)
+        .filter_map(|(before, stage)| Some((before, after.stage(stage)?)))
+        .collect();
+    for (before, after) in &stages {
+        match before {
+            Some(before) => compare::stages(before, after, now, &mut effects),
+            None => compare::automation(None, after, now, &mut effects),
         }
     }
     for before in &world.waiting {
@@ -187,8 +189,8 @@ pub fn preview(world: &World, changes: &Changes, now: Timestamp) -> Preview {
     effects.sort();
     effects.dedup();
     let people = world.people.as_ref();
-    let warnings =
-        warning::all(&world.definitions, &after.definitions, changes, &effects, people, now);
+    let (old, new) = (&world.definitions, &after.definitions);
+    let warnings = warning::all(old, new, changes, &effects, &stages, people, now);
     Preview { effects, warnings }
 }
 

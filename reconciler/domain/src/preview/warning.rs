@@ -4,6 +4,7 @@ mod constant;
 mod freeze;
 mod overlap;
 mod quorum;
+mod starvation;
 
 use std::collections::BTreeSet;
 
@@ -16,7 +17,7 @@ use crate::hold::{Hold, Target};
 use crate::id::{PolicyName, StageName};
 use crate::infra::InfraRules;
 use crate::policy::Policy;
-use crate::snapshot::Definitions;
+use crate::snapshot::{Definitions, StageSnapshot};
 use crate::window::{Action, NextChange, Schedule};
 
 /// Openings and closings that are looked at for freight that grows too old: two weeks of days.
@@ -31,10 +32,11 @@ pub(super) fn all(
     after: &Definitions,
     changes: &Changes,
     effects: &[Effect],
+    stages: &[(Option<&StageSnapshot>, StageSnapshot)],
     people: Option<&People>,
     now: Timestamp,
 ) -> Vec<Warning> {
-    let mut warnings = Vec::new();
+    let mut warnings = starvation::of_stages(stages, changes, now);
     let (old_prints, new_prints) = (Footprints::of(before), Footprints::of(after));
     for (at, change) in changes.all.iter().enumerate() {
         let found = match change {

@@ -231,3 +231,64 @@ fn a_group_that_is_too_small_is_told() {
     // Who does not know the people says nothing of them.
     assert_eq!(told(None), "");
 }
+
+/// Six versions, one each half hour, each in `dev` until the next comes.
+fn busy(stages: &str) -> World {
+    let mut world = World::new();
+    let mut script = format!(
+        "push gitops a.yaml#b=c\nwarehouse shop api\n{stages}\npolicy auto dev automatic\n"
+    );
+    for version in 1..=6 {
+        script.push_str(&format!("found shop api 1.0.{version}\n+30m\n"));
+    }
+    play(&mut world, &script).expect("nothing crashes");
+    world
+}
+
+/// What is told beside what happens at once.
+fn told_of_time(world: &World, change: Change) -> String {
+    let all = told(world, change, None);
+    let lines = all.lines().filter(|line| !line.contains("This change promotes freight"));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn soak_that_no_freight_stays_for_is_told() {
+    let world = busy("stage dev shop: app\nstage prod shop<dev: app");
+    let of = |selected: &str, words: &[&str]| {
+        let policy = policy("gate", selected, "gated", words);
+        told_of_time(&world, Change::Policy(policy.name.clone(), Some(policy)))
+    };
+    assert_snapshot!(of("prod", &["soak=1h"]), @"soak: Freight would not stay long enough to soak: Stage prod would take freight of warehouse shop after a soak of 1h, but none of the last 5 that were verified upstream stayed there for that long before newer freight came (the longest 30m): unless it comes less often, or `choose` of the upstream changes, nothing gets to prod.");
+    assert_eq!(of("prod", &["soak=1m"]), "");
+    assert_eq!(of("qa", &["soak=1h"]), "");
+    // What was so before is not told again, and neither is what too few cases show.
+    let mut slow = world.clone();
+    play(&mut slow, "policy gate prod gated soak=1h").expect("nothing crashes");
+    let stage = slow.stage("prod").clone();
+    assert_eq!(told_of_time(&slow, Change::Stage(stage_name("prod"), Some(stage))), "");
+    let mut few = World::new();
+    let script = "push gitops a.yaml#b=c\nwarehouse shop api\nstage dev shop: app\nstage prod shop<dev: app\npolicy auto dev automatic\nfound shop api 1.0.1\n+30m\nfound shop api 1.0.2\n+30m\n";
+    play(&mut few, script).expect("nothing crashes");
+    let gate = policy("gate", "prod", "gated", &["soak=1h"]);
+    assert_eq!(told_of_time(&few, Change::Policy(gate.name.clone(), Some(gate))), "");
+}
+
+#[test]
+fn a_queue_that_grows_for_ever_is_told() {
+    let world = busy("stage dev shop: app\nstage prod shop<dev: app queue");
+    let of = |words: &[&str]| {
+        let policy = policy("gate", "prod", "gated", words);
+        told_of_time(&world, Change::Policy(policy.name.clone(), Some(policy)))
+    };
+    assert_snapshot!(of(&["rate=1/1h"]), @"rates[0]: Freight comes faster than it may go: Stage prod takes all freight, one after the other, and rate 1 of policy gate lets one go each 1h, but 6 came within 2h30m: the queue grows for as long as that goes on. Let more go, or have `choose` take the latest.");
+    assert_eq!(of(&["rate=3/1h"]), "");
+    let latest = busy("stage dev shop: app\nstage prod shop<dev: app");
+    let gate = policy("gate", "prod", "gated", &["rate=1/1h"]);
+    assert_eq!(told_of_time(&latest, Change::Policy(gate.name.clone(), Some(gate.clone()))), "");
+    let mut slow = latest.clone();
+    play(&mut slow, "policy gate prod gated rate=1/1h").expect("nothing crashes");
+    let mut stage = slow.stage("prod").clone();
+    stage.choose = reconciler_domain::stage::Choose::Queue;
+    assert_snapshot!(told_of_time(&slow, Change::Stage(stage_name("prod"), Some(stage))), @"choose: Freight comes faster than it may go: Stage prod takes all freight, one after the other, and rate 1 of policy gate lets one go each 1h, but 6 came within 2h30m: the queue grows for as long as that goes on. Let more go, or have `choose` take the latest.");
+}

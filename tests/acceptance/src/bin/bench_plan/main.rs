@@ -3,7 +3,8 @@
 //!
 //! Both are measured in one run, one after the other and again: the first plan, which creates
 //! everything, and the plan after the apply, which refreshes and finds nothing to do. What counts
-//! is the ratio; the times are those of this machine at this minute.
+//! is the ratio; the times are those of this machine at this minute. The client's own CPU is told beside that
+//! of the provider: no provider could make a plan cheaper than that.
 //!
 //! ```text
 //! bench_plan [ROUNDS]     rounds of each plan, 5 if not said
@@ -19,8 +20,10 @@ use acceptance::terraform::{Tool, Workspace};
 use acceptance::{At as _, Failure, Outcome};
 
 mod case;
+mod cpu;
 
 use case::Case;
+use cpu::Cpu;
 
 const ROUNDS: usize = 5;
 
@@ -46,9 +49,10 @@ async fn whole() -> Outcome {
     let tool = Tool::preferred()?;
     println!("{}, the median of {rounds}\n", tool.version().await?);
     println!(
-        "| resources | plan | lockstep ms | terraform_data ms | more ms | ratio | state KiB each |"
+        "| resources | plan | lockstep ms | terraform_data ms | more ms | ratio | client's own CPU ms | \
+         of terraform_data | ratio | provider's CPU ms | state KiB each |"
     );
-    println!("|---|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|---|---|---|");
     for case in case::all() {
         measure(&tool, &case, rounds).await?;
     }
@@ -62,12 +66,12 @@ async fn measure(tool: &Tool, case: &Case, rounds: usize) -> Outcome {
     ours.write("main.tf", &case.ours())?;
     let built_in = Workspace::new(tool, &lockstepd)?;
     built_in.write("main.tf", &case.built_in())?;
-    let first = plans(&ours, &built_in, rounds).await?;
+    let first = plans(tool, &ours, &built_in, rounds).await?;
     tell(case, "first", &first, "");
     ours.apply().await?;
     built_in.apply().await?;
     ours.unchanged().await?;
-    let again = plans(&ours, &built_in, rounds).await?;
+    let again = plans(tool, &ours, &built_in, rounds).await?;
     let state = ours.read("terraform.tfstate")?.len();
     #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
     let each = state as f64 / case.count as f64 / 1024.0;
@@ -75,20 +79,32 @@ async fn measure(tool: &Tool, case: &Case, rounds: usize) -> Outcome {
     Ok(())
 }
 
-/// The medians of a plan of ours and of the built-in's.
+/// The medians of a plan of ours and of the built-in's, and the CPU of one of each.
 struct Pair {
     ours: Duration,
     built_in: Duration,
+    cpu: Cpu,
+    built_in_cpu: Cpu,
 }
 
 /// Plans here and there in turn, so that what else the machine does falls on both.
-async fn plans(ours: &Workspace, built_in: &Workspace, rounds: usize) -> Outcome<Pair> {
+async fn plans(
+    tool: &Tool,
+    ours: &Workspace,
+    built_in: &Workspace,
+    rounds: usize,
+) -> Outcome<Pair> {
     let mut taken = (Vec::new(), Vec::new());
     for _ in 0..rounds {
         taken.0.push(ours.run(&["plan"]).await?.ok()?.took);
         taken.1.push(built_in.run(&["plan"]).await?.ok()?.took);
     }
-    Ok(Pair { ours: median(taken.0), built_in: median(taken.1) })
+    Ok(Pair {
+        ours: median(taken.0),
+        built_in: median(taken.1),
+        cpu: cpu::of_a_plan(tool, ours)?,
+        built_in_cpu: cpu::of_a_plan(tool, built_in)?,
+    })
 }
 
 fn median(mut taken: Vec<Duration>) -> Duration {
@@ -96,14 +112,19 @@ fn median(mut taken: Vec<Duration>) -> Duration {
     taken[taken.len() / 2]
 }
 
-fn tell(case: &Case, plan: &str, Pair { ours, built_in }: &Pair, state: &str) {
+fn tell(case: &Case, plan: &str, pair: &Pair, state: &str) {
+    let Pair { ours, built_in, cpu, built_in_cpu } = pair;
     let ms = |time: &Duration| time.as_secs_f64() * 1e3;
     println!(
-        "| {} | {plan} | {:.0} | {:.0} | {:.0} | {:.2} | {state} |",
+        "| {} | {plan} | {:.0} | {:.0} | {:.0} | {:.2} | {:.0} | {:.0} | {:.2} | {:.0} | {state} |",
         case.name,
         ms(ours),
         ms(built_in),
         ms(ours) - ms(built_in),
         ms(ours) / ms(built_in),
+        ms(&cpu.client),
+        ms(&built_in_cpu.client),
+        ms(&cpu.client) / ms(&built_in_cpu.client),
+        ms(&cpu.provider),
     );
 }
