@@ -292,6 +292,50 @@ mod tests {
         })
     }
 
+    /// The blocks of a resource as its page has them, which is made of its schema: by name, and whether there is
+    /// at most one.
+    fn blocks(resource: &str) -> Vec<(String, bool)> {
+        let page = resource.strip_prefix("lockstep_").unwrap();
+        let page = format!("{}/../../docs/resources/{page}.md", env!("CARGO_MANIFEST_DIR"));
+        let text = std::fs::read_to_string(&page).unwrap();
+        let own = text.split("<a id=").next().unwrap();
+        let block = |line: &str| {
+            let (name, rest) = line.strip_prefix("- `")?.split_once("` (Block List")?;
+            Some((name.to_owned(), rest.split_once(')')?.0.ends_with("Max: 1")))
+        };
+        own.lines().filter_map(block).collect()
+    }
+
+    #[test]
+    fn every_block_of_a_resource_is_read_as_its_schema_has_it() {
+        for form in &FORMS {
+            for (block, is_single) in blocks(form.resource) {
+                let of = format!("block {block} of {}", form.resource);
+                assert_eq!(form.single.contains(&block.as_str()), is_single, "{of}");
+                let renamed = form.renamed.iter().find(|(name, _)| *name == block);
+                let called = renamed.map_or(block.as_str(), |(_, called)| called);
+                // The condition of a warehouse's freight is no block of its definition.
+                if (form.kind, called) == ("warehouse", "freight") {
+                    continue;
+                }
+                let value = if is_single { json!({}) } else { json!([]) };
+                let definition = json!({ "kind": form.kind, "spec": { called: value } });
+                let read = serde_json::from_value::<Definition>(definition);
+                let wrong = read.err().map(|error| error.to_string()).unwrap_or_default();
+                assert!(!wrong.contains("unknown field"), "{of}: {wrong}");
+            }
+            let there: Vec<String> =
+                blocks(form.resource).into_iter().map(|(name, _)| name).collect();
+            for single in form.single {
+                assert!(
+                    there.iter().any(|name| name == single),
+                    "{} has no {single}",
+                    form.resource
+                );
+            }
+        }
+    }
+
     /// The changes, one a line.
     fn read(plan: &Value) -> String {
         let planned = match changes_of_plan(plan) {
