@@ -44,6 +44,10 @@ pub struct StatedFreight {
     pub short_id: Option<Value>,
     /// Not looked at.
     pub stage: Option<Value>,
+    /// Not looked at: no gate asks for names.
+    pub aliases: Option<Value>,
+    /// Not looked at: no gate asks for what steps noted.
+    pub metadata: Option<Value>,
 }
 
 /// One version of freight. Its kind follows from what is stated.

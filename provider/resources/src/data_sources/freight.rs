@@ -208,3 +208,49 @@ pub(super) fn stage(stage: &FreightStage) -> Value {
         ("approved_at", form::instant(*approved_at)),
     ])
 }
+
+#[cfg(test)]
+mod tests {
+    use provider_protocol::cty::conform::conform;
+    use provider_protocol::provider::Function as _;
+    use serde_json::json;
+
+    use super::*;
+    use crate::functions::EvaluatePolicy;
+
+    #[test]
+    fn what_it_reads_is_judged_as_it_is() {
+        let freight: Freight = serde_json::from_value(json!({
+            "id": "11988a65630e4ac3b8a6bf96aca80276371b02c5", "short_id": "11988a6",
+            "project": "shop", "warehouse": "shop", "created_at": "2026-07-05T07:00:00Z",
+            "artifacts": {
+                "api": { "kind": "image", "repo": "example.com/api", "tag": "1.4.2",
+                    "digest": "sha256:0", "created_at": null },
+                "infra": { "kind": "git", "repo": "https://example.com/infra", "branch": "main",
+                    "commit": "c0ffee", "subject": "more", "author": "Ada <a@example.com>",
+                    "committed_at": "2026-07-05T06:00:00Z" },
+            },
+            "stages": { "staging": { "entered_at": "2026-07-05T07:10:00Z", "left_at": null,
+                "verified_at": "2026-07-05T07:20:00Z", "approved_at": null } },
+            "aliases": ["brave-otter"], "metadata": { "build": 7, "by": "ada" },
+        }))
+        .expect("it is freight");
+        let ty = FreightData.schema().block.ty();
+        let config = Value::object([("warehouse", Value::from("shop"))]);
+        let read = value(&freight, &config);
+        let Type::Object(fields) = &ty else { panic!("a block is an object: {ty:?}") };
+        for name in fields.keys() {
+            assert!(read.get(name).is_some(), "{name} is not read");
+        }
+        let read = conform(read, &ty).expect("it is as its schema says");
+        let policy = json!({
+            "mode": "gated", "stages": { "names": ["prod"] }, "soak": "1h",
+            "condition": { "name": "released", "when": "freight.api.tag == '1.4.2'" },
+        });
+        let facts = json!({ "at": "2026-07-05T09:00:00Z", "stage": "prod", "from": ["staging"] });
+        let arguments = [Value::from(&policy), read, Value::from(&facts)];
+        let judged = EvaluatePolicy.call(&arguments.map(Value::into_dynamic));
+        let judged = judged.unwrap_or_else(|error| panic!("{:?}: {}", error.argument, error.text));
+        assert_eq!(judged.get("verdict"), Some(&Value::from("pass")), "{judged:?}");
+    }
+}

@@ -80,7 +80,7 @@ fn windows(given: Vec<Json>) -> Result<Vec<Window>, String> {
     let is_one = given.len() == 1;
     let mut rules = Vec::new();
     for window in given {
-        rules.push(read::<WindowRule>(window)?);
+        rules.push(read::<WindowRule>(without_nulls(window))?);
     }
     let mut fields = Fields::default();
     let windows = parse_windows(&mut fields, &rules);
@@ -409,7 +409,14 @@ mod tests {
         let office = json!({ "name": "office", "allow": "FREQ=DAILY;BYHOUR=9", "duration": "7h",
             "timezone": "Europe/Berlin" });
         assert_eq!(open(office.clone(), "2026-07-06T09:00:00+02:00"), "true");
-        assert_eq!(open(json!([office]), "2026-07-06T06:59:59Z"), "false");
+        assert_eq!(open(json!([office.clone()]), "2026-07-06T06:59:59Z"), "false");
+        // As the resource has it, with everything that the block leaves out.
+        let mut held = office.clone();
+        for left_out in ["deny", "start", "groups", "exempt"] {
+            held[left_out] = Json::Null;
+        }
+        held["actions"] = json!(["promote"]);
+        assert_eq!(open(json!([held]), "2026-07-06T07:00:00Z"), "true");
         assert!(open(office.clone(), "noon").starts_with("Some(1): It must be an instant"));
         let mut odd = office;
         odd["timezone"] = json!("+02:00");
