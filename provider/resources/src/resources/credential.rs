@@ -116,6 +116,15 @@ impl Definition for Credential {
                         where the daemon reads them.";
             diags.error_at(Path::root(), "Missing secret", text);
         }
+        let version = config.get(VERSION);
+        if !data.is_null() && version.is_null() {
+            let text = "`data_wo` is sent when `data_wo_version` changes: begin with 1.";
+            diags.error_at(Path::attribute(DATA), "Missing version", text);
+        }
+        if data.is_null() && !version.is_null() {
+            let text = "It is the version of `data_wo`, and there is none.";
+            diags.error_at(Path::attribute(VERSION), "Conflicting settings", text);
+        }
         let kind = config.string("kind").known().and_then(|kind| kind.parse().ok());
         if let (Some(kind), Some(data)) = (kind, data.as_map()) {
             check_keys(kind, data.keys().map(String::as_str), diags);

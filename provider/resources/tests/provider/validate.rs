@@ -399,6 +399,25 @@ fn provider_settings_are_checked() {
 }
 
 #[test]
+fn the_secrets_of_a_credential_have_a_version() {
+    let credential = |secrets: &str| {
+        format!(
+            "resource \"lockstep_credential\" \"it\" {{\n  name = \"git\"\n  kind = \"git\"\n  \
+             address = \"https://git.example.com/shop\"\n  {secrets}\n}}\n"
+        )
+    };
+    let data = "data_wo = { token = \"hunter2hunter2\" }";
+    check(&credential(&format!("{data}\n  data_wo_version = 1")), &[]);
+    check(
+        &credential(data),
+        &["Missing version: `data_wo` is sent when `data_wo_version` changes"],
+    );
+    let from = "from {\n    key = \"token\"\n    env = \"GIT_TOKEN\"\n  }";
+    check(&credential(from), &[]);
+    check(&credential(&format!("{from}\n  data_wo_version = 1")), &["there is none"]);
+}
+
+#[test]
 fn which_freight_is_meant_must_be_clear() {
     check(
         r#"
