@@ -11,7 +11,7 @@
 //! Nothing outlives the process, which the client starts anew for each plan and each apply.
 
 use std::any::Any;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -32,6 +32,7 @@ const PAGES_MAX: usize = 20;
 pub(crate) struct Reads {
     collections: Mutex<HashMap<(Kind, String), Arc<Collection>>>,
     pipelines: Mutex<HashMap<String, Arc<Turn<Graph>>>>,
+    refreshed: Mutex<HashSet<(Kind, String)>>,
 }
 
 /// The graph of one project, if it was read.
@@ -105,6 +106,17 @@ impl Reads {
         let it = Arc::new(api.pipeline(project).await?);
         *read = Some(Aged { since, it: Arc::clone(&it) });
         Ok(it)
+    }
+
+    /// Remembers that the client had this process read an object.
+    pub(crate) fn refreshes(&self, identity: &Identity) {
+        lock(&self.refreshed).insert((identity.kind, identity.to_string()));
+    }
+
+    /// Whether the client had this process read an object: it does so before it plans, unless it
+    /// was told not to, and not when it plans once more while applying.
+    pub(crate) fn has_refreshed(&self, identity: &Identity) -> bool {
+        lock(&self.refreshed).contains(&(identity.kind, identity.to_string()))
     }
 
     /// Remembers that this process writes an object: what was read before is not answered again.

@@ -9,10 +9,20 @@ use super::kept::Kept;
 use super::{Definition, Managed, preview, protection};
 use crate::overlay::Planned;
 use crate::session::{Identity, Session};
+use crate::stop::or_now;
 
 pub(super) const NO_PROJECT: &str = "Set `project` here or in the provider's configuration, or \
     the environment variable LOCKSTEP_PROJECT. To create the project in the same configuration, \
     refer to it: project = lockstep_project.NAME.name.";
+
+/// Whether a plan can do without the daemon's answer.
+#[derive(Clone, Copy)]
+pub(super) enum Need {
+    /// It can: it then says less.
+    May,
+    /// It would contradict the plan that is being applied.
+    Must,
+}
 
 impl<D: Definition> Managed<D> {
     pub(super) async fn plan_change(
@@ -33,13 +43,39 @@ impl<D: Definition> Managed<D> {
         };
         let planned = Planned { changes: !plan.is_noop(), upstreams: upstreams(&plan.planned) };
         session.overlay.add(Self::KIND, &identity, planned);
-        if plan.is_noop() || session.reach.goes_without(diags) {
+        if plan.is_noop() {
             return;
         }
-        tokio::select! {
-            () = Self::foresee(session, &identity, plan, diags) => {}
-            () = cx.cancel.cancelled() => {}
+        let need = Self::need(cx, session, plan);
+        let what = format!("preview {} {identity}", Self::KIND);
+        let goes_without = match need {
+            Need::Must => session.reach.refuses(&what, diags),
+            Need::May => session.reach.goes_without(diags),
+        };
+        if goes_without {
+            return;
         }
+        let foreseen = or_now(&cx.cancel, Self::foresee(session, &identity, need, plan, diags));
+        match (foreseen.await, need) {
+            (Ok(()), _) | (Err(_), Need::May) => {}
+            (Err(stopped), Need::Must) => stopped.tell(&what, "", diags),
+        }
+    }
+
+    /// Whether the plan can do without the daemon's answer. What it foresaw of an update is in the
+    /// plan that is being applied, which the client holds against the one that it makes then: there
+    /// it cannot be missing.
+    fn need(cx: &Context<Session>, session: &Session, plan: &Plan<'_>) -> Need {
+        let seen = plan.prior.and_then(|prior| Identity::of(Self::KIND, prior));
+        let Some(seen) = seen.filter(|_| Self::HAS_IMPACT) else { return Need::May };
+        let applies = if cx.capabilities.planned_private {
+            plan.kept.is_some()
+        } else {
+            // Such a client does not say what it is doing. An update that was planned without a
+            // refresh looks the same.
+            !session.reads.has_refreshed(&seen)
+        };
+        if applies { Need::Must } else { Need::May }
     }
 
     /// Sets project and id, as far as they are known.
@@ -67,6 +103,7 @@ impl<D: Definition> Managed<D> {
     async fn foresee(
         session: &Session,
         identity: &Identity,
+        need: Need,
         plan: &mut Plan<'_>,
         diags: &mut Diagnostics,
     ) {
@@ -92,7 +129,7 @@ impl<D: Definition> Managed<D> {
                 }
             }
             Err(error) if run.creates_project(&error) => run.tell_graph(diags).await,
-            Err(error) => preview::tell_unanswered(session, identity, &error, diags),
+            Err(error) => preview::tell_unanswered(session, identity, need, &error, diags),
         }
     }
 

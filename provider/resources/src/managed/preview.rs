@@ -10,6 +10,7 @@ use reconciler_api::client::ClientError;
 use reconciler_api::problem::ProblemCode;
 use reconciler_api::v1::{Effect, EffectKind, Object, Preview, PreviewRequest, WorldToken};
 
+use super::plan::Need;
 use super::{Definition, Managed};
 use crate::attribute::words;
 use crate::failure::{Places, detail};
@@ -85,12 +86,17 @@ pub(super) fn tell_warnings(preview: &Preview, places: &Places, diags: &mut Diag
 pub(super) fn tell_unanswered(
     session: &Session,
     identity: &Identity,
+    need: Need,
     error: &ClientError,
     diags: &mut Diagnostics,
 ) {
     let Identity { kind, project, .. } = identity;
     session.reach.noticed(error);
-    if error.is_unreachable() && session.reach.goes_without(diags) {
+    let goes_on = match need {
+        Need::May => error.is_unreachable() && session.reach.goes_without(diags),
+        Need::Must => false,
+    };
+    if goes_on {
         return;
     }
     if error.code() == Some(ProblemCode::NotFound) {

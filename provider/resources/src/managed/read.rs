@@ -16,11 +16,12 @@ impl<D: Definition> Managed<D> {
         state: &State,
         diags: &mut Diagnostics,
     ) -> Option<State> {
+        let identity = Identity::of(Self::KIND, &state.value)?;
+        session.reads.refreshes(&identity);
         let was_read = Kept::from_bytes(&state.private).is_some();
         if was_read && session.reach.goes_without(diags) {
             return Some(state.clone());
         }
-        let identity = Identity::of(Self::KIND, &state.value)?;
         match session.find::<D::Object>(&identity).await {
             Ok(object) => object.map(|object| {
                 State::new(Self::state(&object, &state.value)).private(Self::kept(&object))

@@ -66,3 +66,28 @@ fn an_interrupted_refresh_stops_at_once() {
     assert_eq!(run.code, 1, "{}", run.text);
     assert!(run.text.contains("Interrupted: read project quick"), "{}", run.text);
 }
+
+#[test]
+fn an_interrupted_apply_tells_what_it_could_not_foresee() {
+    let daemon = Daemon::start();
+    daemon.put(Kind::Project, "shop", json!({}));
+    let policy = |stages: &str| {
+        format!(
+            "resource \"lockstep_promotion_policy\" \"prod\" {{\n  name = \"prod\"\n  mode = \
+             \"manual\"\n  stages {{ names = [\"{stages}\"] }}\n}}\n"
+        )
+    };
+    let mut terraform = Terraform::at(&daemon.endpoint, &policy("prod"));
+    terraform.apply();
+    terraform.write(&policy("prod*"));
+    assert_eq!(terraform.plan(&[]).code, 2);
+    let (arrived, arrivals) = channel();
+    daemon.world().hang = Some(("POST /v1/projects/shop/preview".to_owned(), arrived));
+    terraform.set("LOCKSTEP_REQUEST_TIMEOUT", "10m");
+    let running = terraform.start(&["apply", "-no-color", "plan.out"]);
+    arrivals.recv().unwrap();
+    let run = running.interrupt(STOPS_WITHIN);
+    assert_eq!(run.code, 1, "{}", run.text);
+    assert!(run.text.contains("Interrupted: preview policy shop/prod"), "{}", run.text);
+    assert!(!run.text.contains("inconsistent"), "{}", run.text);
+}

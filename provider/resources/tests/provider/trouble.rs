@@ -70,12 +70,24 @@ fn told(text: &str) -> (usize, usize, String) {
     (flat.matches("Error: ").count(), flat.matches("Warning: ").count() - overrides, flat)
 }
 
-/// Plans anew and applies a plan that a good daemon gave, with something else in its place. The
-/// plan goes well with one warning, or fails with one error; the apply fails with one error.
+/// Plans anew and applies a plan that a good daemon gave, with something else in its place: of a
+/// policy that is not there, and of a change of one that is. The plan goes well with one warning, or
+/// fails with one error; the apply fails with one error.
 fn check(name: &str, endpoint: &str, plan_goes_on: bool, parts: &[&str]) {
+    for is_update in [false, true] {
+        check_change(name, endpoint, is_update, plan_goes_on, parts);
+    }
+}
+
+fn check_change(name: &str, endpoint: &str, is_update: bool, plan_goes_on: bool, parts: &[&str]) {
+    let name = if is_update { format!("{name}, update") } else { name.to_owned() };
     let daemon = Daemon::start();
     daemon.put(Kind::Project, "shop", json!({}));
     let mut terraform = Terraform::at(&daemon.endpoint, POLICY);
+    if is_update {
+        terraform.apply();
+        terraform.write(&POLICY.replace("\"prod\"]", "\"prod*\"]"));
+    }
     assert_eq!(terraform.plan(&[]).code, 2);
     terraform.set("LOCKSTEP_ENDPOINT", endpoint);
     terraform.set("LOCKSTEP_REQUEST_TIMEOUT", "1s");
