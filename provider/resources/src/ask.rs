@@ -26,7 +26,10 @@ impl Session {
             return None;
         }
         let asked = or_now(cancel, call).await;
-        self.answered(asked, (what, ""), diags)
+        if let Ok(Err(error)) = &asked {
+            self.reach.noticed(error);
+        }
+        answered(asked, (what, ""), diags)
     }
 
     /// Asks for a change, whose answer is waited for a little longer. `unsure` is what is said
@@ -42,26 +45,24 @@ impl Session {
             return None;
         }
         let asked = or_late(cancel, call).await;
-        self.answered(asked, (what, unsure), diags)
+        if let Ok(Err(error)) = &asked {
+            self.reach.noticed_of_write(error);
+        }
+        answered(asked, (what, unsure), diags)
     }
+}
 
-    fn answered<T>(
-        &self,
-        asked: Result<Result<T, ClientError>, Stopped>,
-        (what, unsure): (&str, &str),
-        diags: &mut Diagnostics,
-    ) -> Option<Result<T, ClientError>> {
-        match asked {
-            Ok(answer) => {
-                if let Err(error) = &answer {
-                    self.reach.noticed(error);
-                }
-                Some(answer)
-            }
-            Err(stopped) => {
-                stopped.tell(what, unsure, diags);
-                None
-            }
+/// What was answered; an interrupt is told.
+fn answered<T>(
+    asked: Result<T, Stopped>,
+    (what, unsure): (&str, &str),
+    diags: &mut Diagnostics,
+) -> Option<T> {
+    match asked {
+        Ok(answer) => Some(answer),
+        Err(stopped) => {
+            stopped.tell(what, unsure, diags);
+            None
         }
     }
 }

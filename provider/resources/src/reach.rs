@@ -2,7 +2,8 @@
 //!
 //! One daemon that is away is one trouble, however many resources there are: the first that goes
 //! without it tells, the others do not. What cannot go on without an answer (writes, data sources,
-//! actions, ephemeral resources) fails with the same words, and only the first waits for them.
+//! actions, ephemeral resources) fails with the same words, and only the first waits for them. After
+//! a pause it is asked again: it may be back.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -12,7 +13,7 @@ use reconciler_api::client::ClientError;
 
 use crate::failure::detail;
 
-/// For how long a daemon that did not answer is not asked again by what needs an answer.
+/// For how long a daemon that did not answer is not asked again.
 const PAUSE: Duration = Duration::from_secs(10);
 
 /// Whether the daemon answers.
@@ -31,6 +32,12 @@ struct Down {
     since: Instant,
 }
 
+impl Down {
+    fn is_recent(&self) -> bool {
+        self.since.elapsed() < PAUSE
+    }
+}
+
 impl Reach {
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -43,10 +50,18 @@ impl Reach {
         }
     }
 
+    /// Remembers a failed write. One connection that broke may have been about that one request: it
+    /// is no reason to refuse the others.
+    pub(crate) fn noticed_of_write(&self, error: &ClientError) {
+        if !matches!(error, ClientError::Lost { .. }) {
+            self.noticed(error);
+        }
+    }
+
     /// Whether a plan has to do without the daemon; tells so once.
     pub(crate) fn goes_without(&self, diags: &mut Diagnostics) -> bool {
         let mut state = self.state();
-        let Some(down) = &state.down else { return false };
+        let Some(down) = state.down.as_ref().filter(|down| down.is_recent()) else { return false };
         if !state.told {
             let text = format!(
                 "{}\n\nThe plan goes on without it: it shows every object as it was read last, and \
@@ -63,10 +78,49 @@ impl Reach {
     /// what was to be done: `create stage shop/prod`.
     pub(crate) fn refuses(&self, what: &str, diags: &mut Diagnostics) -> bool {
         let state = self.state();
-        let Some(down) = state.down.as_ref().filter(|down| down.since.elapsed() < PAUSE) else {
-            return false;
-        };
+        let Some(down) = state.down.as_ref().filter(|down| down.is_recent()) else { return false };
         diags.error(format!("Cannot {what}"), down.detail.clone());
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lost() -> ClientError {
+        ClientError::Lost { endpoint: "http://127.0.0.1:1".to_owned(), reason: "reset".to_owned() }
+    }
+
+    /// What goes without the daemon, and what is refused; and how much was told.
+    fn seen(reach: &Reach) -> (bool, bool, usize) {
+        let mut diags = Diagnostics::new();
+        let goes_without = reach.goes_without(&mut diags);
+        let refuses = reach.refuses("create stage shop/prod", &mut diags);
+        (goes_without, refuses, diags.iter().count())
+    }
+
+    #[test]
+    fn a_daemon_that_was_away_is_asked_again_after_a_pause() {
+        let reach = Reach::default();
+        assert_eq!(seen(&reach), (false, false, 0));
+        reach.noticed(&lost());
+        assert_eq!(seen(&reach), (true, true, 2));
+        assert_eq!(seen(&reach), (true, true, 1), "the plan is warned once");
+        let before = Instant::now().checked_sub(PAUSE);
+        reach.state().down.as_mut().expect("it is down").since = before.expect("it ran for longer");
+        assert_eq!(seen(&reach), (false, false, 0));
+        reach.noticed(&lost());
+        assert_eq!(seen(&reach), (true, true, 1));
+    }
+
+    #[test]
+    fn one_write_whose_answer_was_lost_refuses_no_other() {
+        let reach = Reach::default();
+        reach.noticed_of_write(&lost());
+        assert_eq!(seen(&reach), (false, false, 0));
+        let endpoint = "http://127.0.0.1:1".to_owned();
+        reach.noticed_of_write(&ClientError::Timeout { endpoint, after: PAUSE });
+        assert_eq!(seen(&reach), (true, true, 2));
     }
 }

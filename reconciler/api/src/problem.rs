@@ -270,7 +270,7 @@ impl Problem {
         Self::new(ProblemCode::PreviewExpired, detail).with_hint("plan again")
     }
 
-    /// The daemon cannot serve just now.
+    /// The daemon cannot serve just now, and wrote nothing: clients send the same again.
     pub fn unavailable(detail: impl Into<String>) -> Self {
         Self::new(ProblemCode::Unavailable, detail).with_hint("try again in a few seconds")
     }

@@ -102,14 +102,20 @@ impl<D: Definition> Managed<D> {
         let put = session.api.put::<D::Object>(project, name, spec, condition).await;
         session.reads.writes(identity);
         let Err(error) = put else { return put };
-        if matches!(error, ClientError::Lost { .. })
-            && let Ok(Some(found)) = session.api.find::<D::Object>(project, name).await
-            && session.principal.as_ref() == Some(&found.meta().changed_by)
-            && Self::differences(&found, planned).is_empty()
-        {
-            return Ok(found);
+        if !matches!(error, ClientError::Lost { .. }) {
+            session.reach.noticed(&error);
+            return Err(error);
         }
-        session.reach.noticed(&error);
+        match session.api.find::<D::Object>(project, name).await {
+            Ok(Some(found))
+                if session.principal.as_ref() == Some(&found.meta().changed_by)
+                    && Self::differences(&found, planned).is_empty() =>
+            {
+                return Ok(found);
+            }
+            Ok(_) => {}
+            Err(away) => session.reach.noticed(&away),
+        }
         Err(error)
     }
 
@@ -201,7 +207,7 @@ impl<D: Definition> Managed<D> {
             // Somebody was faster.
             Err(error) if error.code() == Some(ProblemCode::NotFound) => {}
             Err(error) => {
-                session.reach.noticed(&error);
+                session.reach.noticed_of_write(&error);
                 let of = (&identity, destroy.state);
                 Self::tell_refused(session, &error, "delete", of, diags).await;
             }

@@ -68,11 +68,22 @@ impl Answer {
     pub(super) fn trouble(&self) -> Option<Trouble> {
         match self.status {
             StatusCode::TOO_MANY_REQUESTS => Some(Trouble::Refused(self.retry_after)),
+            StatusCode::SERVICE_UNAVAILABLE if self.is_refusal_of_the_daemon() => {
+                Some(Trouble::Refused(self.retry_after))
+            }
             StatusCode::BAD_GATEWAY
             | StatusCode::SERVICE_UNAVAILABLE
             | StatusCode::GATEWAY_TIMEOUT => Some(Trouble::Unavailable(self.retry_after)),
             _ => None,
         }
+    }
+
+    /// Whether the daemon itself says that it cannot serve just now, and nothing before it: then it
+    /// wrote nothing.
+    fn is_refusal_of_the_daemon(&self) -> bool {
+        self.version.is_some()
+            && serde_json::from_slice::<Problem>(&self.body)
+                .is_ok_and(|problem| problem.code == ProblemCode::Unavailable)
     }
 
     /// The answer itself, if the daemon accepted.

@@ -96,7 +96,7 @@ impl Repeat {
 pub(super) enum Trouble {
     /// No connection came about.
     NotSent,
-    /// The daemon refused to take it for now, and may have said for how long.
+    /// The daemon refused to take it for now, wrote nothing, and may have said for how long.
     Refused(Option<Duration>),
     /// The daemon, or what stands before it, cannot serve; the request may have been taken.
     Unavailable(Option<Duration>),

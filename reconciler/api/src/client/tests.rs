@@ -118,6 +118,33 @@ async fn a_write_that_was_refused_for_now_is_repeated() {
     assert_eq!(seen.load(Ordering::SeqCst), 2);
 }
 
+/// Only the daemon knows that it wrote nothing; what stands before it does not.
+#[tokio::test]
+async fn a_write_that_the_daemon_cannot_serve_just_now_is_repeated() {
+    let attempts = async |headers: &'static [(&'static str, &'static str)], problem: Problem| {
+        let seen = Arc::new(AtomicU32::new(0));
+        let counter = Arc::clone(&seen);
+        let (status, body) = problem_response(&problem);
+        let answer = move || {
+            let body = body.clone();
+            let answer = match counter.fetch_add(1, Ordering::SeqCst) {
+                0 => Err((status, axum::response::AppendHeaders(headers.iter().copied()), body)),
+                _ => Ok(axum::Json(project_json("shop"))),
+            };
+            std::future::ready(answer)
+        };
+        let done = create(&serve(Router::new().fallback(any(answer))).await).await.is_ok();
+        (done, seen.load(Ordering::SeqCst))
+    };
+    let ours = &[(VERSION_HEADER, VERSION), ("retry-after", "0")];
+    let stopping = || Problem::unavailable("the daemon is stopping");
+    assert_eq!(attempts(ours, stopping()).await, (true, 2));
+    assert_eq!(attempts(&[("retry-after", "0")], stopping()).await, (false, 1));
+    let mut other = Problem::internal();
+    other.status = 503;
+    assert_eq!(attempts(ours, other).await, (false, 1));
+}
+
 #[tokio::test]
 async fn a_pause_that_the_daemon_asks_for_is_kept_to_or_nothing_is_sent_again() {
     let asked = async |retry_after: &'static str| {
