@@ -8,7 +8,7 @@ use reconciler_api::problem::ProblemCode;
 use reconciler_api::v1::{Object, Precondition};
 
 use super::kept::Kept;
-use super::{Definition, Managed, preview};
+use super::{Definition, Managed, preview, protection};
 use crate::session::{Identity, Session};
 use crate::words::headline;
 
@@ -27,12 +27,13 @@ impl<D: Definition> Managed<D> {
         }
         let mut spec = Self::known_spec(change.planned, diags)?;
         D::confide(&mut spec, &change);
+        let config = change.config;
         let planned = Self::with_impact(session, &identity, change, diags).await?;
         match Self::put(session, &identity, (&planned, &spec), Precondition::Absent).await {
             Ok(object) => Some(Self::written(planned, &object)),
             Err(error) if error.code() == Some(ProblemCode::AlreadyExists) => {
                 if session.adopt_existing {
-                    return Self::adopt(session, &identity, (planned, &spec), diags).await;
+                    return Self::adopt(session, &identity, config, (planned, &spec), diags).await;
                 }
                 Self::tell_existing(&identity, diags);
                 None
@@ -48,6 +49,7 @@ impl<D: Definition> Managed<D> {
     async fn adopt(
         session: &Session,
         identity: &Identity,
+        config: &Value,
         (planned, spec): (Value, &Spec<D>),
         diags: &mut Diagnostics,
     ) -> Option<State> {
@@ -59,6 +61,13 @@ impl<D: Definition> Managed<D> {
                 return None;
             }
         };
+        if D::PROTECTED
+            && !protection::is_said(session, config)
+            && protection::is_protected(&D::value(&found))
+        {
+            protection::refuse_adoption(identity, diags);
+            return None;
+        }
         let meta = found.meta();
         let condition = Precondition::Generation(meta.generation);
         match Self::put(session, identity, (&planned, spec), condition).await {

@@ -27,8 +27,7 @@ pub(super) fn attribute() -> Attribute {
 
 /// Plans what the configuration leaves to the provider.
 pub(super) fn plan(session: Option<&Session>, plan: &mut Plan<'_>) {
-    let configured = plan.config.get(ATTRIBUTE).is_some_and(|value| !value.is_null());
-    let Some(session) = session.filter(|_| !configured) else { return };
+    let Some(session) = session.filter(|_| !is_configured(plan.config)) else { return };
     match session.deletion_protection {
         Some(default) => plan.set(ATTRIBUTE, default),
         None if plan.is_create() => plan.set(ATTRIBUTE, false),
@@ -36,7 +35,27 @@ pub(super) fn plan(session: Option<&Session>, plan: &mut Plan<'_>) {
     }
 }
 
-fn is_protected(state: &Value) -> bool {
+fn is_configured(config: &Value) -> bool {
+    config.get(ATTRIBUTE).is_some_and(|value| !value.is_null())
+}
+
+/// Whether somebody said what it is to be, of the object or of all.
+pub(super) fn is_said(session: &Session, config: &Value) -> bool {
+    is_configured(config) || session.deletion_protection.is_some()
+}
+
+/// Refuses to take over what is protected, where nothing says that it is to be so or otherwise.
+pub(super) fn refuse_adoption(identity: &Identity, diags: &mut Diagnostics) {
+    let Identity { kind, .. } = identity;
+    let text = format!(
+        "There is a {kind} {identity} that is protected from deletion. The provider's \
+         `adopt_existing` would take it over, but nothing says whether it is to stay protected. \
+         Write `{ATTRIBUTE} = true` down to keep that, or `{ATTRIBUTE} = false` to lift it."
+    );
+    diags.error_at(Path::root(), protected(*kind), text);
+}
+
+pub(super) fn is_protected(state: &Value) -> bool {
     state.get(ATTRIBUTE).and_then(Value::as_bool) == Some(true)
 }
 

@@ -147,3 +147,27 @@ fn what_exists_is_taken_over_only_if_asked_and_said() {
     daemon.remove(Kind::Stage, "prod");
     assert!(!terraform.apply().text.contains("adopted"));
 }
+
+#[test]
+fn what_is_protected_is_taken_over_only_with_a_word_about_that() {
+    let daemon = daemon();
+    let theirs = json!({ "requests": [{ "warehouse": "shop" }], "deletion_protection": true });
+    daemon.put(Kind::Stage, "prod", theirs.clone());
+    let adopt = "adopt_existing = true";
+    let terraform = Terraform::at(&daemon.endpoint, &stage(adopt, "prod", ""));
+    let text = terraform.apply_fails();
+    for part in ["Stage is protected from deletion", "Write `deletion_protection = true` down"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert_eq!(daemon.spec(Kind::Stage, "prod"), Some(theirs.clone()));
+    for (provider, settings, protected) in [
+        (adopt.to_owned(), PROTECTED, true),
+        (format!("\n{adopt}\n{PROTECTED}\n"), "", true),
+        (adopt.to_owned(), UNPROTECTED, false),
+    ] {
+        daemon.put(Kind::Stage, "prod", theirs.clone());
+        let terraform = Terraform::at(&daemon.endpoint, &stage(&provider, "prod", settings));
+        assert!(terraform.apply().text.contains("existed and is adopted"));
+        assert_eq!(is_protected(&daemon), protected, "{provider} {settings}");
+    }
+}
