@@ -29,8 +29,8 @@ pub(crate) struct Promotion;
 /// What only an apply finds out.
 const FOUND: [&str; 5] = ["id", "promotion", "freight_id", "phase", "digest"];
 
-/// What makes an update promote again.
-const STARTS: [&str; 3] = ["freight", "newest", "triggers"];
+/// What makes an update promote again, besides other freight.
+const STARTS: [&str; 2] = ["newest", "triggers"];
 
 /// What is kept beside a state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,11 +38,15 @@ struct Kept {
     v: u32,
     /// The freight that was promoted.
     freight: String,
+    /// Whether it was imported and nothing was applied since: the configuration then says how it
+    /// came about, and asks for nothing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    imported: bool,
 }
 
 impl Kept {
     fn new(freight: &str) -> Self {
-        Self { v: 1, freight: freight.to_owned() }
+        Self { v: 1, freight: freight.to_owned(), imported: false }
     }
 
     fn from_bytes(bytes: &[u8]) -> Option<Self> {
@@ -80,7 +84,7 @@ fn schema_block() -> Block {
         .attribute("stage", parsed::<StageName>().required().force_new().describe("Where to."))
         .attribute(
             "freight",
-            freight.equal(same_freight).describe(
+            freight.describe(
                 "The freight: its id, or a beginning of it that is unique. Give this or `newest`.",
             ),
         )
@@ -88,12 +92,16 @@ fn schema_block() -> Block {
             "newest",
             Attribute::bool().describe(
                 "Whether to promote the newest freight that is available to the stage and not \
-                 held. It is looked up at create, and whenever `triggers` change.",
+                 held. It is looked up at create, and whenever `triggers` change. After an import \
+                 it is taken over first, which promotes nothing.",
             ),
         )
         .attribute(
             "triggers",
-            text_map().describe("Free names and values; when they change, it promotes again."),
+            text_map().describe(
+                "Free names and values; when they change, it promotes again. After an import they \
+                 are taken over first, which promotes nothing.",
+            ),
         )
         .attribute("reason", filled().describe("Why; recorded with the promotion."))
         .attribute(
@@ -122,12 +130,28 @@ fn schema_block() -> Block {
         )
 }
 
-/// One id and the beginning of it.
-fn same_freight(left: &Value, right: &Value) -> bool {
-    match (left.as_str(), right.as_str()) {
-        (Some(left), Some(right)) => left.starts_with(right) || right.starts_with(left),
-        _ => false,
+/// Plans what was promoted as it is in the state, where the configuration has more or less of the
+/// same id; whether it asks for other freight.
+fn plan_freight(kept: Option<&Kept>, prior: &Value, plan: &mut Plan<'_>) -> bool {
+    let text = |value: &Value| value.get("freight").and_then(Value::as_str).map(str::to_owned);
+    if let (Some(kept), Some(before), Some(now)) = (kept, text(prior), text(&plan.planned))
+        && [&before, &now].iter().all(|id| kept.freight.starts_with(id.as_str()))
+    {
+        plan.set("freight", before);
     }
+    // An import knows the freight, and a configuration that takes the newest does not name it.
+    let unnamed = plan.planned.get("freight").is_none_or(Value::is_null);
+    let imported = kept.is_some_and(|kept| kept.imported);
+    plan.changes("freight") && !(imported && unnamed)
+}
+
+/// Tells that a change that would promote does not, because it comes with an import.
+fn tell_taken_over(name: &str, diags: &mut Diagnostics) {
+    let text = format!(
+        "The promotion was imported, so `{name}` says how it came about: it is taken over as it is \
+         here, and nothing is promoted. Changed after that, it promotes."
+    );
+    diags.warning_at(Path::attribute(name), "Nothing is promoted after an import", text);
 }
 
 #[async_trait]
@@ -160,8 +184,15 @@ impl Resource<Session> for Promotion {
         let enforced = plan.planned.get("enforce").and_then(Value::as_bool) == Some(true);
         let there = prior.get("freight_id").and_then(Value::as_str);
         let kept = Kept::from_bytes(&plan.private);
+        let kept = kept.as_ref();
         let drifted = enforced && kept.is_some_and(|kept| there != Some(&kept.freight));
-        let starts = drifted || STARTS.into_iter().any(|name| plan.changes(name));
+        let other = plan_freight(kept, prior, plan);
+        let asked = STARTS.into_iter().find(|name| plan.changes(name));
+        let imported = kept.is_some_and(|kept| kept.imported);
+        let starts = drifted || other || (asked.is_some() && !imported);
+        if let Some(name) = asked.filter(|_| !starts) {
+            tell_taken_over(name, diags);
+        }
         for name in FOUND {
             let value = match prior.get(name) {
                 Some(value) if !starts => value.clone(),
@@ -221,8 +252,11 @@ impl Resource<Session> for Promotion {
         diags: &mut Diagnostics,
     ) -> Option<State> {
         if change.planned.is_wholly_known() {
-            // Nothing that promotes again has changed.
-            return Some(State::new(change.planned.clone()).private(change.private));
+            // Nothing that promotes again has changed; from now on it does.
+            let kept =
+                Kept::from_bytes(change.private).map(|kept| Kept { imported: false, ..kept });
+            let private = kept.map_or_else(|| change.private.to_vec(), |kept| kept.to_bytes());
+            return Some(State::new(change.planned.clone()).private(private));
         }
         let session = cx.client(diags)?;
         let wish = Wish::of(change.planned, "update", diags)?;
@@ -291,7 +325,7 @@ async fn look(
 ) -> Result<State, ClientError> {
     let promotion = session.api.promotion(project, id).await?;
     let kept = Kept::from_bytes(&state.private);
-    let kept = kept.unwrap_or_else(|| Kept::new(&promotion.freight));
+    let kept = kept.unwrap_or_else(|| Kept { imported: true, ..Kept::new(&promotion.freight) });
     let mut read = refreshed(&state.value, &promotion);
     if read.get("enforce").and_then(Value::as_bool) == Some(true) {
         read.set("freight_id", in_stage(session, &promotion).await?);

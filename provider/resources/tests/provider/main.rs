@@ -18,6 +18,7 @@ mod lives;
 mod pages;
 mod plans;
 mod policies;
+mod promotions;
 mod protection;
 mod reads;
 mod references;
