@@ -84,6 +84,7 @@ fn label(node: &Node) -> String {
     match node {
         Node::Step(step) => step.to_string(),
         Node::Replan(step) => format!("replan-{step}"),
+        Node::Excess(step) => format!("excess-{step}"),
         Node::UndoPlan(step) => format!("undo-plan-{step}"),
         Node::Undo(step) => format!("undo-{step}"),
     }

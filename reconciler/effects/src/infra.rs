@@ -31,6 +31,7 @@ pub mod shim;
 mod contain;
 mod error;
 pub(crate) mod imports;
+pub(crate) mod inputs;
 mod module;
 mod plan;
 mod providers;

@@ -4,6 +4,7 @@
 //! states/PROJECT/STAGE/NAME/terraform.tfstate                  what the tools write (in clear text)
 //!                           terraform.tfstate.d/WORKSPACE/…    the same, of other workspaces
 //! versions/PROJECT/STAGE/NAME/WORKSPACE/0000000012.version     what was there: sealed
+//!                                       known                  what the state that is there is the result of
 //! ```
 //!
 //! [`document`] is the little that is read of a state, [`version`] the file of one version, [`lock`] says who may
@@ -21,6 +22,7 @@
 
 mod document;
 mod error;
+mod known;
 mod lock;
 mod name;
 mod seal;
@@ -39,6 +41,7 @@ use sha2::{Digest as _, Sha256};
 use crate::workdir::{EntryKind, RelPath, WorkDir, WorkRoot, WorkdirError};
 pub use document::Document;
 pub use error::StateError;
+pub(crate) use known::{By, Known};
 pub(crate) use lock::Held;
 pub use lock::{Holder, LOCK_MAX, RunHolder, StateLock};
 pub use name::{DEFAULT_WORKSPACE, StateName};

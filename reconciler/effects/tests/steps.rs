@@ -41,5 +41,7 @@ mod sources;
 mod states;
 #[path = "effects/support.rs"]
 mod support;
+#[path = "steps/unchanged.rs"]
+mod unchanged;
 #[path = "steps/world.rs"]
 mod world;

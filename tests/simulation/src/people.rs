@@ -136,7 +136,7 @@ impl World {
         let open = self.store.project(project).promotions.iter();
         let asked = open.flat_map(|(id, saga)| {
             let steps = saga.state.nodes.keys().filter_map(|node| match node {
-                Node::Step(step) => Some(step),
+                Node::Step(step) | Node::Excess(step) => Some(step),
                 Node::Replan(_) | Node::Undo(_) | Node::UndoPlan(_) => None,
             });
             steps.filter_map(move |step| {

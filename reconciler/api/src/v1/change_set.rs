@@ -76,7 +76,7 @@ pub struct FullPlan {
     /// Whether only the beginning of the text is kept.
     pub cut: bool,
     /// What infra rules see of it, sensitive values masked: `create`, `update`, `replace`, `delete`, `no_op`,
-    /// `addresses`, `changes`, `outputs`, `drift`, `has_changes`.
+    /// `addresses`, `changes`, `outputs`, `drift`, `has_changes`, and `unchanged`, which says since what nothing was planned.
     pub summary: serde_json::Value,
 }
 

@@ -182,6 +182,8 @@ fn step_state(
             StepState::Failed
         }
         None if state.passed_over.contains_key(&step.name) => StepState::Skipped,
+        // It asks before it begins.
+        None if state.question(&step.name).is_some() => StepState::Running,
         // Of an effect only a look was taken.
         None if is_prepared(step, state) => StepState::Prepared,
         None if is_deferred(step, state) => StepState::Deferred,
@@ -309,6 +311,7 @@ fn starting(node: &Node) -> &'static str {
     match node {
         Node::Step(_) => "running",
         Node::Replan(_) => "planning anew",
+        Node::Excess(_) => "the plan is outside its envelope",
         Node::UndoPlan(_) => "planning the undo",
         Node::Undo(_) => "undoing",
     }
@@ -318,6 +321,7 @@ fn ended(node: &Node, outcome: &StepOutcome) -> String {
     let done = match node {
         Node::Step(_) => "done",
         Node::Replan(_) => "planned anew",
+        Node::Excess(_) => "the plan is agreed to",
         Node::UndoPlan(_) => "the undo is planned",
         Node::Undo(_) => "undone",
     };

@@ -9,7 +9,9 @@ use crate::id::{PromotionId, StepName};
 use crate::infra::{Action, Address, PlanSummary};
 use crate::plan::files_of_apply;
 use crate::promotion::{Node, NodeRun, Promotion, State};
-use crate::step::{Call, PlanCall, PlanGoal, PlanRecord, Record, StateKey, StepKind, StepOutcome};
+use crate::step::{
+    ApplyCall, Call, PlanCall, PlanGoal, PlanRecord, Record, StateKey, StepKind, StepOutcome,
+};
 
 /// The most promotions that are looked through for the applies of a stage.
 pub const HISTORY_MAX: u32 = 20;
@@ -94,7 +96,9 @@ fn passed_over(state: &State) -> BTreeSet<StepName> {
     let applies = steps.iter().filter(|step| step.uses == StepKind::TfApply);
     let passed = applies.filter(|step| {
         let plan = step.config.get("plan").and_then(Value::as_str);
-        passed(step.name.as_str()) || plan.is_some_and(passed)
+        let run = state.nodes.get(&Node::Step(step.name.clone()));
+        let was_left_out = run.and_then(|run| run.call.as_apply()).is_some_and(left_out);
+        passed(step.name.as_str()) || plan.is_some_and(passed) || was_left_out
     });
     passed.map(|step| step.name.clone()).collect()
 }
@@ -117,6 +121,11 @@ enum Since {
     Destroyed(BTreeSet<Address>),
 }
 
+/// Whether nothing was planned, so that nothing is said of what is there.
+fn left_out(apply: &ApplyCall) -> bool {
+    apply.plan.summary.unchanged.is_some()
+}
+
 /// The applies of a promotion, newest first.
 fn applies(state: &State) -> Vec<(&Node, &NodeRun)> {
     let mut applies: Vec<(&Node, &NodeRun)> =
@@ -134,6 +143,9 @@ fn note(
     later: &mut Vec<Later>,
 ) {
     let Some(apply) = run.call.as_apply() else { return };
+    if left_out(apply) {
+        return;
+    }
     let plan = &*apply.plan;
     let key = plan.call.state_key();
     let before: Vec<&Since> =

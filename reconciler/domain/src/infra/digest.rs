@@ -168,6 +168,16 @@ impl Encoder<'_> {
 }
 
 impl PlanDigest {
+    /// The digest of a plan that does nothing; `key` as in [`Plan::semantic_digest`].
+    #[must_use]
+    pub fn of_nothing(key: &[u8]) -> Self {
+        let mut encoder = Encoder { key, bytes: Vec::new() };
+        encoder.text(ENCODING);
+        encoder.sealed(&Value::Null);
+        encoder.sealed(&Value::Null);
+        Self(Sha256::digest(&encoder.bytes).into())
+    }
+
     /// The 32 bytes of the hash.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 32] {

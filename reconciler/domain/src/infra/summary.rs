@@ -38,6 +38,9 @@ pub struct PlanSummary {
     pub drift: Vec<Drift>,
     /// Whether applying would change anything: resources, outputs, moves, imports, the state.
     pub has_changes: bool,
+    /// Nothing was planned, because nothing that a plan is made of has changed: since what.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unchanged: Option<String>,
 }
 
 /// One change of a plan.
@@ -227,6 +230,7 @@ impl PlanSummary {
     /// masked.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
+        let unchanged = self.unchanged.iter().map(|since| format!("unchanged: {since}"));
         let resources = self.changes.iter().flat_map(PlannedChange::lines);
         let outputs = self.outputs.iter().map(|(name, change)| {
             let note = match (change.sensitive, change.unknown) {
@@ -236,7 +240,7 @@ impl PlanSummary {
             };
             format!("{} output.{name}{note}", mark(change.action, false))
         });
-        resources.chain(outputs).collect()
+        unchanged.chain(resources).chain(outputs).collect()
     }
 }
 

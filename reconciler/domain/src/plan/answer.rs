@@ -176,8 +176,15 @@ fn is_excluded(
                 .any(|author| is_author(who, author))
                 .then_some("they wrote a commit of the freight")
         }
-        // A step has no policy.
-        Excluded::PolicyAuthor => None,
+        // A step has no policy; what a plan does beyond its envelope is asked for the policies.
+        Excluded::PolicyAuthor => {
+            let who = Principal::Named(who.to_owned());
+            let policies = snapshot.policies.iter().filter(|policy| {
+                policy.spec.selects(&snapshot.promotion.stage) && !policy.spec.approvals.is_empty()
+            });
+            let mut authors = policies.map(|policy| &policy.changed_by);
+            authors.any(|author| *author == who).then_some("they wrote a policy that asks")
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Committing: the effects of a promotion, in order.
 //!
 //! What could not be prepared is prepared here, when its inputs exist: only inside what was approved,
-//! and a plan that nobody could judge before is judged before it is applied. Steps of a group are
+//! and a plan that nobody could judge before is judged before it is applied, and held to its envelope. Steps of a group are
 //! carried out side by side: `lanes`.
 
 mod lanes;
@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::prepare::deadline;
 use super::promotion::{Act, Move, Run};
 use super::walk::refusal;
-use super::{Waiting, inside, stale, undo, verify};
+use super::{Waiting, envelope, inside, stale, unchanged, undo, verify};
 use crate::duration;
 use crate::expression::Scope;
 use crate::id::StepName;
@@ -232,7 +232,7 @@ fn abort_message(snapshot: &PromotionSnapshot, node: &Node) -> String {
 
 pub(super) fn is_step(node: &Node) -> bool {
     match node {
-        Node::Step(_) | Node::Replan(_) => true,
+        Node::Step(_) | Node::Replan(_) | Node::Excess(_) => true,
         Node::UndoPlan(_) | Node::Undo(_) => false,
     }
 }
@@ -254,7 +254,8 @@ pub(super) fn step_of<'a>(snapshot: &'a PromotionSnapshot, node: &Node) -> Optio
     match node {
         Node::Step(name) => named(name.as_str()),
         Node::Replan(name) => named(named(name.as_str())?.config.get("plan")?.as_str()?),
-        Node::UndoPlan(_) | Node::Undo(_) => None,
+        // People take the time that the envelope gives them.
+        Node::Excess(_) | Node::UndoPlan(_) | Node::Undo(_) => None,
     }
 }
 
@@ -326,6 +327,7 @@ pub(super) fn rebuild_for(snapshot: &PromotionSnapshot, node: &Node) -> Vec<(Ste
         Node::Replan(_) => {
             step_of(snapshot, node).map_or_else(Vec::new, |plan| as_planned(&snapshot.state, plan))
         }
+        Node::Excess(_) => Vec::new(),
         Node::UndoPlan(step) | Node::Undo(step) => undo::rebuild(&snapshot.state, step),
     }
 }
@@ -351,6 +353,7 @@ pub fn files_of_apply(state: &State, node: &Node) -> Vec<(StepName, Call)> {
                 named(step.as_str()).and_then(|step| named(step.config.get("plan")?.as_str()?));
             plan.map_or_else(Vec::new, |plan| as_planned(state, plan))
         }
+        Node::Excess(_) => Vec::new(),
         Node::UndoPlan(step) | Node::Undo(step) => undo::rebuild(state, step),
     }
 }
@@ -386,6 +389,13 @@ fn start(
     if let Some(refused) = call.as_apply().and_then(|apply| refuse(snapshot, step, apply)) {
         return Err(refused);
     }
+    if let Some(apply) = call.as_apply() {
+        match envelope::fits(snapshot, step, apply, now) {
+            envelope::Fits::Yes => {}
+            envelope::Fits::Next(next) => return Ok(*next),
+            envelope::Fits::No(message) => return Err(message),
+        }
+    }
     let (node, call) = (Node::Step(step.name.clone()), Box::new(call));
     if !call.is_carried_out() {
         return Ok(Move::append(Event::Intent { node, call, epoch: None }));
@@ -420,7 +430,7 @@ fn call_of(
         prepared: state.prepared.get(&step.name).map(|prepared| &prepared.record),
     };
     let call = Call::new(step.uses, &config, &context).map_err(|error| error.to_string())?;
-    Ok(call.with_secrets(secrets))
+    Ok(unchanged::decided(snapshot, call.with_secrets(secrets), now))
 }
 
 /// Why a plan that was made only after the commit, so that no gate saw it, may not be applied.
@@ -590,6 +600,7 @@ pub(super) fn describe(node: &Node) -> String {
     match node {
         Node::Step(step) => format!("step {step}"),
         Node::Replan(step) => format!("the plan that is made anew for step {step}"),
+        Node::Excess(step) => format!("the question about the plan that step {step} applies"),
         Node::UndoPlan(step) => format!("the plan that undoes step {step}"),
         Node::Undo(step) => format!("the undo of step {step}"),
     }

@@ -17,6 +17,7 @@
 mod answer;
 mod commit;
 mod consequence;
+mod envelope;
 mod expiry;
 mod inside;
 mod keep;
@@ -27,6 +28,7 @@ mod request;
 mod share;
 mod stage;
 mod stale;
+mod unchanged;
 mod undo;
 mod verify;
 mod walk;

@@ -38,7 +38,7 @@ pub(super) fn next(snapshot: &PromotionSnapshot, now: Timestamp) -> Move {
     if let Some(failure) = &state.prepare_failure {
         return after_failure(snapshot, failure, now);
     }
-    let mut walk = Walk::new(snapshot, frozen);
+    let mut walk = Walk::new(snapshot, frozen, now);
     for step in &frozen.stage.steps {
         match walk.step(step) {
             Ok(Progress::Passed) => {}

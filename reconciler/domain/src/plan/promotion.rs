@@ -85,7 +85,7 @@ pub struct Run {
 #[must_use]
 pub fn breaks_off(running: Option<&Node>, event: &Event) -> bool {
     let may_be_broken = match running {
-        None | Some(Node::Step(_) | Node::Replan(_)) => true,
+        None | Some(Node::Step(_) | Node::Replan(_) | Node::Excess(_)) => true,
         Some(Node::UndoPlan(_) | Node::Undo(_)) => false,
     };
     may_be_broken && matches!(event, Event::AbortRequested { .. })

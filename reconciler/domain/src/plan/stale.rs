@@ -8,6 +8,7 @@
 use jiff::Timestamp;
 
 use super::commit::{Advance, aborted, advance, is_step, rebuild_for, refuse, step_of, stuck};
+use super::envelope;
 use super::prepare::deadline;
 use super::promotion::{Act, Move, Run};
 use super::undo::infra::planned;
@@ -58,8 +59,9 @@ pub(super) fn step(
         if was_agreed_to(snapshot, step) {
             return send_back(snapshot, otherwise(&refused.plan, plan));
         }
-        if let Some(violations) = refuse(snapshot, step, &apply) {
-            return Advance::Failed(violations);
+        let refused = refuse(snapshot, step, &apply);
+        if let Some(why) = refused.or_else(|| envelope::leaves(snapshot, step, plan)) {
+            return Advance::Failed(why);
         }
     }
     Advance::Move(Box::new(act(snapshot, node, Call::TfApply(apply), now)))

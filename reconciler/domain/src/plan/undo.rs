@@ -156,7 +156,7 @@ fn describe_push(state: &State, step: &StepName) -> (bool, String) {
 /// default neither is. Once begun, it goes on.
 fn not_the_time(snapshot: &PromotionSnapshot, now: Timestamp) -> Option<Waiting> {
     let began = |node: &Node| match node {
-        Node::Step(_) | Node::Replan(_) => false,
+        Node::Step(_) | Node::Replan(_) | Node::Excess(_) => false,
         Node::UndoPlan(_) | Node::Undo(_) => true,
     };
     if snapshot.state.nodes.keys().any(began) {

@@ -10,9 +10,10 @@ mod infra;
 use std::collections::{BTreeMap, BTreeSet};
 
 use indexmap::IndexMap;
+use jiff::Timestamp;
 use serde_json::Value;
 
-use super::undo;
+use super::{unchanged, undo};
 use crate::expression::{Expression, Reference, Scope};
 use crate::id::{FreightId, StepName, WarehouseName};
 use crate::promotion::{
@@ -60,6 +61,7 @@ pub(super) struct Walk<'a> {
     /// Tags that are pushed, with the step that does.
     tags: BTreeMap<(&'a str, &'a str), &'a StepName>,
     planned: Vec<PlannedStep>,
+    now: Timestamp,
 }
 
 /// What the conditions of a step come to.
@@ -71,7 +73,7 @@ enum Condition {
 }
 
 impl<'a> Walk<'a> {
-    pub(super) fn new(snapshot: &'a PromotionSnapshot, frozen: &'a Frozen) -> Self {
+    pub(super) fn new(snapshot: &'a PromotionSnapshot, frozen: &'a Frozen, now: Timestamp) -> Self {
         let state = &snapshot.state;
         Self {
             snapshot,
@@ -87,6 +89,7 @@ impl<'a> Walk<'a> {
             checkouts: Vec::new(),
             tags: BTreeMap::new(),
             planned: Vec::new(),
+            now,
         }
     }
 
@@ -152,7 +155,8 @@ impl<'a> Walk<'a> {
             prepared: None,
         };
         let call = Call::new(step.uses, &config, &context).map_err(|error| error.to_string())?;
-        Ok(Progress::Run(Box::new(call.with_secrets(secrets))))
+        let call = unchanged::decided(self.snapshot, call.with_secrets(secrets), self.now);
+        Ok(Progress::Run(Box::new(call)))
     }
 
     /// What the step's conditions come to, outermost first: what stands behind one that fails, or

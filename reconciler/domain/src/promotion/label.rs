@@ -83,7 +83,11 @@ impl Node {
     #[must_use]
     pub fn step(&self) -> &StepName {
         match self {
-            Self::Step(step) | Self::Replan(step) | Self::UndoPlan(step) | Self::Undo(step) => step,
+            Self::Step(step)
+            | Self::Replan(step)
+            | Self::Excess(step)
+            | Self::UndoPlan(step)
+            | Self::Undo(step) => step,
         }
     }
 }

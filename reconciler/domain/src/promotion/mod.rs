@@ -285,6 +285,8 @@ pub enum Node {
     Step(StepName),
     /// A plan that is made anew for a step, because the state moved away from under the first.
     Replan(StepName),
+    /// What people are asked about a plan that is outside its envelope, before a step applies it.
+    Excess(StepName),
     /// The plan that undoes an infra step.
     UndoPlan(StepName),
     /// The undo of a step.

@@ -334,10 +334,14 @@ impl State {
     /// What a step asks people at this moment, with the digest that names it.
     #[must_use]
     pub fn question(&self, step: &StepName) -> Option<(&AskCall, String)> {
-        let run = self.nodes.get(&Node::Step(step.clone()));
-        let run = run.filter(|run| self.phase() == Phase::Committing && run.outcome.is_none())?;
+        if self.phase() != Phase::Committing {
+            return None;
+        }
+        let nodes = [Node::Step(step.clone()), Node::Excess(step.clone())];
+        let open = nodes.iter().filter_map(|node| self.nodes.get(node));
+        let mut asks = open.filter(|run| run.outcome.is_none()).filter_map(|run| run.call.as_ask());
+        let ask = asks.next()?;
         let change_set = self.change_set.as_ref().map_or("", |set| set.digest.as_str());
-        let ask = run.call.as_ask()?;
         Some((ask, ask.digest(change_set, step)))
     }
 
@@ -470,7 +474,7 @@ impl State {
     #[must_use]
     pub fn workdir_of(&self, node: &Node) -> Workdir {
         match node {
-            Node::Step(step) | Node::Replan(step) => self.workdir(step),
+            Node::Step(step) | Node::Replan(step) | Node::Excess(step) => self.workdir(step),
             Node::UndoPlan(_) | Node::Undo(_) => Workdir::Undo,
         }
     }
@@ -608,7 +612,7 @@ impl State {
 /// The phase in which a node runs.
 fn phase_of(node: &Node) -> Phase {
     match node {
-        Node::Step(_) | Node::Replan(_) => Phase::Committing,
+        Node::Step(_) | Node::Replan(_) | Node::Excess(_) => Phase::Committing,
         Node::UndoPlan(_) | Node::Undo(_) => Phase::Unwinding,
     }
 }

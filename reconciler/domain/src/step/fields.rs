@@ -12,7 +12,7 @@ mod wait;
 
 use serde_json::Value;
 
-use super::{LockFile, StepKind};
+use super::{LockFile, SkipUnchanged, StepKind};
 
 /// One argument of a step.
 #[derive(Debug, Clone, Copy)]

@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::run::{is_secret, no_variable};
-use super::{PlanRecord, StepProblem};
+use super::{PlanRecord, SkipUnchanged, StepProblem};
 use crate::check::ProblemKind;
-use crate::infra::Address;
+use crate::infra::{Address, Envelope};
 use crate::secret::SecretRef;
 use crate::version::{Constraint, ConstraintError, Version};
 
@@ -87,6 +87,9 @@ pub struct ModuleOptions {
     /// Objects that are taken into the state: their ids by address.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub imports: BTreeMap<String, String>,
+    /// Whether the run is left out where nothing has changed.
+    #[serde(skip_serializing_if = "SkipUnchanged::is_usual")]
+    pub skip_unchanged: SkipUnchanged,
 }
 
 /// Towards what a module is planned.
@@ -255,6 +258,7 @@ impl PlanCall {
         undo.options.targets.clone_from(&applied.options.targets);
         // What it made anew then is not to be made anew once more.
         undo.options.replace.clear();
+        undo.options.skip_unchanged = SkipUnchanged::default();
         undo.options.imports.retain(|address, _| !deleted.contains(&Address::new(address)));
         undo
     }
@@ -434,6 +438,12 @@ pub(super) fn check(config: &Value, problems: &mut Vec<StepProblem>) {
         {
             problem(path, ProblemKind::Invalid, message);
         }
+    }
+    // What is computed is looked at where it is.
+    if !config["envelope"].to_string().contains("{{")
+        && let Err((at, message)) = Envelope::of_config(config)
+    {
+        problem(format!("envelope.{at}"), ProblemKind::Invalid, message);
     }
     for map in ["env", "secrets", "apply_secrets"] {
         let holds_secrets = map != "env";

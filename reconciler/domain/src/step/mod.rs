@@ -26,6 +26,7 @@ mod record;
 mod render;
 mod run;
 mod schema;
+mod unchanged;
 mod wait;
 
 use serde::{Deserialize, Serialize};
@@ -68,6 +69,7 @@ pub use record::{
 pub use render::{ChartCall, ChartsRecord, HelmTemplate, RenderCall, Renderer, top};
 pub use run::{RanRecord, RunCall, RunEffect, RunNetwork};
 pub use schema::schema;
+pub use unchanged::SkipUnchanged;
 pub use wait::{AtTimeout, ConditionCall, WaitCall};
 
 use crate::id::StepName;

@@ -75,6 +75,11 @@ const TF_PLAN: &[Output] = &[
     output("digest", OutputType::Text, "Names what the plan does; the same for an identical plan."),
     output("has_changes", OutputType::Bool, "Whether the plan changes anything."),
     output("replace", OutputType::Integer, "Resources to replace."),
+    output(
+        "unchanged",
+        OutputType::Bool,
+        "Whether nothing was planned, because nothing that a plan is made of has changed.",
+    ),
     output("update", OutputType::Integer, "Resources to update."),
 ];
 

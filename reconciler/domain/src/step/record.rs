@@ -137,6 +137,9 @@ pub struct PlanRecord {
     /// What the tool says of it to people; absent: in logs from before it was kept, and in calls.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<PlanText>,
+    /// Names all that it was made of, but for the state and the world; absent: nobody can tell all of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inputs: Option<String>,
 }
 
 /// What the tool says of a plan to people, as much of it as is kept. The tool has masked what the module marks as

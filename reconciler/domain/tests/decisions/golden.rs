@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::axes;
+use crate::enveloped;
 use crate::kit::script::line_of;
 use crate::kit::{World, play};
 
@@ -73,6 +74,7 @@ named!(event, EVENTS, Event, {
 named!(node, NODES, Node, {
     "node step": Node::Step(_),
     "node replan": Node::Replan(_),
+    "node excess": Node::Excess(_),
     "node undo_plan": Node::UndoPlan(_),
     "node undo": Node::Undo(_),
 });
@@ -217,7 +219,10 @@ fn means(log: &[Entry]) -> Result<Means, IllegalEvent> {
 }
 
 /// The files of this format, the oldest first. None of them is ever written anew.
-const FILES: [&str; 1] = [include_str!("../golden/logs_0_1_all.json")];
+const FILES: [&str; 2] = [
+    include_str!("../golden/logs_0_1_all.json"),
+    include_str!("../golden/logs_0_1_envelope.json"),
+];
 /// Where logs are added that no file has.
 const NEXT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/logs_next.json");
 
@@ -318,6 +323,8 @@ fn worlds() -> Vec<World> {
     worlds.extend(kinds());
     worlds.extend(controlled());
     worlds.push(uncertain());
+    let narrow = json!({ "actions": ["create"], "max_changes": 1 });
+    worlds.push(enveloped::promoted("", &narrow, "answer dev.1 last by ann in sre yes"));
     worlds
 }
 

@@ -7,7 +7,7 @@ use super::InfraError;
 use super::backend::hcl_string;
 
 /// The generated file.
-const FILE: &str = "lockstep_imports.tf";
+pub(super) const FILE: &str = "lockstep_imports.tf";
 
 /// Refuses a module that has the file itself: its own would be lost, or ours not be seen.
 ///

@@ -100,6 +100,11 @@ impl StateName {
         path(&format!("{}/{}/waits", self.dir(), self.workspace))
     }
 
+    /// The file which says what the state is the result of, in the tree of versions.
+    pub(super) fn known(&self) -> RelPath {
+        path(&format!("{}/{}/known", self.dir(), self.workspace))
+    }
+
     /// The file of its lock, in the tree of versions.
     pub(super) fn lock(&self) -> RelPath {
         path(&format!("{}/{}/lock", self.dir(), self.workspace))

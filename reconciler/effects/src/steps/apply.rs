@@ -18,7 +18,7 @@ use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 
 use super::workspace::Workspace;
-use super::{Done, Halt, RunContext, infra, states, vault};
+use super::{Done, Halt, RunContext, infra, states, unchanged, vault};
 use crate::infra::log::ApplyLog;
 use crate::infra::run::{self, ApplyError, ApplySpec, RunError, RunStatus};
 use crate::infra::{State, read_file, write_file};
@@ -68,7 +68,12 @@ pub(super) async fn apply(
     };
     wait(effects, cx, call, &run, interrupt).await?;
     let kept = keep(effects, cx, step, call, &run, held.as_ref()).await?;
-    conclude(call, &run, &kept)
+    let done = conclude(call, &run, &kept)?;
+    if let Ok(name) = states::name(cx, &call.plan.call) {
+        let inputs = call.plan.inputs.as_deref();
+        unchanged::note(effects, cx, step, &name, inputs, held.as_ref()).await;
+    }
+    Ok(done)
 }
 
 /// A run directory. A run in which nothing happened is followed by another with the next number.

@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::revealed::Revealed;
 use super::workspace::{Workspace, rel_path};
-use super::{Done, Halt, RunContext, states, vault};
+use super::{Done, Halt, RunContext, states, unchanged, vault};
 use crate::infra::backend::{self, Backend};
 use crate::infra::imports;
 use crate::infra::{
@@ -43,13 +43,18 @@ pub(super) async fn plan(
     let module = module(effects, cx, workspace, &dir, call).await?;
     // What the apply cannot open is told before anybody is asked.
     reveal(effects, "apply_secrets", &call.options.apply_secrets, &mut BTreeMap::new())?;
-    let _held = if module.state == State::Declared {
+    // Before anything is written beside its files.
+    let inputs = unchanged::inputs(effects, &dir, &module, call).await?;
+    let held = if module.state == State::Declared {
         None
     } else {
         let held = states::hold(effects, cx, step, call, None, None).await?;
         states::look(effects, cx, &states::name(cx, call)?, &held).await?;
         Some(held)
     };
+    if let Some(record) = unchanged::found(effects, cx, call, inputs.as_deref()).await? {
+        return Ok(planned(record));
+    }
     imports::write(&module.dir, &call.options.imports).map_err(|error| halt(&error))?;
     init(effects, &module).await?;
     let options = PlanOptions {
@@ -70,7 +75,16 @@ pub(super) async fn plan(
         outputs: read.outputs().into_iter().map(|(name, value)| (name, known(value))).collect(),
         state: state_of(&made),
         text: Some(PlanText::of(effects.clean(made.text.trim_start_matches('\n')))),
+        inputs,
     };
+    if held.is_some() && !record.summary.has_changes {
+        let (name, inputs) = (states::name(cx, call)?, record.inputs.as_deref());
+        unchanged::note(effects, cx, step, &name, inputs, held.as_ref()).await;
+    }
+    Ok(planned(record))
+}
+
+fn planned(record: PlanRecord) -> Done {
     let summary = &record.summary;
     let outputs = [
         ("create", json!(summary.create)),
@@ -79,8 +93,9 @@ pub(super) async fn plan(
         ("delete", json!(summary.delete)),
         ("has_changes", json!(summary.has_changes)),
         ("digest", json!(record.semantic_digest)),
+        ("unchanged", json!(summary.unchanged.is_some())),
     ];
-    Ok(Done::new(outputs, Record::Plan(Box::new(record))))
+    Done::new(outputs, Record::Plan(Box::new(record)))
 }
 
 /// Looks whether a module can be told what to import: the plans that follow do it.

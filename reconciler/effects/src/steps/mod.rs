@@ -12,7 +12,8 @@
 //!      ├─ run            programs, contained
 //!      ├─ infra ─┬─ vault     stored plans
 //!      │         ├─ apply     the one run of a plan, found again after a crash
-//!      │         └─ states    the embedded state that a module works on, kept as versions
+//!      │         ├─ states    the embedded state that a module works on, kept as versions
+//!      │         └─ unchanged plans that need not be made
 //!      ├─ http           a request and what its answer means
 //!      └─ pull_request   opened, waited for, merged, closed, commented on
 //! probe                  what moved since a change set was made
@@ -39,6 +40,7 @@ mod render;
 mod revealed;
 mod run;
 mod states;
+mod unchanged;
 mod vault;
 mod workspace;
 mod yaml;

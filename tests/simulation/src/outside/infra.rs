@@ -106,6 +106,7 @@ impl Outside {
             outputs: outputs.collect(),
             state: (before.serial > 0).then(|| (state.clone(), before.serial)),
             text: None,
+            inputs: None,
         };
         let after = InfraState { serial: before.serial + 1, resources: wanted };
         let stored = StoredPlan { state, after };

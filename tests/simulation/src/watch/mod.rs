@@ -234,7 +234,7 @@ impl Watch {
     /// Nothing went on past a question without somebody who may say so.
     fn all_asked(&mut self, project: &ProjectName, saga: &Saga) {
         for (node, run) in &saga.state.nodes {
-            let Node::Step(step) = node else { continue };
+            let (Node::Step(step) | Node::Excess(step)) = node else { continue };
             let is_approval = matches!(run.call.as_ask(), Some(AskCall::Approval(_)));
             let passed = matches!(&run.outcome, Some((_, StepOutcome::Done { .. })));
             let place = (project.clone(), saga.promotion.id.clone(), step.clone());

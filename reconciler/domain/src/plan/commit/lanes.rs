@@ -113,9 +113,10 @@ fn turn<'a>(
 
 /// The node of a step that runs, or ran last.
 fn under_way(snapshot: &PromotionSnapshot, step: &Step) -> Node {
-    let replan = Node::Replan(step.name.clone());
-    let replans = snapshot.state.nodes.get(&replan).is_some_and(|run| run.outcome.is_none());
-    if replans { replan } else { Node::Step(step.name.clone()) }
+    let others = [Node::Replan(step.name.clone()), Node::Excess(step.name.clone())];
+    let is_open =
+        |node: &Node| snapshot.state.nodes.get(node).is_some_and(|run| run.outcome.is_none());
+    others.into_iter().find(is_open).unwrap_or_else(|| Node::Step(step.name.clone()))
 }
 
 /// Whether an entry only says that a step is left out.

@@ -8,7 +8,7 @@ use crate::step::infra::{INPUT_OF_PLAN, is_input, no_variable_of_infra, plain_pa
 use crate::step::run::is_secret;
 use crate::step::{
     ApplyCall, ImportCall, LockFile, ModuleOptions, OutputCall, PlanCall, PlanGoal, PlanRecord,
-    Record, StepKind,
+    Record, SkipUnchanged, StepKind,
 };
 
 /// Time to wait for a state's lock, where the step says nothing else.
@@ -25,7 +25,12 @@ pub(super) fn plan(
     let mut options = options(kind, arguments)?;
     match kind {
         StepKind::TfDestroy => options.goal = PlanGoal::Destruction,
-        _ => options.imports = imports(&dir, context)?,
+        _ => {
+            options.imports = imports(&dir, context)?;
+            let word = arguments.word(kind, "skip_unchanged")?;
+            let skip = word.and_then(|word| SkipUnchanged::from_word(&word));
+            options.skip_unchanged = skip.unwrap_or_default();
+        }
     }
     let state = arguments.optional_text("state")?.unwrap_or_else(|| dir.clone());
     Ok(PlanCall {
@@ -68,6 +73,7 @@ fn options(kind: StepKind, arguments: &Arguments<'_>) -> Result<ModuleOptions, C
         lock_file: lock_file.and_then(|word| LockFile::from_word(&word)).unwrap_or_default(),
         goal: PlanGoal::Configuration,
         imports: BTreeMap::new(),
+        skip_unchanged: SkipUnchanged::default(),
     })
 }
 

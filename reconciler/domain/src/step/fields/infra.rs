@@ -1,6 +1,10 @@
 //! Steps about infra modules.
 
-use super::{Field, FieldType, LockFile, Touch, may_hold_secret, optional, required, touches};
+use crate::infra::Envelope;
+
+use super::{
+    Field, FieldType, LockFile, SkipUnchanged, Touch, may_hold_secret, optional, required, touches,
+};
 
 const DIR: Field = touches(
     Touch::Edits,
@@ -100,8 +104,51 @@ const LOCK_TIMEOUT: Field = optional(
     "How long to wait for the state's lock. Default `60s`.",
 );
 
+const SKIP_UNCHANGED: Field = optional(
+    "skip_unchanged",
+    FieldType::OneOf(SkipUnchanged::WORDS),
+    "Whether the module is not planned where everything that its plan is made of, and its embedded state, are as \
+     the last apply of it left them: `watched` on a stage with a `drift` block whose last look at this state found \
+     it as it was left, `always` also where nobody looks (but not where a policy says `on_drift`), `never`. What reads \
+     more than its own files (data sources, modules from elsewhere, the clock) is always planned, and so is a \
+     module with a backend of its own. Default `watched`.",
+);
+
 const TIMEOUT: Field =
     optional("timeout", FieldType::Duration, "Time for the plan, and for the apply. Default `1h`.");
+
+const BOUNDS: &[Field] = &[
+    required(
+        "actions",
+        FieldType::List(&FieldType::OneOf(Envelope::ACTIONS)),
+        "What the plan may do to resources. `replace` is not said by `create` and `delete`.",
+    ),
+    optional(
+        "addresses",
+        FieldType::List(&FieldType::Text),
+        "Where it may do that, as patterns such as `module.queue.**`. Default: anywhere.",
+    ),
+    optional("max_changes", FieldType::Integer, "The most resources that it may change."),
+    optional(
+        "max_deletes",
+        FieldType::Integer,
+        "The most resources that it may delete, those included that it makes anew.",
+    ),
+    optional(
+        "timeout",
+        FieldType::Duration,
+        "How long people are asked about a plan that is outside. Default `24h`.",
+    ),
+];
+
+const ENVELOPE: Field = optional(
+    "envelope",
+    FieldType::Object(BOUNDS),
+    "Bounds of a plan that can be made only after an earlier effect, so that nobody sees it before the commit. They are \
+     part of what is approved. A plan inside them is applied; about one that is outside, those are asked whose approvals \
+     the policies want, with what is outside, and without their yes the step fails. The infra rules count all the \
+     same. A plan that can be made before the commit is judged and approved itself, and needs none.",
+);
 
 pub(super) const PLAN: &[Field] = &[
     DIR,
@@ -118,6 +165,8 @@ pub(super) const PLAN: &[Field] = &[
     TOOL,
     VERSION,
     LOCK_FILE,
+    SKIP_UNCHANGED,
+    ENVELOPE,
     LOCK_TIMEOUT,
     TIMEOUT,
 ];
@@ -136,6 +185,7 @@ pub(super) const DESTROY: &[Field] = &[
     TOOL,
     VERSION,
     LOCK_FILE,
+    ENVELOPE,
     LOCK_TIMEOUT,
     TIMEOUT,
 ];

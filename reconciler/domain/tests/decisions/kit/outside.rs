@@ -7,14 +7,15 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use indexmap::IndexMap;
 use jiff::Timestamp;
-use reconciler_domain::infra::{Action, Plan};
+use reconciler_domain::infra::{Action, Plan, PlanSummary};
 use reconciler_domain::plan::Base;
 use reconciler_domain::promotion::Node;
 use reconciler_domain::step::{
     Applied, ApplyCall, Asks, Call, ChartsRecord, CheckoutAt, CloneCall, CloneRecord, CommitCall,
     CommitRecord, FileChange, HttpCall, OciAttach, OciCall, OciDetach, OciLook, OciPush,
     OciPutBack, OciRecord, PlanCall, PlanGoal, PlanRecord, PlannedOutput, PushCall, PushRecord,
-    RanRecord, Record, RevertCall, RunCall, StepOutcome, TagCall, TagMove, TagRecord, UntagCall,
+    RanRecord, Record, RevertCall, RunCall, SkipUnchanged, StepOutcome, TagCall, TagMove,
+    TagRecord, UntagCall,
 };
 use reconciler_domain::verification::{FrozenCheck, Measured, Measurement};
 use serde_json::{Map, Value, json};
@@ -532,11 +533,14 @@ impl Outside {
         let file_digest = format!("{name}@{}:{document}", before.serial);
         let after = State { serial: before.serial + 1, resources: wanted };
         self.plans.insert(file_digest.clone(), (name.clone(), after));
+        let left_out = call.options.skip_unchanged == SkipUnchanged::Always && !changed;
+        let unchanged = left_out.then(|| "as it was left".to_owned());
         let record = PlanRecord {
             call: call.clone(),
             file_digest,
             file: "plan".to_owned(),
-            summary: plan.summary(),
+            summary: PlanSummary { unchanged, ..plan.summary() },
+            inputs: None,
             semantic_digest: plan.semantic_digest(b"key"),
             outputs: outputs.collect(),
             state: (before.serial > 0).then_some((name, before.serial)),
@@ -655,6 +659,7 @@ fn node_name(node: &Node) -> String {
         Node::Step(step) => step.to_string(),
         Node::Replan(step) => format!("replan-{step}"),
         Node::UndoPlan(step) => format!("undo-plan-{step}"),
+        Node::Excess(step) => format!("excess-{step}"),
         Node::Undo(step) => format!("undo-{step}"),
     }
 }

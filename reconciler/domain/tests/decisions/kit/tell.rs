@@ -60,6 +60,7 @@ fn ran(saga: &Saga, node: &Node, outcome: &StepOutcome) -> String {
         Node::Step(step) => format!("runs {step}"),
         Node::Replan(step) => format!("plans anew for {step}"),
         Node::UndoPlan(step) => format!("plans the undo of {step}"),
+        Node::Excess(step) => format!("asks about the plan of {step}"),
         Node::Undo(step) => format!("undoes {step}"),
     };
     let attempts = saga.state.nodes[node].attempts;
