@@ -24,7 +24,7 @@ struct Arguments {
 enum Command {
     /// Run until SIGTERM or SIGINT.
     Serve(Options),
-    /// Seal the secrets of all projects, and the versions of states, under a new key. No daemon may run meanwhile.
+    /// Seal the secrets of all projects, the versions of states and the stored plans, under a new key. No daemon may run meanwhile.
     RotateKey(Options),
     /// Have what people agree to signed by a new key, from the next start on.
     RotateSigningKey(Options),
@@ -76,8 +76,8 @@ fn main() -> ExitCode {
 async fn rotate_key(options: &Options) -> Result<(), String> {
     let config = Config::load(options).map_err(|error| error.to_string())?;
     let rotated = reconciler_daemon::rotate_key(&config).await;
-    let Rotated { credentials, versions } = rotated.map_err(|error| error.to_string())?;
-    tracing::info!(credentials, versions, "sealed under a new key; back the key file up");
+    let Rotated { credentials, versions, plans } = rotated.map_err(|error| error.to_string())?;
+    tracing::info!(credentials, versions, plans, "sealed under a new key; back the key file up");
     Ok(())
 }
 

@@ -8,6 +8,7 @@ use reconciler_domain::id::{ProjectName, PromotionId};
 
 use crate::Effects;
 use crate::infra::run::{self, RunStatus};
+use crate::steps::PLAN_OF_RUN;
 
 /// How long the log of an apply is kept for people.
 const RUNS_KEPT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
@@ -43,12 +44,24 @@ fn outdated(runs: &Path, now: Timestamp) -> std::io::Result<Vec<PathBuf>> {
     for entry in entries {
         let entry = entry?;
         let age = SystemTime::from(now).duration_since(entry.metadata()?.modified()?);
-        let goes_on = matches!(run::attach(&entry.path()), Ok(RunStatus::Running { .. }) | Err(_));
+        let status = run::attach(&entry.path());
+        let goes_on = matches!(status, Ok(RunStatus::Running { .. }) | Err(_));
+        if matches!(status, Ok(RunStatus::Exited { .. } | RunStatus::Dead { .. })) {
+            // Whoever came for its end was killed before this.
+            gone(std::fs::remove_file(entry.path().join(PLAN_OF_RUN)))?;
+        }
         if age.is_ok_and(|age| age > RUNS_KEPT) && !goes_on {
             old.push(entry.path());
         }
     }
     Ok(old)
+}
+
+fn gone(removed: std::io::Result<()>) -> std::io::Result<()> {
+    match removed {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
 }
 
 fn remove(dir: &Path) -> Result<(), String> {

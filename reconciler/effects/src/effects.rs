@@ -25,7 +25,7 @@ use crate::layout::Layout;
 use crate::sandbox::{Sandbox, Settings};
 use crate::scoped::Scoped;
 use crate::sources::{self, Registries, Tips};
-use crate::states::States;
+use crate::states::{Sealing, States};
 use crate::steps::{self, Halted, LookDir, RunContext};
 use crate::workdir::WorkdirError;
 use crate::{checks, clean, fault};
@@ -260,6 +260,11 @@ impl Effects {
 
     pub(crate) fn hash_key(&self) -> &[u8] {
         &self.inner.config.hash_key
+    }
+
+    /// What seals versions of states and stored plans.
+    pub(crate) fn sealing(&self) -> &Arc<dyn Sealing> {
+        &self.inner.config.sealing
     }
 
     pub(crate) fn shim(&self) -> &Shim {

@@ -47,7 +47,7 @@ mod steps;
 pub use config::EffectsConfig;
 pub use credentials::{Credential, CredentialError, Held, Holdings, Login, NothingHeld};
 pub use effects::{Effects, OpenError};
-pub use steps::{Halted, LookDir, RunContext, Workdir};
+pub use steps::{Halted, LookDir, RunContext, Workdir, reseal_plans};
 
 /// Characters of a message that is kept in a log for ever.
 const MESSAGE_CHARS: usize = 4_000;

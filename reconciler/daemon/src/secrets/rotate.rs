@@ -1,4 +1,4 @@
-//! `lockstepd rotate-key`: a new key for all stored secrets and all versions of states, while no daemon runs.
+//! `lockstepd rotate-key`: a new key for all stored secrets all versions of states and all stored plans, while no daemon runs.
 //!
 //! The file holds both keys while the secrets are sealed anew, so that a run that is cut off at any
 //! point leaves nothing that does not open; the next one ends what it began.
@@ -6,6 +6,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use reconciler_effects::reseal_plans;
 use reconciler_effects::states::{Kept, StateError, States};
 use reconciler_effects::workdir::WorkdirError;
 use reconciler_store::{SealedCredential, Store};
@@ -30,6 +31,9 @@ pub enum RotateError {
     /// The version of a state cannot be sealed anew.
     #[error("{0}; the old keys are kept")]
     State(#[from] StateError),
+    /// A stored plan cannot be sealed anew.
+    #[error("{0}; the old keys are kept")]
+    Plans(#[source] std::io::Error),
     /// One secret does not open.
     #[error("credential {credential}: {source}; the old keys are kept")]
     Unopened {
@@ -47,9 +51,11 @@ pub struct Rotated {
     pub credentials: usize,
     /// Versions of states.
     pub versions: usize,
+    /// Stored plans.
+    pub plans: usize,
 }
 
-/// Seals every stored secret and every version of a state under a new key and forgets the old ones.
+/// Seals every stored secret, version of a state and stored plan under a new key and forgets the old ones.
 ///
 /// # Errors
 /// A daemon runs, or something does not open; the old keys stay then.
@@ -64,8 +70,9 @@ pub(crate) async fn rotate(
     let resealed = reseal(&store, &keyring).await;
     // The store is held meanwhile, so that no daemon begins.
     let versions = reseal_states(data_dir, &keyring);
+    let plans = reseal_plans(data_dir, keyring.as_ref()).map_err(RotateError::Plans);
     store.close().await;
-    let rotated = Rotated { credentials: resealed?, versions: versions? };
+    let rotated = Rotated { credentials: resealed?, versions: versions?, plans: plans? };
     keyring.newest_alone().save(key_file)?;
     Ok(rotated)
 }

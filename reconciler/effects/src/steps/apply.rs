@@ -26,6 +26,8 @@ use crate::layout::{make_private_dir, plain};
 use crate::scoped::Scoped;
 use crate::states::Held;
 
+/// Beside the records of the shim: the plan in clear text, as long as the tool runs.
+pub(crate) const PLAN: &str = "plan.tfplan";
 /// Beside the records of the shim: when the run began, and where.
 const BEGAN: &str = "began.json";
 /// Time that the tool gets to end after each of two interrupts.
@@ -50,6 +52,7 @@ pub(super) async fn apply(
         RunStatus::Running { .. } => true,
         RunStatus::Exited { .. } => !run.was_harmless(),
         RunStatus::Dead { survivors } => {
+            run.forget_plan();
             untouched(effects, cx, workspace, call, &run, &survivors).await?;
             false
         }
@@ -62,11 +65,13 @@ pub(super) async fn apply(
             return Err(Halt::Interrupted);
         }
         match start(effects, cx, workspace, (step, call), &run, interrupt).await {
+            // The plan stays laid out: the shim may have begun, and whoever comes next lays it out again.
             Err(_) if interrupt.is_cancelled() => return Err(Halt::Interrupted),
             started => started?,
         }
     };
     wait(effects, cx, call, &run, interrupt).await?;
+    run.forget_plan();
     let kept = keep(effects, cx, step, call, &run, held.as_ref()).await?;
     let done = conclude(call, &run, &kept)?;
     if let Ok(name) = states::name(cx, &call.plan.call) {
@@ -137,6 +142,22 @@ impl Run {
         serde_json::from_slice(&std::fs::read(self.dir().join(BEGAN)).ok()?).ok()
     }
 
+    /// Where the tool finds the plan, in clear text, as long as it runs.
+    fn plan(&self) -> PathBuf {
+        self.dir().join(PLAN)
+    }
+
+    /// Removes the plan once nothing reads it any more. Where that fails whoever comes next does, or it goes with the
+    /// directory.
+    fn forget_plan(&self) {
+        match std::fs::remove_file(self.plan()) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                tracing::warn!(%error, file = %self.plan().display(), "a plan stays in clear text");
+            }
+            Ok(()) | Err(_) => {}
+        }
+    }
+
     fn begin(&self, began: &Began) -> std::io::Result<()> {
         make_private_dir(&self.dir())?;
         std::fs::write(self.dir().join(BEGAN), serde_json::to_vec(began)?)
@@ -186,17 +207,18 @@ async fn start(
     } else {
         None
     };
-    vault::restore_lock(&plan, &module.dir)?;
+    vault::restore_lock(&plan.file, &module.dir)?;
     infra::init(effects, &module).await?;
     let run_dir = run.dir();
     let errored = read_file(&module.dir.join(ERRORED_STATE)).ok().flatten();
     let errored = errored.map(|left| vault::hex(&Sha256::digest(left)));
     let began = Began { at: cx.now, module: module.dir.clone(), embedded, errored };
-    run.begin(&began).map_err(|error| {
+    let begun = run.begin(&began).and_then(|()| vault::lay_out(&plan, &run.plan()));
+    begun.map_err(|error| {
         Halt::later(format_args!("cannot write {}: {error}", run_dir.display()))
     })?;
     let spec = ApplySpec {
-        plan,
+        plan: run.plan(),
         digest: call.plan.file_digest.clone(),
         run_dir,
         ephemeral: serde_json::Map::new(),

@@ -59,9 +59,11 @@ use workspace::{Change, Workspace};
 
 use crate::scoped::Scoped;
 use crate::{blocking, fault};
+pub(crate) use apply::PLAN as PLAN_OF_RUN;
 pub use drift::LookDir;
 pub(crate) use drift::look;
 pub(crate) use probe::probe;
+pub use vault::reseal_plans;
 
 /// Whose call it is, and when.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! Carries one call out as a daemon would, for tests that kill it meanwhile.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use reconciler_domain::id::{ProjectName, PromotionId, StageName, StepName};
@@ -10,6 +11,8 @@ use reconciler_effects::sandbox::Settings;
 use reconciler_effects::{Effects, EffectsConfig, RunContext, Workdir};
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
+
+use crate::sealing::OneKey;
 
 /// What to carry out.
 #[derive(Deserialize)]
@@ -34,6 +37,7 @@ pub(crate) fn run(order: &str) -> Option<()> {
         let effects = Effects::open(EffectsConfig {
             egress: EgressPolicy::with_private(),
             sandbox: Settings { write: order.write, ..Settings::default() },
+            sealing: Arc::new(OneKey(1)),
             ..EffectsConfig::new(order.data_dir, [7; 32])
         });
         let cx = RunContext {

@@ -2,6 +2,8 @@
 
 mod call;
 mod contain;
+#[path = "../support/sealing.rs"]
+mod sealing;
 
 use std::process::ExitCode;
 

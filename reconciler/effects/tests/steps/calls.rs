@@ -1,6 +1,7 @@
 //! What single calls say and leave behind when the world is not as they would like it.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -16,12 +17,15 @@ use reconciler_domain::step::{
     FileCall, HttpCall, IfMoved, OutputCall, PlanCall, PlanRecord, PlannedOutput, Poll, PushCall,
     Record, StepOutcome, UpdateCall,
 };
-use reconciler_effects::{Effects, EffectsConfig, Halted, Held, Holdings, RunContext, Workdir};
+use reconciler_effects::{
+    Effects, EffectsConfig, Halted, Held, Holdings, RunContext, Workdir, reseal_plans,
+};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 
 use crate::charts;
+use crate::sealing::OneKey;
 use crate::support::scripted;
 use crate::world::{REPO, Task, World, cx, done, git, name, now, revert_call, update_call};
 
@@ -164,6 +168,20 @@ fn apply(world: &World, plan: &PlanRecord) -> Task {
     world.task("apply", Call::TfApply(call))
 }
 
+/// The files below a directory.
+fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let entry = entry.unwrap();
+        if entry.file_type().unwrap().is_dir() {
+            found.extend(files(&entry.path()));
+        } else if entry.file_type().unwrap().is_file() {
+            found.insert(entry.path(), std::fs::read(entry.path()).unwrap());
+        }
+    }
+    found
+}
+
 fn created(record: Record) -> Vec<String> {
     match record {
         Record::Applied(Applied { created }) => created,
@@ -183,9 +201,25 @@ async fn a_plan_keeps_no_secret_and_its_outputs_are_typed() {
     let told = &plan.text.as_ref().unwrap().text;
     assert!(told.contains("terraform_data.slow will be created"), "{told}");
     assert!(told.contains("(sensitive value)"), "{told}");
+    for (file, text) in files(&world.path("data/plans")) {
+        assert!(text.starts_with(b"lockstep sealed plan 1\n1\n"), "{} is open", file.display());
+        // As they are when the key changes.
+        assert_eq!(reseal_plans(&world.path("data"), &OneKey(1)).unwrap(), 1);
+        assert_ne!(std::fs::read(&file).unwrap(), text);
+    }
     world.go();
     let task = apply(&world, &plan);
     done(world.run(&task).await);
+    let left = files(&world.path("data/runs")).into_keys();
+    let left: Vec<_> = left.filter(|file| file.ends_with("plan.tfplan")).collect();
+    assert_eq!(left, [std::path::PathBuf::new(); 0]);
+    assert_eq!(
+        files(&world.path("data/work"))
+            .into_keys()
+            .filter(|file| file.ends_with("draft.tfplan"))
+            .count(),
+        0
+    );
     let output = Call::TfOutput(OutputCall { plan: world.plan_call() });
     let (outputs, _) = done(world.run(&world.task("output", output)).await);
     let names: Vec<&String> = outputs.keys().collect();
