@@ -129,6 +129,8 @@ fn parse_infra(fields: &mut Fields, rules: &v1::InfraRules) -> InfraRules {
         protect,
         max_changes: rules.max_changes,
         max_deletes: rules.max_deletes,
+        max_monthly_cost: rules.max_monthly_cost,
+        max_cost_increase: rules.max_cost_increase,
         rules: conditions,
         on_drift: rules.on_drift.as_ref().map(parse_on_drift),
     }
@@ -288,6 +290,8 @@ fn wire_infra(rules: &InfraRules) -> v1::InfraRules {
         protect: rules.protect.iter().map(ToString::to_string).collect(),
         max_changes: rules.max_changes,
         max_deletes: rules.max_deletes,
+        max_monthly_cost: rules.max_monthly_cost,
+        max_cost_increase: rules.max_cost_increase,
         rules: rules.rules.iter().map(wire_rule).collect(),
         on_drift: rules.on_drift.map(|on_drift| match on_drift {
             OnDrift::Ignore => v1::OnDrift::Ignore,

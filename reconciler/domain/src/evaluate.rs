@@ -16,11 +16,14 @@ use crate::freight::{Freight, FreightFacts, Stay};
 use crate::gate::{Facts, Gate, gates};
 use crate::hold::AutomaticHold;
 use crate::id::{Principal, PromotionId, StageName, StepName, SubscriptionName, WarehouseName};
-use crate::infra::Plan;
+use crate::infra::{Cost, Plan};
 use crate::policy::{GateKind, Joined, Policy};
-use crate::promotion::{Approval, BypassRequest, ChangeSet, InfraChange, Promotion};
+use crate::promotion::{
+    Approval, BypassRequest, ChangeSet, InfraChange, PlannedStep, Promotion, StepPlan,
+};
 use crate::snapshot::{Committed, Defined};
 use crate::stage::{Choose, Matching, Request, Stage};
+use crate::step::StepKind;
 
 /// Freight as it is stated: what `data.lockstep_freight` gives, or as much of it as matters.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -134,6 +137,9 @@ pub struct StatedFacts {
     /// Its infra plans as JSON (`terraform show -json`), by directory.
     #[serde(default)]
     pub plans: BTreeMap<String, Value>,
+    /// What their estimates say, by directory.
+    #[serde(default)]
+    pub costs: BTreeMap<String, Cost>,
     /// Promotions that committed before.
     #[serde(default)]
     pub commits: Vec<StatedCommit>,
@@ -338,16 +344,30 @@ fn change_set(facts: &StatedFacts, freight: &Freight) -> Result<Option<ChangeSet
     if !facts.prepared {
         return Ok(None);
     }
-    let mut infra = Vec::new();
+    let (mut infra, mut steps) = (Vec::new(), Vec::new());
     for (dir, plan) in &facts.plans {
         let read = Plan::from_value(plan)
             .map_err(|error| EvaluateError::Plan { dir: dir.clone(), reason: error.to_string() })?;
-        let step: StepName = "plan".parse().expect("a word is a name");
+        let step: StepName = format!("plan{}", infra.len()).parse().expect("a word is a name");
+        steps.extend(facts.costs.get(dir).map(|cost| applied(&step, *cost)));
         let (summary, digest) = (read.summary(), read.semantic_digest(&[]));
         infra.push(InfraChange { step, dir: dir.clone(), summary, digest });
     }
     let collection = IndexMap::from([(freight.warehouse.clone(), freight.id.clone())]);
-    Ok(Some(ChangeSet::new(collection, Vec::new(), Vec::new(), infra, Vec::new())))
+    Ok(Some(ChangeSet::new(collection, steps, Vec::new(), infra, Vec::new())))
+}
+
+/// The apply of a plan, with what is estimated of it.
+fn applied(plan: &StepName, cost: Cost) -> PlannedStep {
+    PlannedStep {
+        name: format!("{plan}-apply").parse().expect("a word is a name"),
+        uses: StepKind::TfApply,
+        config: serde_json::json!({ "plan": plan, "cost": cost }),
+        plan: StepPlan::Effect,
+        when: None,
+        within: Vec::new(),
+        lane: None,
+    }
 }
 
 fn approval(stated: &StatedApproval, digest: &str) -> Approval {

@@ -21,13 +21,14 @@ use crate::freeze::Freeze;
 use crate::freight::{Freight, FreightFacts};
 use crate::hold::{self, AutomaticHold, Hold};
 use crate::id::{PolicyName, Principal, WarehouseName};
-use crate::infra::{Rule, judge};
+use crate::infra::{Cost, CostVerdict, Envelope, InfraRules, Rule, judge};
 use crate::plan::earlier;
 use crate::policy::{Approvals, Excluded, GateKind, Joined, Mode, Policy};
-use crate::promotion::{Approval, ChangeSet, Promotion, StepPlan};
+use crate::promotion::{Approval, ChangeSet, PlannedStep, Promotion, StepPlan};
 use crate::snapshot::{Committed, Defined};
 use crate::soak::Soak;
 use crate::stage::{Matching, Stage};
+use crate::step::StepKind;
 use crate::window::Action;
 
 pub use freeze::Times;
@@ -378,10 +379,14 @@ fn infra(facts: &Facts<'_>) -> Option<Gate> {
         found.into_iter().map(|(_, reason)| reason).collect::<Vec<_>>().join("; ")
     };
     let planned: u32 = change_set.infra.iter().map(|change| change.summary.total()).sum();
-    let deferred = change_set
-        .steps
-        .iter()
-        .find(|step| step.uses.plans_infra() && matches!(step.plan, StepPlan::Deferred { .. }));
+    let (mut violations, mut unjudged) = (violations, unjudged);
+    for (rule, reason) in costs(change_set, rules) {
+        if rule == Rule::Unjudged { &mut unjudged } else { &mut violations }.push((rule, reason));
+    }
+    let (deferred, (bounded, forbidden)) = (unbounded(change_set), bounded(change_set, rules));
+    if !forbidden.is_empty() {
+        return Some(gate(GateKind::Infra, asking, Verdict::Fail, forbidden.join("; ")));
+    }
     if !violations.is_empty() {
         return Some(gate(GateKind::Infra, asking, Verdict::Fail, reasons(violations)));
     }
@@ -390,7 +395,7 @@ fn infra(facts: &Facts<'_>) -> Option<Gate> {
     }
     if let Some(step) = deferred {
         let message = format!(
-            "step {} can be planned only after an earlier effect; no rule can be judged before",
+            "step {} can be planned only after an earlier effect; no rule can be judged before: give it an `envelope`",
             step.name
         );
         return Some(gate(GateKind::Infra, asking, Verdict::Unknown, message));
@@ -399,7 +404,60 @@ fn infra(facts: &Facts<'_>) -> Option<Gate> {
         1 => "1 infra change keeps to the rules".to_owned(),
         planned => format!("{planned} infra changes keep to the rules"),
     };
+    let message = if bounded == 0 {
+        message
+    } else {
+        format!(
+            "{message}; {bounded} to be planned later, held to an envelope and to the rules before it is applied"
+        )
+    };
     Some(gate(GateKind::Infra, asking, Verdict::Pass, message))
+}
+
+/// What is too much, or nobody knows, of what the plans cost that change something.
+fn costs(change_set: &ChangeSet, rules: &InfraRules) -> Vec<(Rule, String)> {
+    let planned = change_set.infra.iter().filter(|change| change.summary.has_changes);
+    let planned = planned.map(|change| (&change.step, change.dir.as_str()));
+    let later = planned_later(change_set).map(|step| (&step.name, step.name.as_str()));
+    let judged = planned.chain(later).flat_map(|(plan, place)| {
+        let apply = change_set.steps.iter().find(|step| {
+            let of = step.config.get("plan").and_then(serde_json::Value::as_str);
+            step.uses == StepKind::TfApply && of == Some(plan.as_str())
+        });
+        let cost = apply.map_or_else(Cost::default, |apply| Cost::of_config(&apply.config));
+        let CostVerdict { over, unknown } = cost.judge(rules);
+        let over = over.into_iter().map(|what| (Rule::TooCostly, what));
+        let all = over.chain(unknown.into_iter().map(|what| (Rule::Unjudged, what)));
+        all.map(move |(rule, what)| (rule, format!("{place}: {what}"))).collect::<Vec<_>>()
+    });
+    judged.collect()
+}
+
+/// Steps that can be planned only after an earlier effect.
+fn planned_later(change_set: &ChangeSet) -> impl Iterator<Item = &PlannedStep> {
+    let steps = change_set.steps.iter();
+    steps.filter(|step| step.uses.plans_infra() && matches!(step.plan, StepPlan::Deferred { .. }))
+}
+
+/// One of them of which nobody knows what it may do.
+fn unbounded(change_set: &ChangeSet) -> Option<&PlannedStep> {
+    planned_later(change_set).find(|step| !matches!(Envelope::of_config(&step.config), Ok(Some(_))))
+}
+
+/// How many of them have an envelope, and which envelopes allow what the rules forbid. Addresses and numbers are judged
+/// when the plan is there: it is held to both before it is applied.
+fn bounded(change_set: &ChangeSet, rules: &InfraRules) -> (usize, Vec<String>) {
+    let envelopes = planned_later(change_set)
+        .filter_map(|step| Some((step, Envelope::of_config(&step.config).ok().flatten()?)));
+    let (mut count, mut forbidden) = (0, Vec::new());
+    for (step, envelope) in envelopes {
+        count += 1;
+        let told = envelope.forbidden_by(rules).into_iter();
+        forbidden.extend(told.map(|action| {
+            format!("the envelope of step {} allows to {action}, which is forbidden", step.name)
+        }));
+    }
+    (count, forbidden)
 }
 
 /// Marks the gates that the requester skips by right; the right is looked up again each time, and

@@ -10,6 +10,7 @@
 
 mod address;
 mod conditions;
+mod cost;
 mod difference;
 mod digest;
 mod envelope;
@@ -20,6 +21,7 @@ mod summary;
 
 pub use address::{Address, AddressGlob, AddressGlobError};
 pub use conditions::{PlanRule, plan_names};
+pub use cost::{Cost, CostVerdict};
 pub use difference::difference;
 pub use digest::{PlanDigest, PlanDigestError};
 pub use envelope::Envelope;

@@ -28,7 +28,15 @@ use crate::words::sentence;
 use rate::{condition, condition_rule, condition_value, rate, rate_rule, rate_value};
 use window::{window, window_rule, window_value};
 
-const INFRA_RULES: [&str; 5] = ["forbid", "protect", "max_changes", "max_deletes", "on_drift"];
+const INFRA_RULES: [&str; 7] = [
+    "forbid",
+    "protect",
+    "max_changes",
+    "max_deletes",
+    "max_monthly_cost",
+    "max_cost_increase",
+    "on_drift",
+];
 
 pub(crate) struct Policy;
 
@@ -131,8 +139,8 @@ impl Definition for Policy {
         for infra in config.blocks("infra") {
             let sets_none = INFRA_RULES.iter().all(|rule| infra.get(rule).is_null());
             if sets_none && infra.blocks("rule").is_empty() {
-                let text = "Set `forbid`, `protect`, `max_changes`, `max_deletes`, `on_drift` or a `rule`, or leave the block \
-                            out.";
+                let text = "Set `forbid`, `protect`, `max_changes`, `max_deletes`, a limit of cost, `on_drift` or a `rule`, or leave the \
+                            block out.";
                 diags.error_at(infra.path().clone(), "No rule", text);
             }
         }
@@ -352,6 +360,19 @@ fn infra() -> Block {
                 .into(),
         ),
         (
+            "max_monthly_cost",
+            count(0)
+                .describe(
+                    "What that which one plan leaves may cost in a month at most, in the currency of the estimate that its \
+                     `tf_apply` step has as `cost`. Where there is no estimate the gate does not pass. An undo has none.",
+                )
+                .into(),
+        ),
+        (
+            "max_cost_increase",
+            count(0).describe("By how much one plan may raise the monthly cost at most.").into(),
+        ),
+        (
             "on_drift",
             word(words(OnDrift::ALL, OnDrift::as_str))
                 .describe(
@@ -422,18 +443,22 @@ fn infra_spec(infra: &Reader<'_>) -> InfraRules {
         protect: infra.texts("protect"),
         max_changes: infra.count("max_changes"),
         max_deletes: infra.count("max_deletes"),
+        max_monthly_cost: infra.count("max_monthly_cost"),
+        max_cost_increase: infra.count("max_cost_increase"),
         on_drift: infra.text("on_drift").and_then(|word| word.parse().ok()),
         rules: infra.blocks("rule").iter().map(infra::rule_spec).collect(),
     }
 }
 
 fn infra_value(infra: &InfraRules) -> Value {
-    let InfraRules { forbid, protect, max_changes, max_deletes, rules, on_drift } = infra;
+    let InfraRules { forbid, protect, max_changes, max_deletes, rules, on_drift, .. } = infra;
     Value::object([
         ("forbid", form::texts(forbid)),
         ("protect", form::texts(protect)),
         ("max_changes", (*max_changes).into()),
         ("max_deletes", (*max_deletes).into()),
+        ("max_monthly_cost", infra.max_monthly_cost.into()),
+        ("max_cost_increase", infra.max_cost_increase.into()),
         ("on_drift", on_drift.map(OnDrift::as_str).map(Value::from).into()),
         ("rule", Value::list(rules.iter().map(infra::rule_value))),
     ])

@@ -113,7 +113,7 @@ fn a_misspelt_gate_is_an_error_and_no_hole() {
         &[
             r#"at `gates = ["sok"]`: Invalid value: Element 0: "sok" is none of the allowed words"#,
             r#"at `groups = []`: Empty list: A right that nobody has skips nothing."#,
-            "No rule: Set `forbid`, `protect`, `max_changes`, `max_deletes`, `on_drift` or a `rule`",
+            "No rule: Set `forbid`, `protect`, `max_changes`, `max_deletes`, a limit of cost, `on_drift` or a `rule`",
             r#"Empty list: Name what sets it off"#,
         ],
     );

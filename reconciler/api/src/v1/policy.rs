@@ -182,6 +182,12 @@ pub struct InfraRules {
     /// How many resources one plan may delete at most, those that it replaces included.
     #[serde(default)]
     pub max_deletes: Option<u32>,
+    /// What that which one plan leaves may cost in a month at most, in the currency of the estimate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_monthly_cost: Option<u32>,
+    /// By how much one plan may raise that at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_cost_increase: Option<u32>,
     /// What must hold of each plan.
     #[serde(default)]
     pub rules: Vec<InfraRule>,

@@ -113,7 +113,18 @@ fn rate(rate: &RateRule) -> String {
 }
 
 fn infra(rules: &InfraRules) -> Vec<String> {
-    let InfraRules { forbid, protect, max_changes, max_deletes, rules, on_drift } = rules;
+    let InfraRules {
+        forbid,
+        protect,
+        max_changes,
+        max_deletes,
+        max_monthly_cost,
+        max_cost_increase,
+        rules,
+        on_drift,
+    } = rules;
+    let monthly = max_monthly_cost.map(|it| format!("costs at most {it} a month"));
+    let increase = max_cost_increase.map(|it| format!("costs at most {it} a month more"));
     let forbid = (!forbid.is_empty()).then(|| format!("never {}", words(forbid)));
     let protect = (!protect.is_empty()).then(|| format!("keeps {}", protect.join(", ")));
     let max_changes = max_changes.map(|it| format!("changes at most {it} resources"));
@@ -123,7 +134,8 @@ fn infra(rules: &InfraRules) -> Vec<String> {
         format!("{name}: {when}{why}")
     });
     let on_drift = on_drift.map(|it| format!("drift: {it}"));
-    let limits = [forbid, protect, max_changes, max_deletes, on_drift].into_iter().flatten();
+    let limits = [forbid, protect, max_changes, max_deletes, monthly, increase, on_drift];
+    let limits = limits.into_iter().flatten();
     limits.chain(rules).collect()
 }
 

@@ -255,6 +255,7 @@ fn get_shows_one_object_in_full() {
       keeps aws_db_instance.*
       changes at most 20 resources
       deletes at most 3 resources
+      costs at most 500 a month
       no_iam: changes.all(c, c.type != "aws_iam_role") (roles are security's)
 
     bypass

@@ -352,6 +352,8 @@ impl World {
             max_changes: Some(20),
             on_drift: None,
             max_deletes: Some(3),
+            max_monthly_cost: Some(500),
+            max_cost_increase: None,
             rules: vec![InfraRule {
                 name: "no_iam".to_owned(),
                 when: "changes.all(c, c.type != \"aws_iam_role\")".to_owned(),

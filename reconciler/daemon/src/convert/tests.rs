@@ -232,7 +232,7 @@ fn a_policy_comes_back() {
             "across": "policy" }],
         "approvals": [{ "group": "sre", "count": 2, "exclude": ["requester", "commit_author"] }],
         "infra": { "forbid": ["replace", "delete"], "protect": ["aws_db_instance.*"],
-            "max_changes": 20, "max_deletes": 2, "rules": [
+            "max_changes": 20, "max_deletes": 2, "max_monthly_cost": 500, "max_cost_increase": 0, "rules": [
                 { "name": "no_roles", "when": "changes.all(c, c.type != 'aws_iam_role')",
                     "message": "roles are made elsewhere" },
                 { "name": "few", "when": "summary.total < 9", "message": null },

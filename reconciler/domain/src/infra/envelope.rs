@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{Action, Address, AddressGlob, ForbiddenAction, PlanSummary, PlannedChange};
+use super::{
+    Action, Address, AddressGlob, ForbiddenAction, InfraRules, PlanSummary, PlannedChange,
+};
 use crate::duration;
 
 /// Ways out of an envelope that are told one by one; of more only the number is.
@@ -96,6 +98,23 @@ impl Envelope {
             told.push(format!("and {more} more"));
         }
         told
+    }
+
+    /// What it allows that rules forbid, in words. A replacement deletes, too.
+    #[must_use]
+    pub fn forbidden_by(&self, rules: &InfraRules) -> Vec<&'static str> {
+        let forbids = |action| rules.forbid.contains(&action);
+        let allowed = self.actions.iter().filter_map(|action| match action {
+            ForbiddenAction::Create => forbids(ForbiddenAction::Create).then_some("create"),
+            ForbiddenAction::Update => forbids(ForbiddenAction::Update).then_some("update"),
+            ForbiddenAction::Replace => {
+                let forbidden =
+                    forbids(ForbiddenAction::Replace) || forbids(ForbiddenAction::Delete);
+                forbidden.then_some("replace")
+            }
+            ForbiddenAction::Delete => forbids(ForbiddenAction::Delete).then_some("delete"),
+        });
+        allowed.collect()
     }
 
     fn outside(&self, change: &PlannedChange) -> Option<String> {

@@ -24,6 +24,12 @@ pub struct InfraRules {
     /// The most resources one plan may delete, also to make them anew.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_deletes: Option<u32>,
+    /// The most that what one plan leaves may cost in a month, in the currency of the estimate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_monthly_cost: Option<u32>,
+    /// The most by which one plan may raise that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_cost_increase: Option<u32>,
     /// What must hold of each plan.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<PlanRule>,
@@ -88,6 +94,8 @@ pub enum Rule {
     TooMany,
     /// The plan deletes too much.
     TooManyDeletes,
+    /// It costs too much.
+    TooCostly,
     /// A condition does not hold.
     Condition,
     /// A condition cannot be judged.
@@ -138,6 +146,8 @@ impl InfraRules {
             protect,
             max_changes: smaller(self.max_changes, other.max_changes),
             max_deletes: smaller(self.max_deletes, other.max_deletes),
+            max_monthly_cost: smaller(self.max_monthly_cost, other.max_monthly_cost),
+            max_cost_increase: smaller(self.max_cost_increase, other.max_cost_increase),
             rules,
             on_drift: self.on_drift.max(other.on_drift),
         }

@@ -151,3 +151,39 @@ fn the_envelope_is_part_of_what_is_approved() {
     assert_ne!(one, digest(json!({ "actions": ["create"], "max_changes": 2 })));
     assert_ne!(one, digest(Value::Null));
 }
+
+#[test]
+fn an_envelope_lets_the_rules_be_judged_before_there_is_a_plan() {
+    let gates = |policy: &str, envelope: Value, after: &str| {
+        let world = promoted(policy, &envelope, after);
+        let told = world
+            .story
+            .iter()
+            .filter(|line| !line.contains("upstream") && !line.contains("f1 is made"));
+        told.cloned().collect::<Vec<_>>().join("\n")
+    };
+    assert_snapshot!(gates("forbid=delete", Value::Null, "gates dev.1"), @r"
+    dev.1 starts: f1, by ann
+    dev.1 is prepared
+    dev.1   again waits for steps.apply
+      # infra Unknown: step again can be planned only after an earlier effect; no rule can be judged before: give it an `envelope`
+    ");
+    let grows = json!({ "actions": ["create", "update"] });
+    assert_snapshot!(gates("approve=sre forbid=delete", grows.clone(), "gates dev.1"), @r"
+    dev.1 starts: f1, by ann
+    dev.1 is prepared
+    dev.1   again waits for steps.apply
+      # approvals Fail: needs 1 approval of group sre, has 0
+      # infra Pass: 2 infra changes keep to the rules; 1 to be planned later, held to an envelope and to the rules before it is applied
+    ");
+    assert_snapshot!(gates("forbid=delete", json!({ "actions": ["replace"] }), "gates dev.1"), @r"
+    dev.1 starts: f1, by ann
+    dev.1 is prepared
+    dev.1   again waits for steps.apply
+      # infra Fail: the envelope of step again allows to replace, which is forbidden
+    ");
+    // The rules count all the same.
+    let rule = "forbid=delete rule=changes.all(c,c.address!='x.more')";
+    let told = gates(rule, grows, "");
+    assert!(told.contains("the plan of step again breaks the infra rules"), "{told}");
+}

@@ -219,10 +219,8 @@ fn means(log: &[Entry]) -> Result<Means, IllegalEvent> {
 }
 
 /// The files of this format, the oldest first. None of them is ever written anew.
-const FILES: [&str; 2] = [
-    include_str!("../golden/logs_0_1_all.json"),
-    include_str!("../golden/logs_0_1_envelope.json"),
-];
+const FILES: [&str; 2] =
+    [include_str!("../golden/logs_0_1_all.json"), include_str!("../golden/logs_0_1_envelope.json")];
 /// Where logs are added that no file has.
 const NEXT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/logs_next.json");
 

@@ -7,6 +7,7 @@ mod choosing;
 mod combination;
 mod committing;
 mod controlling;
+mod costing;
 mod definitions;
 mod drifting;
 mod enveloped;

@@ -293,7 +293,7 @@ fn a_plan_made_after_the_commit_is_judged_before_it_is_applied() {
     dev.1   size waits for steps.call.size
     dev.1   plan waits for file infra/module
       # upstream Pass: the freight is available: straight from its warehouse
-      # infra Unknown: step plan can be planned only after an earlier effect; no rule can be judged before
+      # infra Unknown: step plan can be planned only after an earlier effect; no rule can be judged before: give it an `envelope`
     ");
     // The rules come back while it commits.
     assert_snapshot!(story("

@@ -61,7 +61,8 @@ pub(crate) fn inputs(
     if let Some(why) = found.doubt {
         return Ok(Inputs::Unknown(why));
     }
-    if found.has_foreign && !found.files.keys().any(|file| file.ends_with(LOCK_FILE)) {
+    let lock = module.dir.canonicalize()?.join(LOCK_FILE);
+    if found.has_foreign && !found.files.contains_key(found.relative(&lock)) {
         return Ok(Inputs::Unknown(format!("no {LOCK_FILE} pins its providers")));
     }
     let key = hmac::Key::new(hmac::HMAC_SHA256, key);

@@ -44,7 +44,7 @@ pub(super) async fn plan(
     // What the apply cannot open is told before anybody is asked.
     reveal(effects, "apply_secrets", &call.options.apply_secrets, &mut BTreeMap::new())?;
     // Before anything is written beside its files.
-    let inputs = unchanged::inputs(effects, &dir, &module, call).await?;
+    let inputs = unchanged::inputs(effects, &dir, &module, call).await;
     let held = if module.state == State::Declared {
         None
     } else {

@@ -22,9 +22,9 @@ pub(super) async fn inputs(
     dir: &WorkDir,
     module: &Module,
     call: &PlanCall,
-) -> Result<Option<String>, Halt> {
+) -> Option<String> {
     if module.state == State::Declared {
-        return Ok(None);
+        return None;
     }
     let PlanCall { vars, var_files, dir: below, destroy, options, .. } = call;
     let said: Said = BTreeMap::from([
@@ -41,12 +41,16 @@ pub(super) async fn inputs(
     let (module, tree, key) = (module.clone(), dir.path().to_owned(), effects.hash_key().to_vec());
     let told = blocking(move || inputs::inputs(&module, &tree, &said, &key)).await;
     match told {
-        Ok(Inputs::Known(name)) => Ok(Some(name)),
+        Ok(Inputs::Known(name)) => Some(name),
         Ok(Inputs::Unknown(why)) => {
             tracing::debug!(dir = call.dir, why, "what the plan is made of cannot all be named");
-            Ok(None)
+            None
         }
-        Err(error) => Err(Halt::later(format_args!("cannot read module {:?}: {error}", call.dir))),
+        // Whoever made the files may have made some that the daemon cannot read; the tool has its own say.
+        Err(error) => {
+            tracing::debug!(dir = call.dir, %error, "what the plan is made of cannot be read");
+            None
+        }
     }
 }
 

@@ -3,7 +3,8 @@
 use crate::infra::Envelope;
 
 use super::{
-    Field, FieldType, LockFile, SkipUnchanged, Touch, may_hold_secret, optional, required, touches,
+    Field, FieldType, LockFile, SkipUnchanged, Touch, may_hold_secret, may_wait, optional,
+    required, touches,
 };
 
 const DIR: Field = touches(
@@ -209,13 +210,31 @@ pub(super) const IMPORT: &[Field] = &[
     ),
 ];
 
-pub(super) const APPLY: &[Field] = &[required(
-    "plan",
-    FieldType::Text,
-    "Name of the `tf_plan` or `tf_destroy` step whose plan is applied. If somebody wrote the state after it was made, it \
+const COST: &[Field] = &[
+    optional(
+        "monthly",
+        FieldType::Text,
+        "What everything costs in a month once the plan is applied, a number.",
+    ),
+    optional("increase", FieldType::Text, "How much more in a month that is than now, a number."),
+];
+
+pub(super) const APPLY: &[Field] = &[
+    required(
+        "plan",
+        FieldType::Text,
+        "Name of the `tf_plan` or `tf_destroy` step whose plan is applied. If somebody wrote the state after it was made, it \
          is made anew: one that would do the same is applied with its approvals; with any other the promotion \
          goes back to its gates, unless it had changed something already: then it fails.",
-)];
+    ),
+    may_wait(optional(
+        "cost",
+        FieldType::Object(COST),
+        "An estimate of what the plan costs, such as the outputs of a `run` step before this one. The infra rules \
+         `max_monthly_cost` and `max_cost_increase` judge it, and people see it with what they approve; where it is missing, \
+         or waits for an effect, those rules do not pass.",
+    )),
+];
 
 pub(super) const OUTPUT: &[Field] = &[
     touches(

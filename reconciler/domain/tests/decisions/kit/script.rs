@@ -455,7 +455,7 @@ pub(crate) fn policy(name: &str, stages: &str, mode: &str, rest: &[&str]) -> Pol
                     BTreeSet::from([RollbackOn::PromotionFailed, RollbackOn::VerificationFailed]);
             }
             "bypass" => policy.bypass.push(bypass(value)),
-            "forbid" | "protect" | "max" | "deletes" | "rule" | "drift" => {
+            "forbid" | "protect" | "max" | "deletes" | "cost" | "rule" | "drift" => {
                 rule(policy.infra.get_or_insert_default(), key, value);
             }
             other => panic!("unknown word {other} of a policy"),
@@ -525,6 +525,7 @@ fn rule(rules: &mut InfraRules, key: &str, value: &str) {
         }
         "protect" => rules.protect.push(value.parse::<AddressGlob>().expect("a glob")),
         "max" => rules.max_changes = Some(value.parse().expect("a number")),
+        "cost" => rules.max_monthly_cost = Some(value.parse().expect("a number")),
         "deletes" => rules.max_deletes = Some(value.parse().expect("a number")),
         "rule" => {
             let when = value.parse().expect("an expression");
