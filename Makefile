@@ -12,7 +12,7 @@ HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 COVERAGE := --cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
 	-Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
 	-Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1
-BENCHES := append handshake land plan preview resume steps
+BENCHES := append handshake infra land plan preview resume steps
 PEERS = $(abspath $(CARGO_TARGET_DIR))/peers
 SEEDS ?= 1000
 PROVIDER := $(CARGO_TARGET_DIR)/slim/terraform-provider-lockstep
@@ -47,6 +47,9 @@ bench-append:
 bench-handshake:
 	$(CARGO) build --quiet --profile slim -p provider-resources
 	$(CARGO) bench --quiet -p provider-protocol --bench handshake -- $(abspath $(PROVIDER))
+
+bench-infra:
+	ROUNDS=$(ROUNDS) $(CARGO) bench --quiet -p reconciler-effects --bench infra
 
 bench-land:
 	$(CARGO) bench --quiet -p reconciler-effects --bench land
