@@ -519,12 +519,16 @@ mod tests {
             &["imports.aws_x.y {}: \"aws_x.y {}\" is no address of a resource or module, such as \
                `aws_instance.web[0]` or `module.net`"],
         );
+        let bounds =
+            json!({ "dir": "infra", "envelope": { "actions": ["create"], "addresses": ["a..b"] } });
+        let empty = "envelope.addresses[0]: `a..b` is not an address pattern: a segment is empty";
+        check(StepKind::TfPlan, &bounds, &[empty]);
         let destroy = json!({ "dir": "infra", "targets": ["module.old"], "replace": ["a.b"] });
         check(
             StepKind::TfDestroy,
             &destroy,
             &["replace: there is no argument \"replace\"; known: dir, vars, \
-            var_files, state, workspace, backend_config, env, secrets, apply_secrets, targets, tool, version, lock_file, \
+            var_files, state, workspace, backend_config, env, secrets, apply_secrets, targets, tool, version, lock_file, envelope, \
             lock_timeout, timeout"],
         );
     }

@@ -429,6 +429,7 @@ fn checked_texts(config: &Value) -> Vec<(String, &'static str, &str)> {
 
 /// What the table of the kind cannot say.
 pub(super) fn check(config: &Value, problems: &mut Vec<StepProblem>) {
+    let told = problems.iter().any(|problem| problem.path.starts_with("envelope"));
     let mut problem = |path: String, kind, message: String| {
         problems.push(StepProblem { path, kind, message });
     };
@@ -440,7 +441,8 @@ pub(super) fn check(config: &Value, problems: &mut Vec<StepProblem>) {
         }
     }
     // What is computed is looked at where it is.
-    if !config["envelope"].to_string().contains("{{")
+    if !told
+        && !config["envelope"].to_string().contains("{{")
         && let Err((at, message)) = Envelope::of_config(config)
     {
         problem(format!("envelope.{at}"), ProblemKind::Invalid, message);
