@@ -125,13 +125,12 @@ fn check_name() -> Attribute {
 }
 
 fn http() -> Block {
-    let methods = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
     block(vec![
         ("name", check_name().into()),
         ("url", http_url_template().required().describe("Where the request goes.").into()),
         (
             "method",
-            word(methods.to_vec())
+            word(HttpCheck::METHODS.to_vec())
                 .default(HttpCheck::METHOD_DEFAULT)
                 .describe("The method.")
                 .into(),

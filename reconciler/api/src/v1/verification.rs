@@ -105,6 +105,8 @@ pub struct HttpCheck {
 }
 
 impl HttpCheck {
+    /// The methods that a check may use.
+    pub const METHODS: [&str; 4] = ["GET", "HEAD", "POST", "PUT"];
     /// The method when the check says nothing.
     pub const METHOD_DEFAULT: &str = "GET";
     /// The time for one request when the check says nothing.

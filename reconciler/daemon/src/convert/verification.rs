@@ -77,7 +77,7 @@ fn insert(
 
 fn parse_http(fields: &mut Fields, path: &str, check: &v1::HttpCheck) -> Option<HttpCheck> {
     fields.http_url(&format!("{path}.url"), &check.url);
-    let known = ["GET", "HEAD", "POST", "PUT"];
+    let known = v1::HttpCheck::METHODS;
     if !known.contains(&check.method.as_str()) {
         let message = format!("{:?} is not allowed; use one of {}", check.method, known.join(", "));
         fields.add(&format!("{path}.method"), FieldCode::Invalid, message);
