@@ -166,10 +166,26 @@ async fn report(event: &PromotionEvent, progress: Option<&Progress>) {
     }
 }
 
-/// Tells how the following ended, unless the promotion succeeded. `again` is what to do to wait on.
-pub(crate) fn tell(followed: &Followed, timeout: Duration, again: &str, diags: &mut Diagnostics) {
+/// What to do about a promotion, by whoever follows it.
+pub(crate) struct Advice {
+    /// How to wait on, in a sentence.
+    pub(crate) again: &'static str,
+    /// How to have another, as in `mend the cause, then …`.
+    pub(crate) another: &'static str,
+    /// What to do where other freight took its place, in a sentence.
+    pub(crate) superseded: &'static str,
+}
+
+/// Tells how the following ended, unless the promotion succeeded.
+pub(crate) fn tell(
+    followed: &Followed,
+    timeout: Duration,
+    advice: &Advice,
+    diags: &mut Diagnostics,
+) {
+    let again = advice.again;
     match followed {
-        Followed::Ended(ended) => tell_ended(ended, diags),
+        Followed::Ended(ended) => tell_ended(ended, advice, diags),
         Followed::TimedOut(seen) => {
             let summary = format!("Promotion {} is still {}", seen.id, words(seen.phase));
             let mut lines = vec![format!(
@@ -203,8 +219,9 @@ pub(crate) fn tell(followed: &Followed, timeout: Duration, again: &str, diags: &
 }
 
 /// Tells how a promotion ended that did not succeed: why, what is left, what to do.
-fn tell_ended(ended: &Promotion, diags: &mut Diagnostics) {
+fn tell_ended(ended: &Promotion, advice: &Advice, diags: &mut Diagnostics) {
     let id = &ended.id;
+    let Advice { another, superseded, .. } = advice;
     let what_to_do = match ended.phase {
         Phase::Succeeded
         | Phase::Preparing
@@ -214,34 +231,31 @@ fn tell_ended(ended: &Promotion, diags: &mut Diagnostics) {
         | Phase::Unwinding => return,
         Phase::Failed => format!(
             "What was done stays. `lockstep get promotions {id}` shows each step; mend the cause, \
-             then apply again for another promotion."
+             then {another}."
         ),
         Phase::RolledBack => format!(
             "All that has an undo was undone. `lockstep get promotions {id}` shows each step; mend \
-             the cause, then apply again for another promotion."
+             the cause, then {another}."
         ),
         Phase::Stuck => format!(
             "A person must look: `lockstep get promotions {id}` shows what is left. Automation on \
              the stage is held until `lockstep hold lift --stage {} --reason …`.",
             ended.stage
         ),
-        Phase::Aborted => "Apply again for another promotion.".to_owned(),
+        Phase::Aborted => sentence(another),
         Phase::Superseded => {
-            "Other freight took its place before it committed. Name that freight, \
-                              or set `newest`."
-                .to_owned()
+            format!("Other freight took its place before it committed. {superseded}")
         }
-        Phase::Expired => {
-            "It waited for longer than its policies let it, and changed nothing. See to what it waited for, \
-             then apply again for another promotion."
-                .to_owned()
-        }
+        Phase::Expired => format!(
+            "It waited for longer than its policies let it, and changed nothing. See to what it \
+             waited for, then {another}."
+        ),
         Phase::Rehearsed => {
-            "It was a rehearsal, which brings nothing. Apply again for a promotion.".to_owned()
+            format!("It was a rehearsal, which brings nothing. {}", sentence(another))
         }
         Phase::Inconclusive => format!(
             "The freight is in stage {}, but nothing proves that it works. Mend the verification, \
-             then apply again for another promotion.",
+             then {another}.",
             ended.stage
         ),
     };
@@ -301,5 +315,45 @@ impl Followed {
             | Self::Interrupted(seen)
             | Self::Lost(seen, _) => seen,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ADVICE: Advice =
+        Advice { again: "Wait on.", another: "do it over", superseded: "Take that." };
+
+    /// What is told of a promotion that ended in this phase.
+    fn told(phase: Phase) -> String {
+        let ended = serde_json::from_value(serde_json::json!({
+            "id": "dev.1", "project": "shop", "stage": "dev", "freight": "abcd", "collection": {},
+            "phase": phase.as_str(), "requester": "ada", "reason": null, "bypass": null,
+            "change_set": null, "gates": [], "approvals": [], "steps": [], "measurements": [],
+            "waiting": [], "error": null, "remaining": [], "token": "1",
+            "created_at": "2026-01-02T03:04:05Z", "committed_at": null, "finished_at": null,
+        }));
+        let followed = Followed::Ended(ended.expect("it is a promotion"));
+        let mut diags = Diagnostics::new();
+        tell(&followed, Duration::ZERO, &ADVICE, &mut diags);
+        diags.iter().map(|it| it.detail.clone()).collect()
+    }
+
+    #[test]
+    fn what_to_do_is_said_by_whoever_follows() {
+        for (phase, part) in [
+            (Phase::Failed, "then do it over."),
+            (Phase::RolledBack, "then do it over."),
+            (Phase::Aborted, "Do it over."),
+            (Phase::Superseded, "Take that."),
+            (Phase::Expired, "then do it over."),
+            (Phase::Rehearsed, "Do it over."),
+            (Phase::Inconclusive, "then do it over."),
+        ] {
+            let told = told(phase);
+            assert!(told.contains(part) && !told.contains("pply again"), "{phase:?}: {told}");
+        }
+        assert_eq!(told(Phase::Succeeded), "");
     }
 }

@@ -14,14 +14,18 @@ use reconciler_domain::id::StageName;
 use super::{UNSURE, project, project_attribute};
 use crate::attribute::{filled, parsed, span};
 use crate::failure::detail;
-use crate::follow::{Patience, follow, tell};
+use crate::follow::{Advice, Patience, follow, tell};
 use crate::form::Read as _;
 use crate::session::Session;
 
 /// How long to wait where the configuration does not say.
 const TIMEOUT: Duration = Duration::from_secs(30 * 60);
 
-const AGAIN: &str = "Invoke the action again to wait on: no second promotion is started.";
+const ADVICE: Advice = Advice {
+    again: "Invoke the action again to wait on: no second promotion is started.",
+    another: "invoke the action again for another promotion",
+    superseded: "Name that freight, or leave `freight` out for the newest.",
+};
 
 /// Promotes freight to a stage, and waits for the end.
 pub(crate) struct Promote;
@@ -98,6 +102,6 @@ impl Action<Session> for Promote {
         let timeout = timeout.unwrap_or(TIMEOUT);
         let patience = Patience { timeout, cancel: &cx.cancel, progress: Some(progress) };
         let followed = follow(&session, begun, patience).await;
-        tell(&followed, timeout, AGAIN, diags);
+        tell(&followed, timeout, &ADVICE, diags);
     }
 }

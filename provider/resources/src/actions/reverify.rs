@@ -14,14 +14,18 @@ use reconciler_domain::id::StageName;
 use super::{UNSURE, project, project_attribute};
 use crate::attribute::{filled, parsed, span};
 use crate::failure::detail;
-use crate::follow::{Patience, follow, tell};
+use crate::follow::{Advice, Patience, follow, tell};
 use crate::form::Read as _;
 use crate::session::Session;
 
 /// How long to wait where the configuration does not say.
 const TIMEOUT: Duration = Duration::from_secs(30 * 60);
 
-const AGAIN: &str = "The verification goes on; `lockstep watch` tells how it ends.";
+const ADVICE: Advice = Advice {
+    again: "The verification goes on; `lockstep watch` tells how it ends.",
+    another: "invoke the action again to verify anew",
+    superseded: "Invoke the action again to verify what is in the stage now.",
+};
 
 /// Has what is in a stage verified anew, and waits for the end.
 pub(crate) struct Reverify;
@@ -84,6 +88,6 @@ impl Action<Session> for Reverify {
         let timeout = timeout.unwrap_or(TIMEOUT);
         let patience = Patience { timeout, cancel: &cx.cancel, progress: Some(progress) };
         let followed = follow(&session, begun, patience).await;
-        tell(&followed, timeout, AGAIN, diags);
+        tell(&followed, timeout, &ADVICE, diags);
     }
 }

@@ -13,15 +13,19 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::failure::detail;
-use crate::follow::{Followed, Patience, follow, tell};
+use crate::follow::{Advice, Followed, Patience, follow, tell};
 use crate::form::Read as _;
 use crate::session::Session;
 
 /// How long to wait where the configuration does not say.
 const TIMEOUT: Duration = Duration::from_secs(30 * 60);
 
-/// What goes on, and what to do to wait for it on.
-const AGAIN: &str = "Apply again to wait on: no second promotion is started.";
+/// What to do about a promotion.
+const ADVICE: Advice = Advice {
+    again: "Apply again to wait on: no second promotion is started.",
+    another: "apply again for another promotion",
+    superseded: "Name that freight, or set `newest`.",
+};
 
 /// Of a wish without an answer.
 const UNSURE: &str =
@@ -95,7 +99,7 @@ impl Wish {
             if self.is_superseded(&followed) && Instant::now() < deadline {
                 continue;
             }
-            tell(&followed, self.timeout, AGAIN, diags);
+            tell(&followed, self.timeout, &ADVICE, diags);
             return Some(Outcome { promotion: followed.promotion() });
         }
     }
