@@ -124,9 +124,10 @@ pub(crate) async fn open(
     let deletion_protection = settings.flag(DELETION_PROTECTION, diags);
     let adopt_existing = settings.flag(ADOPT_EXISTING, diags);
     let timeout = settings.request_timeout(diags);
+    let project = settings.project(diags);
     let (endpoint, token) = (endpoint?, token?);
     let (deletion_protection, adopt_existing) = (deletion_protection?, adopt_existing?);
-    let timeout = timeout?;
+    let (timeout, project) = (timeout?, project?);
     let agent = user_agent(tool_version, environment);
     let api = match Client::new(&endpoint, Some(&token.secret), &agent) {
         Ok(api) => api.with_timeout(timeout),
@@ -145,7 +146,6 @@ pub(crate) async fn open(
         stopped.tell("configure the provider", "", diags);
         None
     })?;
-    let project = settings.get(PROJECT).map(|(project, _)| project);
     Some(Session {
         api,
         project,

@@ -11,6 +11,7 @@ use provider_protocol::{Diagnostics, hide};
 use reconciler_api::client::REQUEST_TIMEOUT_DEFAULT;
 use reconciler_api::v1::Secret;
 use reconciler_domain::duration;
+use reconciler_domain::id::ProjectName;
 
 use crate::attribute::{checked, span};
 use crate::words::sentence;
@@ -104,6 +105,22 @@ impl Settings<'_> {
                 let text =
                     format!("The environment variable {}: {problem}", REQUEST_TIMEOUT.variable);
                 diags.error_at(Path::attribute(REQUEST_TIMEOUT.attribute), "Invalid timeout", text);
+                None
+            }
+        }
+    }
+
+    /// The project of what names none. None if what is set is no name of one.
+    pub(super) fn project(&self, diags: &mut Diagnostics) -> Option<Option<String>> {
+        let Some((project, configured)) = self.get(PROJECT) else { return Some(None) };
+        match project.parse::<ProjectName>() {
+            Ok(_) => Some(Some(project)),
+            // A configured one was checked, and told, by the schema.
+            Err(_) if configured => None,
+            Err(error) => {
+                let problem = sentence(&error.to_string());
+                let text = format!("The environment variable {}: {problem}", PROJECT.variable);
+                diags.error_at(Path::attribute(PROJECT.attribute), "Invalid project", text);
                 None
             }
         }

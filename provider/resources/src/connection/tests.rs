@@ -109,3 +109,14 @@ async fn variables_of_another_form_are_told() {
         check(&config, &[(variable, text)], &[expected], told.is_empty()).await;
     }
 }
+
+#[tokio::test]
+async fn a_project_of_the_environment_has_a_name() {
+    let environment = |project: &'static str| {
+        [("LOCKSTEP_ENDPOINT", NOBODY), ("LOCKSTEP_TOKEN", "t"), ("LOCKSTEP_PROJECT", project)]
+    };
+    check(&[], &environment("My Shop"), &["project: Invalid project"], false).await;
+    check(&[], &environment("shop"), &[": Lockstep is not reachable"], true).await;
+    let configured = [("project", Value::from("shop"))];
+    check(&configured, &environment("My Shop"), &[": Lockstep is not reachable"], true).await;
+}
