@@ -96,7 +96,13 @@ pub(crate) trait Definition: Send + Sync + 'static {
         let _ = (spec, change);
     }
 
-    /// The spec of a wholly known value.
+    /// Whether a wholly known value has a spec: a state may have words of a newer version.
+    fn is_of_this_version(value: &Reader<'_>) -> bool {
+        let _ = value;
+        true
+    }
+
+    /// The spec of a wholly known value of this version.
     fn spec(value: &Reader<'_>) -> <Self::Object as v1::Object>::Spec;
 
     /// The value of an object, without its identity: empty lists and texts are null.
@@ -225,13 +231,14 @@ impl<D: Definition> Managed<D> {
         format!("{verb} {} {}", Self::KIND, id.unwrap_or_default())
     }
 
-    /// The spec that a value defines; none if something in it is not known yet.
+    /// The spec that a value defines; none if something in it is not known yet, or to this version.
     fn spec(value: &Value) -> Option<<D::Object as v1::Object>::Spec> {
         let mut known = value.clone().with("id", Value::Null).with("impact", Value::Null);
         for name in D::OBSERVED {
             known.set(*name, Value::Null);
         }
-        known.is_wholly_known().then(|| D::spec(&Reader::root(value)))
+        let reader = Reader::root(value);
+        (known.is_wholly_known() && D::is_of_this_version(&reader)).then(|| D::spec(&reader))
     }
 
     /// The state of an object, in the form of the state before.

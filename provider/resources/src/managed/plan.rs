@@ -157,3 +157,28 @@ impl<D: Definition> Managed<D> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use provider_protocol::cty::Value;
+
+    use crate::managed::{Definition, Managed};
+    use crate::resources::{Credential, Policy};
+
+    /// Whether a state with this word has a spec.
+    fn has_spec<D: Definition>(name: &str, word: &str) -> bool {
+        let block = Managed::<D>::schema_block();
+        let attributes = block.attributes.into_keys().map(|name| (name, Value::Null));
+        let blocks = block.blocks.into_iter().map(|(name, nested)| (name, nested.empty_value()));
+        let state = Value::object(attributes.chain(blocks));
+        Managed::<D>::spec(&state.with(name, word)).is_some()
+    }
+
+    #[test]
+    fn a_state_of_a_newer_version_has_no_spec() {
+        assert!(has_spec::<Policy>("mode", "manual"));
+        assert!(!has_spec::<Policy>("mode", "clairvoyant"));
+        assert!(has_spec::<Credential>("kind", "git"));
+        assert!(!has_spec::<Credential>("kind", "telepathy"));
+    }
+}

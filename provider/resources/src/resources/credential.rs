@@ -161,11 +161,15 @@ impl Definition for Credential {
 
     fn spec(value: &Reader<'_>) -> CredentialSpec {
         CredentialSpec {
+    fn is_of_this_version(value: &Reader<'_>) -> bool {
+        value.text("kind").is_some_and(|kind| kind.parse::<CredentialKind>().is_ok())
+    }
+
             description: value.text("description").unwrap_or_default(),
             kind: value
                 .text("kind")
                 .and_then(|kind| kind.parse().ok())
-                .expect("the schema's check lets only kinds through"),
+                .expect("it is of this version, so its kind is one"),
             address: value.text("address"),
             username: value.text("username"),
             version: value.count(VERSION).map(u64::from),

@@ -151,6 +151,10 @@ impl Definition for Policy {
         }
     }
 
+    fn is_of_this_version(value: &Reader<'_>) -> bool {
+        value.text("mode").is_some_and(|mode| mode.parse::<Mode>().is_ok())
+    }
+
     fn spec(value: &Reader<'_>) -> PolicySpec {
         let names = value.block("stages").map(|stages| stages.texts("names"));
         let rollback = |rollback: Reader<'_>| RollbackRule { on: rollback.words("on") };
@@ -159,7 +163,7 @@ impl Definition for Policy {
                 .string("mode")
                 .known()
                 .and_then(|mode| mode.parse().ok())
-                .expect("the schema's check lets only modes through"),
+                .expect("it is of this version, so its mode is one"),
             stages: StageSelector { names: names.unwrap_or_default() },
             soak: value.text("soak"),
             soak_in: value.text_map("soak_in"),
@@ -231,6 +235,10 @@ fn automatic_has_no_gates(config: &Reader<'_>, diags: &mut Diagnostics) {
         if !config.get(gate).is_null() {
             gates.push(config.path_of(gate));
         }
+    }
+    let soaks = config.get("soak_in");
+    if soaks.is_unknown() || soaks.as_map().is_some_and(|soaks| !soaks.is_empty()) {
+        gates.push(config.path_of("soak_in"));
     }
     for gate in ["condition", "window", "rate"] {
         gates.extend(config.blocks(gate).first().map(|block| block.path_of("name")));
