@@ -7,12 +7,13 @@ use std::collections::BTreeMap;
 
 use provider_protocol::Diagnostics;
 use provider_protocol::cty::{Path, Type, Value};
-use provider_protocol::provider::{Change, Plan, Reader};
+use provider_protocol::provider::{Change, Field, Plan, Reader};
 use provider_protocol::schema::{Attribute, Block, NestedBlock};
 use reconciler_api::v1::{
     self, CredentialKind, CredentialOutline, CredentialSpec, Secret, SecretFrom,
 };
-use reconciler_domain::credential::{self, Address};
+use reconciler_domain::check::ProblemKind;
+use reconciler_domain::credential::{self, Address, Origin, check_credential};
 use reconciler_domain::id::CredentialName;
 
 use crate::attribute::parsed;
@@ -20,7 +21,7 @@ use crate::attribute::{count, filled, text_map, word, words};
 use crate::form::{self, Keyed, Read as _};
 use crate::managed::{Definition, Item, block};
 use crate::place::Moved;
-use crate::words::did_you_mean;
+use crate::words::{did_you_mean, sentence};
 
 /// The write-only secrets.
 const DATA: &str = "data_wo";
@@ -129,6 +130,7 @@ impl Definition for Credential {
         if let (Some(kind), Some(data)) = (kind, data.as_map()) {
             check_keys(kind, data.keys().map(String::as_str), diags);
         }
+        check_login(config, diags);
         for from in config.blocks("from") {
             let is_set = |name| !from.get(name).is_null();
             if is_set("env") == is_set("file") {
@@ -159,12 +161,12 @@ impl Definition for Credential {
         }
     }
 
-    fn spec(value: &Reader<'_>) -> CredentialSpec {
-        CredentialSpec {
     fn is_of_this_version(value: &Reader<'_>) -> bool {
         value.text("kind").is_some_and(|kind| kind.parse::<CredentialKind>().is_ok())
     }
 
+    fn spec(value: &Reader<'_>) -> CredentialSpec {
+        CredentialSpec {
             description: value.text("description").unwrap_or_default(),
             kind: value
                 .text("kind")
@@ -216,6 +218,51 @@ fn check_keys<'k>(
         let hint = did_you_mean(key, known.iter().copied());
         let text = format!("Kind {kind} has no secret {key:?}. {hint}");
         diags.error_at(Path::attribute(DATA), "Unknown secret", text);
+    }
+}
+
+/// Checks that secrets, user name and address go together, as the daemon does, once they are known.
+fn check_login(config: &Reader<'_>, diags: &mut Diagnostics) {
+    let text = |name: &str| match config.string(name) {
+        Field::Known(text) => Some(Some(text.to_owned())),
+        Field::Null => Some(None),
+        Field::Unknown => None,
+    };
+    let (Some(Some(kind)), Some(Some(address)), Some(username)) =
+        (text("kind"), text("address"), text("username"))
+    else {
+        return;
+    };
+    let kind = credential::CredentialKind::ALL.into_iter().find(|it| it.as_str() == kind);
+    let (Some(kind), Ok(address)) = (kind, address.parse::<Address>()) else { return };
+    let (data, from) = (config.get(DATA), config.blocks("from"));
+    let froms: Option<Vec<String>> = from.iter().map(|from| from.text("key")).collect();
+    let known = !data.is_unknown() && !config.get("from").is_unknown();
+    let Some(froms) = froms.filter(|_| known) else { return };
+    let stored = data.as_map().into_iter().flat_map(|data| data.keys());
+    let stored = stored.map(|key| (key.clone(), Origin::Stored(String::new())));
+    let froms = froms.into_iter().map(|key| (key, Origin::Env(String::new())));
+    let checked = check_credential(&credential::Credential {
+        name: "credential".parse().expect("a word is a name"),
+        description: String::new(),
+        kind,
+        address: Some(address),
+        username,
+        version: None,
+        secrets: stored.chain(froms).collect(),
+    });
+    for problem in checked {
+        let field = problem.path.split(['.', '[']).next().unwrap_or_default();
+        let named = match field {
+            "address" | "username" => config.path_of(field),
+            "from" => Path::attribute("from"),
+            _ => Path::attribute(DATA),
+        };
+        // What is missing or unknown among the secrets has been told.
+        let told = field == "data" && problem.kind != ProblemKind::Conflict;
+        if !told {
+            diags.error_at(named, "Credential cannot be", sentence(&problem.message));
+        }
     }
 }
 

@@ -2,11 +2,12 @@
 
 use provider_protocol::Diagnostics;
 use provider_protocol::cty::{Path, Value};
-use provider_protocol::provider::Reader;
+use provider_protocol::provider::{Field, Reader};
 use provider_protocol::schema::{Attribute, Block, NestedBlock};
 use reconciler_api::v1::{self, HttpCheck, PrometheusCheck, VerificationSpec};
-use reconciler_domain::check::{response_names, result_names};
+use reconciler_domain::check::{check_verification, response_names, result_names};
 use reconciler_domain::id::VerificationName;
+use reconciler_domain::{duration, verification};
 
 use crate::attribute::{
     condition, count, filled, http_url_template, span, template, template_map, word,
@@ -14,6 +15,7 @@ use crate::attribute::{
 use crate::form::{self, Keyed, Read as _};
 use crate::managed::{Definition, Item, block};
 use crate::place::Moved;
+use crate::words::sentence;
 
 pub(crate) struct Verification;
 
@@ -80,6 +82,7 @@ impl Definition for Verification {
                         evidence nothing is verified.";
             diags.error_at(Path::root(), "Missing check", text);
         }
+        check_times(config, diags);
     }
 
     fn spec(value: &Reader<'_>) -> VerificationSpec {
@@ -120,6 +123,48 @@ impl Definition for Verification {
     }
 }
 
+/// Checks that the measurements end in time, as the daemon does, once all of that is known.
+fn check_times(config: &Reader<'_>, diags: &mut Diagnostics) {
+    let span = |name: &str, default: &str| {
+        let text = match config.string(name) {
+            Field::Known(text) => text,
+            Field::Null => default,
+            Field::Unknown => return None,
+        };
+        duration::parse(text).ok()
+    };
+    let default = VerificationSpec::default();
+    let count = match config.get("measurements").is_null() {
+        true => Some(default.count),
+        false => config.count("measurements"),
+    };
+    let (Some(initial_delay), Some(interval), Some(deadline), Some(count)) = (
+        span("initial_delay", &default.initial_delay),
+        span("interval", &default.interval),
+        span("deadline", &default.deadline),
+        count,
+    ) else {
+        return;
+    };
+    let checked = check_verification(&verification::Verification {
+        name: "verification".parse().expect("a word is a name"),
+        description: String::new(),
+        initial_delay,
+        interval,
+        count,
+        failure_limit: 0,
+        deadline,
+        checks: [].into(),
+    });
+    for problem in checked {
+        // Checks are none of this, and the schema lets no count be 0.
+        if matches!(problem.path.as_str(), "interval" | "deadline") {
+            let path = config.path_of(&problem.path);
+            diags.error_at(path, "Measurements cannot be", sentence(&problem.message));
+        }
+    }
+}
+
 fn check_name() -> Attribute {
     filled().required().describe("Its name in this verification, across all kinds of checks.")
 }
@@ -132,7 +177,7 @@ fn http() -> Block {
             "method",
             word(HttpCheck::METHODS.to_vec())
                 .default(HttpCheck::METHOD_DEFAULT)
-                .describe("The method.")
+                .describe("The method: `GET`, `HEAD`, `POST` or `PUT`.")
                 .into(),
         ),
         ("headers", template_map().describe("Headers of the request.").into()),

@@ -162,6 +162,12 @@ fn mode_automatic_has_no_gates() {
           stages { names = ["dev", "te[st"] }
           approval { group = "sre" }
         }
+        resource "lockstep_promotion_policy" "qa" {
+          name    = "qa"
+          mode    = "automatic"
+          soak_in = { dev = "1h" }
+          stages { names = ["qa"] }
+        }
         resource "lockstep_promotion_policy" "test" {
           name = "test"
           mode = "automtic"
@@ -177,6 +183,7 @@ fn mode_automatic_has_no_gates() {
         &[
             "error at `soak = \"1h\"`: Mode automatic has no gates",
             "error at `approval { group = \"sre\" }`: Mode automatic has no gates",
+            "error at `soak_in = { dev = \"1h\" }`: Mode automatic has no gates",
             r#"at `stages { names = ["dev", "te[st"] }`: Invalid value: Element 1:"#,
             r#"at `mode = "automtic"`: Invalid value: "automtic" is none of the allowed words. Did you mean "automatic"?"#,
             r#"Empty list: A policy selects at least one stage"#,
@@ -429,4 +436,48 @@ fn which_freight_is_meant_must_be_clear() {
         "#,
         &["Which freight?", "Conflicting settings: Freight is read by `id`, or"],
     );
+}
+
+#[test]
+fn measurements_end_in_time() {
+    let verification = |settings: &str, method: &str| {
+        format!(
+            "resource \"lockstep_verification\" \"it\" {{\n  name = \"it\"\n  {settings}\n  http \
+             {{\n    name = \"up\"\n    url = \"https://example.com\"\n    success = \
+             \"response.status == 200\"\n    method = \"{method}\"\n  }}\n}}\n"
+        )
+    };
+    check(&verification("", "HEAD"), &[]);
+    check(&verification("", "PATCH"), &["Invalid value"]);
+    check(
+        &verification("measurements = 100\n  deadline = \"5m\"", "GET"),
+        &["error at `deadline = \"5m\"`: Measurements cannot be: 100 measurements need"],
+    );
+    check(
+        &verification("interval = \"0s\"", "GET"),
+        &["error at `interval = \"0s\"`: Measurements cannot be: Measurements would follow"],
+    );
+}
+
+#[test]
+fn a_credential_fits_its_server() {
+    let credential = |kind: &str, address: &str, login: &str, data: &str| {
+        format!(
+            "resource \"lockstep_credential\" \"it\" {{\n  name = \"it\"\n  kind = \"{kind}\"\n  \
+             address = \"{address}\"\n  {login}\n  data_wo = {data}\n  data_wo_version = 1\n}}\n"
+        )
+    };
+    let user = "username = \"ada\"";
+    let git = "https://git.example.com/team";
+    let password = "{ password = \"hunter2hunter2\" }";
+    check(&credential("git", git, user, password), &[]);
+    check(
+        &credential("image", "https://registry.example.com", user, password),
+        &["error at `address = \"https://registry.example.com\"`: Credential cannot be"],
+    );
+    check(&credential("git", git, "", password), &["A password goes with a user name"]);
+    let both = "{ password = \"hunter2hunter2\", token = \"hunter2hunter2\" }";
+    check(&credential("git", git, user, both), &["takes exactly one of"]);
+    let token = "{ tokn = \"hunter2hunter2\" }";
+    check(&credential("git", git, "", token), &["Unknown secret"]);
 }
