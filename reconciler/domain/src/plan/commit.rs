@@ -130,14 +130,17 @@ pub(super) fn advance(
         }]));
         Advance::Move(Box::new(Move { waiting: waits_outside(snapshot, node, &run.call), ..next }))
     };
-    let asks = if may_have_happened(run) { Asks::First } else { Asks::No };
+    let asks = if run.may_have_happened() { Asks::First } else { Asks::No };
     let again = |resumed, since| make(resumed, since, asks);
     let Some((at, outcome)) = &run.outcome else {
         if let Some(call) = run.call.inside() {
             let next = inside::next(snapshot, node, call, run.started_at, now);
             return Advance::Move(Box::new(next));
         }
-        return again(true, run.started_at);
+        // What waits for people looks again and again in the time that it has; what was cut off by a crash gets its
+        // time anew, or it would be broken off before it could look whether it had happened.
+        let waits = !waits_outside(snapshot, node, &run.call).is_empty();
+        return again(true, if waits { run.started_at } else { now });
     };
     let (message, retry, wished) = match outcome {
         StepOutcome::Done { .. } => return Advance::Done,
@@ -166,10 +169,11 @@ pub(super) fn advance(
         }
     };
     // What nobody carries out has no attempts: its time is over once.
-    let retry = retry && snapshot.state.abort.is_none() && run.call.is_carried_out();
-    let policy = step_of(snapshot, node).and_then(|step| step.control.retry);
-    let due = policy.unwrap_or(Retry::USUAL).due(run.attempts, *at, wished).filter(|_| retry);
-    match due {
+    let retry = retry && run.call.is_carried_out();
+    let due = retry_of(snapshot, node).due(run.attempts, *at, wished).filter(|_| retry);
+    // Whoever asks for the end while it waits for another attempt, asks for the end of the promotion.
+    let ends_here = due.is_some() && snapshot.state.abort.is_some() && is_step(node);
+    match due.filter(|_| snapshot.state.abort.is_none()) {
         Some(due) if due <= now => again(false, now),
         Some(due) => Advance::Move(Box::new(Move::wait(Waiting {
             subject: format!("promotion {}", snapshot.promotion.id),
@@ -184,7 +188,25 @@ pub(super) fn advance(
             let message = format!("{}: {message}; {UNKNOWN}", describe(node));
             Advance::Move(Box::new(stuck(snapshot, message)))
         }
+        None if ends_here => Advance::Move(Box::new(aborted(snapshot, node, &message))),
         None => Advance::Failed(message),
+    }
+}
+
+/// How a node is tried again. An undo goes by the step that it undoes, if that says anything: what would not
+/// come to be at once may not go at once.
+fn retry_of(snapshot: &PromotionSnapshot, node: &Node) -> Retry {
+    let own = |step: Option<&Step>| step.and_then(|step| step.control.retry);
+    match node {
+        Node::Step(_) | Node::Replan(_) | Node::Excess(_) => {
+            own(step_of(snapshot, node)).unwrap_or(Retry::USUAL)
+        }
+        Node::UndoPlan(step) | Node::Undo(step) => {
+            let undone = step_of(snapshot, &Node::Step(step.clone()));
+            own(undone)
+                .filter(|own| own.attempts >= Retry::OF_UNDO.attempts)
+                .unwrap_or(Retry::OF_UNDO)
+        }
     }
 }
 
@@ -194,17 +216,7 @@ const UNKNOWN: &str = "it is not known whether it happened: look there, then pro
 /// Whether a run was broken off and may have changed something nevertheless: the last one, or one
 /// before it, if the last did not come to its end.
 fn is_unknown(run: &NodeRun) -> bool {
-    may_have_happened(run) && run.outcome.is_some() && run.call.unseen() == Unseen::Unknown
-}
-
-/// Whether an attempt may have had its effect although nobody saw it. What can be asked about ends as failed only
-/// where it has not happened.
-fn may_have_happened(run: &NodeRun) -> bool {
-    match &run.outcome {
-        None | Some((_, StepOutcome::Interrupted { .. })) => true,
-        Some((_, StepOutcome::Failed { .. })) => run.unseen && !run.call.can_be_asked_about(),
-        Some((_, StepOutcome::Uncertain { .. } | StepOutcome::Done { .. })) => run.unseen,
-    }
+    run.may_have_happened() && run.outcome.is_some() && run.call.unseen() == Unseen::Unknown
 }
 
 /// The end of a promotion whose running step was broken off because a person asked for it.
@@ -513,44 +525,63 @@ pub(super) fn effects_done(snapshot: &PromotionSnapshot) -> Vec<String> {
                 return None;
             }
             let what = match run.outcome.as_ref().map(|(_, outcome)| outcome) {
-                Some(StepOutcome::Done { record, .. }) => match &run.call {
-                    Call::Http(http) => Some(format!("{} {} was sent", http.method, http.url)),
-                    Call::PullRequest(call) => call.stays().or_else(|| remains(record)),
-                    Call::GitClone(_)
-                    | Call::YamlUpdate(_)
-                    | Call::GitCommit(_)
-                    | Call::GitPush(_)
-                    | Call::GitRevert(_)
-                    | Call::GitTag(_)
-                    | Call::GitUntag(_)
-                    | Call::TfPlan(_)
-                    | Call::TfApply(_)
-                    | Call::TfOutput(_)
-                    | Call::TfImport(_)
-                    | Call::File(_)
-                    | Call::Download(_)
-                    | Call::Oci(_)
-                    | Call::Render(_)
-                    | Call::Chart(_)
-                    | Call::Parse(_)
-                    | Call::Run(_)
-                    | Call::Compose { .. }
-                    | Call::Fail { .. }
-                    | Call::Ask(_)
-                    | Call::Keep(_)
-                    | Call::Wait(_) => remains(record),
-                },
-                Some(StepOutcome::Failed { record, .. }) => remains(record),
+                Some(StepOutcome::Done { record, .. }) => remains_of(&run.call, record),
                 Some(StepOutcome::Uncertain { message }) => Some(message.clone()),
-                Some(StepOutcome::Interrupted { .. }) => (run.call.unseen() != Unseen::Nothing)
-                    .then(|| {
-                        "it was broken off, and it is not known whether it happened".to_owned()
-                    }),
+                Some(StepOutcome::Failed { .. } | StepOutcome::Interrupted { .. }) => {
+                    let perhaps = run.may_have_changed().then_some(PERHAPS);
+                    let changed = run.changed().and_then(|record| remains_after(&run.call, record));
+                    changed.or_else(|| perhaps.map(str::to_owned))
+                }
                 None => Some("it was started, and its end is not known".to_owned()),
             };
             what.map(|what| format!("step {step}: {what}"))
         })
         .collect()
+}
+
+/// What is told of an effect that was broken off.
+pub(super) const PERHAPS: &str = "it was broken off, and it is not known whether it happened";
+
+/// What stays of a call that was done.
+fn remains_of(call: &Call, record: &Record) -> Option<String> {
+    match call {
+        Call::Http(http) => Some(format!("{} {} was sent", http.method, http.url)),
+        Call::PullRequest(call) => call.stays().or_else(|| remains(record)),
+        Call::GitClone(_)
+        | Call::YamlUpdate(_)
+        | Call::GitCommit(_)
+        | Call::GitPush(_)
+        | Call::GitRevert(_)
+        | Call::GitTag(_)
+        | Call::GitUntag(_)
+        | Call::TfPlan(_)
+        | Call::TfApply(_)
+        | Call::TfOutput(_)
+        | Call::TfImport(_)
+        | Call::File(_)
+        | Call::Download(_)
+        | Call::Oci(_)
+        | Call::Render(_)
+        | Call::Chart(_)
+        | Call::Parse(_)
+        | Call::Run(_)
+        | Call::Compose { .. }
+        | Call::Fail { .. }
+        | Call::Ask(_)
+        | Call::Keep(_)
+        | Call::Wait(_) => remains(record),
+    }
+}
+
+/// What stays of a call that failed.
+pub(super) fn remains_after(call: &Call, record: &Record) -> Option<String> {
+    match (record, call) {
+        (Record::Sent, Call::Http(http)) => Some(format!(
+            "{} {} was sent, and may have been acted on although the answer was not as wanted",
+            http.method, http.url
+        )),
+        (record, _) => remains(record),
+    }
 }
 
 fn remains(record: &Record) -> Option<String> {
@@ -574,6 +605,7 @@ fn remains(record: &Record) -> Option<String> {
         | Record::Charts(_)
         | Record::Imports(_)
         | Record::Plan(_)
+        | Record::Sent
         | Record::Stale => None,
     }
 }

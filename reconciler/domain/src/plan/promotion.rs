@@ -364,6 +364,7 @@ fn bases(state: &State) -> Vec<Base> {
             | Record::Kept(_)
             | Record::Imports(_)
             | Record::Applied(_)
+            | Record::Sent
             | Record::Stale
             | Record::Ran(_) => {}
         }

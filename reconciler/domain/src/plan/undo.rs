@@ -14,7 +14,7 @@ mod run;
 use jiff::Timestamp;
 
 use super::Waiting;
-use super::commit::{Advance, advance, stuck};
+use super::commit::{self, Advance, advance, stuck};
 use super::expiry;
 use super::promotion::{Act, Move, Run};
 use crate::freeze::Asker;
@@ -183,35 +183,47 @@ pub(super) fn next(snapshot: &PromotionSnapshot, now: Timestamp) -> Move {
         return expiry::before_undo(snapshot, waiting, now);
     }
     for step in frozen.stage.steps.iter().rev() {
-        let Some(record) = changed(&snapshot.state, &step.name) else { continue };
-        let next = match record {
-            Record::Push(push) => undo_push(snapshot, frozen, &step.name, push, now),
-            Record::Tag(tag) => undo_tag(snapshot, &step.name, tag, now),
-            Record::Oci(oci) => undo_in_registry(snapshot, &step.name, oci, now),
-            Record::PullRequest(PullRequestRecord::Opened(opened)) => {
-                pull_request::undo_open(snapshot, &step.name, opened, now)
-            }
-            Record::PullRequest(PullRequestRecord::Merged(merged)) => {
-                pull_request::undo_merge(snapshot, frozen, &step.name, merged, now)
-            }
-            Record::Applied(applied) => {
-                infra::undo(snapshot, frozen, &step.name, &applied.created, now)
-            }
-            Record::Kept(kept) => undo_kept(snapshot, &step.name, kept, now),
-            Record::Ran(_) => run::undo(snapshot, &step.name, now),
-            Record::None
-            | Record::Clone(_)
-            | Record::Commit(_)
-            | Record::Charts(_)
-            | Record::Imports(_)
-            | Record::Plan(_)
-            | Record::Stale => None,
+        let next = match changed(&snapshot.state, &step.name) {
+            None => run::undo_perhaps(snapshot, &step.name, now),
+            Some(record) => undo_record(snapshot, frozen, &step.name, record, now),
         };
         if let Some(next) = next {
             return next;
         }
     }
     finish(snapshot, frozen)
+}
+
+/// The next move for what a step changed; absent: it is undone, or cannot be.
+fn undo_record(
+    snapshot: &PromotionSnapshot,
+    frozen: &Frozen,
+    step: &StepName,
+    record: &Record,
+    now: Timestamp,
+) -> Option<Move> {
+    match record {
+        Record::Push(push) => undo_push(snapshot, frozen, step, push, now),
+        Record::Tag(tag) => undo_tag(snapshot, step, tag, now),
+        Record::Oci(oci) => undo_in_registry(snapshot, step, oci, now),
+        Record::PullRequest(PullRequestRecord::Opened(opened)) => {
+            pull_request::undo_open(snapshot, step, opened, now)
+        }
+        Record::PullRequest(PullRequestRecord::Merged(merged)) => {
+            pull_request::undo_merge(snapshot, frozen, step, merged, now)
+        }
+        Record::Applied(applied) => infra::undo(snapshot, frozen, step, &applied.created, now),
+        Record::Kept(kept) => undo_kept(snapshot, step, kept, now),
+        Record::Ran(_) => run::undo(snapshot, step, now),
+        Record::None
+        | Record::Clone(_)
+        | Record::Commit(_)
+        | Record::Charts(_)
+        | Record::Imports(_)
+        | Record::Plan(_)
+        | Record::Sent
+        | Record::Stale => None,
+    }
 }
 
 /// Every step that can be undone is: what remains has no undo.
@@ -225,6 +237,8 @@ fn finish(snapshot: &PromotionSnapshot, frozen: &Frozen) -> Move {
         remaining.extend(
             sent.then(|| format!("step {}: its request was sent and has no undo", step.name)),
         );
+        remaining
+            .extend(unsure(state, &step.name).map(|what| format!("step {}: {what}", step.name)));
         remaining.extend(run::remains(state, &step.name));
         let done = state.nodes.get(&Node::Step(step.name.clone()));
         let done = done.filter(|_| was_done(state, &step.name));
@@ -257,9 +271,18 @@ fn finish(snapshot: &PromotionSnapshot, frozen: &Frozen) -> Move {
 
 /// What a step changed outside, whether it ended well or not.
 fn changed<'a>(state: &'a State, step: &StepName) -> Option<&'a Record> {
-    match &state.nodes.get(&Node::Step(step.clone()))?.outcome.as_ref()?.1 {
-        StepOutcome::Done { record, .. } | StepOutcome::Failed { record, .. } => Some(record),
-        StepOutcome::Uncertain { .. } | StepOutcome::Interrupted { .. } => None,
+    state.nodes.get(&Node::Step(step.clone()))?.changed()
+}
+
+/// What has no undo and may have happened, of a step that did not come to a good end.
+fn unsure(state: &State, step: &StepName) -> Option<String> {
+    let run = state.nodes.get(&Node::Step(step.clone()))?;
+    match run.changed() {
+        Some(Record::Sent) => commit::remains_after(&run.call, &Record::Sent),
+        Some(_) => None,
+        // A program that names its undo has run it by now.
+        None if run.call.as_run().is_some_and(|call| call.undo().is_some()) => None,
+        None => run.may_have_changed().then(|| commit::PERHAPS.to_owned()),
     }
 }
 
@@ -320,6 +343,7 @@ fn undo_push(
     let commit = push.commit.as_ref()?;
     let call = || RevertCall {
         created: push.created,
+        may_be_gone: pull_request::is_source(&snapshot.state, &push.repo, &push.branch),
         ..revert(snapshot, frozen, step, (&push.repo, &push.branch, commit))
     };
     node(snapshot, Node::Undo(step.clone()), || Call::GitRevert(call()), now)
@@ -342,6 +366,7 @@ fn revert(
         date: snapshot.promotion.created_at,
         mark: mark(&snapshot.promotion.id, step),
         created: false,
+        may_be_gone: false,
     }
 }
 

@@ -389,6 +389,7 @@ impl<'a> Walk<'a> {
                 | Record::Imports(_)
                 | Record::Applied(_)
                 | Record::Stale
+                | Record::Sent
                 | Record::Ran(_) => {}
             }
         }

@@ -17,7 +17,7 @@ use super::{
 use crate::id::{Alias, FreightId, Principal, StepName};
 use crate::step::{
     Answer, AskCall, Call, CheckoutAt, KeepCall, OciCall, PlanRecord, Record, Step, StepOutcome,
-    Workdir, seen_by, workdir,
+    Unseen, Workdir, seen_by, workdir,
 };
 use crate::verification::{FrozenCheck, Measurement};
 
@@ -138,6 +138,8 @@ pub struct NodeRun {
     pub call: Call,
     /// Whether an earlier run was broken off, and nobody saw since whether it had happened.
     pub unseen: bool,
+    /// What an earlier run changed outside that failed all the same; the last of them.
+    pub left: Option<Record>,
     /// How the last run ended; absent: it runs, or whoever ran it is gone.
     pub outcome: Option<(Timestamp, StepOutcome)>,
 }
@@ -152,6 +154,49 @@ pub struct IllegalEvent {
     pub event: &'static str,
     /// The phase that the entries before it led to.
     pub phase: &'static str,
+}
+
+impl NodeRun {
+    /// What it changed outside, whether it ended well or not: by its last run that names something.
+    #[must_use]
+    pub fn changed(&self) -> Option<&Record> {
+        match &self.outcome.as_ref().map(|(_, outcome)| outcome) {
+            Some(StepOutcome::Done { record, .. }) => Some(record),
+            // Where asking tells, what failed has not happened, whatever was thought before.
+            Some(StepOutcome::Failed { record: Record::None, .. })
+                if self.call.can_be_asked_about() =>
+            {
+                None
+            }
+            Some(StepOutcome::Failed { record, .. }) if *record != Record::None => Some(record),
+            Some(
+                StepOutcome::Failed { .. }
+                | StepOutcome::Uncertain { .. }
+                | StepOutcome::Interrupted { .. },
+            )
+            | None => self.left.as_ref(),
+        }
+    }
+
+    /// Whether a run of it may have had its effect although nobody saw it. What can be asked about ends as failed
+    /// only where it has not happened.
+    #[must_use]
+    pub fn may_have_happened(&self) -> bool {
+        match &self.outcome {
+            None | Some((_, StepOutcome::Interrupted { .. })) => true,
+            Some((_, StepOutcome::Failed { .. })) => self.unseen && !self.call.can_be_asked_about(),
+            Some((_, StepOutcome::Uncertain { .. } | StepOutcome::Done { .. })) => self.unseen,
+        }
+    }
+
+    /// Whether it has ended, names nothing that it changed, and may have changed something nevertheless.
+    #[must_use]
+    pub fn may_have_changed(&self) -> bool {
+        self.outcome.is_some()
+            && self.changed().is_none()
+            && self.may_have_happened()
+            && self.call.unseen() != Unseen::Nothing
+    }
 }
 
 impl State {
@@ -398,9 +443,10 @@ impl State {
         let unseen = before.is_some_and(|run| {
             run.unseen || matches!(run.outcome, Some((_, StepOutcome::Interrupted { .. })))
         });
+        let left = before.filter(|_| !anew).and_then(NodeRun::changed).cloned();
         self.nodes.insert(
             node,
-            NodeRun { attempts, done_before, started_at: at, call, unseen, outcome: None },
+            NodeRun { attempts, done_before, started_at: at, call, unseen, left, outcome: None },
         );
     }
 

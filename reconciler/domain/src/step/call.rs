@@ -101,6 +101,10 @@ pub struct RevertCall {
     /// Whether the push made the branch: it is deleted if it is still as it was made.
     #[serde(default)]
     pub created: bool,
+    /// Whether the branch is that of a pull request: a forge deletes it once it is merged, and what was on it is
+    /// taken back where it went. Any other branch that is gone may live on under another name.
+    #[serde(default)]
+    pub may_be_gone: bool,
 }
 
 /// Trees to put into the working directory.

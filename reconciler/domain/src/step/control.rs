@@ -216,6 +216,11 @@ impl Retry {
     pub const USUAL: Self =
         Self { attempts: 4, backoff: Duration::from_secs(5), max: Duration::from_secs(20 * 60) };
 
+    /// Of an undo, at least: about a quarter of an hour, for a server that comes back. What an undo gives up is a
+    /// person's to do.
+    pub const OF_UNDO: Self =
+        Self { attempts: 9, backoff: Duration::from_secs(5), max: Duration::from_secs(5 * 60) };
+
     /// When the next attempt is due after so many failures, the last one at `at`; `None`: there is
     /// none. The other side's own wish for a pause counts where it is longer.
     #[must_use]

@@ -347,7 +347,12 @@ impl MergedRecord {
     /// What was merged where, in words.
     #[must_use]
     pub fn describe(&self) -> String {
-        let Self { repo, number, target, .. } = self;
+        let Self { repo, number, target, commit, .. } = self;
+        if commit.is_none() {
+            return format!(
+                "pull request {number} of {repo} may be merged into branch {target}: look there"
+            );
+        }
         format!("pull request {number} of {repo} is merged into branch {target}")
     }
 }

@@ -40,6 +40,8 @@ pub enum Record {
     Kept(Kept),
     /// A program with effects outside that has run.
     Ran(RanRecord),
+    /// A request that was sent, and may have been acted on, although its answer was not as wanted.
+    Sent,
     /// What the plans of a module are to import.
     Imports(ImportCall),
 }
@@ -292,7 +294,8 @@ impl Record {
             | Self::Kept(_)
             | Self::Stale
             | Self::Imports(_)
-            | Self::Ran(_) => None,
+            | Self::Ran(_)
+            | Self::Sent => None,
         }
     }
 
@@ -313,7 +316,8 @@ impl Record {
             | Self::Kept(_)
             | Self::Stale
             | Self::Imports(_)
-            | Self::Ran(_) => None,
+            | Self::Ran(_)
+            | Self::Sent => None,
         }
     }
 
@@ -334,7 +338,8 @@ impl Record {
             | Self::Kept(_)
             | Self::Stale
             | Self::Imports(_)
-            | Self::Ran(_) => None,
+            | Self::Ran(_)
+            | Self::Sent => None,
         }
     }
 
@@ -355,7 +360,8 @@ impl Record {
             | Self::Kept(_)
             | Self::Stale
             | Self::Imports(_)
-            | Self::Ran(_) => None,
+            | Self::Ran(_)
+            | Self::Sent => None,
         }
     }
 
@@ -376,7 +382,8 @@ impl Record {
             | Self::Kept(_)
             | Self::Stale
             | Self::Imports(_)
-            | Self::Ran(_) => None,
+            | Self::Ran(_)
+            | Self::Sent => None,
         }
     }
 
@@ -403,7 +410,8 @@ impl Record {
             | Self::Kept(_)
             | Self::Stale
             | Self::Imports(_)
-            | Self::Ran(_) => None,
+            | Self::Ran(_)
+            | Self::Sent => None,
         }
     }
 }

@@ -218,8 +218,7 @@ fn an_abort_stops_retries() {
     dev.1 commits
     dev.1 runs push: failed: push was told to fail
     dev.1 is to stop, says ann
-    dev.1 unwinds: step push failed: push was told to fail
-    dev.1 rolled_back: undone: step push failed: push was told to fail
+    dev.1 aborted: aborted by ann during step push: not now; it ended so: push was told to fail
     ");
 }
 

@@ -174,6 +174,7 @@ fn what_takes_too_long_is_broken_off() {
     dev.1 runs call (attempt 2): out of time
     dev.1 unwinds: step call failed: it was broken off: it took longer than its 30s
     dev.1 rolled_back: undone: step call failed: it was broken off: it took longer than its 30s
+    dev.1   remains: step call: it was broken off, and it is not known whether it happened
     ");
     let steps = json!([
         ["clone", "git_clone", { "repo": "https://git.example/gitops",
@@ -193,6 +194,132 @@ fn what_takes_too_long_is_broken_off() {
     dev.1 stuck: step push: it was broken off: it took longer than its 30s; it is not known whether it happened: look there, then promote again
     dev.1   remains: step push: it was broken off, and it is not known whether it happened
     dev is held by automation: promotion dev.1 is stuck: step push: it was broken off: it took longer than its 30s; it is not known whether it happened: look there, then promote again
+    ");
+}
+
+/// A program that a step runs, with or without what takes it back.
+fn program(undo: bool, control: &Value) -> Value {
+    let mut config =
+        json!({ "command": ["migrate"], "delivery": "at_least_once", "control": control });
+    if undo {
+        config["undo"] = json!(["migrate", "back"]);
+    }
+    json!(["migrate", "run_effect", config])
+}
+
+#[test]
+fn what_an_attempt_did_is_undone_or_told_however_the_last_one_ended() {
+    let retry = json!({ "timeout": "30s", "retry": { "attempts": 2, "backoff": "10s" } });
+    // It fails after it ran, and the last attempt does not get that far.
+    let told = |steps: &Value, before: &str| promoted(steps, before, "+1m");
+    assert_snapshot!(told(&json!([program(true, &retry)]), "late migrate 1 retry\nhang migrate 9"), @"
+    f1 is made: api 1.0.0
+    dev.1 starts: f1, by automation
+    dev.1 is prepared
+    dev.1 commits
+    dev.1 runs migrate: failed: migrate answered otherwise
+    -- +1m
+    dev.1 runs migrate (attempt 2): out of time
+    dev.1 unwinds: step migrate failed: it was broken off: it took longer than its 30s
+    dev.1 undoes migrate
+    dev.1 rolled_back: undone: step migrate failed: it was broken off: it took longer than its 30s
+    ");
+    assert_snapshot!(told(&json!([program(true, &retry)]), "hang migrate 9"), @"
+    f1 is made: api 1.0.0
+    dev.1 starts: f1, by automation
+    dev.1 is prepared
+    dev.1 commits
+    dev.1 runs migrate: out of time
+    -- +1m
+    dev.1 runs migrate (attempt 2): out of time
+    dev.1 unwinds: step migrate failed: it was broken off: it took longer than its 30s
+    dev.1 undoes migrate
+    dev.1 rolled_back: undone: step migrate failed: it was broken off: it took longer than its 30s
+    ");
+    assert_snapshot!(told(&json!([program(false, &retry)]), "hang migrate 9"), @"
+    f1 is made: api 1.0.0
+    dev.1 starts: f1, by automation
+    dev.1 is prepared
+    dev.1 commits
+    dev.1 runs migrate: out of time
+    -- +1m
+    dev.1 runs migrate (attempt 2): out of time
+    dev.1 unwinds: step migrate failed: it was broken off: it took longer than its 30s
+    dev.1 rolled_back: undone: step migrate failed: it was broken off: it took longer than its 30s
+    dev.1   remains: step migrate: it was broken off, and it is not known whether it happened
+    ");
+    assert_snapshot!(told(&json!([call("call", &retry)]), "late call 1 retry\nfail call 9 retry"), @"
+    f1 is made: api 1.0.0
+    dev.1 starts: f1, by automation
+    dev.1 is prepared
+    dev.1 commits
+    dev.1 runs call: failed: call answered otherwise
+    -- +1m
+    dev.1 runs call (attempt 2): failed: call was told to fail
+    dev.1 unwinds: step call failed: call was told to fail
+    dev.1 rolled_back: undone: step call failed: call was told to fail
+    dev.1   remains: step call: PUT https://hook.example/x was sent, and may have been acted on although the answer was not as wanted
+    ");
+    assert_snapshot!(told(&json!([call("call", &retry)]), "late call 9"), @"
+    f1 is made: api 1.0.0
+    dev.1 starts: f1, by automation
+    dev.1 is prepared
+    dev.1 commits
+    dev.1 runs call: failed: call answered otherwise
+    dev.1 unwinds: step call failed: call answered otherwise
+    dev.1 rolled_back: undone: step call failed: call answered otherwise
+    dev.1   remains: step call: PUT https://hook.example/x was sent, and may have been acted on although the answer was not as wanted
+    -- +1m
+    ");
+}
+
+#[test]
+fn an_abort_between_attempts_ends_the_promotion_as_aborted() {
+    let retry = json!({ "retry": { "attempts": 5, "backoff": "10s" } });
+    let steps = json!([call("before", &json!({})), call("call", &retry)]);
+    assert_snapshot!(promoted(&steps, "late call 9 retry", "abort dev.1 by ann"), @"
+    f1 is made: api 1.0.0
+    dev.1 starts: f1, by automation
+    dev.1 is prepared
+    dev.1 commits
+    dev.1 runs before
+    dev.1 runs call: failed: call answered otherwise
+    dev.1 is to stop, says ann
+    dev.1 aborted: aborted by ann during step call: not now; it ended so: call answered otherwise
+    dev.1   remains: step before: PUT https://hook.example/x was sent
+    dev.1   remains: step call: PUT https://hook.example/x was sent, and may have been acted on although the answer was not as wanted
+    ");
+}
+
+#[test]
+fn an_undo_is_tried_for_as_long_as_a_server_takes_to_come_back() {
+    let push = json!([
+        ["clone", "git_clone", { "repo": "https://git.example/gitops",
+            "checkout": { "gitops": { "branch": "main" } } }],
+        ["set", "yaml_update", { "path": "gitops/dev.yaml", "updates": { "tag": "1" } }],
+        ["commit", "git_commit", { "dir": "gitops", "message": "x" }],
+        ["push", "git_push", { "dir": "gitops" }],
+        call("call", &json!({})),
+    ]);
+    assert_snapshot!(promoted(&push, "fail call 1\nfail undo-push 8 retry", "+20m"), @"
+    f1 is made: api 1.0.0
+    dev.1 starts: f1, by automation
+    dev.1 is prepared
+    dev.1 commits
+    dev.1 runs push
+    dev.1 runs call: failed: call was told to fail
+    dev.1 unwinds: step call failed: call was told to fail
+    dev.1 undoes push: failed: undo-push was told to fail
+    -- +20m
+    dev.1 undoes push (attempt 2): failed: undo-push was told to fail
+    dev.1 undoes push (attempt 3): failed: undo-push was told to fail
+    dev.1 undoes push (attempt 4): failed: undo-push was told to fail
+    dev.1 undoes push (attempt 5): failed: undo-push was told to fail
+    dev.1 undoes push (attempt 6): failed: undo-push was told to fail
+    dev.1 undoes push (attempt 7): failed: undo-push was told to fail
+    dev.1 undoes push (attempt 8): failed: undo-push was told to fail
+    dev.1 undoes push (attempt 9)
+    dev.1 rolled_back: undone: step call failed: call was told to fail
     ");
 }
 

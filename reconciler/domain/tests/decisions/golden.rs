@@ -142,6 +142,7 @@ named!(record, RECORDS, Record, {
     "record stale": Record::Stale,
     "record kept": Record::Kept(_),
     "record ran": Record::Ran(_),
+    "record sent": Record::Sent,
     "record imports": Record::Imports(_),
 });
 
@@ -219,8 +220,11 @@ fn means(log: &[Entry]) -> Result<Means, IllegalEvent> {
 }
 
 /// The files of this format, the oldest first. None of them is ever written anew.
-const FILES: [&str; 2] =
-    [include_str!("../golden/logs_0_1_all.json"), include_str!("../golden/logs_0_1_envelope.json")];
+const FILES: [&str; 3] = [
+    include_str!("../golden/logs_0_1_all.json"),
+    include_str!("../golden/logs_0_1_envelope.json"),
+    include_str!("../golden/logs_0_1_sent.json"),
+];
 /// Where logs are added that no file has.
 const NEXT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/logs_next.json");
 
@@ -294,6 +298,10 @@ fn worlds() -> Vec<World> {
          measure errors/rate unknown unknown unknown unknown unknown unknown unknown unknown
          found shop api 1.1.0
          +1h",
+        "stage dev shop: hook
+         policy auto dev automatic
+         late call 1
+         found shop api 1.0.0",
         "stage dev shop: asked
          policy auto dev automatic
          found shop api 1.0.0

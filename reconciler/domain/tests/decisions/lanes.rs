@@ -142,8 +142,7 @@ fn an_abort_ends_a_lane_that_may_fail_and_waits_for_its_next_attempt() {
     dev.1 runs eu: failed: eu was told to fail
     -- +1s
     dev.1 is to stop, says ann
-    dev.1 passes eu over: eu was told to fail
-    dev.1 aborted: aborted by ann during verification: not now
+    dev.1 aborted: aborted by ann during step eu: not now; it ended so: eu was told to fail
     dev.1   remains: step us: PUT https://hook.example/x was sent
     -- +1s
     ");

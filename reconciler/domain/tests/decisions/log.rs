@@ -15,7 +15,7 @@ use crate::kit::world::start;
 use crate::kit::{World, play};
 
 /// Scripts in which promotions go through everything that can be resumed.
-const SCRIPTS: [&str; 8] = [
+const SCRIPTS: [&str; 9] = [
     "
         push gitops dev.yaml#tag=0
         push infra module#cache=1
@@ -87,11 +87,21 @@ const SCRIPTS: [&str; 8] = [
         stage dev shop: app hook
         policy auto dev automatic rollback
         fail push 2 retry
-        fail undo-push 1 retry
+        fail undo-push 2 retry
         fail call 4 retry
         found shop api 1.0.0
         +20s
         abort dev.1 by ann
+        +1h
+    ",
+    "
+        push gitops dev.yaml#tag=0
+        warehouse shop api
+        stage dev shop: app hook
+        policy auto dev automatic rollback
+        fail undo-push 9
+        fail call 1
+        found shop api 1.0.0
         +1h
     ",
     "
@@ -406,6 +416,7 @@ fn each_phase_takes_only_its_own_events() {
     succeeded: nothing
     rolled_back: nothing
     stuck: nothing
+    aborted: nothing
     superseded: nothing
     ");
 }

@@ -160,8 +160,7 @@ pub(super) async fn revert(
         repo,
     };
     let outcome = match effects.git().revert(request).await {
-        // A forge deletes a branch once it is merged. What was on it is taken back where it went.
-        Err(GitError::BranchNotFound { .. }) => {
+        Err(GitError::BranchNotFound { .. }) if call.may_be_gone => {
             return Ok(Done { outputs: Map::new(), record: Record::None });
         }
         outcome => outcome.map_err(|error| halt(&error))?,

@@ -44,6 +44,8 @@ enum Answer {
         message: String,
         /// Whether another attempt may have another answer.
         may_pass: bool,
+        /// Whether the receiver says that it did nothing with the request.
+        turned_away: bool,
         retry_after: Option<Duration>,
     },
 }
@@ -64,10 +66,13 @@ pub(super) async fn send(effects: &Scoped, cx: &RunContext, call: &HttpCall) -> 
     let Some(poll) = call.poll else {
         return match ask(effects, cx, call, &conditions).await? {
             Answer::Good(outputs) => Ok(Done { outputs, record: Record::None }),
-            Answer::NotGood { message, may_pass: true, retry_after } => {
+            Answer::NotGood { message, turned_away: true, retry_after, .. } => {
+                Err(Halt::later_after(message, retry_after))
+            }
+            Answer::NotGood { message, may_pass: true, retry_after, .. } => {
                 match (&call.confirm, call.at_most_once) {
-                    (None, false) => Err(Halt::later_after(message, retry_after)),
-                    (None, true) => Err(Halt::never(message)),
+                    (None, false) => Err(sent(call, Halt::later_after(message, retry_after))),
+                    (None, true) => Err(sent(call, Halt::never(message))),
                     (Some(confirm), _) => {
                         match confirmed(effects, cx, call, confirm, &conditions).await? {
                             Some(outputs) => Ok(Done { outputs, record: Record::None }),
@@ -76,7 +81,9 @@ pub(super) async fn send(effects: &Scoped, cx: &RunContext, call: &HttpCall) -> 
                     }
                 }
             }
-            Answer::NotGood { message, may_pass: false, .. } => Err(Halt::never(message)),
+            Answer::NotGood { message, may_pass: false, .. } => {
+                Err(sent(call, Halt::never(message)))
+            }
         };
     };
     let end = Instant::now() + poll.timeout;
@@ -110,7 +117,7 @@ async fn ask(
 ) -> Result<Answer, Halt> {
     let request = request(effects, call)?;
     match effects.http().send(request, effects.cancel()).await {
-        Ok(response) => conditions.judge(call, &response, cx.now),
+        Ok(response) => conditions.judge(call, &response, cx.now).map_err(|halt| sent(call, halt)),
         Err(error)
             if error.may_have_been_sent() && (call.at_most_once || call.confirm.is_some()) =>
         {
@@ -128,7 +135,25 @@ async fn ask(
                 None => Err(Halt::later(format_args!("{said}; it has not happened"))),
             }
         }
+        Err(error) if error.may_have_been_sent() => {
+            Err(sent(call, Halt::of(&error, error.is_retryable())))
+        }
         Err(error) => Err(Halt::of(&error, error.is_retryable())),
+    }
+}
+
+/// Whether a receiver may act on the request: RFC 9110, section 9.2.1.
+pub(super) fn changes(call: &HttpCall) -> bool {
+    !matches!(call.method.as_str(), "GET" | "HEAD")
+}
+
+/// A failure after which the receiver may have acted on the request all the same.
+fn sent(call: &HttpCall, halt: Halt) -> Halt {
+    match halt {
+        Halt::Failed { message, retry, retry_after, record: _ } if changes(call) => {
+            Halt::Failed { message, retry, retry_after, record: Box::new(Record::Sent) }
+        }
+        halt => halt,
     }
 }
 
@@ -268,6 +293,9 @@ impl<'a> Conditions<'a> {
             return Ok(Answer::NotGood {
                 message: format!("{said}, which `success` ({success}) does not accept"),
                 may_pass: response.status >= 500 || response.status == 429,
+                // RFC 6585, section 4; RFC 9110, section 15.6.4: for now it handles none.
+                turned_away: response.status == 429
+                    || (response.status == 503 && response.headers.contains_key("retry-after")),
                 retry_after: retry_after(response, now),
             });
         }

@@ -167,7 +167,18 @@ pub(crate) async fn run(
             StepOutcome::Failed { message, retry, retry_after, record: *record }
         }
     };
-    Ok(effects.clean_outcome(outcome).within_limits())
+    let was_done = matches!(outcome, StepOutcome::Done { .. });
+    let outcome = effects.clean_outcome(outcome).within_limits();
+    Ok(match (outcome, call) {
+        // What it gave out is too much, but it was sent.
+        (
+            StepOutcome::Failed { message, retry, retry_after, record: Record::None },
+            Call::Http(call),
+        ) if was_done && http::changes(call) => {
+            StepOutcome::Failed { message, retry, retry_after, record: Record::Sent }
+        }
+        (outcome, _) => outcome,
+    })
 }
 
 /// What a panic in the middle of a call comes to. It is not run again: it would panic again.

@@ -233,8 +233,8 @@ fn says_what_is_left(outcome: &StepOutcome) -> bool {
         StepOutcome::Failed { record: Record::Ran(RanRecord { ended, .. }), .. } => {
             ended.contains('3')
         }
-        // The receiver's answer, which it gave.
-        StepOutcome::Failed { message, record: Record::None, .. } => message.contains("200"),
+        // The receiver's answer was another than wanted.
+        StepOutcome::Failed { message, record: Record::Sent, .. } => message.contains("200"),
         StepOutcome::Failed { .. }
         | StepOutcome::Done { .. }
         | StepOutcome::Uncertain { .. }

@@ -381,6 +381,7 @@ pub(crate) fn update_call(tag: &str) -> Call {
 /// The undo of a push to a branch, which that push may have made.
 pub(crate) fn revert_call(world: &World, branch: &str, commit: &str, created: bool) -> Call {
     Call::GitRevert(RevertCall {
+        may_be_gone: false,
         repo: world.server.url(REPO),
         branch: branch.to_owned(),
         commit: commit.to_owned(),

@@ -52,6 +52,19 @@ pub(super) fn can_revert(merged: &MergedRecord) -> bool {
     merged.whole && merged.commit.is_some()
 }
 
+/// Whether this promotion opened, or found open, a pull request from the branch.
+pub(super) fn is_source(state: &State, repo: &str, branch: &str) -> bool {
+    let calls = state.nodes.values().filter_map(|run| run.call.as_pull_request());
+    let mut opened = calls.filter_map(|call| match call {
+        PullRequestCall::Open(open) => Some(open),
+        PullRequestCall::Await(_)
+        | PullRequestCall::Merge(_)
+        | PullRequestCall::Close(_)
+        | PullRequestCall::Comment(_) => None,
+    });
+    opened.any(|open| is_same(&open.repo, repo) && open.source == branch)
+}
+
 /// The pull request that a step merged, or saw merged.
 pub(super) fn merged_by<'a>(state: &'a State, step: &StepName) -> Option<&'a MergedRecord> {
     changed(state, step)?.as_pull_request()?.as_merged()

@@ -22,6 +22,19 @@ pub(super) fn undo(snapshot: &PromotionSnapshot, step: &StepName, now: Timestamp
     node(snapshot, Node::Undo(step.clone()), || Call::Run(call), now)
 }
 
+/// The undo of a program that was broken off: it may have done anything.
+pub(super) fn undo_perhaps(
+    snapshot: &PromotionSnapshot,
+    step: &StepName,
+    now: Timestamp,
+) -> Option<Move> {
+    let run = snapshot.state.nodes.get(&Node::Step(step.clone()))?;
+    if !run.may_have_changed() || run.call.as_run().is_none() {
+        return None;
+    }
+    undo(snapshot, step, now)
+}
+
 /// What stays of a program that has run and names nothing that takes it back.
 pub(super) fn remains(state: &State, step: &StepName) -> Option<String> {
     let Record::Ran(record) = changed(state, step)? else { return None };

@@ -54,6 +54,9 @@ pub(crate) struct Outside {
     pub(crate) drifted: Vec<(String, String)>,
     /// Nodes whose next runs fail: by name, how often, and whether that may pass.
     pub(crate) failures: BTreeMap<String, (u32, bool)>,
+    /// Nodes whose next runs do what they are to and fail all the same: by name, how often, and whether that may
+    /// pass. Only then does what else they were told count.
+    pub(crate) late: BTreeMap<String, (u32, bool)>,
     /// Nodes whose next runs hang: by name, how often, and who aborts the promotion meanwhile.
     pub(crate) hanging: BTreeMap<String, (u32, Option<String>)>,
     /// What the next measurements of a check show; when there is nothing left: a pass.
@@ -140,10 +143,27 @@ impl Outside {
         rebuild: &[(reconciler_domain::id::StepName, Call)],
     ) -> StepOutcome {
         let name = node_name(node);
-        if let Some((_, retry)) = self.failures.get(&name).filter(|(times, _)| *times > 0) {
+        let late = self.late.get(&name).copied().filter(|(times, _)| *times > 0);
+        if late.is_none()
+            && let Some((_, retry)) = self.failures.get(&name).filter(|(times, _)| *times > 0)
+        {
             let (message, retry) = (format!("{name} was told to fail"), *retry);
             return failed(message, retry);
         }
+        let outcome = self.carry_out(call, rebuild);
+        let Some((_, retry)) = late else { return outcome };
+        let StepOutcome::Done { record, .. } = outcome else { return outcome };
+        let sent = record == Record::None && matches!(call, Call::Http(_));
+        let message = format!("{name} answered otherwise");
+        let record = if sent { Record::Sent } else { record };
+        StepOutcome::Failed { message, retry, retry_after: None, record }
+    }
+
+    fn carry_out(
+        &mut self,
+        call: &Call,
+        rebuild: &[(reconciler_domain::id::StepName, Call)],
+    ) -> StepOutcome {
         let rebuild: Vec<&Call> = rebuild.iter().map(|(_, call)| call).collect();
         match call {
             Call::GitClone(clone) => self.clone_trees(clone),
@@ -185,12 +205,21 @@ impl Outside {
 
     /// Whether a run of the node hangs, and who asks for its end.
     pub(crate) fn hangs(&self, node: &Node) -> Option<Option<String>> {
+        if self.late.get(&node_name(node)).is_some_and(|(times, _)| *times > 0) {
+            return None;
+        }
         let (times, person) = self.hanging.get(&node_name(node))?;
         (*times > 0).then(|| person.clone())
     }
 
     /// A run of a node is on record: what it was told counts as heard.
     pub(crate) fn recorded(&mut self, node: &Node) {
+        if let Some((times, _)) =
+            self.late.get_mut(&node_name(node)).filter(|(times, _)| *times > 0)
+        {
+            *times -= 1;
+            return;
+        }
         if let Some((times, _)) = self.failures.get_mut(&node_name(node)) {
             *times = times.saturating_sub(1);
         }

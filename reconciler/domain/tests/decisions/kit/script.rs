@@ -161,6 +161,10 @@ pub(crate) fn line_of(world: &mut World, line: &str) -> Result<(), Crash> {
             let times = rest.first().map_or(1, |times| times.parse().expect("a number"));
             world.outside.failures.insert((*node).to_owned(), (times, rest.contains(&"retry")));
         }
+        ["late", node, times, rest @ ..] => {
+            let times = times.parse().expect("a number");
+            world.outside.late.insert((*node).to_owned(), (times, rest.contains(&"retry")));
+        }
         ["hang", node, "until", who] => {
             world.outside.hanging.insert((*node).to_owned(), (1, Some((*who).to_owned())));
         }
