@@ -18,6 +18,7 @@ use reconciler_domain::step::{
     ApplyCall, Call, Checkout, CheckoutAt, CloneCall, ModuleOptions, PlanCall, PlanRecord, Record,
     StepOutcome,
 };
+use reconciler_effects::http::EgressPolicy;
 use reconciler_effects::infra::shim::Shim;
 use reconciler_effects::infra::{Tool, ToolPreference};
 use reconciler_effects::{Effects, EffectsConfig, RunContext, Workdir};
@@ -129,6 +130,7 @@ impl Bench {
         }];
         let clone = Call::GitClone(CloneCall { repo: server.url("app.git"), checkouts });
         let effects = Effects::open(EffectsConfig {
+            egress: EgressPolicy::with_private(),
             shim: Shim::at(SHIM),
             sealing: Arc::new(OneKey(1)),
             ..EffectsConfig::new(folder.path().join("data"), [7; 32])
