@@ -19,6 +19,9 @@ use serde::de::DeserializeOwned;
 /// Largest problem that is given an id: all that handlers make are smaller.
 const PROBLEM_BYTES_MAX: usize = 1024 * 1024;
 
+/// After how many seconds a request that could not be served just now may fare better.
+const RETRY_AFTER: &str = "1";
+
 /// What a handler gives.
 pub(super) type Answer<T> = Result<T, Refusal>;
 
@@ -51,8 +54,10 @@ impl From<StoreError> for Refusal {
             StoreError::Unreadable(unreadable) => {
                 Problem::new(ProblemCode::Internal, unreadable.to_string()).into()
             }
-            StoreError::Closed | StoreError::Interrupted => {
-                Problem::unavailable("the daemon is stopping").into()
+            StoreError::Closed => Problem::unavailable("the daemon is stopping").into(),
+            // It may have been written, so this is not for clients to send again by themselves.
+            StoreError::Interrupted => {
+                Problem::new(ProblemCode::Internal, error.to_string()).into()
             }
             StoreError::NotCommitted { .. } => Problem::unavailable("nothing was written").into(),
             StoreError::Database { .. } => Problem::internal().into(),
@@ -71,7 +76,12 @@ pub(super) fn problem(problem: &Problem) -> Response {
     let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let body = serde_json::to_vec(problem).unwrap_or_default();
     let media_type = HeaderValue::from_static(PROBLEM_MEDIA_TYPE);
-    (status, [(header::CONTENT_TYPE, media_type)], body).into_response()
+    let mut response = (status, [(header::CONTENT_TYPE, media_type)], body).into_response();
+    if problem.code == ProblemCode::Unavailable {
+        let pause = HeaderValue::from_static(RETRY_AFTER);
+        response.headers_mut().insert(header::RETRY_AFTER, pause);
+    }
+    response
 }
 
 /// A new id for a request: unlikely enough to repeat for finding it in a log.
@@ -273,4 +283,26 @@ pub(super) fn delete_refusal(
 /// Other writers were faster too often.
 pub(super) fn busy() -> Refusal {
     Problem::unavailable("others change this project at the same time").into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The status of an answer, and when to ask again.
+    fn answered(refusal: Refusal) -> (u16, Option<HeaderValue>) {
+        let response = refusal.into_response();
+        (response.status().as_u16(), response.headers().get(header::RETRY_AFTER).cloned())
+    }
+
+    #[test]
+    fn only_what_surely_was_not_written_is_to_be_sent_again() {
+        let soon = Some(HeaderValue::from_static(RETRY_AFTER));
+        assert_eq!(answered(busy()), (503, soon.clone()));
+        assert_eq!(answered(StoreError::Closed.into()), (503, soon.clone()));
+        let not_committed = StoreError::NotCommitted { reason: "the disk is full".to_owned() };
+        assert_eq!(answered(not_committed.into()), (503, soon));
+        assert_eq!(answered(StoreError::Interrupted.into()), (500, None));
+        assert_eq!(answered(Problem::not_found("stage", "shop/prod").into()), (404, None));
+    }
 }
