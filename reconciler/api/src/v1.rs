@@ -14,6 +14,7 @@ mod freeze;
 mod freight;
 mod gate;
 mod hold;
+mod inquiry;
 mod object;
 mod pipeline;
 mod policy;
@@ -56,6 +57,7 @@ pub use freight::{
 };
 pub use gate::{BypassGate, Gate, GateKind, Verdict, Waiting};
 pub use hold::{ArtifactSelector, HeldFreight, Hold, HoldSpec, HoldStatus, LiftHold, StageHold};
+pub use inquiry::{AttestationRule, TicketRule};
 pub use object::{
     Condition, ConditionStatus, Kind, ListQuery, Meta, Object, PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX,
     Page, WorldToken,

@@ -4,9 +4,10 @@
 //! collects *all* problems, each with the path of its field ([`Fields`]), before it gives up. The
 //! other nouns are converted in the daemon, which alone needs them.
 //!
-//! - `policy`, `window`: both ways
+//! - `policy`, `inquiry`, `window`: both ways
 //! - [`Fields`], [`field_problems`]: problems, for the daemon's other nouns too
 
+mod inquiry;
 mod policy;
 mod window;
 

@@ -14,6 +14,7 @@ use reconciler_domain::policy::{
 };
 
 use crate::Fields;
+use crate::inquiry::{parse_attestations, parse_tickets, wire_attestation, wire_ticket};
 use crate::window::{parse_windows, window_rule};
 
 /// Reads a policy.
@@ -28,6 +29,8 @@ pub fn parse_policy(name: PolicyName, spec: &PolicySpec) -> Result<Policy, Vec<F
     let conditions = parse_conditions(&mut fields, &spec.conditions);
     let windows = parse_windows(&mut fields, &spec.windows);
     let rates = parse_rates(&mut fields, &spec.rates);
+    let tickets = parse_tickets(&mut fields, &spec.tickets);
+    let attestations = parse_attestations(&mut fields, &spec.attestations);
     let infra = spec.infra.as_ref().map(|rules| parse_infra(&mut fields, rules));
     let policy = (|| {
         Some(Policy {
@@ -43,6 +46,8 @@ pub fn parse_policy(name: PolicyName, spec: &PolicySpec) -> Result<Policy, Vec<F
             conditions,
             windows,
             rates,
+            tickets,
+            attestations,
             approvals: spec.approvals.iter().map(parse_approvals).collect(),
             infra,
             rollback: spec.rollback.iter().flat_map(|rule| &rule.on).map(parse_trigger).collect(),
@@ -173,6 +178,8 @@ pub fn bypass_gate(gate: &v1::BypassGate) -> GateKind {
         v1::BypassGate::Condition => GateKind::Condition,
         v1::BypassGate::Window => GateKind::Window,
         v1::BypassGate::Rate => GateKind::Rate,
+        v1::BypassGate::Ticket => GateKind::Ticket,
+        v1::BypassGate::Attestation => GateKind::Attestation,
         v1::BypassGate::Approvals => GateKind::Approvals,
         v1::BypassGate::Infra => GateKind::Infra,
         v1::BypassGate::Drift => GateKind::Drift,
@@ -188,6 +195,8 @@ pub fn wire_bypass_gate(gate: GateKind) -> Option<v1::BypassGate> {
         GateKind::Condition => Some(v1::BypassGate::Condition),
         GateKind::Window => Some(v1::BypassGate::Window),
         GateKind::Rate => Some(v1::BypassGate::Rate),
+        GateKind::Ticket => Some(v1::BypassGate::Ticket),
+        GateKind::Attestation => Some(v1::BypassGate::Attestation),
         GateKind::Approvals => Some(v1::BypassGate::Approvals),
         GateKind::Infra => Some(v1::BypassGate::Infra),
         GateKind::Drift => Some(v1::BypassGate::Drift),
@@ -231,6 +240,8 @@ pub fn policy_spec(policy: &Policy) -> PolicySpec {
         conditions: policy.conditions.iter().map(wire_condition).collect(),
         windows: policy.windows.iter().map(window_rule).collect(),
         rates: policy.rates.iter().map(wire_rate).collect(),
+        tickets: policy.tickets.iter().map(wire_ticket).collect(),
+        attestations: policy.attestations.iter().map(wire_attestation).collect(),
         approvals: policy.approvals.iter().map(wire_approvals).collect(),
         infra: policy.infra.as_ref().map(wire_infra),
         rollback: (!policy.rollback.is_empty())

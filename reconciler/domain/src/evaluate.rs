@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use indexmap::IndexMap;
 use jiff::Timestamp;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::artifact::{Artifact, GitCommit, ImageVersion};
 use crate::freight::{Freight, FreightFacts, Stay};
@@ -17,6 +17,7 @@ use crate::gate::{Facts, Gate, gates};
 use crate::hold::AutomaticHold;
 use crate::id::{Principal, PromotionId, StageName, StepName, SubscriptionName, WarehouseName};
 use crate::infra::{Cost, Plan};
+use crate::inquiry::{Context, Reply, Said, Standing, askers, stated};
 use crate::policy::{GateKind, Joined, Policy};
 use crate::promotion::{
     Approval, BypassRequest, ChangeSet, InfraChange, PlannedStep, Promotion, StepPlan,
@@ -134,6 +135,12 @@ pub struct StatedFacts {
     /// Whether the promotion is prepared, so that what it will do is known.
     #[serde(default = "yes")]
     pub prepared: bool,
+    /// What those answer who are asked about tickets, by name: `status`, `headers`, `body`, `json`.
+    #[serde(default)]
+    pub tickets: BTreeMap<String, Value>,
+    /// What attestations say, by name.
+    #[serde(default)]
+    pub attestations: BTreeMap<String, Value>,
     /// Its infra plans as JSON (`terraform show -json`), by directory.
     #[serde(default)]
     pub plans: BTreeMap<String, Value>,
@@ -226,6 +233,7 @@ pub fn evaluate(
     });
     let approvals: Vec<Approval> = facts.approvals.iter().map(|a| approval(a, &digest)).collect();
     let promotion = promotion(facts, &freight.freight);
+    let said = said(policy, facts, &freight.freight, promotion.as_ref());
     let judged = Facts {
         stage: &stage(facts, &freight.freight.warehouse),
         joined: &joined,
@@ -241,9 +249,46 @@ pub fn evaluate(
         companions: &BTreeMap::new(),
         commits: &commits(facts),
         drift: None,
+        said: &said,
         prepared_at: None,
     };
     Ok(gates(&judged, facts.at))
+}
+
+/// What is stated of the tickets and attestations of the policy; of the others nobody was asked.
+fn said(
+    policy: &Policy,
+    facts: &StatedFacts,
+    freight: &Freight,
+    promotion: Option<&Promotion>,
+) -> Vec<Said> {
+    let requester = promotion.map_or(Principal::Automation, |it| it.requester.clone());
+    let values = [
+        ("freight", freight.scope()),
+        ("vars", json!(facts.vars)),
+        ("stage", json!({ "name": facts.stage })),
+        ("promotion", json!({ "requester": requester.to_string() })),
+    ];
+    let context = Context {
+        values: values.map(|(name, value)| (name.to_owned(), value)).into(),
+        freight: BTreeMap::from([(freight.warehouse.to_string(), freight.scope())]),
+    };
+    let judge = |conditions, name, answer: Option<&Value>| {
+        let Some(answer) = answer else { return Standing::Unasked };
+        let (measured, detail) = stated(conditions, &context, name, answer.clone());
+        let reply = Reply { inquiry: String::new(), at: facts.at, measured, detail };
+        Standing::Fresh { reply, again: None }
+    };
+    let tickets = policy.tickets.iter().map(|it| {
+        let conditions = (&it.success, it.failure.as_ref());
+        judge(conditions, "response", facts.tickets.get(&it.name))
+    });
+    let attestations = policy
+        .attestations
+        .iter()
+        .map(|it| judge((&it.success, None), "payload", facts.attestations.get(&it.name)));
+    let standings = tickets.chain(attestations);
+    askers(policy).zip(standings).map(|(asker, standing)| Said { asker, standing }).collect()
 }
 
 fn stated_freight(stated: &StatedFreight, facts: &StatedFacts) -> FreightFacts {

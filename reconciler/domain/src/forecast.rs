@@ -269,6 +269,7 @@ impl Look<'_> {
             companions: &snapshot.companions(),
             commits: &snapshot.commits,
             drift: None,
+            said: &[],
             prepared_at: None,
         };
         let concerned = |gate: &Gate| {
@@ -287,6 +288,8 @@ impl Look<'_> {
             | GateKind::Condition
             | GateKind::Window
             | GateKind::Rate
+            | GateKind::Ticket
+            | GateKind::Attestation
             | GateKind::Approvals
             | GateKind::Infra
             | GateKind::Drift
@@ -347,9 +350,12 @@ fn need(gate: &Gate) -> Need {
         GateKind::Approvals | GateKind::Mode | GateKind::Hold | GateKind::Freeze => {
             NeedKind::Person
         }
-        GateKind::Condition | GateKind::Rate | GateKind::Infra | GateKind::Drift => {
-            NeedKind::Unknown
-        }
+        GateKind::Condition
+        | GateKind::Rate
+        | GateKind::Ticket
+        | GateKind::Attestation
+        | GateKind::Infra
+        | GateKind::Drift => NeedKind::Unknown,
         GateKind::Upstream | GateKind::Soak | GateKind::Age | GateKind::Window => NeedKind::Never,
     };
     Need { gate: Some(gate.kind), kind, message: gate.message.clone() }

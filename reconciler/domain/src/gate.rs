@@ -6,6 +6,7 @@
 mod condition;
 mod drift;
 mod freeze;
+mod inquiry;
 mod rate;
 mod window;
 
@@ -22,6 +23,7 @@ use crate::freight::{Freight, FreightFacts};
 use crate::hold::{self, AutomaticHold, Hold};
 use crate::id::{PolicyName, Principal, WarehouseName};
 use crate::infra::{Cost, CostVerdict, Envelope, InfraRules, Rule, judge};
+use crate::inquiry::Said;
 use crate::plan::earlier;
 use crate::policy::{Approvals, Excluded, GateKind, Joined, Mode, Policy};
 use crate::promotion::{Approval, ChangeSet, PlannedStep, Promotion, StepPlan};
@@ -128,6 +130,8 @@ pub struct Facts<'a> {
     pub commits: &'a [Committed],
     /// What the last look at the infra of the stage found.
     pub drift: Option<&'a DriftRecord>,
+    /// What those said who are asked about the promotion.
+    pub said: &'a [Said],
     /// When the change set was made.
     pub prepared_at: Option<Timestamp>,
 }
@@ -153,6 +157,7 @@ pub fn gates(facts: &Facts<'_>, now: Timestamp) -> Vec<Gate> {
     gates.extend(automatic_hold(facts));
     gates.extend(holds(facts, now));
     gates.extend(freeze::gates(facts, now));
+    gates.extend(inquiry::gates(facts));
     for asked in facts.joined.approvals.values() {
         gates.push(approvals(facts, asked));
     }

@@ -10,7 +10,7 @@
 //!  a promotion           promotion: the row, its log, the state that the log folds to
 //!  language              duration  version  glob  filter  url  image  expression  template  infra  window  near
 //!  what decisions see    snapshot  scope
-//!  decisions             availability  drift  gate  plan  check  footprint  preview  evaluate  forecast
+//!  decisions             availability  drift  inquiry  gate  plan  check  footprint  preview  evaluate  forecast
 //! ```
 //!
 //! To follow one promotion: [`plan::stage`] chooses freight, [`plan::promotion`] gives the next move
@@ -35,6 +35,7 @@ pub mod hold;
 pub mod id;
 pub mod image;
 pub mod infra;
+pub mod inquiry;
 pub mod metadata;
 pub mod near;
 pub mod plan;

@@ -10,6 +10,7 @@ use crate::expression::Expression;
 use crate::glob::matches_name;
 use crate::id::{PolicyName, StageName};
 use crate::infra::{InfraRules, OnDrift};
+use crate::inquiry::{Attestation, Ticket};
 use crate::soak::Soak;
 use crate::window::Window;
 
@@ -49,6 +50,12 @@ pub struct Policy {
     /// How often it may happen.
     #[serde(default)]
     pub rates: Vec<Rate>,
+    /// What has to be approved elsewhere.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tickets: Vec<Ticket>,
+    /// What programs have to have said of what is promoted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attestations: Vec<Attestation>,
     /// Who must agree.
     pub approvals: Vec<Approvals>,
     /// What infra plans may do.
@@ -177,6 +184,10 @@ pub enum GateKind {
     Window,
     /// Not too many happen.
     Rate,
+    /// Somebody elsewhere approved it.
+    Ticket,
+    /// What had to be said of what is promoted was said.
+    Attestation,
     /// Enough people agree to the change set.
     Approvals,
     /// The infra plans keep to the rules.
@@ -202,6 +213,8 @@ impl GateKind {
             Self::Condition => "condition",
             Self::Window => "window",
             Self::Rate => "rate",
+            Self::Ticket => "ticket",
+            Self::Attestation => "attestation",
             Self::Approvals => "approvals",
             Self::Infra => "infra",
             Self::Drift => "drift",
@@ -221,6 +234,8 @@ impl GateKind {
             Self::Condition,
             Self::Window,
             Self::Rate,
+            Self::Ticket,
+            Self::Attestation,
             Self::Approvals,
             Self::Infra,
             Self::Drift,
@@ -251,6 +266,8 @@ impl Policy {
             conditions: Vec::new(),
             windows: Vec::new(),
             rates: Vec::new(),
+            tickets: Vec::new(),
+            attestations: Vec::new(),
             approvals: Vec::new(),
             infra: None,
             rollback: BTreeSet::new(),
@@ -274,6 +291,8 @@ impl Policy {
             GateKind::Condition => !self.conditions.is_empty(),
             GateKind::Window => !self.windows.is_empty(),
             GateKind::Rate => !self.rates.is_empty(),
+            GateKind::Ticket => !self.tickets.is_empty(),
+            GateKind::Attestation => !self.attestations.is_empty(),
             GateKind::Approvals => !self.approvals.is_empty(),
             GateKind::Infra => self.infra.is_some(),
             GateKind::Drift => self.on_drift().is_some_and(|on| on != OnDrift::Ignore),
@@ -291,7 +310,14 @@ impl Policy {
     /// Whether the policy has a gate; one of mode automatic must not.
     #[must_use]
     pub fn has_gates(&self) -> bool {
-        let more = [GateKind::Age, GateKind::Condition, GateKind::Window, GateKind::Rate];
+        let more = [
+            GateKind::Age,
+            GateKind::Condition,
+            GateKind::Window,
+            GateKind::Rate,
+            GateKind::Ticket,
+            GateKind::Attestation,
+        ];
         self.asks(GateKind::Soak)
             || more.into_iter().any(|gate| self.asks(gate))
             || !self.approvals.is_empty()

@@ -137,6 +137,13 @@ fn shape_within(steps: &[Step], tasks: &Tasks<'_>, depth: usize) -> Shape {
     Shape::object(steps.iter().map(|step| (step.name.to_string(), shape(step))))
 }
 
+/// Names that the tickets and attestations of policies may use for this stage, in templates and, beside the answer,
+/// in conditions.
+#[must_use]
+pub fn inquiry_names(stage: &Stage, warehouses: &BTreeMap<&WarehouseName, &Warehouse>) -> Names {
+    base_names(stage, warehouses)
+}
+
 fn base_names(stage: &Stage, warehouses: &BTreeMap<&WarehouseName, &Warehouse>) -> Names {
     let vars = stage.vars.keys().map(|name| (name.clone(), Shape::Scalar)).collect();
     of_promotion(freight_names(stage, warehouses)).name("vars", Shape::Object(vars))

@@ -18,6 +18,7 @@ use crate::id::{
     Alias, CredentialName, FreightId, Principal, ProjectName, PromotionId, StageName,
     SubscriptionName, TaskName, VerificationName, WarehouseName,
 };
+use crate::inquiry::Replies;
 use crate::metadata::Metadata;
 use crate::plan::consequences;
 use crate::policy::Policy;
@@ -214,6 +215,8 @@ pub struct PromotionSnapshot {
     pub aliases: BTreeMap<Alias, FreightId>,
     /// What the last look at the infra of the stage found.
     pub drift: Option<DriftRecord>,
+    /// What those said last whom its gates asked.
+    pub replies: Replies,
     /// The promotion that holds the stage's slot.
     pub slot: Option<PromotionId>,
     /// Commits that the rates of its policies count: per stage the newest ones, as many as the

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use reconciler_domain::drift::{Basis, Found};
 use reconciler_domain::id::{ProjectName, PromotionId, StageName, StepName};
+use reconciler_domain::inquiry::Inquiry;
 use reconciler_domain::plan::Base;
 use reconciler_domain::step::{Call, Record, StepOutcome};
 use reconciler_domain::verification::{FrozenCheck, Measurement};
@@ -21,6 +22,7 @@ use crate::git::{Git, GitConfig, GitError};
 use crate::http::{EgressPolicy, HttpClient, HttpError};
 use crate::infra::shim::Shim;
 use crate::infra::{Providers, Tool, ToolError, ToolKind, ToolPreference};
+use crate::inquiries::{self, Heard};
 use crate::layout::Layout;
 use crate::sandbox::{Sandbox, Settings};
 use crate::scoped::Scoped;
@@ -196,6 +198,12 @@ impl Effects {
         now: Timestamp,
     ) -> Measurement {
         checks::measure(self, project, check, now).await
+    }
+
+    /// Asks somebody else whether a promotion may go on. Where nothing can be said it is unknown, with the reason.
+    /// Changes nothing; dropping the future ends it. None: the process is stopping.
+    pub async fn ask(&self, project: &ProjectName, inquiry: &Inquiry) -> Option<Heard> {
+        inquiries::ask(self, project, inquiry).await
     }
 
     /// Removes working directories and stored plans of a promotion that has ended, and what is

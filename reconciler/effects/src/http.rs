@@ -209,8 +209,7 @@ impl HttpClient {
             let Some(target) = redirect_target(&url, &answer)? else {
                 return Ok((url, answer));
             };
-            if held_here {
-                let reason = "the request holds a secret, which is for this address alone";
+            if let Some(reason) = held_here {
                 return Err(HttpError::Redirect { host: host_of(&url), reason });
             }
             if turns_into_get(answer.status(), &method) {

@@ -6,6 +6,7 @@
 //!      steps      sources        checks      clean
 //!   calls of a    git, image     http,       what ended
 //!   promotion     versions       prometheus
+//!                                inquiries: tickets and attestations
 //!        └───────────┴──────┬──────┴───────────┘
 //!   git   forge   infra   oci   http   metrics   edit    one room each
 //!   sandbox   process   workdir      what is not trusted, contained; children; files below one directory
@@ -35,9 +36,11 @@ mod checks;
 mod clean;
 mod config;
 mod credentials;
+mod dsse;
 mod effects;
 mod fault;
 mod forge;
+mod inquiries;
 mod layout;
 mod redact;
 mod scoped;
@@ -47,6 +50,7 @@ mod steps;
 pub use config::EffectsConfig;
 pub use credentials::{Credential, CredentialError, Held, Holdings, Login, NothingHeld};
 pub use effects::{Effects, OpenError};
+pub use inquiries::Heard;
 pub use steps::{Halted, LookDir, RunContext, Workdir, reseal_plans};
 
 /// Characters of a message that is kept in a log for ever.

@@ -16,6 +16,7 @@
 //! Nothing is tried again, but for one new login when a token is refused: a busy registry is an error that
 //! says how long to wait.
 
+mod attached;
 mod auth;
 mod blob;
 mod copy;
@@ -30,6 +31,7 @@ mod registry;
 mod select;
 mod tags;
 
+pub use self::attached::Attached;
 pub use self::auth::Credentials;
 pub use self::copy::{Budget, Place};
 pub(crate) use self::copy::{fill, missing};

@@ -21,6 +21,8 @@ mod githttp;
 mod harness;
 #[path = "steps/images.rs"]
 mod images;
+#[path = "steps/inquiries.rs"]
+mod inquiries;
 #[path = "steps/modules.rs"]
 mod modules;
 #[path = "steps/pull_requests.rs"]

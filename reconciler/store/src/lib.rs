@@ -9,7 +9,7 @@
 //!  engine      open (file, lock, checks)  migrate  writer (one thread, group commit)  reader  sql
 //!              counter  page
 //!  nouns       definition: project warehouse stage task verification policy hold freeze credential
-//!              discovery  drift  freight  stay  promotion (+ append, fold)  preview  token (+ minted)
+//!              discovery  drift  freight  stay  promotion (+ append, fold, reply)  preview  token (+ minted)
 //!  for plans   snapshot (one read transaction each)  history (what was, for replays)
 //!  the loop    wake (wake-ups, leases, epochs)
 //!  the record  ledger (hash chain, world tokens)
@@ -41,6 +41,7 @@ mod preview;
 mod project;
 mod promotion;
 mod reader;
+mod reply;
 mod snapshot;
 mod sql;
 mod stage;
@@ -77,6 +78,7 @@ pub use page::{Listed, Page, Paged};
 pub use preview::PREVIEWS_KEPT;
 pub use project::Project;
 pub use promotion::{CreatePromotionError, NewPromotion, PromotionFilter, PromotionRow};
+pub use reply::RecordRepliesError;
 pub use snapshot::Snapshot;
 pub use state::StateDeed;
 pub use stay::{Coming, Occupant, Whereabouts};

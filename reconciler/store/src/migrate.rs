@@ -21,6 +21,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0008_kept", include_str!("schema/0008_kept.sql")),
     ("0009_rehearsals", include_str!("schema/0009_rehearsals.sql")),
     ("0010_drift", include_str!("schema/0010_drift.sql")),
+    ("0011_replies", include_str!("schema/0011_replies.sql")),
 ];
 
 /// Applies what is missing.

@@ -34,6 +34,7 @@ use crate::hold;
 use crate::kept;
 use crate::policy::{last_change, policies_for};
 use crate::promotion::{REVERIFYING, committed, rehearsals, running, slot_holder};
+use crate::reply;
 use crate::sql::{Sql, instant, name, parsed};
 use crate::stay;
 
@@ -294,6 +295,7 @@ impl<'a> Loader<'a> {
             stage_metadata: kept::of_stage(sql, project, &promotion.stage)?,
             aliases,
             drift: drift::record(sql, project, &promotion.stage)?,
+            replies: reply::of_promotion(sql, project, &promotion.id)?,
             slot: slot_holder(sql, project, &promotion.stage)?,
             promotion,
         };

@@ -42,6 +42,30 @@ resource "lockstep_promotion_policy" "prod" {
     cooldown = "30m"
   }
 
+  # Asked while a promotion waits, and once more right before it commits: for this version, and approved.
+  ticket {
+    name    = "change"
+    url     = "https://changes.example.com/api/v2/changes/{{ promotion.id }}"
+    success = "response.json.state == 'approved' && response.json.version == freight.api.tag"
+    failure = "response.json.state == 'rejected'"
+    every   = "2m"
+  }
+
+  # What the scanner has attached to the image and signed: nothing critical.
+  attestation {
+    name     = "scan"
+    artifact = "api"
+    type     = "https://cosign.sigstore.dev/attestation/vuln/v1"
+    key      = <<-EOT
+      -----BEGIN PUBLIC KEY-----
+      MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE6JZU8TO1m7iYiYvRez4pcLWfXCaM
+      uXh904ndR2EWEubKjWktYCAt/y5Vn06dDHC8EML/CGDBtJoWREvWarcsHQ==
+      -----END PUBLIC KEY-----
+    EOT
+    success  = "payload.predicate.scanner.result.criticals == 0"
+    every    = "10m"
+  }
+
   approval {
     group   = "sre"
     count   = 2
@@ -67,7 +91,7 @@ resource "lockstep_promotion_policy" "prod" {
   bypass {
     name   = "incident"
     groups = ["oncall"]
-    gates  = ["soak", "window"]
+    gates  = ["soak", "window", "ticket"]
   }
 }
 

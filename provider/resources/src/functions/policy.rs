@@ -27,10 +27,12 @@ pub(crate) struct EvaluatePolicy;
 const NOT_OF_THE_SPEC: [&str; 7] =
     ["id", "name", "project", "impact", "adopt_existing", "deletion_protection", "timeouts"];
 /// Blocks of which there are several, and the name of their list.
-const LISTS: [(&str, &str); 5] = [
+const LISTS: [(&str, &str); 7] = [
     ("approval", "approvals"),
     ("condition", "conditions"),
     ("rate", "rates"),
+    ("ticket", "tickets"),
+    ("attestation", "attestations"),
     ("window", "windows"),
     ("bypass", "bypass"),
 ];
@@ -150,6 +152,9 @@ its warehouse.
 - `groups` (list of text) Their groups.
 - `bypass` (list of text) The gates that they ask to skip.
 - `approvals` (list of objects) Who approved: `by`, `groups`.
+- `tickets` (map) What is answered when tickets are asked about, by name: `status`, `headers`, `body`, \
+`json`, as much of it as matters.
+- `attestations` (map) What attestations say, by name: what their `success` sees as `payload`.
 - `policy_author` (text) Who changed the policy last.
 - `prepared` (true or false) Whether it is known what the promotion will do. Default: `true`.
 - `plans` (map) Infra plans by directory, as `jsondecode` of `terraform show -json` gives them.
@@ -270,13 +275,14 @@ fn plain(value: &Value) -> Json {
     json::to_plain(value)
 }
 
-/// What is null is as good as not there. Inside of infra plans it has a meaning, and stays.
+/// What is null is as good as not there. Inside of infra plans and answers it has a meaning, and stays.
 fn without_nulls(value: Json) -> Json {
     match value {
         Json::Object(fields) => {
             let there = fields.into_iter().filter(|(_, value)| !value.is_null());
             let kept = there.map(|(name, value)| {
-                let value = if name == "plans" { value } else { without_nulls(value) };
+                let kept = ["plans", "tickets", "attestations"].contains(&name.as_str());
+                let value = if kept { value } else { without_nulls(value) };
                 (name, value)
             });
             Json::Object(kept.collect())
@@ -364,6 +370,36 @@ mod tests {
         assert_eq!(judged("changes[1].type == 'a'"), "unknown -: upstream pass, infra unknown");
         let told = judged("changes.");
         assert!(told.starts_with("Some(0): infra.rules[0].when: "), "{told}");
+    }
+
+    #[test]
+    fn tickets_and_attestations_judge_stated_answers() {
+        let policy = json!({
+            "mode": "gated", "stages": { "names": ["prod"] },
+            "ticket": [{ "name": "change", "url": "https://changes.example.com/1", "body": null,
+                "success": "response.json.approved && response.json.version == freight.api.tag",
+                "failure": "response.json.rejected" }],
+            "attestation": { "name": "scan", "artifact": "api", "type": "scan", "key": null,
+                "success": "payload.criticals == 0" },
+        });
+        let freight = json!({ "artifacts": { "api": { "tag": "1.4.2" } } });
+        let judged = |version: &str, rejected: bool, payload: Json| {
+            let answer = json!({ "approved": true, "version": version, "rejected": rejected });
+            let facts = json!({ "at": "2026-07-06T07:00:00Z", "stage": "prod",
+                "tickets": { "change": { "status": 200, "json": answer } },
+                "attestations": payload });
+            call(&policy, &freight, &facts)
+        };
+        let clean = json!({ "scan": { "criticals": 0 } });
+        let says = |ticket: &str, scan: &str, all: &str| {
+            format!("{all} -: upstream pass, ticket {ticket}, attestation {scan}")
+        };
+        assert_eq!(judged("1.4.2", false, clean.clone()), says("pass", "pass", "pass"));
+        assert_eq!(judged("1.4.1", false, clean.clone()), says("unknown", "pass", "unknown"));
+        assert_eq!(judged("1.4.2", true, clean), says("fail", "pass", "fail"));
+        assert_eq!(judged("1.4.2", false, json!({})), says("pass", "unknown", "unknown"));
+        let found = json!({ "scan": { "criticals": 1 } });
+        assert_eq!(judged("1.4.2", false, found), says("pass", "fail", "fail"));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! `lockstep_promotion_policy`.
 
 mod infra;
+mod inquiry;
 mod rate;
 mod window;
 
@@ -25,6 +26,10 @@ use crate::managed::{Definition, Item, block};
 use crate::place::{Moved, attribute_path};
 use crate::words::sentence;
 
+use inquiry::{
+    attestation, attestation_rule, attestation_value, check_attestations, ticket, ticket_rule,
+    ticket_value,
+};
 use rate::{condition, condition_rule, condition_value, rate, rate_rule, rate_value};
 use window::{window, window_rule, window_value};
 
@@ -51,9 +56,11 @@ impl Definition for Policy {
     const RENAMES: bool = true;
     const KEYED: Keyed = &[
         (&["approval"], "group"),
+        (&["attestation"], "name"),
         (&["bypass"], "name"),
         (&["condition"], "name"),
         (&["rate"], "name"),
+        (&["ticket"], "name"),
         (&["window"], "name"),
     ];
     const MOVED: Moved = &[
@@ -61,6 +68,8 @@ impl Definition for Policy {
         ("approvals", "approval"),
         ("conditions", "condition"),
         ("rates", "rate"),
+        ("tickets", "ticket"),
+        ("attestations", "attestation"),
         ("windows", "window"),
         ("infra.rules", "infra[0].rule"),
         ("infra", "infra[0]"),
@@ -113,6 +122,8 @@ impl Definition for Policy {
             ("condition", NestedBlock::list(condition()).into()),
             ("window", NestedBlock::list(window()).into()),
             ("rate", NestedBlock::list(rate()).into()),
+            ("ticket", NestedBlock::list(ticket()).into()),
+            ("attestation", NestedBlock::list(attestation()).into()),
             ("approval", NestedBlock::list(approval()).into()),
             ("infra", NestedBlock::list(infra()).max(1).into()),
             ("rollback", NestedBlock::list(rollback()).max(1).into()),
@@ -145,6 +156,7 @@ impl Definition for Policy {
             }
         }
         infra::check_rules(config, diags);
+        check_attestations(config, diags);
         windows_open(config, diags);
         if config.string("mode") == Field::Known(Mode::Automatic.as_str()) {
             automatic_has_no_gates(config, diags);
@@ -174,6 +186,8 @@ impl Definition for Policy {
             conditions: value.blocks("condition").iter().map(condition_rule).collect(),
             windows: value.blocks("window").iter().map(window_rule).collect(),
             rates: value.blocks("rate").iter().map(rate_rule).collect(),
+            tickets: value.blocks("ticket").iter().map(ticket_rule).collect(),
+            attestations: value.blocks("attestation").iter().map(attestation_rule).collect(),
             approvals: value.blocks("approval").iter().map(approval_spec).collect(),
             infra: value.block("infra").map(|infra| infra_spec(&infra)),
             rollback: value.block("rollback").map(rollback),
@@ -194,6 +208,8 @@ impl Definition for Policy {
             conditions,
             windows,
             rates,
+            tickets,
+            attestations,
             approvals,
             infra,
             rollback,
@@ -215,6 +231,8 @@ impl Definition for Policy {
             ("condition", Value::list(conditions.iter().map(condition_value))),
             ("window", Value::list(windows.iter().map(window_value))),
             ("rate", Value::list(rates.iter().map(rate_value))),
+            ("ticket", Value::list(tickets.iter().map(ticket_value))),
+            ("attestation", Value::list(attestations.iter().map(attestation_value))),
             ("stages", Value::List(vec![stages])),
             ("approval", Value::list(approvals.iter().map(approval_value))),
             ("infra", Value::list(infra.iter().map(infra_value))),
@@ -240,7 +258,7 @@ fn automatic_has_no_gates(config: &Reader<'_>, diags: &mut Diagnostics) {
     if soaks.is_unknown() || soaks.as_map().is_some_and(|soaks| !soaks.is_empty()) {
         gates.push(config.path_of("soak_in"));
     }
-    for gate in ["condition", "window", "rate"] {
+    for gate in ["condition", "window", "rate", "ticket", "attestation"] {
         gates.extend(config.blocks(gate).first().map(|block| block.path_of("name")));
     }
     gates.extend(config.blocks("approval").first().map(|block| block.path_of("group")));
@@ -420,7 +438,7 @@ fn bypass() -> Block {
                 .required()
                 .describe(
                     "The gates that may be skipped: `soak`, `age`, `condition`, `window`, `rate`, \
-                     `approvals`, `infra`, `drift`, `upstream`.",
+                     `ticket`, `attestation`, `approvals`, `infra`, `drift`, `upstream`.",
                 )
                 .into(),
         ),

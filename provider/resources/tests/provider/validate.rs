@@ -70,6 +70,50 @@ fn bad_texts_of_a_warehouse() {
 }
 
 #[test]
+fn bad_texts_of_tickets_and_attestations() {
+    check(
+        r#"
+        resource "lockstep_promotion_policy" "prod" {
+          name = "prod"
+          mode = "automatic"
+          stages { names = ["prod"] }
+          ticket {
+            name    = "change"
+            url     = "changes.example.com/{{ vars.ticket"
+            success = "response.json."
+          }
+          attestation {
+            name     = "scan"
+            artifact = "api"
+            url      = "https://scans.example.com"
+            key      = "none"
+            success  = "payload.ok"
+          }
+          attestation {
+            name    = "nowhere"
+            success = "payload.ok"
+          }
+          attestation {
+            name     = "built"
+            artifact = "api"
+            success  = "payload.ok"
+          }
+        }
+        "#,
+        &[
+            "Mode automatic has no gates",
+            "Mode automatic has no gates",
+            r#"error at `url = "changes.example.com/{{ vars.ticket"`: Invalid value"#,
+            r#"error at `success = "response.json."`: Invalid value"#,
+            r#"Conflicting attributes: It is attached to an artifact or found at a url, not both."#,
+            r#"error at `key = "none"`: Invalid value: It is no public key in PEM"#,
+            r#"Missing attribute: Set `artifact`, to which it is attached, or `url`."#,
+            r#"Missing attribute: Set `type`: the artifact type, or the type of the predicate."#,
+        ],
+    );
+}
+
+#[test]
 fn a_warehouse_needs_a_subscription() {
     check(
         r#"resource "lockstep_warehouse" "shop" { name = "shop" }"#,

@@ -31,6 +31,10 @@ wire_enum! {
         Window = "window",
         /// Not too many promotions happen.
         Rate = "rate",
+        /// It is approved elsewhere.
+        Ticket = "ticket",
+        /// What has to be said of what is promoted was said.
+        Attestation = "attestation",
         /// Enough people approved.
         Approvals = "approvals",
         /// The infra plans keep the policy's rules.
@@ -59,6 +63,10 @@ wire_enum! {
         Window = "window",
         /// The rates.
         Rate = "rate",
+        /// The tickets.
+        Ticket = "ticket",
+        /// The attestations.
+        Attestation = "attestation",
         /// The approvals.
         Approvals = "approvals",
         /// The infra rules.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{BypassGate, Kind, Meta, Object, OnDrift, WindowRule};
+use super::{AttestationRule, BypassGate, Kind, Meta, Object, OnDrift, TicketRule, WindowRule};
 
 /// What a client says of a policy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -45,6 +45,12 @@ pub struct PolicySpec {
     /// How often it may happen.
     #[serde(default)]
     pub rates: Vec<RateRule>,
+    /// What has to be approved elsewhere.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tickets: Vec<TicketRule>,
+    /// What programs have to have said of what is promoted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attestations: Vec<AttestationRule>,
     /// Who must approve, one entry per group.
     #[serde(default)]
     pub approvals: Vec<ApprovalRule>,

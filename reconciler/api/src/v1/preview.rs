@@ -78,6 +78,10 @@ impl<'de> Deserialize<'de> for PreviewQuestion {
 }
 
 /// A definition of any kind that can be previewed.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a preview has a handful of them, and most are policies"
+)]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", content = "spec", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Definition {

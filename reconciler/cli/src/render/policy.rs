@@ -4,7 +4,8 @@ use std::fmt::Display;
 
 use jiff::Timestamp;
 use reconciler_api::v1::{
-    ApprovalRule, InfraRule, InfraRules, Policy, PolicySpec, RateRule, RateScope, WindowRule,
+    ApprovalRule, AttestationRule, InfraRule, InfraRules, Policy, PolicySpec, RateRule, RateScope,
+    TicketRule, WindowRule,
 };
 
 use super::age::age;
@@ -42,6 +43,8 @@ impl Show for Policy {
             list("windows", &spec.windows.iter().map(window).collect::<Vec<_>>()),
             list("conditions", &conditions_asked(spec)),
             list("rates", &spec.rates.iter().map(rate).collect::<Vec<_>>()),
+            list("tickets", &spec.tickets.iter().map(ticket).collect::<Vec<_>>()),
+            list("attestations", &spec.attestations.iter().map(attestation).collect::<Vec<_>>()),
             list("infrastructure", &infra),
             list("bypass", &bypass.collect::<Vec<_>>()),
             definition(&self.meta, now),
@@ -61,12 +64,16 @@ fn gates(spec: &PolicySpec) -> Vec<String> {
     let conditions = spec.conditions.iter().map(|it| format!("condition {}", it.name));
     let windows = spec.windows.iter().map(|it| format!("window {}", it.name));
     let rates = spec.rates.iter().map(|it| format!("rate {}", it.name));
+    let tickets = spec.tickets.iter().map(|it| format!("ticket {}", it.name));
+    let attestations = spec.attestations.iter().map(|it| format!("attestation {}", it.name));
     let infra = spec.infra.iter().map(|_| "infra".to_owned());
     soak.chain(soak_in)
         .chain(max_age)
         .chain(conditions)
         .chain(windows)
         .chain(rates)
+        .chain(tickets)
+        .chain(attestations)
         .chain(approvals)
         .chain(infra)
         .collect()
@@ -110,6 +117,25 @@ fn rate(rate: &RateRule) -> String {
         RateScope::Policy => "in all its stages",
     };
     format!("{name}: {} {across}", limits.join(", "))
+}
+
+fn ticket(ticket: &TicketRule) -> String {
+    let TicketRule { name, url, method, success, failure, every, .. } = ticket;
+    let failure = failure.as_ref().map(|it| format!(", refused where {it}")).unwrap_or_default();
+    format!("{name}: {method} {url} every {every}, approved where {success}{failure}")
+}
+
+fn attestation(attestation: &AttestationRule) -> String {
+    let AttestationRule { name, artifact, kind, key, url, success, every, .. } = attestation;
+    let place = match (artifact, url) {
+        (Some(artifact), _) => {
+            let kind = kind.as_deref().unwrap_or_default();
+            let signed = if key.is_some() { ", signed" } else { "" };
+            format!("{kind} of {artifact}{signed}")
+        }
+        (None, url) => url.clone().unwrap_or_default(),
+    };
+    format!("{name}: {place}, every {every}: {success}")
 }
 
 fn infra(rules: &InfraRules) -> Vec<String> {

@@ -94,8 +94,8 @@ fn get_shows_tables() {
     prod.12     prod    3f2a1b9c0d   waiting   ben         3h    1 of 2 people of sre approved
     ");
     insta::assert_snapshot!(lockstep("get policies"), @r"
-    NAME   READY   MODE    STAGES   GATES                                                                    AGE
-    prod   -       gated   prod*    soak 24h, soak 1h in canary, window office, rate calm, 2 of sre, infra   3d
+    NAME   READY   MODE    STAGES   GATES                                                                                                     AGE
+    prod   -       gated   prod*    soak 24h, soak 1h in canary, window office, rate calm, ticket change, attestation scan, 2 of sre, infra   3d
     ");
     insta::assert_snapshot!(lockstep("get tasks"), @r"
     NAME      INPUTS              STEPS          AGE
@@ -239,8 +239,8 @@ fn get_shows_one_object_in_full() {
       terraform_data.app is at 1.4.2, not at 1.4.1
     ");
     insta::assert_snapshot!(lockstep("get policy prod"), @r#"
-    NAME   READY   MODE    STAGES   GATES                                                                    AGE
-    prod   -       gated   prod*    soak 24h, soak 1h in canary, window office, rate calm, 2 of sre, infra   3d
+    NAME   READY   MODE    STAGES   GATES                                                                                                     AGE
+    prod   -       gated   prod*    soak 24h, soak 1h in canary, window office, rate calm, ticket change, attestation scan, 2 of sre, infra   3d
 
     waits before it commits 7d at most
 
@@ -249,6 +249,12 @@ fn get_shows_one_object_in_full() {
 
     rates
       calm: at most 3 in 1d, at most 1 at once in all its stages
+
+    tickets
+      change: GET https://tickets.example.com/{{ vars.ticket }} every 1m, approved where response.json.approved, refused where response.json.rejected
+
+    attestations
+      scan: https://example.com/scan/v1 of api, signed, every 5m: payload.predicate.criticals == 0
 
     infrastructure
       never delete, replace
@@ -1126,7 +1132,7 @@ fn what_is_missing_is_said() {
     [exit 2]
     ");
     insta::assert_snapshot!(lockstep("promote prod --newest --reason x --bypass sok"), @r#"
-    ! error: invalid value 'sok' for '--bypass <GATE,…>': "sok" is none of soak, age, condition, window, rate, approvals, infra, drift, upstream
+    ! error: invalid value 'sok' for '--bypass <GATE,…>': "sok" is none of soak, age, condition, window, rate, ticket, attestation, approvals, infra, drift, upstream
     !
     ! For more information, try '--help'.
     [exit 2]

@@ -5,20 +5,21 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use reconciler_api::problem::{FieldCode, FieldProblem};
 use reconciler_api::v1::{
-    AccessToken, ActivePromotion, ApprovalRule, Artifact, ArtifactSelector, BypassGate, BypassRule,
-    Candidate, ChangeSet, Choose, Condition, ConditionStatus, CurrentFreight, DeferredStep,
-    Definition, Effect, EffectKind, Exclusion, Explain, ExplainedPolicy, FileChange, Forecast,
-    ForecastDelay, ForecastNeed, ForecastStage, Freeze, FreezeExceptions, FreezeSpec, FreezeStatus,
-    Freight, FreightStage, FullPlan, Gate, GateKind, GitArtifact, GitSubscription, HeldFreight,
-    Hold, HoldSpec, HoldStatus, HttpCheck, ImageArtifact, ImageSubscription, InfraAction,
-    InfraPlan, InfraRule, InfraRules, Measurement, Meta, Mode, NeedKind, Phase, Pipeline,
-    PipelineEdge, PipelinePolicy, PipelineStage, PlannedCall, Policy, PolicySpec, Preview,
-    PreviewQuestion, PreviewWarning, Project, ProjectSpec, PrometheusCheck, Promotion,
-    PromotionApproval, PromotionEvent, RateRule, RateScope, Replay, Request, RequestMatch, Stage,
-    StageFreeze, StageHold, StageSelector, StageSpec, StageStatus, Step, StepRun, StepState, Task,
-    TaskInput, TaskInputType, TaskSpec, TokenOutline, TokenStatus, UndoDescription, Verdict,
-    Verification, VerificationSpec, Waiting, Warehouse, WarehouseSpec, WarehouseStatus,
-    WindowAction, WindowRule, Witness, WorldToken,
+    AccessToken, ActivePromotion, ApprovalRule, Artifact, ArtifactSelector, AttestationRule,
+    BypassGate, BypassRule, Candidate, ChangeSet, Choose, Condition, ConditionStatus,
+    CurrentFreight, DeferredStep, Definition, Effect, EffectKind, Exclusion, Explain,
+    ExplainedPolicy, FileChange, Forecast, ForecastDelay, ForecastNeed, ForecastStage, Freeze,
+    FreezeExceptions, FreezeSpec, FreezeStatus, Freight, FreightStage, FullPlan, Gate, GateKind,
+    GitArtifact, GitSubscription, HeldFreight, Hold, HoldSpec, HoldStatus, HttpCheck,
+    ImageArtifact, ImageSubscription, InfraAction, InfraPlan, InfraRule, InfraRules, Measurement,
+    Meta, Mode, NeedKind, Phase, Pipeline, PipelineEdge, PipelinePolicy, PipelineStage,
+    PlannedCall, Policy, PolicySpec, Preview, PreviewQuestion, PreviewWarning, Project,
+    ProjectSpec, PrometheusCheck, Promotion, PromotionApproval, PromotionEvent, RateRule,
+    RateScope, Replay, Request, RequestMatch, Stage, StageFreeze, StageHold, StageSelector,
+    StageSpec, StageStatus, Step, StepRun, StepState, Task, TaskInput, TaskInputType, TaskSpec,
+    TicketRule, TokenOutline, TokenStatus, UndoDescription, Verdict, Verification,
+    VerificationSpec, Waiting, Warehouse, WarehouseSpec, WarehouseStatus, WindowAction, WindowRule,
+    Witness, WorldToken,
 };
 
 const NEW: &str = "3f2a1b9c0d3f2a1b9c0d3f2a1b9c0d3f2a1b9c0d";
@@ -384,6 +385,28 @@ impl World {
             concurrent: Some(1),
             across: RateScope::Policy,
         };
+        let ticket = TicketRule {
+            name: "change".to_owned(),
+            url: "https://tickets.example.com/{{ vars.ticket }}".to_owned(),
+            method: TicketRule::METHOD_DEFAULT.to_owned(),
+            headers: BTreeMap::new(),
+            body: None,
+            timeout: TicketRule::TIMEOUT_DEFAULT.to_owned(),
+            success: "response.json.approved".to_owned(),
+            failure: Some("response.json.rejected".to_owned()),
+            every: TicketRule::EVERY_DEFAULT.to_owned(),
+        };
+        let attestation = AttestationRule {
+            name: "scan".to_owned(),
+            artifact: Some("api".to_owned()),
+            kind: Some("https://example.com/scan/v1".to_owned()),
+            key: Some("-----BEGIN PUBLIC KEY-----".to_owned()),
+            url: None,
+            headers: BTreeMap::new(),
+            timeout: TicketRule::TIMEOUT_DEFAULT.to_owned(),
+            success: "payload.predicate.criticals == 0".to_owned(),
+            every: "5m".to_owned(),
+        };
         let spec = PolicySpec {
             mode: Mode::Gated,
             stages: StageSelector { names: vec!["prod*".to_owned()] },
@@ -396,6 +419,8 @@ impl World {
             conditions: Vec::new(),
             windows: vec![window],
             rates: vec![rate],
+            tickets: vec![ticket],
+            attestations: vec![attestation],
             approvals: vec![approval],
             infra: Some(infra),
             rollback: None,

@@ -13,12 +13,13 @@ use futures::stream::FuturesUnordered;
 use futures::{FutureExt as _, StreamExt as _};
 use jiff::Timestamp;
 use reconciler_domain::id::{ProjectName, PromotionId, StepName};
+use reconciler_domain::inquiry::{Asking, Replies, Reply};
 use reconciler_domain::plan::{self, Act, Base, Run};
 use reconciler_domain::promotion::{Event, Node, Phase};
 use reconciler_domain::snapshot::PromotionSnapshot;
 use reconciler_domain::step::{Call, Interruption, StepOutcome, Workdir};
-use reconciler_effects::{Halted, RunContext};
-use reconciler_store::{AppendError, Appended, Snapshot};
+use reconciler_effects::{Halted, Heard, RunContext};
+use reconciler_store::{AppendError, Appended, RecordRepliesError, Snapshot};
 use tokio_util::sync::CancellationToken;
 
 use super::lease::Held;
@@ -141,6 +142,7 @@ impl Worker {
                 self.prepare(at, step, *call, &rebuild, ends).await
             }
             Act::Probe { bases, last } => self.probe(at, &bases, last).await,
+            Act::Ask(asking) => self.ask(at, asking).await.map(|()| None),
             Act::Commit => self.commit(at).await.map(|()| None),
             Act::Run(_) => Err(WorkError::Unusable("a run is set off, not made".to_owned())),
             Act::Measure(check) => {
@@ -285,6 +287,27 @@ impl Worker {
         let Some(probed) = self.unless_aborted(at, probed).await else { return Ok(None) };
         let event = plan::probed(probed, last).map_err(WorkError::Unusable)?;
         self.append(at.subject, at.seq, event).await
+    }
+
+    /// Asks all of it at once, and keeps what came of each; the log does not hear of it.
+    async fn ask(&self, at: &At<'_, '_>, asking: Vec<Asking>) -> Result<(), WorkError> {
+        let Subject { held, project, id } = at.subject;
+        let asked = asking.into_iter().map(|Asking { asker, inquiry }| async move {
+            let Heard { measured, detail } = self.effects.ask(project, &inquiry).await?;
+            let at = self.clock.now();
+            Some((asker, Reply { inquiry: inquiry.digest(), at, measured, detail }))
+        });
+        let asked = futures::future::join_all(asked);
+        let Some(heard) = self.unless_aborted(at, asked).await else { return Ok(()) };
+        let replies: Option<Replies> = heard.into_iter().collect();
+        let replies = replies.ok_or(WorkError::LeaseLost)?;
+        held.check()?;
+        let now = self.clock.now();
+        match self.store.record_replies(project, id, &held.lease, replies, now).await {
+            Ok(()) => Ok(()),
+            Err(RecordRepliesError::Lost { .. }) => Err(WorkError::LeaseLost),
+            Err(RecordRepliesError::Store(error)) => Err(error.into()),
+        }
     }
 
     /// What a look that changes nothing shows; `None` if somebody asked for the end of the promotion meanwhile.

@@ -5,6 +5,7 @@
 mod freeze;
 mod graph;
 mod hold;
+mod inquiry;
 mod order;
 mod policy;
 mod secret;

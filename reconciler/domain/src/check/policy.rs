@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::inquiry::check_inquiries;
 use super::{Problem, ProblemKind, Surroundings, expression, unknown};
 use crate::duration;
 use crate::glob::Glob;
@@ -43,6 +44,7 @@ pub fn check_policy(policy: &Policy, around: &Surroundings<'_>) -> Vec<Problem> 
     for (at, rate) in policy.rates.iter().enumerate() {
         check_rate(&policy.rates[..at], rate, &format!("rates[{at}]"), &mut problems);
     }
+    check_inquiries(policy, around, &mut problems);
     check_infra(policy, &mut problems);
     check_approvals(policy, &mut problems);
     check_bypass(policy, &mut problems);

@@ -15,10 +15,21 @@ pub(super) fn check_secrets(
     around: &Surroundings<'_>,
     problems: &mut Vec<Problem>,
 ) {
+    check_sent(step.config["url"].as_str(), value, path, around, problems);
+}
+
+/// Checks the secrets of a text that is sent to this address: that they are there, and may be sent there.
+pub(super) fn check_sent(
+    url: Option<&str>,
+    value: &Value,
+    path: &str,
+    around: &Surroundings<'_>,
+    problems: &mut Vec<Problem>,
+) {
     match named(value) {
         Ok(secrets) => {
             for secret in secrets {
-                check_secret(step, &secret, path, around, problems);
+                check_secret(url, &secret, path, around, problems);
             }
         }
         Err(message) => {
@@ -28,7 +39,7 @@ pub(super) fn check_secrets(
 }
 
 fn check_secret(
-    step: &Step,
+    url: Option<&str>,
     SecretRef { credential: name, key }: &SecretRef,
     path: &str,
     around: &Surroundings<'_>,
@@ -50,7 +61,7 @@ fn check_secret(
             did_you_mean(key, &known)
         ));
     }
-    let url = step.config["url"].as_str().filter(|url| !url.contains("{{"));
+    let url = url.filter(|url| !url.contains("{{"));
     if let (Some(address), Some(url)) = (&credential.address, url)
         && !address.covers(url)
     {

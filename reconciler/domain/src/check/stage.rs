@@ -274,7 +274,7 @@ fn check_conditions(
     }
 }
 
-fn check_texts(value: &Value, place: &str, names: &Names, problems: &mut Vec<Problem>) {
+pub(super) fn check_texts(value: &Value, place: &str, names: &Names, problems: &mut Vec<Problem>) {
     let errors = check_json(value, names).err().unwrap_or_default();
     problems.extend(errors.into_iter().map(|found| Problem {
         path: format!("{place}{}", dotted(&found.path)),

@@ -115,6 +115,14 @@ impl Names {
         self
     }
 
+    /// Adds all of these names, or replaces those of the same names.
+    #[must_use]
+    pub fn and(mut self, more: &Self) -> Self {
+        self.roots.extend(more.roots.iter().map(|(name, shape)| (name.clone(), shape.clone())));
+        self.functions.extend(more.functions.iter().map(|(name, it)| (name.clone(), it.clone())));
+        self
+    }
+
     /// Adds a function, or replaces the one of this name.
     #[must_use]
     pub fn function(mut self, name: &str, function: Function) -> Self {

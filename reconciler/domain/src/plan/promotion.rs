@@ -10,6 +10,7 @@ use crate::duration;
 use crate::freight::Freight;
 use crate::gate::{Facts, Gate, Verdict, gates};
 use crate::id::{Principal, PromotionId, StepName};
+use crate::inquiry::{Asking, Said, due, pose, said, stale_for_commit};
 use crate::policy::{GateKind, Joined};
 use crate::promotion::{Ending, Event, Finish, Node, Phase, State};
 use crate::snapshot::PromotionSnapshot;
@@ -57,6 +58,8 @@ pub enum Act {
         /// Whether there is time for no other look, should this one fail.
         last: bool,
     },
+    /// Ask these questions, all at once, and keep what came of each.
+    Ask(Vec<Asking>),
     /// Take the slot, if nothing that this decision looked at has changed.
     Commit,
     /// Run these side by side; one, unless they are of several lanes.
@@ -208,17 +211,32 @@ fn wait_at_gates(snapshot: &PromotionSnapshot, now: Timestamp) -> Move {
     }
     let policies: Vec<_> = snapshot.policies.iter().map(|p| p.spec.clone()).collect();
     let joined = Joined::of(&policies, &stage.spec.name);
-    let mut next =
-        Move { gates: promotion_gates(snapshot, &stage.spec, &joined, now), ..Move::default() };
+    let posed = pose(snapshot, &joined);
+    let gates = gates_with(snapshot, &stage.spec, &joined, &said(&posed, now), now);
+    let mut next = Move { gates, ..Move::default() };
     for gate in next.gates.iter().filter(|gate| !gate.lets_pass()) {
         next.waiting.push(gate_waiting(&snapshot.promotion.id, gate));
     }
     next.waiting.extend(settling(snapshot, &joined, now));
     next.wake_at = next.waiting.iter().fold(None, |at, waiting| earlier(at, waiting.until));
+    let (due, again) = due(&posed, &next.gates, now);
+    next.wake_at = earlier(next.wake_at, again);
+    if !due.is_empty() {
+        next.act = Some(Act::Ask(due));
+        return next;
+    }
     if next.waiting.is_empty() && !snapshot.promotion.rehearsal {
         match snapshot.slot.as_ref().filter(|holder| **holder != snapshot.promotion.id) {
             Some(holder) => next.waiting.push(slot_waiting(&snapshot.promotion.id, holder)),
-            None => next.act = Some(probe_or_commit(snapshot, now)),
+            // What was said may be taken back: it is asked once more at the last moment.
+            None => {
+                let stale = stale_for_commit(&posed, &next.gates, now);
+                next.act = Some(if stale.is_empty() {
+                    probe_or_commit(snapshot, now)
+                } else {
+                    Act::Ask(stale)
+                });
+            }
         }
     }
     next
@@ -229,6 +247,16 @@ pub(crate) fn promotion_gates(
     snapshot: &PromotionSnapshot,
     stage: &Stage,
     joined: &Joined<'_>,
+    now: Timestamp,
+) -> Vec<Gate> {
+    gates_with(snapshot, stage, joined, &said(&pose(snapshot, joined), now), now)
+}
+
+fn gates_with(
+    snapshot: &PromotionSnapshot,
+    stage: &Stage,
+    joined: &Joined<'_>,
+    said: &[Said],
     now: Timestamp,
 ) -> Vec<Gate> {
     let facts = Facts {
@@ -246,6 +274,7 @@ pub(crate) fn promotion_gates(
         companions: &snapshot.current,
         commits: &snapshot.commits,
         drift: snapshot.drift.as_ref(),
+        said,
         prepared_at: snapshot.state.prepared_at,
     };
     gates(&facts, now)
@@ -298,6 +327,8 @@ fn gate_waiting(promotion: &PromotionId, gate: &Gate) -> Waiting {
         (Verdict::Pass | Verdict::Fail, GateKind::Condition) => "ConditionFails",
         (Verdict::Pass | Verdict::Fail, GateKind::Window) => "WindowClosed",
         (Verdict::Pass | Verdict::Fail, GateKind::Rate) => "RateReached",
+        (Verdict::Pass | Verdict::Fail, GateKind::Ticket) => "TicketRefused",
+        (Verdict::Pass | Verdict::Fail, GateKind::Attestation) => "AttestationFails",
         (Verdict::Pass | Verdict::Fail, GateKind::Approvals) => "ApprovalsMissing",
         (Verdict::Pass | Verdict::Fail, GateKind::Infra) => "InfraRules",
         (Verdict::Pass | Verdict::Fail, GateKind::Drift) => "Drifted",

@@ -37,6 +37,10 @@ pub use replay::{
 };
 
 /// A definition as it would be.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a preview has a handful of them, and most are policies"
+)]
 #[derive(Debug, Clone, PartialEq)]
 pub enum Change {
     /// A policy; absent: removed.

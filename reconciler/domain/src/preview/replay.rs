@@ -333,6 +333,7 @@ impl<'a> Then<'a> {
             companions: &self.companions,
             commits: &self.commits,
             drift: None,
+            said: &[],
             prepared_at: self.past.state.prepared_at,
         };
         let mut gates = gates(&facts, self.at);
@@ -373,6 +374,9 @@ impl<'a> Then<'a> {
                 let looks_to = self.at.checked_sub(looks_back).unwrap_or(Timestamp::MIN);
                 (looks_to < known_since)
                     .then(|| format!("only the commits since {known_since} were looked at"))
+            }
+            GateKind::Ticket | GateKind::Attestation => {
+                Some("what was said elsewhere then is not recorded".to_owned())
             }
             GateKind::Age
             | GateKind::Window

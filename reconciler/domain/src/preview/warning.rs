@@ -117,6 +117,18 @@ fn given_up(definitions: &Definitions, name: &PolicyName, new: Option<&Policy>) 
             dropped("rates", format!("rate {}", rate.name));
         }
     }
+    for ticket in &old.tickets {
+        let kept = new.is_some_and(|new| new.tickets.iter().any(|it| it.name == ticket.name));
+        if !kept {
+            dropped("tickets", format!("ticket {}", ticket.name));
+        }
+    }
+    for attestation in &old.attestations {
+        let mut kept = new.iter().flat_map(|new| &new.attestations);
+        if !kept.any(|it| it.name == attestation.name) {
+            dropped("attestations", format!("attestation {}", attestation.name));
+        }
+    }
     for asked in &old.approvals {
         let kept = new.is_some_and(|new| new.approvals.iter().any(|a| a.group == asked.group));
         if !kept {
@@ -324,6 +336,8 @@ fn cause(change: &Change, definitions: &Definitions) -> String {
                 Some(old) if old.conditions != new.conditions => "conditions",
                 Some(old) if old.windows != new.windows => "windows",
                 Some(old) if old.rates != new.rates => "rates",
+                Some(old) if old.tickets != new.tickets => "tickets",
+                Some(old) if old.attestations != new.attestations => "attestations",
                 Some(old) if old.approvals != new.approvals => "approvals",
                 Some(old) if old.infra != new.infra => "infra",
                 Some(old) if old.max_wait != new.max_wait => "max_wait",

@@ -9,7 +9,7 @@ use reconciler_domain::check::{
 };
 use reconciler_domain::credential::{Credential, CredentialKind, Origin};
 use reconciler_domain::id::StageName;
-use reconciler_domain::policy::GateKind;
+use reconciler_domain::policy::{GateKind, Policy};
 use reconciler_domain::stage::Stage;
 use reconciler_domain::verification::{Check, HttpCheck};
 use reconciler_domain::warehouse::Source;
@@ -351,6 +351,55 @@ fn verification_templates_are_checked() {
     prometheus[0].query: `{{` is not closed by `}}` (offset 0)
     deadline: 11 measurements need 10m, so the deadline of 10m passes before the last of them
     ");
+}
+
+#[test]
+fn tickets_and_attestations_are_checked() {
+    let mut world = World::new();
+    let script = "
+        warehouse shop api
+        warehouse more api
+        stage prod shop: app ticket=CHG1
+        stage both shop more: app ticket=CHG1
+    ";
+    play(&mut world, script).expect("nothing crashes");
+    let around = Surroundings::of(&world.definitions);
+    let check = |stages: &str, words: &[&str], change: &dyn Fn(&mut Policy)| {
+        let mut policy = policy("p", stages, "gated", words);
+        change(&mut policy);
+        lines(&check_policy(&policy, &around))
+    };
+    let same = |_: &mut Policy| {};
+    assert_eq!(check("prod", &["ticket=a", "attest=a"], &same), "");
+    assert_snapshot!(check("prod", &["ticket=a:1s", "ticket=a:2d", "attest=a", "attest=a"], &same), @r#"
+    tickets[1].name: two tickets are named "a"
+    tickets[0].every: between 10s and 1d
+    tickets[1].every: between 10s and 1d
+    attestations[1].name: two attestations are named "a"
+    "#);
+    assert_snapshot!(check("both", &["attest=scan"], &same), @r#"attestations[0].artifact: for stage both: several warehouses that it requests have a subscription api"#);
+    let parsed = |text: &str| text.parse().expect("an expression");
+    assert_snapshot!(check("prod", &["ticket=a", "attest=b"], &|policy| {
+        let (ticket, attestation) = (&mut policy.tickets[0], &mut policy.attestations[0]);
+        ticket.request.url = "https://x.example.com/{{ vars.tiket }}".to_owned();
+        ticket.request.headers.insert("X-Key".to_owned(), "{{ secret('jira', 'key') }}".to_owned());
+        ticket.request.body = Some("{{ steps.push }}".to_owned());
+        ticket.request.method = "get it".to_owned();
+        ticket.request.timeout = std::time::Duration::from_secs(21);
+        ticket.success = parsed("respons.json.approved && secret('jira', 'key') == ''");
+        ticket.failure = Some(parsed("payload.x"));
+        attestation.success = parsed("response.status == 200 && payload.ok");
+    }), @r#"
+    tickets[0].timeout: longer than 0s, at most 20s
+    tickets[0].method: "get it" is no HTTP method
+    tickets[0].url: for stage prod: `vars` has no field `tiket`, did you mean `ticket`? (offset 30)
+    tickets[0].headers.X-Key: there is no credential "jira"; there is none yet
+    tickets[0].body: for stage prod: unknown name `steps`, there are: freight, freight_metadata, project, promotion, stage, vars (offset 3)
+    tickets[0].success: for stage prod: unknown name `respons`, did you mean `response`? (offset 0)
+    tickets[0].success: for stage prod: unknown function `secret` (offset 25)
+    tickets[0].failure: for stage prod: unknown name `payload`, there are: freight, freight_metadata, project, promotion, response, stage, vars (offset 0)
+    attestations[0].success: for stage prod: unknown name `response`, there are: freight, freight_metadata, payload, project, promotion, stage, vars (offset 0)
+    "#);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod kit;
 
+mod asking;
 mod axes;
 mod choosing;
 mod combination;

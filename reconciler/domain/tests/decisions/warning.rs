@@ -206,6 +206,22 @@ fn a_condition_that_looks_at_nothing_is_told() {
 }
 
 #[test]
+fn a_ticket_whose_answer_does_not_matter_is_told() {
+    let world = world(&json!([]));
+    let mut new = policy("go", "prod", "manual", &["ticket=change", "attest=scan"]);
+    let told = |new: &_| {
+        told(&world, Change::Policy("go".parse().expect("a name"), Some(Clone::clone(new))), None)
+    };
+    assert_eq!(told(&new), "");
+    new.tickets[0].success = "true".parse().expect("an expression");
+    new.attestations[0].success = "freight.api.tag != ''".parse().expect("an expression");
+    assert_snapshot!(told(&new), @r#"
+    tickets[0].success: This gate lets everything through: Ticket change of policy go can never fail: `true` looks at nothing that could change it.
+    attestations[0].success: This gate does not listen: Attestation scan of policy go asks, but `freight.api.tag != ''` does not look at the answer: whatever it is, the gate says the same.
+    "#);
+}
+
+#[test]
 fn a_verification_that_cannot_fail_is_told() {
     let world = world(&json!([]));
     let told =

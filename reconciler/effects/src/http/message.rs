@@ -30,8 +30,8 @@ pub struct Request {
     pub timeout: Duration,
     /// The largest body that is accepted, in bytes. Default 2 MiB.
     pub max_body: usize,
-    /// Whether it is for this address alone: a redirect to anywhere else is not followed.
-    pub held_here: bool,
+    /// Why it is for this address alone, if it is: a redirect to anywhere else is not followed.
+    pub held_here: Option<&'static str>,
 }
 
 impl Request {
@@ -45,7 +45,7 @@ impl Request {
             body: Bytes::new(),
             timeout: TIMEOUT_DEFAULT,
             max_body: MAX_BODY_DEFAULT,
-            held_here: false,
+            held_here: None,
         }
     }
 
@@ -69,10 +69,17 @@ impl Request {
         self
     }
 
-    /// Keeps it from being sent on to another address.
+    /// Keeps it from being sent on to another address, for it holds a secret.
     #[must_use]
     pub fn held_here(mut self) -> Self {
-        self.held_here = true;
+        self.held_here = Some("the request holds a secret, which is for this address alone");
+        self
+    }
+
+    /// Keeps it from being sent on to another address, which was not asked.
+    #[must_use]
+    pub fn not_sent_on(mut self) -> Self {
+        self.held_here = Some("only this address was asked");
         self
     }
 

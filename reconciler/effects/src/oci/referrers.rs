@@ -141,7 +141,7 @@ impl Registry {
     }
 }
 
-fn entries(repo: &ImageRepo, list: Option<&Content>) -> Result<Vec<Value>, OciError> {
+pub(super) fn entries(repo: &ImageRepo, list: Option<&Content>) -> Result<Vec<Value>, OciError> {
     let Some(list) = list else { return Ok(Vec::new()) };
     let document: Value = serde_json::from_slice(&list.bytes)
         .map_err(|error| OciError::malformed(repo, "list of referrers", error.to_string()))?;

@@ -115,7 +115,11 @@ impl Registry {
 }
 
 /// The target of a `Link` header with `rel="next"` (RFC 8288); it must stay with the registry.
-fn next_page(repo: &ImageRepo, url: &Url, answer: &Response) -> Result<Option<Url>, OciError> {
+pub(super) fn next_page(
+    repo: &ImageRepo,
+    url: &Url,
+    answer: &Response,
+) -> Result<Option<Url>, OciError> {
     let Some(link) = answer.header("link") else { return Ok(None) };
     let is_next = |part: &&str| part.contains("rel=\"next\"") || part.contains("rel=next");
     // A comma may stand inside a target but not before the `<` of the next one.

@@ -63,6 +63,7 @@ pub(crate) use apply::PLAN as PLAN_OF_RUN;
 pub use drift::LookDir;
 pub(crate) use drift::look;
 pub(crate) use probe::probe;
+pub(crate) use revealed::Revealed;
 pub use vault::reseal_plans;
 
 /// Whose call it is, and when.

@@ -11,16 +11,23 @@ use crate::git::Secret;
 use crate::scoped::Scoped;
 
 /// The secrets of one request, by the words for them.
-pub(super) struct Revealed(Vec<(String, Secret)>);
+pub(crate) struct Revealed(Vec<(String, Secret)>);
 
 impl Revealed {
     /// Opens the secrets that a request to this address holds.
     pub(super) fn open(effects: &Scoped, secrets: &[SecretRef], url: &Url) -> Result<Self, Halt> {
-        let opened = secrets.iter().map(|wanted| {
-            let secret = effects.secret_for(wanted, url).map_err(Halt::never)?;
-            Ok((wanted.words(), secret))
-        });
-        opened.collect::<Result<_, Halt>>().map(Self)
+        Self::opened(effects, secrets, url).map_err(Halt::never)
+    }
+
+    /// The same, or why they cannot be had.
+    pub(crate) fn opened(
+        effects: &Scoped,
+        secrets: &[SecretRef],
+        url: &Url,
+    ) -> Result<Self, String> {
+        let opened =
+            secrets.iter().map(|wanted| Ok((wanted.words(), effects.secret_for(wanted, url)?)));
+        opened.collect::<Result<_, String>>().map(Self)
     }
 
     /// Opens secrets of the project for what runs here.
@@ -39,14 +46,14 @@ impl Revealed {
     }
 
     /// The text with its secrets.
-    pub(super) fn text(&self, text: &str) -> String {
+    pub(crate) fn text(&self, text: &str) -> String {
         self.0.iter().fold(text.to_owned(), |text, (words, secret)| {
             if text.contains(words) { text.replace(words, secret.expose()) } else { text }
         })
     }
 
     /// The headers with their secrets.
-    pub(super) fn headers(&self, headers: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    pub(crate) fn headers(&self, headers: &BTreeMap<String, String>) -> BTreeMap<String, String> {
         headers.iter().map(|(name, value)| (name.clone(), self.text(value))).collect()
     }
 

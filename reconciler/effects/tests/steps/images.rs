@@ -86,7 +86,7 @@ impl Images {
         Digest::of(text.as_bytes())
     }
 
-    async fn blob(&self, path: &str, text: &str) -> Digest {
+    pub(crate) async fn blob(&self, path: &str, text: &str) -> Digest {
         let digest = Digest::of(text.as_bytes());
         let start = self.url(&format!("/v2/{path}/blobs/uploads/"));
         let location = self.send(Method::POST, start, LAYER, "").await.unwrap();

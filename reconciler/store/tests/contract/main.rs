@@ -14,6 +14,7 @@ mod ledger;
 mod poison;
 mod promotions;
 mod properties;
+mod replies;
 mod snapshots;
 mod tokens;
 mod wakeups;

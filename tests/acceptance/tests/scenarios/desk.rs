@@ -9,6 +9,7 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
+use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -34,6 +35,7 @@ pub(crate) struct Taken {
 struct Book {
     taken: Mutex<Vec<Taken>>,
     answers: Mutex<BTreeMap<String, StatusCode>>,
+    bodies: Mutex<BTreeMap<String, String>>,
     held: watch::Sender<BTreeSet<String>>,
 }
 
@@ -68,6 +70,12 @@ impl Desk {
         lock(&self.book.answers).insert(path.to_owned(), status);
     }
 
+    /// From now on a path is answered with status 200 and this body. Unless told otherwise there is none.
+    pub(crate) fn say(&self, path: &str, body: &Value) {
+        self.answer(path, StatusCode::OK);
+        lock(&self.book.bodies).insert(path.to_owned(), body.to_string());
+    }
+
     /// From now on requests at a path wait.
     pub(crate) fn hold(&self, path: &str) {
         self.book.held.send_if_modified(|held| held.insert(path.to_owned()));
@@ -91,7 +99,7 @@ async fn answer(
     uri: Uri,
     headers: HeaderMap,
     body: Bytes,
-) -> StatusCode {
+) -> (StatusCode, String) {
     let path = uri.path().to_owned();
     let key = headers.get("idempotency-key").and_then(|key| key.to_str().ok());
     lock(&book.taken).push(Taken {
@@ -103,7 +111,8 @@ async fn answer(
     let mut held = book.held.subscribe();
     // The sender is in the book that this holds.
     drop(held.wait_for(|held| !held.contains(&path)).await);
-    lock(&book.answers).get(&path).copied().unwrap_or(StatusCode::OK)
+    let status = lock(&book.answers).get(&path).copied().unwrap_or(StatusCode::OK);
+    (status, lock(&book.bodies).get(&path).cloned().unwrap_or_default())
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

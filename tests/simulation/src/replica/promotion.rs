@@ -67,6 +67,7 @@ impl World {
                 send(Ask::Prepare { step, call, rebuild })
             }
             Act::Probe { bases, last: _ } => send(Ask::Probe { bases }),
+            Act::Ask(_) => unreachable!("no policy of the simulation asks anybody"),
             Act::Commit => Next::Do(Doing::Commit { seq, revision }),
             // Side by side: any of them goes on, and whatever was begun stays open meanwhile.
             Act::Run(mut runs) => {

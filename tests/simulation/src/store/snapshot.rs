@@ -136,6 +136,8 @@ impl Store {
             stage_metadata,
             aliases: take(&mut found.aliases),
             drift: None,
+            // No policy of the simulation asks anybody.
+            replies: BTreeMap::new(),
             slot,
             commits: Vec::new(),
         };

@@ -67,6 +67,8 @@ const FORMS: [Form; 7] = [
             ("approval", "approvals"),
             ("condition", "conditions"),
             ("rate", "rates"),
+            ("ticket", "tickets"),
+            ("attestation", "attestations"),
             ("window", "windows"),
         ],
         single: &["stages", "infra", "rollback"],

@@ -100,7 +100,11 @@ fn turn<'a>(
                         None => Next::Wait,
                     },
                     Some(
-                        Act::Prepare { .. } | Act::Probe { .. } | Act::Commit | Act::Measure(_),
+                        Act::Prepare { .. }
+                        | Act::Probe { .. }
+                        | Act::Ask(_)
+                        | Act::Commit
+                        | Act::Measure(_),
                     )
                     | None => Next::Wait,
                 }

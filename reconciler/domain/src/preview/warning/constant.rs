@@ -6,7 +6,7 @@ use crate::expression::{Expression, Scope};
 use crate::policy::Policy;
 use crate::verification::{Check, Verification};
 
-/// Conditions and infra rules of a policy that look at nothing.
+/// Conditions, infra rules, tickets and attestations of a policy that look at nothing.
 pub(super) fn of_policy(new: &Policy) -> Vec<Warning> {
     let conditions = new.conditions.iter().enumerate().map(|(at, condition)| {
         let what = format!("Condition {} of policy {}", condition.name, new.name);
@@ -16,7 +16,36 @@ pub(super) fn of_policy(new: &Policy) -> Vec<Warning> {
         let what = format!("Infra rule {} of policy {}", rule.name, new.name);
         (format!("infra.rules[{at}].when"), what, &rule.when)
     });
-    conditions.chain(rules).filter_map(|(path, what, when)| constant(path, &what, when)).collect()
+    let tickets = new.tickets.iter().enumerate().map(|(at, ticket)| {
+        let what = format!("Ticket {} of policy {}", ticket.name, new.name);
+        (format!("tickets[{at}].success"), what, &ticket.success)
+    });
+    let attestations = new.attestations.iter().enumerate().map(|(at, attestation)| {
+        let what = format!("Attestation {} of policy {}", attestation.name, new.name);
+        (format!("attestations[{at}].success"), what, &attestation.success)
+    });
+    let asked: Vec<_> = tickets.chain(attestations).collect();
+    let deaf = asked.iter().filter_map(|(path, what, when)| deaf(path, what, when));
+    let all = conditions.chain(rules).chain(asked.iter().cloned());
+    all.filter_map(|(path, what, when)| constant(path, &what, when)).chain(deaf).collect()
+}
+
+/// A condition on an answer that looks at something, but not at the answer.
+fn deaf(path: &str, what: &str, expression: &Expression) -> Option<Warning> {
+    let references = expression.references();
+    let hears = |root| references.iter().any(|reference| reference.root() == root);
+    if references.is_empty() || hears("response") || hears("payload") {
+        return None;
+    }
+    Some(Warning {
+        change: 0,
+        path: path.to_owned(),
+        summary: "This gate does not listen".to_owned(),
+        detail: format!(
+            "{what} asks, but `{}` does not look at the answer: whatever it is, the gate says the same.",
+            expression.source()
+        ),
+    })
 }
 
 /// Checks of a verification that look at nothing, or that may fail more often than they are made.

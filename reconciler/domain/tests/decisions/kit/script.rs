@@ -17,6 +17,8 @@
 //! drift prod deleted x.size           # what a look at the infra of a `watched` stage finds; or lost, computed, clean, unknown; or slowly clean
 //! changed dev x.size                  # somebody changes it outside: the next plan of the state finds that
 //! unreachable it is down             # nothing that a change set was made against can be looked at
+//! sleep 1h                           # time passes, and nobody looks
+//! says change pass                    # what those say whom `ticket=change` or `attest=scan` of a policy asks
 //! until prod.1                       # prints until when it waits at most
 //! why prod                           # prints why nothing moves
 //! ```
@@ -32,6 +34,7 @@ use reconciler_domain::duration;
 use reconciler_domain::hold::{ArtifactMatch, Hold, Target};
 use reconciler_domain::id::{FreightId, PromotionId, StageName, StepName};
 use reconciler_domain::infra::{AddressGlob, InfraRules, PlanRule};
+use reconciler_domain::inquiry::{Attestation, Origin, Ticket, WebRequest};
 use reconciler_domain::plan::{self, RequestFacts};
 use reconciler_domain::policy::{
     Across, Approvals, Bypass, Condition, Excluded, GateKind, Mode, Most, Policy, Rate, RollbackOn,
@@ -148,6 +151,18 @@ pub(crate) fn line_of(world: &mut World, line: &str) -> Result<(), Crash> {
             state.resources.extend(rest.iter().filter_map(|v| v.split_once('=')).map(pair));
         }
         ["drift", stage, what @ ..] => super::drift::looked(world, &stage_name(stage), what),
+        // Time passes, and nobody looks.
+        ["sleep", time] => {
+            world.now += duration::parse(time).expect("a duration");
+            return Ok(());
+        }
+        ["says", name, "nothing"] => {
+            world.sayings.remove(*name);
+        }
+        ["says", name, what] => {
+            let what = serde_json::from_value(json!(what)).expect("pass, fail or unknown");
+            world.sayings.insert((*name).to_owned(), what);
+        }
         ["changed", state, address] => {
             let drifted = ((*state).to_owned(), (*address).to_owned());
             world.outside.drifted.push(drifted);
@@ -453,6 +468,8 @@ pub(crate) fn policy(name: &str, stages: &str, mode: &str, rest: &[&str]) -> Pol
             "allow" => policy.windows.push(window(WindowKind::Allow, value)),
             "deny" => policy.windows.push(window(WindowKind::Deny, value)),
             "rate" => policy.rates.push(rate(value)),
+            "ticket" => policy.tickets.push(ticket(value)),
+            "attest" => policy.attestations.push(attestation(value)),
             "approve" => policy.approvals.push(approvals(value)),
             "rollback" => {
                 policy.rollback =
@@ -466,6 +483,37 @@ pub(crate) fn policy(name: &str, stages: &str, mode: &str, rest: &[&str]) -> Pol
         }
     }
     policy
+}
+
+/// `NAME` or `NAME:EVERY`.
+fn paced(value: &str) -> (String, Duration) {
+    let (name, every) = value.split_once(':').unwrap_or((value, "1m"));
+    (name.to_owned(), duration::parse(every).expect("a duration"))
+}
+
+fn ticket(value: &str) -> Ticket {
+    let (name, every) = paced(value);
+    let request = WebRequest {
+        url: "https://tickets.example.com/{{ vars.ticket }}?for={{ promotion.id }}".to_owned(),
+        method: "GET".to_owned(),
+        headers: BTreeMap::new(),
+        body: None,
+        timeout: Duration::from_secs(10),
+    };
+    let success = "response.json.approved".parse().expect("an expression");
+    Ticket { name, request, success, failure: None, every }
+}
+
+fn attestation(value: &str) -> Attestation {
+    let (name, every) = paced(value);
+    let origin = Origin::Referrer {
+        artifact: "api".parse().expect("a name"),
+        kind: "https://example.com/scan".to_owned(),
+        key: None,
+        timeout: Duration::from_secs(10),
+    };
+    let success = "payload.critical == 0".parse().expect("an expression");
+    Attestation { name, origin, success, every }
 }
 
 fn condition(value: &str) -> Condition {

@@ -15,6 +15,7 @@ use reconciler_domain::id::{
     Alias, FreightId, Principal, ProjectName, PromotionId, StageName, SubscriptionName, TaskName,
     WarehouseName,
 };
+use reconciler_domain::inquiry::{Asking, Replies, Reply};
 use reconciler_domain::plan::{
     self, Act, Move, RequestFacts, Run, StageAct, WarehouseAct, consequences,
 };
@@ -29,6 +30,7 @@ use reconciler_domain::snapshot::{
 use reconciler_domain::stage::Stage;
 use reconciler_domain::step::{Answer, Interruption, Kept, KeptAt, KeptChange, StepOutcome};
 use reconciler_domain::task::{Task, used};
+use reconciler_domain::verification::Measured;
 use reconciler_domain::warehouse::{Discovery, Warehouse};
 
 use serde_json::{Map, Value};
@@ -72,6 +74,10 @@ pub(crate) struct World {
     pub(crate) noted: BTreeMap<StageName, Map<String, Value>>,
     /// What looks at the infra of stages found.
     pub(crate) drift: BTreeMap<StageName, DriftRecord>,
+    /// What those said last whom the gates of promotions asked.
+    replies: BTreeMap<PromotionId, Replies>,
+    /// What they say, by the name of the ticket or attestation; of others they say nothing.
+    pub(crate) sayings: BTreeMap<String, Measured>,
     pub(crate) aliases: BTreeMap<Alias, FreightId>,
     pub(crate) outside: Outside,
     pub(crate) story: Vec<String>,
@@ -100,6 +106,8 @@ impl World {
             freezes: Vec::new(),
             noted: BTreeMap::new(),
             drift: BTreeMap::new(),
+            replies: BTreeMap::new(),
+            sayings: BTreeMap::new(),
             aliases: BTreeMap::new(),
             outside: Outside::default(),
             story: Vec::new(),
@@ -276,6 +284,7 @@ impl World {
             stage_metadata: self.noted.get(&saga.promotion.stage).cloned().unwrap_or_default(),
             aliases: self.aliases.clone(),
             drift: self.drift.get(&saga.promotion.stage).cloned(),
+            replies: self.replies.get(&saga.promotion.id).cloned().unwrap_or_default(),
             slot: self.slot(&saga.promotion.stage),
             commits: self.commits(),
         }
@@ -472,6 +481,13 @@ impl World {
                     }
                 }
             }
+            Act::Ask(asking) => {
+                self.boundary()?;
+                for asking in asking {
+                    self.hear(id, asking);
+                }
+                Ok(())
+            }
             Act::Commit => {
                 assert_eq!(self.slot(&self.sagas[id].promotion.stage), None, "the slot is free");
                 self.append_own(id, Event::Committed)
@@ -496,6 +512,15 @@ impl World {
                 Ok(())
             }
         }
+    }
+
+    fn hear(&mut self, id: &PromotionId, Asking { asker, inquiry }: Asking) {
+        let said = self.sayings.get(&asker.name).copied();
+        let measured = said.unwrap_or(Measured::Unknown);
+        let detail = format!("{} says {measured:?}", inquiry.source.describe());
+        self.tell(format!("{id} asks for {}: {measured:?}", asker.describe()));
+        let reply = Reply { inquiry: inquiry.digest(), at: self.now, measured, detail };
+        self.replies.entry(id.clone()).or_default().insert(asker, reply);
     }
 
     fn run(&mut self, id: &PromotionId, run: Run) -> Result<(), Crash> {

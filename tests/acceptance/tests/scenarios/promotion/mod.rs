@@ -11,6 +11,7 @@ mod registry;
 mod rehearsal;
 mod stale;
 mod steps;
+mod tickets;
 mod together;
 mod undo;
 mod verification;
