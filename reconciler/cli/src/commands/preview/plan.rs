@@ -277,6 +277,7 @@ fn without_nulls(value: &Value) -> Value {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 
