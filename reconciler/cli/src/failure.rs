@@ -41,6 +41,9 @@ pub(crate) enum Failure {
     /// An argument is not `KEY=VALUE`.
     #[error("a value is a key, `=`, and what it is")]
     NotAValue,
+    /// Several freight were named for stages further down.
+    #[error("--downstream takes one freight: each of the stages requests warehouses of its own")]
+    OneFreight,
     /// A file with values cannot be read.
     #[error("cannot read values from {}: {why}", path.display())]
     ValuesFile {
@@ -245,7 +248,10 @@ impl Failure {
             Self::NoToken | Self::TokenFile { .. } | Self::NoProject => USAGE,
             Self::ExpiryOutOfRange { .. } | Self::ExpiryPassed { .. } => USAGE,
             Self::SecretFile { .. } | Self::PlanFile { .. } | Self::NotKeyed => USAGE,
-            Self::NotAValue | Self::ValuesFile { .. } | Self::EvidenceFile { .. } => USAGE,
+            Self::OneFreight
+            | Self::NotAValue
+            | Self::ValuesFile { .. }
+            | Self::EvidenceFile { .. } => USAGE,
             Self::Blocks { .. } => BLOCKS,
             Self::Unjudged { .. } => UNJUDGED,
             Self::Client(error) => client_exit_code(error),
@@ -294,6 +300,7 @@ impl Failure {
             Self::NotKeyed => "write password=- or token=./token; a secret is no argument",
             Self::SecretFile { .. } => "name a file that holds the secret, or - for stdin",
             Self::NotAValue => "write replicas=3 or zone=eu",
+            Self::OneFreight => "name one, or promote to one stage after the other",
             Self::ValuesFile { .. } => "name a file with a JSON object, or - for stdin",
             Self::NotAsked { promotion, .. } => {
                 return Some(format!(

@@ -3,6 +3,7 @@
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
 use jiff::Timestamp;
+use reconciler_api::v1::Promotion;
 use reconciler_domain::id::FreightId;
 
 mod access;
@@ -97,6 +98,20 @@ fn joined(parts: impl IntoIterator<Item = String>) -> String {
 
 fn or_dash(text: Option<impl Into<String>>) -> String {
     text.map_or_else(|| "-".to_owned(), Into::into)
+}
+
+/// What a promotion brings, in short.
+pub(crate) fn brought(promotion: &Promotion) -> String {
+    several(&promotion.freight, &promotion.along)
+}
+
+/// Freight, and what comes along with it, in short.
+fn several(freight: &str, along: &[String]) -> String {
+    let along: Vec<&str> = along.iter().map(|freight| short(freight)).collect();
+    match along.as_slice() {
+        [] => short(freight).to_owned(),
+        along => format!("{} with {}", short(freight), along.join(", ")),
+    }
 }
 
 /// The beginning of a freight's id that people read and type.

@@ -210,7 +210,7 @@ impl Look<'_> {
     fn is_on_its_way(&self) -> bool {
         let id = &self.foreseen.freight.id;
         self.snapshot.running.iter().any(|running| {
-            running.promotion.freight == *id
+            running.promotion.brings(id)
                 && matches!(running.phase, Phase::Committing | Phase::Verifying)
         })
     }
@@ -259,7 +259,9 @@ impl Look<'_> {
             joined: &Joined::of(&snapshot.policies, &stage.name),
             policies: self.question.policies,
             freight: &freight,
-            promotion: promotions.clone().find(|promotion| promotion.freight == *id),
+            // Each freight has a forecast of its own.
+            along: &[],
+            promotion: promotions.clone().find(|promotion| promotion.brings(id)),
             change_set: None,
             approvals: &[],
             automatic_hold: snapshot.automatic_hold.as_ref(),
@@ -332,7 +334,7 @@ impl Look<'_> {
     fn left_out(&self, at: Timestamp) -> Option<Need> {
         let (snapshot, id) = (self.snapshot, &self.foreseen.freight.id);
         let joined = Joined::of(&snapshot.policies, &snapshot.stage.spec.name);
-        let coming = snapshot.running.iter().any(|running| running.promotion.freight == *id);
+        let coming = snapshot.running.iter().any(|running| running.promotion.brings(id));
         if coming || joined.mode == Mode::Manual || snapshot.stage.spec.is_control_flow() {
             return None;
         }

@@ -110,6 +110,8 @@ pub struct Facts<'a> {
     pub policies: &'a [Defined<Policy>],
     /// The freight.
     pub freight: &'a FreightFacts,
+    /// Freight of other warehouses that is promoted with it, as one unit.
+    pub along: &'a [FreightFacts],
     /// The promotion; absent: none exists yet, and automation would start it.
     pub promotion: Option<&'a Promotion>,
     /// What it will do, once known.
@@ -122,7 +124,7 @@ pub struct Facts<'a> {
     pub holds: &'a [Defined<Hold>],
     /// The freezes of the project.
     pub freezes: &'a [Defined<Freeze>],
-    /// Freight of other warehouses that comes to the stage with it and is not there yet.
+    /// Freight of other warehouses that comes to the stage with what is promoted and is not there yet.
     pub brings: &'a [Freight],
     /// Freight of other warehouses that goes with it.
     pub companions: &'a BTreeMap<WarehouseName, Freight>,
@@ -147,15 +149,17 @@ impl<'a> Facts<'a> {
 /// Judges every gate, in the order in which they are shown.
 #[must_use]
 pub fn gates(facts: &Facts<'_>, now: Timestamp) -> Vec<Gate> {
-    let mut gates = vec![upstream(facts, now)];
-    gates.extend(soak(facts, now));
-    gates.extend(age(facts, now));
-    gates.extend(condition::gate(facts));
+    let companions = together(facts);
+    let each = each(facts, &companions);
+    let mut gates = of_each(&each, |facts| Some(upstream(facts, now)));
+    gates.extend(of_each(&each, |facts| soak(facts, now)));
+    gates.extend(of_each(&each, |facts| age(facts, now)));
+    gates.extend(of_each(&each, condition::gate));
     gates.extend(window::gate(facts, now));
     gates.extend(rate::gate(facts, now));
     gates.extend(mode(facts));
     gates.extend(automatic_hold(facts));
-    gates.extend(holds(facts, now));
+    gates.extend(holds(facts, &each, now));
     gates.extend(freeze::gates(facts, now));
     gates.extend(inquiry::gates(facts));
     for asked in facts.joined.approvals.values() {
@@ -165,6 +169,39 @@ pub fn gates(facts: &Facts<'_>, now: Timestamp) -> Vec<Gate> {
     gates.extend(drift::gate(facts));
     apply_bypass(facts, now, &mut gates);
     gates
+}
+
+/// What is promoted sees the rest of it as what goes with it.
+fn together(facts: &Facts<'_>) -> BTreeMap<WarehouseName, Freight> {
+    let mut all = facts.companions.clone();
+    let promoted = std::iter::once(facts.freight).chain(facts.along).map(|facts| &facts.freight);
+    all.extend(promoted.map(|freight| (freight.warehouse.clone(), freight.clone())));
+    all
+}
+
+/// The facts of each freight that is promoted.
+fn each<'f>(facts: &Facts<'f>, companions: &'f BTreeMap<WarehouseName, Freight>) -> Vec<Facts<'f>> {
+    let promoted = std::iter::once(facts.freight).chain(facts.along);
+    promoted.map(|freight| Facts { freight, companions, ..*facts }).collect()
+}
+
+/// What a gate says of each freight that is promoted; once, where it says the same of all.
+fn of_each(each: &[Facts<'_>], judge: impl Fn(&Facts<'_>) -> Option<Gate>) -> Vec<Gate> {
+    let judged = each.iter().filter_map(|facts| Some((&facts.freight.freight, judge(facts)?)));
+    let mut judged: Vec<(&Freight, Gate)> = judged.collect();
+    if judged.windows(2).all(|two| two[0].1 == two[1].1) {
+        judged.truncate(1);
+        return judged.into_iter().map(|(_, gate)| gate).collect();
+    }
+    let named = |(freight, gate): (&Freight, Gate)| {
+        let message = format!("{}: {}", name_of(freight), gate.message);
+        Gate { message, ..gate }
+    };
+    judged.into_iter().map(named).collect()
+}
+
+fn name_of(freight: &Freight) -> String {
+    format!("freight {} of {}", freight.id.short(), freight.warehouse)
 }
 
 fn upstream(facts: &Facts<'_>, now: Timestamp) -> Gate {
@@ -279,7 +316,7 @@ fn automatic_hold(facts: &Facts<'_>) -> Option<Gate> {
 
 /// A hold stops everybody: one gate for each that keeps the freight, or freight that comes with it,
 /// from the stage.
-fn holds(facts: &Facts<'_>, now: Timestamp) -> Vec<Gate> {
+fn holds(facts: &Facts<'_>, each: &[Facts<'_>], now: Timestamp) -> Vec<Gate> {
     let stage = &facts.stage.name;
     let stops = |message, hold: &Defined<Hold>| Gate {
         until: hold.spec.expires,
@@ -287,12 +324,12 @@ fn holds(facts: &Facts<'_>, now: Timestamp) -> Vec<Gate> {
     };
     let own = hold::stopping(facts.holds, stage, &facts.freight.freight, now);
     let mut gates: Vec<Gate> = own.map(|hold| stops(hold::describe(hold), hold)).collect();
-    for other in facts.brings {
+    let along = each.iter().skip(1).map(|facts| &facts.freight.freight);
+    for other in along.chain(facts.brings) {
         let beside = hold::stopping(facts.holds, stage, other, now);
         gates.extend(beside.filter(|hold| !hold.spec.closes(stage)).map(|hold| {
-            let (id, warehouse) = (other.id.short(), &other.warehouse);
-            let what = format!("freight {id} of {warehouse}, which comes with it");
-            stops(format!("{}; it stops {what}", hold::describe(hold)), hold)
+            let what = name_of(other);
+            stops(format!("{}; it stops {what}, which comes with it", hold::describe(hold)), hold)
         }));
     }
     gates
@@ -338,11 +375,9 @@ fn is_excluded(facts: &Facts<'_>, asked: &Approvals, who: &str, asking: &[Policy
         Excluded::Requester => facts
             .promotion
             .is_some_and(|promotion| promotion.requester == Principal::Named(who.to_owned())),
-        Excluded::CommitAuthor => facts
-            .freight
-            .freight
-            .artifacts
-            .values()
+        Excluded::CommitAuthor => std::iter::once(facts.freight)
+            .chain(facts.along)
+            .flat_map(|facts| facts.freight.artifacts.values())
             .filter_map(Artifact::author)
             .any(|author| is_author(who, author)),
         Excluded::PolicyAuthor => facts.policies.iter().any(|policy| {

@@ -22,7 +22,7 @@ use crate::inquiry::Replies;
 use crate::metadata::Metadata;
 use crate::plan::consequences;
 use crate::policy::Policy;
-use crate::promotion::{Ending, Entry, Event, Phase, Previous, Promotion, State};
+use crate::promotion::{Ended, Entry, Event, Phase, Previous, Promotion, State};
 use crate::stage::Stage;
 use crate::task::Task;
 use crate::verification::Verification;
@@ -102,7 +102,7 @@ pub struct StageSnapshot {
     /// How many rehearsals of the stage are not over.
     pub rehearsals: usize,
     /// How the last promotion of a freight to this stage ended.
-    pub ended: BTreeMap<FreightId, Ending>,
+    pub ended: BTreeMap<FreightId, Ended>,
     /// What stops automation here.
     pub automatic_hold: Option<AutomaticHold>,
     /// The holds of the project that may concern the stage.
@@ -137,6 +137,11 @@ impl PromotionSnapshot {
         }
         self.state.apply(entry).ok()?;
         Some(self)
+    }
+
+    /// What is known of everything that is promoted.
+    pub fn promoted(&self) -> impl Iterator<Item = &FreightFacts> {
+        std::iter::once(&self.facts).chain(&self.along)
     }
 }
 
@@ -195,6 +200,8 @@ pub struct PromotionSnapshot {
     pub tasks: Vec<Task>,
     /// The promoted freight and what happened to it.
     pub facts: FreightFacts,
+    /// The same of the freight that comes along, by the names of its warehouses.
+    pub along: Vec<FreightFacts>,
     /// What the promoted freight goes with: freight of the last succeeded promotion, by warehouse.
     /// Where that has none of another warehouse, the freight of the newest promotion to the stage
     /// that is not over: the first promotions to a stage bring each other's freight.

@@ -129,6 +129,7 @@ async fn promotion(
         stage: format!("s{n}").parse().unwrap(),
         freight: freight.clone(),
         warehouse: web(),
+        along: [].into(),
         requester: Principal::Automation,
         groups: [].into(),
         reason: None,

@@ -387,11 +387,9 @@ impl Context<'_> {
         let mut touches = Vec::new();
         if is_seen(&entry.event, after) {
             raise_revision(write, self.project)?;
-            touches = vec![
-                Subject::Project,
-                Subject::Stage(self.promotion.stage.clone()),
-                Subject::Freight(self.promotion.freight.clone()),
-            ];
+            touches = vec![Subject::Project, Subject::Stage(self.promotion.stage.clone())];
+            let promoted = self.promotion.promoted();
+            touches.extend(promoted.map(|(_, freight)| Subject::Freight(freight.clone())));
         }
         write.record(&Happened {
             at: self.now,

@@ -152,14 +152,16 @@ impl Reader<'_> {
         let promotion: Promotion = parsed(&row.fixed, what)?;
         let state = State::fold(&self.until_commit(&row.id)?)
             .map_err(|error| Unreadable::new(format!("log of {}", what()), error))?;
-        let id = &promotion.freight;
-        if !freight.contains_key(id) {
-            let facts = freight::facts(self.sql, self.project, id)?;
-            let missing = || Unreadable::new(format!("freight {id}"), "it is missing");
-            freight.insert(id.clone(), Arc::new(facts.ok_or_else(missing)?));
+        for (_, id) in promotion.promoted() {
+            if !freight.contains_key(id) {
+                let facts = freight::facts(self.sql, self.project, id)?;
+                let missing = || Unreadable::new(format!("freight {id}"), "it is missing");
+                freight.insert(id.clone(), Arc::new(facts.ok_or_else(missing)?));
+            }
         }
-        let facts = Arc::clone(&freight[id]);
-        Ok(Past { promotion, state, facts })
+        let facts = Arc::clone(&freight[&promotion.freight]);
+        let along = promotion.along.values().map(|id| Arc::clone(&freight[id])).collect();
+        Ok(Past { promotion, state, facts, along })
     }
 
     /// The entries of a log that say what was decided about at the commit, the last one if it was sent back;

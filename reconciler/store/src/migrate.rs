@@ -22,6 +22,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0009_rehearsals", include_str!("schema/0009_rehearsals.sql")),
     ("0010_drift", include_str!("schema/0010_drift.sql")),
     ("0011_replies", include_str!("schema/0011_replies.sql")),
+    ("0012_units", include_str!("schema/0012_units.sql")),
 ];
 
 /// Applies what is missing.

@@ -6,9 +6,7 @@ use jiff::Timestamp;
 use reconciler_domain::id::{
     FreightId, Principal, ProjectName, PromotionId, StageName, WarehouseName,
 };
-use reconciler_domain::promotion::{
-    BypassRequest, Ending, Entry, Event, Finish, Phase, Promotion, State,
-};
+use reconciler_domain::promotion::{BypassRequest, Ending, Entry, Event, Phase, Promotion, State};
 use reconciler_domain::snapshot::Committed;
 use rusqlite::{Row, params};
 use serde_json::json;
@@ -35,6 +33,8 @@ pub struct NewPromotion {
     pub freight: FreightId,
     /// The freight's warehouse.
     pub warehouse: WarehouseName,
+    /// Freight of other warehouses that it brings along.
+    pub along: BTreeMap<WarehouseName, FreightId>,
     /// Who asks for it.
     pub requester: Principal,
     /// Their groups; automation has none.
@@ -68,7 +68,7 @@ pub enum CreatePromotionError {
         /// The stage.
         stage: StageName,
     },
-    /// Its freight is not there, or is of another warehouse.
+    /// Freight that it brings is not there, or is of another warehouse.
     #[error("there is no freight {freight} of the warehouse that was named")]
     NoFreight {
         /// The freight.
@@ -98,7 +98,7 @@ pub enum CreatePromotionError {
 pub struct PromotionFilter {
     /// To this stage.
     pub stage: Option<StageName>,
-    /// Of this freight.
+    /// That bring this freight.
     pub freight: Option<FreightId>,
     /// Those that are not over (`true`) or are (`false`).
     pub active: Option<bool>,
@@ -196,6 +196,7 @@ fn create(
         stage: new.stage.clone(),
         freight: new.freight.clone(),
         warehouse: new.warehouse.clone(),
+        along: new.along.clone(),
         requester: new.requester.clone(),
         groups: new.groups.clone(),
         reason: new.reason.clone(),
@@ -217,18 +218,16 @@ fn create(
     raise_revision(write, project)?;
     let by = &promotion.requester;
     let verb = if new.rehearsal { "rehearses" } else { "promotes" };
+    let mut touches = vec![Subject::Project, Subject::Stage(new.stage.clone())];
+    touches.extend(promotion.promoted().map(|(_, freight)| Subject::Freight(freight.clone())));
     write.record(&Happened {
         at: now,
         project: Some(project),
         subject: Subject::Promotion(promotion.id.clone()),
-        touches: vec![
-            Subject::Project,
-            Subject::Stage(new.stage.clone()),
-            Subject::Freight(new.freight.clone()),
-        ],
+        touches,
         kind: "promotion.created",
         actor: by,
-        summary: format!("{by} {verb} freight {} to {}", new.freight.short(), new.stage),
+        summary: format!("{by} {verb} freight {} to {}", promotion.brings_in_short(), new.stage),
         body: json!({
             "promotion": promotion,
             "supersedes": new.supersedes,
@@ -253,13 +252,15 @@ fn check(
     if definition::row(sql, project, Kind::Stage, new.stage.as_str())?.is_none() {
         return Err(CreatePromotionError::NoStage { stage: new.stage.clone() });
     }
-    let warehouse: Option<String> = sql.row(
-        "SELECT warehouse FROM freight WHERE project = $1 AND id = $2",
-        params![project.as_str(), new.freight.as_str()],
-        |row| row.get(0),
-    )?;
-    if warehouse.as_deref() != Some(new.warehouse.as_str()) {
-        return Err(CreatePromotionError::NoFreight { freight: new.freight.clone() });
+    for (wanted, freight) in std::iter::once((&new.warehouse, &new.freight)).chain(&new.along) {
+        let warehouse: Option<String> = sql.row(
+            "SELECT warehouse FROM freight WHERE project = $1 AND id = $2",
+            params![project.as_str(), freight.as_str()],
+            |row| row.get(0),
+        )?;
+        if warehouse.as_deref() != Some(wanted.as_str()) {
+            return Err(CreatePromotionError::NoFreight { freight: freight.clone() });
+        }
     }
     Ok(())
 }
@@ -286,6 +287,19 @@ fn insert(
             promotion.rehearsal
         ],
     )?;
+    for (_, freight) in promotion.promoted() {
+        write.sql.execute(
+            "INSERT INTO brought (project, freight, stage, number, promotion) \
+             VALUES ($1, $2, $3, $4, $5)",
+            params![
+                project.as_str(),
+                freight.as_str(),
+                promotion.stage.as_str(),
+                signed(number),
+                promotion.id.as_str()
+            ],
+        )?;
+    }
     Ok(())
 }
 
@@ -304,12 +318,7 @@ fn supersede(
             return Err(too_late(phase.label()));
         }
     }
-    let event = Event::Finished(Finish {
-        ending: Ending::Superseded,
-        message: format!("freight {} took its place with {}", by.freight.short(), by.id),
-        remaining: Vec::new(),
-        as_before: false,
-    });
+    let event = Event::Finished(folded.promotion.superseded_by(by));
     let addition = Addition { actor: by.requester.clone(), event, now: by.created_at, own: false };
     match append::add(write, project, folded, addition) {
         Ok(_) => Ok(()),
@@ -327,7 +336,9 @@ fn list(
     let rows = sql.rows(
         "SELECT id, fixed, phase, ended_at, last_seq, place FROM promotion \
          WHERE project = $1 AND place < $2 \
-         AND ($3 IS NULL OR stage = $3) AND ($4 IS NULL OR freight = $4) \
+         AND ($3 IS NULL OR stage = $3) \
+         AND ($4 IS NULL OR id IN (SELECT promotion FROM brought \
+           WHERE brought.project = $1 AND brought.freight = $4)) \
          AND ($5 IS NULL OR (ended_at IS NULL) = ($5 = 1)) \
          AND ($6 IS NULL OR rehearsal = $6) \
          ORDER BY place DESC LIMIT $7",

@@ -10,7 +10,7 @@ use reconciler_domain::freight::{Freight, FreightFacts};
 use reconciler_domain::hold::Hold;
 use reconciler_domain::id::{FreightId, ProjectName, PromotionId, StageName, WarehouseName};
 use reconciler_domain::policy::{Across, Policy};
-use reconciler_domain::promotion::{Ending, Event, Phase, Promotion};
+use reconciler_domain::promotion::{Ended, Ending, Event, Phase, Promotion};
 use reconciler_domain::snapshot::{
     Committed, Defined, PromotionSnapshot, RunningPromotion, StageSnapshot, WarehouseSnapshot,
 };
@@ -19,7 +19,7 @@ use reconciler_domain::step::Step;
 use reconciler_domain::task::{Task, task_of};
 use reconciler_domain::verification::Verification;
 use reconciler_domain::warehouse::Warehouse;
-use rusqlite::params;
+use rusqlite::{Row, params};
 
 use crate::Store;
 use crate::counter::revision;
@@ -127,7 +127,21 @@ struct Shared {
     freezes: Option<Rc<Rows<Freeze>>>,
     /// By freight: how its last promotion to each stage ended. Read so only where many stages are
     /// looked at: it is as much as there are stages.
-    ended: Option<HashMap<FreightId, HashMap<StageName, Ending>>>,
+    ended: Option<HashMap<FreightId, HashMap<StageName, Ended>>>,
+}
+
+/// A promotion that is over, with the last entry of its log.
+struct LastRow {
+    stage: String,
+    id: String,
+    fixed: String,
+    event: String,
+}
+
+impl LastRow {
+    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self { stage: row.get(0)?, id: row.get(1)?, fixed: row.get(2)?, event: row.get(3)? })
+    }
 }
 
 impl<'a> Loader<'a> {
@@ -190,7 +204,8 @@ impl<'a> Loader<'a> {
         for id in running(sql, project, name)? {
             under_way.extend(fold::load(sql, project, &id)?);
         }
-        let needed = current.values().chain(under_way.iter().map(|f| &f.promotion.freight));
+        let coming = under_way.iter().flat_map(|f| f.promotion.promoted().map(|(_, id)| id));
+        let needed = current.values().chain(coming);
         let mut freight = self.freight_for(&stage.spec, needed)?;
         let passing = self.passing_on(&stage.spec)?;
         if !passing.is_empty() {
@@ -262,11 +277,14 @@ impl<'a> Loader<'a> {
         };
         let stage = definition::get::<Stage>(sql, project, promotion.stage.as_str())?;
         let succeeded = self.last_succeeded(&promotion.stage, None)?;
-        let facts = freight::facts(sql, project, &promotion.freight)?;
-        let missing = || Unreadable::new(format!("freight {}", promotion.freight), "it is missing");
-        let mut facts = facts.ok_or_else(missing)?;
+        let mut facts = known_facts(sql, project, &promotion.freight)?;
+        let along = promotion.along.values().map(|id| known_facts(sql, project, id));
+        let mut along: Vec<FreightFacts> = along.collect::<Result<_, _>>()?;
         if let Some(stage) = &stage {
-            pass_on(&mut facts, &self.passing_on(&stage.spec)?);
+            let passing = self.passing_on(&stage.spec)?;
+            for facts in std::iter::once(&mut facts).chain(&mut along) {
+                pass_on(facts, &passing);
+            }
         }
         let there = stay::current(sql, project, &promotion.stage)?;
         let policies: Vec<Defined<Policy>> =
@@ -287,6 +305,7 @@ impl<'a> Loader<'a> {
             policies,
             current: self.companions(&promotion, succeeded.as_ref())?,
             facts,
+            along,
             previous: self.previous(&there, &promotion.stage, succeeded)?,
             there,
             automatic_hold: hold::automatic(sql, project, &promotion.stage)?,
@@ -361,7 +380,7 @@ impl<'a> Loader<'a> {
         Ok(commits)
     }
 
-    /// Freight that goes with the promoted one: of the last succeeded promotion; where that has none
+    /// Freight that goes with what is promoted: of the last succeeded promotion; where that has none
     /// of another warehouse, of the newest promotion to the stage that is not over.
     fn companions(
         &self,
@@ -373,12 +392,13 @@ impl<'a> Loader<'a> {
         others.sort_by_key(|id| std::cmp::Reverse(id.number()));
         for id in others.iter().filter(|id| **id != promotion.id) {
             let Some(other) = fold::load(self.sql, self.project, id)? else { continue };
-            let warehouse = &other.promotion.warehouse;
-            if *warehouse == promotion.warehouse || current.contains_key(warehouse) {
-                continue;
+            for (warehouse, id) in other.promotion.promoted() {
+                if promotion.brings_of(warehouse) || current.contains_key(warehouse) {
+                    continue;
+                }
+                let facts = freight::facts(self.sql, self.project, id)?;
+                current.extend(facts.map(|facts| (warehouse.clone(), facts.freight)));
             }
-            let facts = freight::facts(self.sql, self.project, &other.promotion.freight)?;
-            current.extend(facts.map(|facts| (warehouse.clone(), facts.freight)));
         }
         Ok(current)
     }
@@ -454,7 +474,7 @@ impl<'a> Loader<'a> {
         &mut self,
         stage: &StageName,
         freight: &[Arc<FreightFacts>],
-    ) -> Result<BTreeMap<FreightId, Ending>, StoreError> {
+    ) -> Result<BTreeMap<FreightId, Ended>, StoreError> {
         let mut ended = BTreeMap::new();
         if let Some(mut known) = self.shared.ended.take() {
             for id in freight.iter().map(|facts| &facts.freight.id) {
@@ -462,52 +482,73 @@ impl<'a> Loader<'a> {
                     known.insert(id.clone(), self.ended_anywhere(id)?);
                 }
                 let ending = known.get(id).and_then(|by_stage| by_stage.get(stage));
-                ended.extend(ending.map(|ending| (id.clone(), *ending)));
+                ended.extend(ending.map(|ended| (id.clone(), ended.clone())));
             }
             self.shared.ended = Some(known);
             return Ok(ended);
         }
         for facts in freight {
-            let last: Option<(String, String)> = self.sql.row(
-                "SELECT promotion.id, promotion_event.event FROM promotion \
+            let last: Option<LastRow> = self.sql.row(
+                "SELECT promotion.stage, promotion.id, promotion.fixed, promotion_event.event \
+                 FROM brought \
+                 JOIN promotion ON promotion.project = brought.project \
+                   AND promotion.id = brought.promotion \
                  JOIN promotion_event ON promotion_event.project = promotion.project \
                    AND promotion_event.promotion = promotion.id \
                    AND promotion_event.seq = promotion.last_seq \
-                 WHERE promotion.project = $1 AND promotion.freight = $2 \
-                   AND promotion.stage = $3 AND promotion.ended_at IS NOT NULL \
-                   AND promotion.rehearsal = 0 \
-                 ORDER BY promotion.number DESC LIMIT 1",
+                 WHERE brought.project = $1 AND brought.freight = $2 AND brought.stage = $3 \
+                   AND promotion.ended_at IS NOT NULL AND promotion.rehearsal = 0 \
+                 ORDER BY brought.number DESC LIMIT 1",
                 params![self.project.as_str(), facts.freight.id.as_str(), stage.as_str()],
-                |row| Ok((row.get(0)?, row.get(1)?)),
+                LastRow::read,
             )?;
-            let Some((id, event)) = last else { continue };
-            ended.insert(facts.freight.id.clone(), self.ending(&id, &event)?);
+            let Some(last) = last else { continue };
+            let id = &facts.freight.id;
+            ended.extend(self.how_it_ended(id, &last)?.map(|ended| (id.clone(), ended)));
         }
         Ok(ended)
     }
 
     /// How the last promotion of the freight to each stage ended.
-    fn ended_anywhere(
-        &self,
-        freight: &FreightId,
-    ) -> Result<HashMap<StageName, Ending>, StoreError> {
-        let rows: Vec<(String, String, String)> = self.sql.rows(
-            "SELECT promotion.stage, promotion.id, promotion_event.event FROM promotion \
+    fn ended_anywhere(&self, freight: &FreightId) -> Result<HashMap<StageName, Ended>, StoreError> {
+        let rows: Vec<LastRow> = self.sql.rows(
+            "SELECT promotion.stage, promotion.id, promotion.fixed, promotion_event.event \
+             FROM brought \
+             JOIN promotion ON promotion.project = brought.project \
+               AND promotion.id = brought.promotion \
              JOIN promotion_event ON promotion_event.project = promotion.project \
                AND promotion_event.promotion = promotion.id \
                AND promotion_event.seq = promotion.last_seq \
-             WHERE promotion.project = $1 AND promotion.freight = $2 \
+             WHERE brought.project = $1 AND brought.freight = $2 \
                AND promotion.ended_at IS NOT NULL AND promotion.rehearsal = 0 \
-             ORDER BY promotion.stage, promotion.number",
+             ORDER BY brought.stage, brought.number",
             params![self.project.as_str(), freight.as_str()],
-            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+            LastRow::read,
         )?;
         let mut ended = HashMap::new();
-        for (stage, id, event) in rows {
-            let stage = name(&stage, || format!("promotion {}/{id}", self.project))?;
-            ended.insert(stage, self.ending(&id, &event)?);
+        for last in rows {
+            let what = || format!("promotion {}/{}", self.project, last.id);
+            let stage = name(&last.stage, what)?;
+            ended.extend(self.how_it_ended(freight, &last)?.map(|ended| (stage, ended)));
         }
         Ok(ended)
+    }
+
+    /// How a promotion ended for freight that it brought.
+    fn how_it_ended(
+        &self,
+        freight: &FreightId,
+        last: &LastRow,
+    ) -> Result<Option<Ended>, Unreadable> {
+        let ending = self.ending(&last.id, &last.event)?;
+        // Most bring nothing along: there are as many to read as there is freight.
+        if !last.fixed.contains("\"along\":{") {
+            return Ok(Some(Ended { ending, beside: BTreeMap::new() }));
+        }
+        let what = || format!("promotion {}/{}", self.project, last.id);
+        let promotion: Promotion = parsed(&last.fixed, what)?;
+        let mut brought = Ended::of(&promotion, ending);
+        Ok(brought.find_map(|(id, ended)| (id == *freight).then_some(ended)))
     }
 
     /// What the last entry of a log that is over says.
@@ -566,7 +607,8 @@ impl<'a> Loader<'a> {
         let half = |phase: &str| {
             format!(
                 "SELECT * FROM (SELECT id, number FROM promotion WHERE project = $1 \
-                 AND stage = $2 AND phase = {phase} AND ($4 IS NULL OR freight = $4) \
+                 AND stage = $2 AND phase = {phase} AND ($4 IS NULL OR id IN \
+                   (SELECT promotion FROM brought WHERE project = $1 AND freight = $4 AND stage = $2)) \
                  ORDER BY number DESC LIMIT 1) AS half"
             )
         };
@@ -606,7 +648,7 @@ impl<'a> Loader<'a> {
     ) -> Result<Option<reconciler_domain::promotion::Previous>, StoreError> {
         let Some(succeeded) = succeeded else { return Ok(None) };
         let mut last: Option<Folded> = None;
-        if there.values().any(|freight| *freight == succeeded.promotion.freight) {
+        if there.values().any(|freight| succeeded.promotion.brings(freight)) {
             last = Some(succeeded);
         } else {
             for freight in there.values() {
@@ -619,6 +661,15 @@ impl<'a> Loader<'a> {
         }
         Ok(last.and_then(|last| last.state.as_previous(&last.promotion)))
     }
+}
+
+fn known_facts(
+    sql: Sql<'_>,
+    project: &ProjectName,
+    id: &FreightId,
+) -> Result<FreightFacts, StoreError> {
+    let missing = || Unreadable::new(format!("freight {id}"), "it is missing");
+    Ok(freight::facts(sql, project, id)?.ok_or_else(missing)?)
 }
 
 /// Notes through which control-flow stages the freight may come.

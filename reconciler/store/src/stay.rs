@@ -58,11 +58,11 @@ impl Store {
 pub struct Whereabouts {
     /// What is in each stage now.
     pub there: Vec<(StageName, Freight)>,
-    /// The promotions that are not over.
+    /// What promotions that are not over bring, one by one.
     pub coming: Vec<Coming>,
 }
 
-/// A promotion that is not over, with its freight.
+/// A promotion that is not over, with freight that it brings.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Coming {
     /// The promotion.
@@ -160,10 +160,12 @@ fn whereabouts(sql: Sql<'_>, project: &ProjectName) -> Result<Whereabouts, Store
     let running: Vec<(FreightRow, String, String, bool)> = sql.rows(
         &format!(
             "{FREIGHT}, promotion.id, promotion.fixed, promotion.slot FROM promotion \
+             JOIN brought ON brought.project = promotion.project \
+               AND brought.promotion = promotion.id \
              JOIN freight ON freight.project = promotion.project \
-               AND freight.id = promotion.freight \
+               AND freight.id = brought.freight \
              WHERE promotion.project = $1 AND promotion.ended_at IS NULL AND promotion.rehearsal = 0 \
-             ORDER BY promotion.place"
+             ORDER BY promotion.place, freight.sequence"
         ),
         params![project.as_str()],
         |row| Ok((FreightRow::read(row)?, row.get(6)?, row.get(7)?, row.get(8)?)),

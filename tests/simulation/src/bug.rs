@@ -34,11 +34,15 @@ pub enum Bug {
     OutsiderAnswers,
     /// When a promotion asked to be looked at again is forgotten.
     WaitForgotten,
+    /// How a promotion of a unit ended is kept of the freight that leads it alone.
+    EndedOfLeading,
+    /// What a promotion brings along is not looked at.
+    AlongForgotten,
 }
 
 impl Bug {
     /// Every bug.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::FencingOff,
         Self::IntentNotAppended,
         Self::ProbeSkipped,
@@ -53,6 +57,8 @@ impl Bug {
         Self::KeptLost,
         Self::OutsiderAnswers,
         Self::WaitForgotten,
+        Self::EndedOfLeading,
+        Self::AlongForgotten,
     ];
 
     /// The word for it.
@@ -73,6 +79,8 @@ impl Bug {
             Self::KeptLost => "kept_lost",
             Self::OutsiderAnswers => "outsider_answers",
             Self::WaitForgotten => "wait_forgotten",
+            Self::EndedOfLeading => "ended_of_leading",
+            Self::AlongForgotten => "along_forgotten",
         }
     }
 }

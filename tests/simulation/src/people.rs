@@ -221,7 +221,13 @@ impl World {
             return;
         }
         let at = shelf.freight.len() - 1 - self.fate.index(back);
-        let freight = shelf.freight[at].freight.id.clone();
+        let mut freight = vec![shelf.freight[at].freight.id.clone()];
+        if request.len() > 1 && self.fate.strikes(0.5) {
+            let shelves = &self.store.project(project).warehouses;
+            let others = request.iter().filter(|other| other.warehouse != warehouse);
+            let newest = others.filter_map(|other| shelves.get(&other.warehouse)?.freight.last());
+            freight.extend(newest.map(|facts| facts.freight.id.clone()));
+        }
         let bypass = self.fate.strikes(0.3).then(|| BypassRequest {
             gates: [*self.fate.one_of(&[GateKind::Soak, GateKind::Approvals, GateKind::Upstream])]
                 .into(),
@@ -235,16 +241,18 @@ impl World {
         &mut self,
         project: &ProjectName,
         stage: &StageName,
-        freight: &FreightId,
+        wanted: &[FreightId],
         who: &str,
         bypass: Option<BypassRequest>,
     ) {
+        let Some((freight, along)) = wanted.split_first() else { return };
         let now = self.now;
         let asked = bypass.clone();
         let look = |snapshot: &_| {
             let facts = RequestFacts {
                 stage: snapshot,
                 freight,
+                along,
                 requester: who,
                 vars: &[].into(),
                 bypass: asked.as_ref(),
@@ -256,11 +264,15 @@ impl World {
             Ok(granted) => granted,
             Err(error) => return self.trace(|| format!("{who} is refused: {error}")),
         };
-        let facts = self.store.project(project).facts(freight).expect("it was looked at");
+        let of_warehouse = |id: &FreightId| {
+            let facts = self.store.project(project).facts(id).expect("it was looked at");
+            (facts.freight.warehouse.clone(), id.clone())
+        };
         let new = NewPromotion {
             stage: stage.clone(),
             freight: freight.clone(),
-            warehouse: facts.freight.warehouse.clone(),
+            warehouse: of_warehouse(freight).0,
+            along: along.iter().map(of_warehouse).collect(),
             requester: Principal::Named(who.to_owned()),
             groups: bypass.iter().flat_map(|bypass| bypass.groups.clone()).collect(),
             reason: None,
@@ -289,10 +301,12 @@ impl World {
         let id = &created.promotion.id;
         self.trace(|| {
             let by = &new.requester;
-            format!("{project}/{id}: starts freight {} for {by}", new.freight.short())
+            let what = created.promotion.brings_in_short();
+            format!("{project}/{id}: starts freight {what} for {by}")
         });
-        let sequence = |id| self.store.project(project).facts(id).map(|f| f.freight.sequence);
-        self.watch.created(project, &created.promotion, sequence(&new.freight));
+        let known = |(_, id)| self.store.project(project).facts(id).is_some();
+        let all_known = created.promotion.promoted().all(known);
+        self.watch.created(project, &created.promotion, all_known);
         for over in created.superseded {
             self.trace(|| format!("{project}/{} is superseded", over.promotion.id));
             self.watch.over(project, &over);
@@ -394,7 +408,7 @@ impl World {
                 self.answer(&project, &id, &step, PEOPLE[0], &said);
             }
             for (stage, freight) in self.missing(&project) {
-                self.promote(&project, &stage, &freight, "carl", None);
+                self.promote(&project, &stage, &[freight], "carl", None);
             }
         }
         self.after_people();

@@ -76,6 +76,7 @@ impl Action<Session> for Promote {
         let request = CreatePromotion {
             stage: stage.clone(),
             freight: config.text("freight").map_or(FreightSelector::Newest, FreightSelector::Id),
+            along: Vec::new(),
             reason: config.text("reason"),
             vars: [].into(),
             bypass: None,

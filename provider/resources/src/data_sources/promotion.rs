@@ -63,6 +63,12 @@ impl DataSource<Session> for PromotionData {
             )
             .attribute("id", given("`PROJECT/PROMOTION`."))
             .attribute("freight", given("The id of the freight that it brings."))
+            .attribute(
+                "along",
+                Attribute::list(Type::String)
+                    .computed()
+                    .describe("Freight of other warehouses that it brings along, as one unit."),
+            )
             .attribute("phase", given("How far it is, such as `waiting` or `succeeded`."))
             .attribute("requester", given("Who asked for it; `automation` if nobody did."))
             .attribute("reason", given("Why, if that was said."))
@@ -153,6 +159,7 @@ fn value(promotion: &Promotion) -> Value {
         ("stage", (&promotion.stage).into()),
         ("id", format!("{}/{}", promotion.project, promotion.id).into()),
         ("freight", (&promotion.freight).into()),
+        ("along", Value::list(promotion.along.iter().map(String::as_str))),
         ("phase", promotion.phase.as_str().into()),
         ("requester", (&promotion.requester).into()),
         ("reason", promotion.reason.clone().into()),

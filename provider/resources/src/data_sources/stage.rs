@@ -143,7 +143,8 @@ pub(super) fn current_value(current: &CurrentFreight) -> Value {
 }
 
 pub(super) fn promotion_value(promotion: &ActivePromotion) -> Value {
-    let ActivePromotion { id, freight, phase } = promotion;
+    // What comes along, the promotion itself says.
+    let ActivePromotion { id, freight, along: _, phase } = promotion;
     Value::object([
         ("id", Value::from(id)),
         ("freight", freight.into()),

@@ -1,4 +1,4 @@
-//! Promotions: runs of a stage's steps with one freight.
+//! Promotions: runs of a stage's steps with freight of one warehouse, or of several as one unit.
 
 use std::collections::BTreeMap;
 
@@ -22,6 +22,10 @@ pub struct Promotion {
     pub stage: String,
     /// The id of the freight that it brings.
     pub freight: String,
+    /// Freight of other warehouses that it brings along, as one unit with it: ids in the order of the names of
+    /// their warehouses.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub along: Vec<String>,
     /// Everything that the stage will hold: the freight for each warehouse.
     pub collection: BTreeMap<String, String>,
     /// How far it is.
@@ -246,6 +250,10 @@ pub struct CreatePromotion {
     pub stage: String,
     /// With which freight.
     pub freight: FreightSelector,
+    /// With which freight of other warehouses besides, as one unit: ids, or beginnings of them that are unique in
+    /// the project. Only where `freight` is an id.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub along: Vec<String>,
     /// Why.
     #[serde(default)]
     pub reason: Option<String>,
@@ -266,7 +274,8 @@ pub struct CreatePromotion {
 }
 
 /// Names a freight: `newest` for the newest that is available to the stage; `previous` for what was
-/// there before and is older, which makes the promotion a rollback; or its id, or a beginning of it
+/// there before and is older, which makes the promotion a rollback, of what of other warehouses left in the same
+/// moment too; or its id, or a beginning of it
 /// that is unique in the project.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(from = "String", into = "String")]
@@ -313,7 +322,7 @@ pub struct ApprovePromotion {
     pub comment: Option<String>,
 }
 
-/// Starts a promotion once more that is over: the same freight, to the same stage, with the same variables.
+/// Starts a promotion once more that is over: the same freight, of all its warehouses, to the same stage, with the same variables.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Rerun {

@@ -207,6 +207,9 @@ pub struct ActivePromotion {
     pub id: String,
     /// The freight that it brings.
     pub freight: String,
+    /// Freight of other warehouses that it brings along, as one unit with it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub along: Vec<String>,
     /// How far it is.
     pub phase: Phase,
 }

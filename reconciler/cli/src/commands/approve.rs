@@ -6,7 +6,7 @@ use clap::Args;
 use reconciler_api::v1::{AnswerStep, ApprovePromotion, ChangeSet, Promotion, Question};
 
 use crate::failure::Failure;
-use crate::render::{changes, short};
+use crate::render::{brought, changes};
 use crate::session::Session;
 
 /// Arguments of `lockstep approve`.
@@ -44,7 +44,7 @@ pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<(), F
     session.out.note(format_args!(
         "promotion {}: freight {} to {}, asked for by {}\n\n{}",
         promotion.id,
-        short(&promotion.freight),
+        brought(&promotion),
         promotion.stage,
         promotion.requester,
         changes::summary(change_set)

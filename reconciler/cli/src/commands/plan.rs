@@ -21,9 +21,10 @@ use crate::session::Session;
 pub(crate) struct Arguments {
     /// Where to
     stage: String,
-    /// The freight: its id, or a beginning that is unique; the newest if absent, whether it may go there or not
+    /// The freight: its id, or a beginning that is unique; the newest if absent, whether it may go there or not. More
+    /// than one, of several warehouses, go as one unit
     #[arg(long)]
-    freight: Option<String>,
+    freight: Vec<String>,
     /// Another value for a variable of the stage; may be repeated
     #[arg(long, value_name = "NAME=VALUE", value_parser = variable)]
     var: Vec<(String, String)>,
@@ -38,9 +39,11 @@ const LONG_POLL: Duration = Duration::from_secs(20);
 pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<(), Failure> {
     let project = session.project()?;
     let Arguments { stage, freight, var, timeout } = arguments;
+    let mut named = freight.into_iter();
     let request = CreatePromotion {
         stage,
-        freight: freight.map_or(FreightSelector::Newest, FreightSelector::Id),
+        freight: named.next().map_or(FreightSelector::Newest, FreightSelector::Id),
+        along: named.collect(),
         reason: None,
         vars: var.into_iter().collect(),
         bypass: None,

@@ -8,7 +8,7 @@ use reconciler_api::v1::{
 
 use super::watch::{self, Patience};
 use crate::failure::Failure;
-use crate::render::short;
+use crate::render::brought;
 use crate::session::Session;
 
 /// Arguments of `lockstep promote`.
@@ -16,9 +16,10 @@ use crate::session::Session;
 pub(crate) struct Arguments {
     /// The stage to promote to; with `--downstream` the one to promote from
     stage: String,
-    /// The freight to promote; a unique beginning of its id is enough
+    /// The freight to promote; a unique beginning of its id is enough. More than one, of several warehouses, go as
+    /// one unit
     #[arg(long, value_name = "FREIGHT", required_unless_present_any = ["newest", "downstream"])]
-    freight: Option<String>,
+    freight: Vec<String>,
     /// Promote the newest freight that is available to the stage
     #[arg(long, conflicts_with = "freight")]
     newest: bool,
@@ -45,7 +46,13 @@ pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<(), F
     let project = session.project()?;
     let Arguments { stage, freight, downstream, var, reason, bypass, watch, patience, .. } =
         arguments;
+    let mut named = freight.into_iter();
+    let freight = named.next();
+    let along: Vec<String> = named.collect();
     if downstream {
+        if !along.is_empty() {
+            return Err(Failure::OneFreight);
+        }
         return further_down(session, &project, &stage, PromoteDownstream { freight, reason })
             .await;
     }
@@ -54,10 +61,11 @@ pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<(), F
         .then(|| Bypass { gates: bypass, reason: reason.clone().unwrap_or_default() });
     let vars = var.into_iter().collect();
     let (ensure, rehearsal) = (false, false);
-    let request = CreatePromotion { stage, freight, reason, vars, bypass, ensure, rehearsal };
+    let request =
+        CreatePromotion { stage, freight, along, reason, vars, bypass, ensure, rehearsal };
     let promotion = session.client.promote(&project, &request).await?;
     session.out.item(&promotion, |it| {
-        format!("promotion {}: freight {} to {}, {}", it.id, short(&it.freight), it.stage, it.phase)
+        format!("promotion {}: freight {} to {}, {}", it.id, brought(it), it.stage, it.phase)
     })?;
     if watch {
         return watch::follow(session, &project, &promotion.id, patience).await;
@@ -78,7 +86,7 @@ async fn further_down(
             (Some(promotion), _) => format!(
                 "promotion {}: freight {} to {}, {}",
                 promotion.id,
-                short(&promotion.freight),
+                brought(promotion),
                 it.stage,
                 promotion.phase
             ),

@@ -5,7 +5,7 @@ use reconciler_api::v1::{Bypass, BypassGate, Rerun};
 
 use super::watch::{self, Patience};
 use crate::failure::Failure;
-use crate::render::short;
+use crate::render::brought;
 use crate::session::Session;
 
 /// Arguments of `lockstep rerun`.
@@ -33,7 +33,7 @@ pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<(), F
         .then(|| Bypass { gates: bypass, reason: reason.clone().unwrap_or_default() });
     let started = session.client.rerun(&project, &promotion, &Rerun { reason, bypass }).await?;
     session.out.item(&started, |it| {
-        let freight = short(&it.freight);
+        let freight = brought(it);
         format!("promotion {}: freight {freight} to {} once more, {}", it.id, it.stage, it.phase)
     })?;
     if watch {

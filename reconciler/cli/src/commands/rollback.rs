@@ -5,7 +5,7 @@ use reconciler_api::v1::{Bypass, BypassGate, CreatePromotion, FreightSelector};
 
 use super::watch::{self, Patience};
 use crate::failure::Failure;
-use crate::render::short;
+use crate::render::brought;
 use crate::session::Session;
 
 /// Arguments of `lockstep rollback`.
@@ -32,14 +32,16 @@ pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<(), F
     let bypass = (!bypass.is_empty()).then(|| Bypass { gates: bypass, reason: reason.clone() });
     let (freight, reason) = (FreightSelector::Previous, Some(reason));
     let (ensure, rehearsal, vars) = (false, false, [].into());
-    let request = CreatePromotion { stage, freight, reason, vars, bypass, ensure, rehearsal };
+    let along = Vec::new();
+    let request =
+        CreatePromotion { stage, freight, along, reason, vars, bypass, ensure, rehearsal };
     let promotion = session.client.promote(&project, &request).await?;
     session.out.item(&promotion, |it| {
         format!(
             "promotion {}: {} goes back to freight {}, {}",
             it.id,
             it.stage,
-            short(&it.freight),
+            brought(it),
             it.phase
         )
     })?;

@@ -1,6 +1,7 @@
 //! What people agreed to, and what it is worth.
 
 use reconciler_api::v1::{Evidence, SignedStatement};
+use reconciler_domain::id::FreightId;
 use reconciler_domain::promotion::{Signature, Signed, Standing, Stated, Statement};
 use reconciler_domain::step::Said;
 
@@ -54,8 +55,10 @@ pub(crate) fn standing(standing: &Standing) -> String {
             format!("a statement that none of the given keys signed; it names {}", by.join(", "))
         }
         Standing::Elsewhere { statement } => {
-            let Statement { project, promotion, freight, .. } = &**statement;
-            format!("a statement about {project}/{promotion} with freight {}", freight.short())
+            let Statement { project, promotion, freight, along, .. } = &**statement;
+            let brought = std::iter::once(freight).chain(along).map(FreightId::short);
+            let brought = brought.collect::<Vec<_>>().join(" and ");
+            format!("a statement about {project}/{promotion} with freight {brought}")
         }
         Standing::Unreadable(error) => format!("no statement: {error}"),
     }

@@ -7,13 +7,14 @@ use super::age::{age, instant};
 use super::freeze::stage_freezes;
 use super::gates::{GATE_HEADER, gate, holds, waiting};
 use super::stage::current;
-use super::{indent, section, short, table};
+use super::{indent, section, several, short, table};
 
 /// All of it, from what the stage is to when the daemon looks again.
 pub(crate) fn text(explain: &Explain, now: Timestamp) -> String {
     let next_wake = |at| format!("lockstepd looks again at {} ({})", instant(at), age(at, now));
     let promotion = |it: &reconciler_api::v1::ActivePromotion| {
-        format!("promotion {} brings freight {}: {}", it.id, short(&it.freight), it.phase)
+        let brought = several(&it.freight, &it.along);
+        format!("promotion {} brings freight {brought}: {}", it.id, it.phase)
     };
     let sections = [
         headline(explain),

@@ -7,7 +7,7 @@ use reconciler_api::v1::{
 
 use super::age::{age, age_or_dash, instant};
 use super::gates::{GATE_HEADER, gate, waiting};
-use super::{Show, list, or_dash, section, short};
+use super::{Show, brought, list, or_dash, section};
 
 impl Show for Promotion {
     const HEADER: &'static [&'static str] =
@@ -19,7 +19,7 @@ impl Show for Promotion {
         vec![
             self.id.clone(),
             self.stage.clone(),
-            short(&self.freight).to_owned(),
+            brought(self),
             phase(self),
             self.requester.clone(),
             age(self.created_at, now),
@@ -97,8 +97,8 @@ pub(crate) fn event(event: &PromotionEvent) -> String {
 
 /// How a promotion ended, as one line.
 pub(crate) fn verdict(promotion: &Promotion) -> String {
-    let Promotion { id, freight, stage, phase, .. } = promotion;
-    let freight = short(freight);
+    let Promotion { id, stage, phase, .. } = promotion;
+    let freight = brought(promotion);
     match phase {
         Phase::Succeeded => format!("promotion {id} succeeded: {stage} holds freight {freight}"),
         Phase::RolledBack => {

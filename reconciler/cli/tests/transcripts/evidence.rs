@@ -29,6 +29,7 @@ fn signed(promotion: &str, by: &str, said: Stated, seed: u8) -> Signed {
         promotion: promotion.parse().unwrap(),
         stage: "prod".parse().unwrap(),
         freight: "3f2a1b9c0d3f2a1b9c0d3f2a1b9c0d3f2a1b9c0d".parse().unwrap(),
+        along: Vec::new(),
         said,
         by: by.to_owned(),
         groups: ["sre".to_owned()].into(),

@@ -321,6 +321,16 @@ fn promote_asks_for_a_promotion() {
     promotion prod.13: freight 3f2a1b9c0d to prod, waiting
     ! follow it: lockstep watch prod.13
     ");
+    let unit = "promote prod --freight 3f2a --freight 9a8b7c6d5e9a8b7c6d5e9a8b7c6d5e9a8b7c6d5e";
+    insta::assert_snapshot!(lockstep(unit), @r"
+    promotion prod.13: freight 3f2a1b9c0d with 9a8b7c6d5e to prod, waiting
+    ! follow it: lockstep watch prod.13
+    ");
+    insta::assert_snapshot!(lockstep("promote dev --freight 3f2a --freight 9a8b --downstream"), @r"
+    ! error: --downstream takes one freight: each of the stages requests warehouses of its own
+    ! hint: name one, or promote to one stage after the other
+    [exit 2]
+    ");
     insta::assert_snapshot!(lockstep("promote prod --freight 3f"), @r"
     ! error: 2 freights begin with 3f
     !   - 3f2a1b9c0d3f2a1b9c0d3f2a1b9c0d3f2a1b9c0d
@@ -1067,7 +1077,7 @@ fn help_documents_environment_and_exit_codes() {
               [default: http://127.0.0.1:7480]
 
           --freight <FREIGHT>
-              The freight to promote; a unique beginning of its id is enough
+              The freight to promote; a unique beginning of its id is enough. More than one, of several warehouses, go as one unit
 
           --newest
               Promote the newest freight that is available to the stage

@@ -639,6 +639,7 @@ impl World {
             project: "shop".to_owned(),
             stage: "prod".to_owned(),
             freight: NEW.to_owned(),
+            along: Vec::new(),
             collection: BTreeMap::from([("main".to_owned(), NEW.to_owned())]),
             phase,
             requester: "ben".to_owned(),
@@ -748,7 +749,8 @@ fn step(name: &str, uses: &str) -> Step {
 }
 
 fn active(phase: Phase) -> ActivePromotion {
-    ActivePromotion { id: "prod.12".to_owned(), freight: NEW.to_owned(), phase }
+    let (freight, along) = (NEW.to_owned(), Vec::new());
+    ActivePromotion { id: "prod.12".to_owned(), freight, along, phase }
 }
 
 fn far(text: &str) -> Timestamp {

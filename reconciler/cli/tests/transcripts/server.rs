@@ -250,7 +250,7 @@ impl Canned {
     }
 
     fn create_promotion(&self, body: &Bytes) -> Answer {
-        let CreatePromotion { stage, freight, reason, bypass, rehearsal, .. } = read(body)?;
+        let CreatePromotion { stage, freight, along, reason, bypass, rehearsal, .. } = read(body)?;
         if let FreightSelector::Id(prefix) = freight {
             self.one_freight(&prefix)?;
         }
@@ -264,6 +264,7 @@ impl Canned {
         }
         let mut promotion = self.world.promotion("prod.13");
         (promotion.reason, promotion.bypass) = (reason, bypass);
+        promotion.along = along;
         Ok(json(&promotion))
     }
 

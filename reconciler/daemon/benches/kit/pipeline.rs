@@ -175,6 +175,7 @@ fn promotion(stage: StageName) -> NewPromotion {
         stage,
         freight: freight().0,
         warehouse: web(),
+        along: [].into(),
         requester: Principal::Named("bench".to_owned()),
         groups: [].into(),
         reason: None,

@@ -80,6 +80,7 @@ pub(crate) fn active(
     v1::ActivePromotion {
         id: running.promotion.id.to_string(),
         freight: running.promotion.freight.to_string(),
+        along: running.promotion.along.values().map(ToString::to_string).collect(),
         phase: phase(running.phase),
     }
 }
@@ -92,7 +93,7 @@ fn wire_candidate(
     now: Timestamp,
 ) -> v1::Candidate {
     let running = explained.snapshot.running.iter();
-    let running = running.map(|run| &run.promotion).find(|p| p.freight == candidate.freight);
+    let running = running.map(|run| &run.promotion).find(|p| p.brings(&candidate.freight));
     let next = running.and_then(|promotion| explained.promotions.get(&promotion.id));
     let gates = match next {
         Some(next) => next.gates.iter().flat_map(gate).collect(),
@@ -125,6 +126,7 @@ fn candidate_gates(
             joined,
             policies: explained.policies,
             freight: facts,
+            along: &[],
             promotion: None,
             change_set: None,
             approvals: &[],

@@ -66,6 +66,7 @@ pub(crate) fn promotion_row(
         project: project.to_string(),
         stage: promotion.stage.to_string(),
         freight: promotion.freight.to_string(),
+        along: promotion.along.values().map(ToString::to_string).collect(),
         collection: std::collections::BTreeMap::new(),
         phase: phase(at),
         requester: promotion.requester.to_string(),

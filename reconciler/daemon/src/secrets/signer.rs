@@ -136,6 +136,7 @@ mod tests {
             promotion: "prod.7".parse().unwrap(),
             stage: "prod".parse().unwrap(),
             freight: "0123456789abcdef0123456789abcdef01234567".parse().unwrap(),
+            along: Vec::new(),
             said: Stated::Approved { change_set: "sha256:00".to_owned() },
             by: "ann".to_owned(),
             groups: ["sre".to_owned()].into(),

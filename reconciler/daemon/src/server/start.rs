@@ -11,7 +11,7 @@ use reconciler_api::v1::{
     self, CreatePromotion, FreightSelector, PromoteDownstream, Rerun, StartedDownstream,
 };
 use reconciler_domain::freight::FreightFacts;
-use reconciler_domain::id::{ProjectName, PromotionId, StageName};
+use reconciler_domain::id::{FreightId, ProjectName, PromotionId, StageName};
 use reconciler_domain::plan::{
     DownstreamError, Ensured, RequestError, RequestFacts, Requested, downstream, ensured,
     goes_back, newest, newest_of_all, previous, rehearse, request, rerun, what_is_there,
@@ -67,6 +67,7 @@ pub(super) async fn rerun_promotion(
     let wanted = CreatePromotion {
         stage: again.stage.to_string(),
         freight: FreightSelector::Id(again.freight.to_string()),
+        along: again.along.iter().map(ToString::to_string).collect(),
         reason: Some(reason.unwrap_or_else(|| format!("{id} once more"))),
         vars: again.vars,
         bypass,
@@ -101,6 +102,7 @@ pub(super) async fn promote_downstream(
         let wanted = CreatePromotion {
             stage: stage.to_string(),
             freight: FreightSelector::Id(freight.id.to_string()),
+            along: Vec::new(),
             reason: reason.clone(),
             vars: BTreeMap::new(),
             bypass: None,
@@ -147,8 +149,8 @@ async fn start(
             Err(CreatePromotionError::NoStage { .. }) => {
                 return Err(Problem::not_found("stage", &format!("{project}/{stage}")).into());
             }
-            Err(CreatePromotionError::NoFreight { .. }) => {
-                return Err(Problem::not_found("freight", new.freight.as_str()).into());
+            Err(CreatePromotionError::NoFreight { freight }) => {
+                return Err(Problem::not_found("freight", freight.as_str()).into());
             }
             Err(CreatePromotionError::Store(error)) => return Err(error.into()),
         }
@@ -192,7 +194,12 @@ async fn judged(
         let detail = "a rehearsal brings nothing, so it ensures nothing: ask for one of both";
         return Err(Problem::new(ProblemCode::Invalid, detail).into());
     }
-    let freight = match &wanted.freight {
+    if !wanted.along.is_empty() && !matches!(wanted.freight, FreightSelector::Id(_)) {
+        let detail = "`along` goes with freight that is named by its id";
+        return Err(Problem::new(ProblemCode::Invalid, detail).into());
+    }
+    // What leads, and what comes along.
+    let brought: Vec<FreightId> = match &wanted.freight {
         FreightSelector::Newest | FreightSelector::Id(_)
             if wanted.ensure && !wanted.vars.is_empty() =>
         {
@@ -202,7 +209,7 @@ async fn judged(
         FreightSelector::Newest => {
             let newest = if wanted.rehearsal { newest_of_all(&stage) } else { newest(&stage, now) };
             let newest = newest.map_err(|error| request_refusal(&error))?;
-            newest.freight.id.clone()
+            vec![newest.freight.id.clone()]
         }
         FreightSelector::Previous if wanted.ensure => {
             let detail =
@@ -212,18 +219,25 @@ async fn judged(
         FreightSelector::Previous => {
             meet_the_past(server, project, &mut stage).await?;
             let previous = previous(&stage, now).map_err(|error| request_refusal(&error))?;
-            previous.freight.id.clone()
+            previous.into_iter().map(|facts| facts.freight.id.clone()).collect()
         }
         FreightSelector::Id(id) => {
-            let facts = find(server, project, id).await?;
-            let id = facts.freight.id.clone();
-            meet(&mut stage, facts);
-            id
+            let mut named = Vec::with_capacity(1 + wanted.along.len());
+            for id in std::iter::once(id).chain(&wanted.along) {
+                let facts = find(server, project, id).await?;
+                named.push(facts.freight.id.clone());
+                meet(&mut stage, facts);
+            }
+            named
         }
+    };
+    let Some((freight, along)) = brought.split_first() else {
+        return Err(Problem::not_found("freight", "in the stage").into());
     };
     let facts = RequestFacts {
         stage: &stage,
-        freight: &freight,
+        freight,
+        along,
         requester: &caller.0.name,
         vars: &wanted.vars,
         bypass: bypass.as_ref(),
@@ -240,20 +254,21 @@ async fn judged(
         request(&facts, now)
     };
     let granted = granted.map_err(|error| request_refusal(&error))?;
-    let warehouse = stage
-        .freight
-        .iter()
-        .find(|known| known.freight.id == freight)
-        .map(|known| known.freight.warehouse.clone());
-    let Some(warehouse) = warehouse else {
-        return Err(Problem::not_found("freight", freight.as_str()).into());
-    };
-    let rollback =
-        wanted.freight == FreightSelector::Previous || (*again_back && goes_back(&stage, &freight));
+    let mut by_warehouse = Vec::with_capacity(brought.len());
+    for id in &brought {
+        let Some(known) = stage.freight.iter().find(|known| known.freight.id == *id) else {
+            return Err(Problem::not_found("freight", id.as_str()).into());
+        };
+        by_warehouse.push((known.freight.warehouse.clone(), id.clone()));
+    }
+    let (warehouse, freight) = by_warehouse.remove(0);
+    let rollback = wanted.freight == FreightSelector::Previous
+        || (*again_back && brought.iter().all(|freight| goes_back(&stage, freight)));
     Ok(Judged::Start(Box::new(NewPromotion {
         stage: stage.stage.spec.name.clone(),
         freight,
         warehouse,
+        along: by_warehouse.into_iter().collect(),
         requester: caller.principal(),
         groups: caller.0.groups.clone(),
         reason: wanted.reason.clone(),
@@ -287,9 +302,11 @@ async fn meet_the_past(
     let filter = PromotionFilter { stage: name, rehearsal, ..PromotionFilter::default() };
     let page = reconciler_store::Page { after: None, limit: PAST_MAX };
     for row in server.store.list_promotions(project, &filter, page).await?.items {
-        let known = |known: &Arc<FreightFacts>| known.freight.id == row.promotion.freight;
-        if !stage.freight.iter().any(known) {
-            meet(stage, find(server, project, row.promotion.freight.as_str()).await?);
+        for (_, freight) in row.promotion.promoted() {
+            let known = |known: &Arc<FreightFacts>| known.freight.id == *freight;
+            if !stage.freight.iter().any(known) {
+                meet(stage, find(server, project, freight.as_str()).await?);
+            }
         }
     }
     Ok(())
@@ -317,6 +334,7 @@ fn request_refusal(error: &RequestError) -> Refusal {
     let code = match error {
         RequestError::ControlFlow { .. }
         | RequestError::NotSettable { .. }
+        | RequestError::SameWarehouse { .. }
         | RequestError::LongValue { .. } => ProblemCode::Invalid,
         RequestError::NotAvailable { .. }
         | RequestError::NoneAvailable { .. }

@@ -47,7 +47,7 @@ impl Worker {
                 passed.map_err(|error| WorkError::Unusable(error.to_string()))?;
                 Ok(true)
             }
-            StageAct::Promote { freight, supersedes } => {
+            StageAct::Promote { freight, along, supersedes } => {
                 let facts = snapshot.value.freight.iter().find(|f| f.freight.id == freight);
                 let Some(facts) = facts else {
                     return Err(WorkError::Unusable(format!("freight {freight} is not known")));
@@ -56,6 +56,7 @@ impl Worker {
                     stage: stage.clone(),
                     warehouse: facts.freight.warehouse.clone(),
                     freight,
+                    along,
                     requester: Principal::Automation,
                     groups: BTreeSet::new(),
                     reason: None,

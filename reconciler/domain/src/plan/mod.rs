@@ -28,6 +28,7 @@ mod request;
 mod share;
 mod stage;
 mod stale;
+mod together;
 mod unchanged;
 mod undo;
 mod verify;

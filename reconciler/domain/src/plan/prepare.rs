@@ -176,17 +176,16 @@ pub(super) fn is_outdated(snapshot: &PromotionSnapshot, frozen: &Frozen) -> bool
         || collection(snapshot).is_ok_and(|now| ids(&now) != ids(&frozen.collection))
 }
 
-/// The promoted freight, and of every other requested warehouse the freight that is in the stage.
+/// What is promoted, and of every other requested warehouse the freight that is in the stage.
 fn collection(snapshot: &PromotionSnapshot) -> Result<Collection, WarehouseName> {
     let mut collection = Collection::new();
     let stage = snapshot.stage.as_ref().map(|stage| &stage.spec);
     for request in stage.into_iter().flat_map(|stage| &stage.requests) {
-        let freight = if request.warehouse == snapshot.promotion.warehouse {
-            Some(&snapshot.facts.freight)
-        } else {
-            snapshot.current.get(&request.warehouse)
-        };
-        let freight = freight.ok_or_else(|| request.warehouse.clone())?;
+        let mut promoted = snapshot.promoted().map(|facts| &facts.freight);
+        let freight = promoted
+            .find(|freight| freight.warehouse == request.warehouse)
+            .or_else(|| snapshot.current.get(&request.warehouse))
+            .ok_or_else(|| request.warehouse.clone())?;
         collection.insert(request.warehouse.clone(), freight.clone());
     }
     Ok(collection)

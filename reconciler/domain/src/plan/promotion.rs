@@ -9,7 +9,7 @@ use super::{Waiting, commit, earlier, expiry, prepare, undo, verify};
 use crate::duration;
 use crate::freight::Freight;
 use crate::gate::{Facts, Gate, Verdict, gates};
-use crate::id::{Principal, PromotionId, StepName};
+use crate::id::{FreightId, Principal, PromotionId, StepName};
 use crate::inquiry::{Asking, Said, due, pose, said, stale_for_commit};
 use crate::policy::{GateKind, Joined};
 use crate::promotion::{Ending, Event, Finish, Node, Phase, State};
@@ -181,8 +181,10 @@ fn stopped_early(snapshot: &PromotionSnapshot) -> Option<Finish> {
     if snapshot.stage.is_none() {
         return finish(Ending::Aborted, "its stage was deleted".to_owned());
     }
-    let there = snapshot.current.get(&promotion.warehouse);
-    if there.is_some_and(|freight| freight.id == promotion.freight) {
+    let is_there = |(warehouse, id): (_, &FreightId)| {
+        snapshot.current.get(warehouse).is_some_and(|freight| freight.id == *id)
+    };
+    if promotion.promoted().all(is_there) {
         let last = snapshot.previous.as_ref().map(|previous| &previous.promotion);
         let seen =
             snapshot.state.frozen.as_ref().map(|f| f.previous.as_ref().map(|p| &p.promotion));
@@ -194,7 +196,8 @@ fn stopped_early(snapshot: &PromotionSnapshot) -> Option<Finish> {
         }
     }
     // What came with another promotion is there too if that did not succeed, and nobody takes it away any more.
-    let came = snapshot.there.get(&promotion.warehouse) == Some(&promotion.freight);
+    let came =
+        promotion.promoted().all(|(warehouse, id)| snapshot.there.get(warehouse) == Some(id));
     if promotion.requester == Principal::Automation && came && snapshot.slot.is_none() {
         return finish(Ending::Superseded, "its freight is in the stage already".to_owned());
     }
@@ -264,6 +267,7 @@ fn gates_with(
         joined,
         policies: &snapshot.policies,
         freight: &snapshot.facts,
+        along: &snapshot.along,
         promotion: Some(&snapshot.promotion),
         change_set: snapshot.state.change_set.as_ref(),
         approvals: &snapshot.state.approvals,
@@ -280,11 +284,11 @@ fn gates_with(
     gates(&facts, now)
 }
 
-/// Freight of other warehouses that comes to the stage with the promotion and is not there yet.
+/// Freight that comes to the stage with what is promoted and is not there yet: of promotions that are not over.
 fn brings(snapshot: &PromotionSnapshot) -> Vec<Freight> {
     let collection = snapshot.state.frozen.iter().flat_map(|frozen| frozen.collection.values());
     let is_there = |id| snapshot.there.values().any(|there| there == id);
-    let others = collection.filter(|freight| freight.id != snapshot.promotion.freight);
+    let others = collection.filter(|freight| !snapshot.promotion.brings(&freight.id));
     others.filter(|freight| !is_there(&freight.id)).cloned().collect()
 }
 

@@ -9,7 +9,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::promotion::Move;
-use super::request::{NOT_REQUESTED, RequestError, RequestFacts, check_bypass, check_vars};
+use super::request::{
+    NOT_REQUESTED, RequestError, RequestFacts, check_bypass, check_vars, check_warehouses,
+};
 use super::{Waiting, earlier, prepare};
 use crate::freight::FreightFacts;
 use crate::policy::Joined;
@@ -36,14 +38,20 @@ pub fn rehearse(facts: &RequestFacts<'_>) -> Result<(), RequestError> {
     }
     check_bypass(facts, &Joined::of(&snapshot.policies, &stage.name))?;
     check_vars(facts)?;
-    let known = snapshot.freight.iter().find(|known| known.freight.id == *facts.freight);
-    if known.is_none_or(|known| stage.request(&known.freight.warehouse).is_none()) {
-        return Err(RequestError::NotAvailable {
-            freight: facts.freight.short().to_owned(),
-            stage: name(),
-            why: NOT_REQUESTED.to_owned(),
-        });
+    let mut wanted = Vec::with_capacity(1 + facts.along.len());
+    for freight in std::iter::once(facts.freight).chain(facts.along) {
+        let known = snapshot.freight.iter().find(|known| known.freight.id == *freight);
+        let requested = known.filter(|it| stage.request(&it.freight.warehouse).is_some());
+        let Some(known) = requested else {
+            return Err(RequestError::NotAvailable {
+                freight: freight.short().to_owned(),
+                stage: name(),
+                why: NOT_REQUESTED.to_owned(),
+            });
+        };
+        wanted.push(known.as_ref());
     }
+    check_warehouses(&wanted)?;
     if snapshot.rehearsals >= REHEARSALS_MAX {
         return Err(RequestError::Rehearsals { stage: name(), max: REHEARSALS_MAX });
     }

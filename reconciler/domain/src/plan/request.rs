@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use crate::availability::{Availability, availability};
 use crate::freight::FreightFacts;
 use crate::hold;
-use crate::id::{FreightId, Principal, PromotionId};
+use crate::id::{FreightId, Principal, PromotionId, WarehouseName};
 use crate::policy::{GateKind, Joined, Mode};
 use crate::promotion::{Approval, BypassRequest, Ending, Event, Phase, Promotion, State};
 use crate::snapshot::{RunningPromotion, StageSnapshot};
@@ -135,12 +135,31 @@ pub struct RequestFacts<'a> {
     pub stage: &'a StageSnapshot,
     /// The freight that is wanted.
     pub freight: &'a FreightId,
+    /// Freight of other warehouses that is wanted with it, as one unit.
+    pub along: &'a [FreightId],
     /// Who wants it.
     pub requester: &'a str,
     /// Variables of the stage that get another value.
     pub vars: &'a BTreeMap<String, String>,
     /// Gates to skip, with a reason.
     pub bypass: Option<&'a BypassRequest>,
+}
+
+impl RequestFacts<'_> {
+    /// All that is wanted.
+    fn wanted(&self) -> impl Iterator<Item = &FreightId> {
+        std::iter::once(self.freight).chain(self.along)
+    }
+
+    fn wanted_in_short(&self) -> String {
+        self.wanted().map(FreightId::short).collect::<Vec<_>>().join(" and ")
+    }
+
+    /// Whether a promotion brings exactly what is wanted.
+    fn is_brought_by(&self, promotion: &Promotion) -> bool {
+        promotion.promoted().count() == self.wanted().count()
+            && self.wanted().all(|freight| promotion.brings(freight))
+    }
 }
 
 /// What a granted request brings with it.
@@ -219,6 +238,18 @@ pub enum RequestError {
         /// The stage.
         stage: String,
     },
+    /// What is to come together is of one warehouse.
+    #[error(
+        "freight {freight} and {other} are both of warehouse {warehouse}: a promotion brings one freight of each"
+    )]
+    SameWarehouse {
+        /// The one, short.
+        freight: String,
+        /// The other, short.
+        other: String,
+        /// The warehouse.
+        warehouse: WarehouseName,
+    },
     /// It is on its way already.
     #[error("promotion {promotion} is bringing freight {freight} to this stage already")]
     Running {
@@ -262,22 +293,28 @@ pub fn request(facts: &RequestFacts<'_>, now: Timestamp) -> Result<Requested, Re
     let joined = Joined::of(&facts.stage.policies, &stage.name);
     check_bypass(facts, &joined)?;
     check_vars(facts)?;
-    let wanted = check_available(facts, now)?;
-    check_held(facts.stage, wanted, now)?;
+    let mut wanted = Vec::with_capacity(1 + facts.along.len());
+    for freight in facts.wanted() {
+        let known = check_available(facts, freight, now)?;
+        check_held(facts.stage, known, now)?;
+        wanted.push(known);
+    }
+    check_warehouses(&wanted)?;
     check_running(facts)?;
-    let warehouse = &wanted.freight.warehouse;
-    let supersedes =
-        facts.stage.running.iter().filter(|running| {
-            running.promotion.warehouse == *warehouse && !running.phase.holds_slot()
-        });
-    let newer = newer(facts.stage, &joined, wanted, now);
+    let in_its_place = |running: &&RunningPromotion| {
+        let of_one = |it: &&FreightFacts| running.promotion.brings_of(&it.freight.warehouse);
+        wanted.iter().any(of_one) && !running.phase.holds_slot()
+    };
+    let supersedes = facts.stage.running.iter().filter(in_its_place);
+    let newer = wanted.iter().flat_map(|wanted| newer(facts.stage, &joined, wanted, now));
+    let newer: Vec<&FreightFacts> = newer.collect();
     let conflicts = |newer: &&FreightFacts| !gave_up(facts.stage, newer);
     let hold = (joined.mode != Mode::Manual && newer.iter().any(conflicts)).then(|| {
         format!(
             "{} promoted freight {} instead of what automation would choose; \
              promote the newest freight to let automation go on",
             facts.requester,
-            facts.freight.short(),
+            facts.wanted_in_short(),
         )
     });
     Ok(Requested {
@@ -301,15 +338,19 @@ pub enum Ensured {
 #[must_use]
 pub fn ensured(facts: &RequestFacts<'_>) -> Option<Ensured> {
     let snapshot = facts.stage;
-    let known = snapshot.freight.iter().find(|known| known.freight.id == *facts.freight);
-    let vouched = known.is_some_and(|k| k.verified_in.contains_key(&snapshot.stage.spec.name));
-    if vouched && snapshot.current.values().any(|there| there == facts.freight) {
+    let is_there = |freight: &FreightId| {
+        let known = snapshot.freight.iter().find(|known| known.freight.id == *freight);
+        known.is_some_and(|k| k.verified_in.contains_key(&snapshot.stage.spec.name))
+            && snapshot.current.values().any(|there| there == freight)
+    };
+    if facts.wanted().all(is_there) {
         return Some(Ensured::There);
     }
+    let brings_all = |promotion: &Promotion| facts.wanted().all(|it| promotion.brings(it));
     let running = snapshot
         .running
         .iter()
-        .find(|run| run.promotion.freight == *facts.freight && run.promotion.vars == *facts.vars);
+        .find(|run| brings_all(&run.promotion) && run.promotion.vars == *facts.vars);
     running.map(|running| Ensured::Running(running.promotion.id.clone()))
 }
 
@@ -326,11 +367,12 @@ pub fn newest(stage: &StageSnapshot, now: Timestamp) -> Result<&FreightFacts, Re
 }
 
 /// The freight to which a stage goes back: older than what is there now, vouched for by the stage,
-/// and of all such the one that left last. Going back once more goes further back, never forth.
+/// and of all such the one that left last, with what of other warehouses left in the same moment: what came as
+/// one unit goes back as one. Going back once more goes further back, never forth.
 ///
 /// # Errors
 /// There is none.
-pub fn previous(stage: &StageSnapshot, now: Timestamp) -> Result<&FreightFacts, RequestError> {
+pub fn previous(stage: &StageSnapshot, now: Timestamp) -> Result<Vec<&FreightFacts>, RequestError> {
     let name = &stage.stage.spec.name;
     let joined = Joined::of(&stage.policies, name);
     let there = stage.companions();
@@ -346,9 +388,18 @@ pub fn previous(stage: &StageSnapshot, now: Timestamp) -> Result<&FreightFacts, 
     };
     let known = stage.freight.iter().map(Arc::as_ref).filter(older);
     let open = known.filter(|facts| is_open(stage, &joined, facts, now));
-    let last = open.filter_map(|facts| Some((left(facts)?, facts))).max_by_key(|(left, _)| *left);
-    let none = || RequestError::NoPrevious { stage: name.to_string() };
-    last.map(|(_, facts)| facts).ok_or_else(none)
+    let known_to_leave: Vec<_> = open.filter_map(|facts| Some((left(facts)?, facts))).collect();
+    let last = known_to_leave.iter().map(|(left, _)| *left).max();
+    let of_last = known_to_leave.iter().filter(|(left, _)| Some(*left) == last);
+    // The newest of each warehouse: one freight of it was there when they left.
+    let by_warehouse: BTreeMap<_, _> =
+        of_last.map(|(_, facts)| (&facts.freight.warehouse, *facts)).collect();
+    let requested = stage.stage.spec.requests.iter().map(|request| &request.warehouse);
+    let back: Vec<_> = requested.filter_map(|of| by_warehouse.get(of).copied()).collect();
+    if back.is_empty() {
+        return Err(RequestError::NoPrevious { stage: name.to_string() });
+    }
+    Ok(back)
 }
 
 fn is_open(
@@ -382,7 +433,7 @@ fn newer<'a>(
 fn gave_up(stage: &StageSnapshot, facts: &FreightFacts) -> bool {
     let freight = &facts.freight;
     let there = stage.current.get(&freight.warehouse) == Some(&freight.id);
-    let failed = stage.ended.get(&freight.id).is_some_and(|ending| match ending {
+    let failed = stage.ended.get(&freight.id).is_some_and(|ended| match ended.ending {
         Ending::Failed
         | Ending::RolledBack
         | Ending::Stuck
@@ -398,19 +449,34 @@ fn gave_up(stage: &StageSnapshot, facts: &FreightFacts) -> bool {
 /// other waits, or sets other variables.
 fn check_running(facts: &RequestFacts<'_>) -> Result<(), RequestError> {
     let is_same = |running: &RunningPromotion| {
-        facts.bypass.is_none() && running.promotion.vars == *facts.vars
+        facts.bypass.is_none()
+            && running.promotion.vars == *facts.vars
+            && facts.is_brought_by(&running.promotion)
     };
-    let in_the_way = |running: &&RunningPromotion| {
-        running.promotion.freight == *facts.freight
-            && (is_same(running) || running.phase.holds_slot())
-    };
-    match facts.stage.running.iter().find(in_the_way) {
-        Some(running) => Err(RequestError::Running {
+    let brought = |running: &RunningPromotion| {
+        let mut wanted = facts.wanted();
+        let brought = wanted.find(|freight| running.promotion.brings(freight))?;
+        (is_same(running) || running.phase.holds_slot()).then(|| RequestError::Running {
             promotion: running.promotion.id.clone(),
-            freight: facts.freight.short().to_owned(),
-        }),
-        None => Ok(()),
+            freight: brought.short().to_owned(),
+        })
+    };
+    facts.stage.running.iter().find_map(brought).map_or(Ok(()), Err)
+}
+
+/// A promotion brings one freight of each warehouse at most.
+pub(super) fn check_warehouses(wanted: &[&FreightFacts]) -> Result<(), RequestError> {
+    let mut seen: BTreeMap<&WarehouseName, &FreightId> = BTreeMap::new();
+    for freight in wanted.iter().map(|facts| &facts.freight) {
+        if let Some(other) = seen.insert(&freight.warehouse, &freight.id) {
+            return Err(RequestError::SameWarehouse {
+                freight: other.short().to_owned(),
+                other: freight.id.short().to_owned(),
+                warehouse: freight.warehouse.clone(),
+            });
+        }
     }
+    Ok(())
 }
 
 /// A hold stops people, too: whoever wants to go on lifts it.
@@ -473,15 +539,16 @@ pub(super) fn check_bypass(
 
 fn check_available<'a>(
     facts: &RequestFacts<'a>,
+    freight: &FreightId,
     now: Timestamp,
 ) -> Result<&'a FreightFacts, RequestError> {
     let stage = &facts.stage.stage.spec;
     let refuse = |why: String| RequestError::NotAvailable {
-        freight: facts.freight.short().to_owned(),
+        freight: freight.short().to_owned(),
         stage: stage.name.to_string(),
         why,
     };
-    let known = facts.stage.freight.iter().find(|known| known.freight.id == *facts.freight);
+    let known = facts.stage.freight.iter().find(|known| known.freight.id == *freight);
     let Some(known) = known else {
         return Err(refuse(NOT_REQUESTED.to_owned()));
     };
@@ -498,7 +565,7 @@ fn check_available<'a>(
                 "it is not verified in {}; wait for that, or open the stage for it with \
                  `lockstep freight approve {} --stage {} --reason …`",
                 names.join(", "),
-                facts.freight.short(),
+                freight.short(),
                 stage.name,
             )))
         }

@@ -1,11 +1,13 @@
 //! The decision about a stage: what automation promotes to it.
 
+mod moving;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{Waiting, earlier};
+use super::{Waiting, earlier, together};
 use crate::availability::{Availability, availability, is_there};
 use crate::duration;
 use crate::freeze::{self, Asker, Freeze};
@@ -14,11 +16,14 @@ use crate::gate::too_old_at;
 use crate::hold::{self, Hold};
 use crate::id::{FreightId, Principal, PromotionId, WarehouseName};
 use crate::policy::{Joined, Mode};
-use crate::promotion::Ending;
+use crate::promotion::{Ended, Ending};
 use crate::snapshot::{Defined, RunningPromotion, StageSnapshot};
 use crate::soak::Soak;
 use crate::stage::{Choose, Stage};
 use crate::window::Action;
+
+pub(super) use moving::Moving;
+use moving::is_over;
 
 /// What to do for a stage.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,6 +43,8 @@ pub enum StageAct {
     Promote {
         /// What to promote.
         freight: FreightId,
+        /// Freight of other warehouses that comes along, as one unit with it.
+        along: BTreeMap<WarehouseName, FreightId>,
         /// Promotions that have not committed and are now pointless.
         supersedes: Vec<PromotionId>,
     },
@@ -89,16 +96,20 @@ fn decide(snapshot: &StageSnapshot, changed_at: Timestamp, now: Timestamp) -> St
         return plan;
     }
     let looked = Looked { snapshot, joined: &joined, now };
+    let moving = Moving::of(&looked);
+    let mut chosen = Vec::new();
     for request in &snapshot.stage.spec.requests {
-        choose(&looked, &request.warehouse, &mut plan);
+        chosen.extend(choose(&looked, &moving, &request.warehouse, &mut plan));
     }
+    plan.acts = together::acts(&looked, &moving, chosen);
+    plan.wake_at = earlier(plan.wake_at, together::changes(&looked));
     plan
 }
 
 /// Every freight that the stage could take, newest first, with automation's view of it.
 #[must_use]
 pub fn candidates(snapshot: &StageSnapshot, joined: &Joined<'_>, now: Timestamp) -> Vec<Candidate> {
-    let moving = Moving::of(snapshot);
+    let moving = Moving::of(&Looked { snapshot, joined, now });
     let automation = Asker { name: &Principal::Automation, groups: &BTreeSet::new() };
     let (stage, freezes) = (&snapshot.stage.spec.name, &snapshot.freezes);
     let frozen: Vec<Defined<Freeze>> =
@@ -120,68 +131,21 @@ pub fn candidates(snapshot: &StageSnapshot, joined: &Joined<'_>, now: Timestamp)
 }
 
 /// What a decision about a stage looks at.
-struct Looked<'a> {
-    snapshot: &'a StageSnapshot,
-    joined: &'a Joined<'a>,
-    now: Timestamp,
+#[derive(Clone, Copy)]
+pub(super) struct Looked<'a> {
+    pub(super) snapshot: &'a StageSnapshot,
+    pub(super) joined: &'a Joined<'a>,
+    pub(super) now: Timestamp,
 }
 
-/// The newest freight of each warehouse, by sequence.
-type Newest<'a> = BTreeMap<&'a WarehouseName, i64>;
-
-/// What freight of the same warehouse stands in the way of older freight.
-struct Moving<'a> {
-    /// In the stage, or on its way there.
-    moving: Newest<'a>,
-    /// What waited for too long, where the stage takes the newest: what is older would wait as well, one after the
-    /// other.
-    expired: Newest<'a>,
-}
-
-impl<'a> Moving<'a> {
-    fn of(snapshot: &'a StageSnapshot) -> Self {
-        let running = snapshot.running.iter().map(|running| &running.promotion.warehouse);
-        let warehouses: BTreeSet<&WarehouseName> = snapshot.current.keys().chain(running).collect();
-        let mut newest = BTreeMap::new();
-        for facts in snapshot.freight.iter().rev() {
-            if newest.len() == warehouses.len() {
-                break;
-            }
-            let Freight { id, warehouse, sequence, .. } = &facts.freight;
-            let there = snapshot.current.get(warehouse) == Some(id);
-            let coming = || snapshot.running.iter().any(|run| run.promotion.freight == *id);
-            if there || coming() {
-                newest.entry(warehouse).or_insert(*sequence);
-            }
-        }
-        Self { moving: newest, expired: expired(snapshot) }
+impl Looked<'_> {
+    pub(super) fn available(&self, facts: &FreightFacts) -> Availability {
+        available(self.snapshot, facts, self.joined, self.now)
     }
 
-    fn is_newer_than(&self, facts: &FreightFacts) -> bool {
-        is_older(facts, &self.moving)
+    pub(super) fn is_held(&self, facts: &FreightFacts) -> bool {
+        stopping(self.snapshot, facts, self.now).next().is_some()
     }
-}
-
-fn is_older(facts: &FreightFacts, newest: &Newest<'_>) -> bool {
-    let newest = newest.get(&facts.freight.warehouse);
-    newest.is_some_and(|sequence| facts.freight.sequence < *sequence)
-}
-
-/// The newest freight that expired here and that the stage still would take but for that.
-fn expired(snapshot: &StageSnapshot) -> Newest<'_> {
-    let mut newest = Newest::new();
-    let stage = &snapshot.stage.spec;
-    let some = snapshot.ended.values().any(|ending| *ending == Ending::Expired);
-    if !some || stage.choose == Choose::Queue {
-        return newest;
-    }
-    for facts in snapshot.freight.iter().rev() {
-        let expired = snapshot.ended.get(&facts.freight.id) == Some(&Ending::Expired);
-        if expired && (stage.choose != Choose::MatchUpstream || in_upstream(stage, facts)) {
-            newest.entry(&facts.freight.warehouse).or_insert(facts.freight.sequence);
-        }
-    }
-    newest
 }
 
 /// Whether the freight is in an upstream stage now, or needs to be in none.
@@ -248,19 +212,24 @@ fn stops_automation(
     false
 }
 
-fn choose(looked: &Looked<'_>, warehouse: &WarehouseName, plan: &mut StagePlan) {
+/// The freight of one warehouse that is to come; what does not, and why, is put into the plan.
+fn choose<'a>(
+    looked: &Looked<'a>,
+    moving: &Moving<'a>,
+    warehouse: &WarehouseName,
+    plan: &mut StagePlan,
+) -> Option<&'a FreightFacts> {
     let Looked { snapshot, joined, now } = *looked;
-    let moving = Moving::of(snapshot);
     let of_warehouse = |facts: &&Arc<FreightFacts>| facts.freight.warehouse == *warehouse;
-    let mut chosen: Option<&FreightFacts> = None;
+    let mut chosen: Option<&'a FreightFacts> = None;
     for facts in snapshot.freight.iter().filter(of_warehouse).rev() {
         if moving.is_newer_than(facts) {
             // So is it than all that follow, and what is older than what moves is not taken.
             break;
         }
-        let why = passed_over(snapshot, &moving, facts).or_else(|| too_old(joined, facts, now));
+        let why = passed_over(snapshot, moving, facts).or_else(|| too_old(joined, facts, now));
         if let Some(why) = why {
-            plan.waiting.extend(left_out(snapshot, &moving, facts, why));
+            plan.waiting.extend(left_out(snapshot, moving, facts, why));
             continue;
         }
         if waits_for_holds(snapshot, facts, now, plan) {
@@ -287,15 +256,7 @@ fn choose(looked: &Looked<'_>, warehouse: &WarehouseName, plan: &mut StagePlan) 
             }
         }
     }
-    let Some(chosen) = chosen else { return };
-    let competing: Vec<&RunningPromotion> = snapshot
-        .running
-        .iter()
-        .filter(|running| running.promotion.warehouse == *warehouse)
-        .collect();
-    if let Some(act) = promote(snapshot, chosen, &competing, plan) {
-        plan.acts.push(act);
-    }
+    chosen.filter(|chosen| !waits_for_another(snapshot, &chosen.freight, plan))
 }
 
 /// Whether holds keep the freight from the stage; the plan then says so.
@@ -327,36 +288,27 @@ fn stopping<'a>(
     hold::stopping(&snapshot.holds, &snapshot.stage.spec.name, &facts.freight, now)
 }
 
-/// The act that brings the chosen freight on its way, or a reason for waiting.
-fn promote(
-    snapshot: &StageSnapshot,
-    chosen: &FreightFacts,
-    competing: &[&RunningPromotion],
-    plan: &mut StagePlan,
-) -> Option<StageAct> {
-    let id = &chosen.freight.id;
-    let waits_for = match snapshot.stage.spec.choose {
-        Choose::Queue => competing.first(),
-        // What a person started is not superseded by automation.
-        Choose::Latest | Choose::MatchUpstream => competing.iter().find(|running| {
-            running.promotion.requester != Principal::Automation && !running.phase.holds_slot()
-        }),
+/// Whether a promotion of the same warehouse has to end first; the plan then says so.
+fn waits_for_another(snapshot: &StageSnapshot, chosen: &Freight, plan: &mut StagePlan) -> bool {
+    let in_the_way = |running: &&RunningPromotion| {
+        running.promotion.brings_of(&chosen.warehouse)
+            && match snapshot.stage.spec.choose {
+                Choose::Queue => true,
+                // What a person started is not superseded by automation.
+                Choose::Latest | Choose::MatchUpstream => {
+                    running.promotion.requester != Principal::Automation
+                        && !running.phase.holds_slot()
+                }
+            }
     };
-    if let Some(running) = waits_for {
-        plan.waiting.push(Waiting {
-            subject: format!("freight {}", id.short()),
-            reason: "PromotionRunning",
-            message: format!("waits for promotion {} to end", running.promotion.id),
-            until: None,
-        });
-        return None;
-    }
-    let supersedes = competing
-        .iter()
-        .filter(|running| !running.phase.holds_slot())
-        .map(|running| running.promotion.id.clone())
-        .collect();
-    Some(StageAct::Promote { freight: id.clone(), supersedes })
+    let Some(running) = snapshot.running.iter().find(in_the_way) else { return false };
+    plan.waiting.push(Waiting {
+        subject: format!("freight {}", chosen.id.short()),
+        reason: "PromotionRunning",
+        message: format!("waits for promotion {} to end", running.promotion.id),
+        until: None,
+    });
+    true
 }
 
 fn available(
@@ -380,29 +332,28 @@ fn passed_over(
     if snapshot.current.get(&freight.warehouse) == Some(&freight.id) {
         return Some("it is in the stage".to_owned());
     }
-    let running = snapshot.running.iter().find(|running| running.promotion.freight == freight.id);
+    let running = snapshot.running.iter().find(|running| running.promotion.brings(&freight.id));
     if let Some(running) = running {
         return Some(format!("promotion {} is bringing it", running.promotion.id));
     }
-    if let Some(ending) = snapshot.ended.get(&freight.id) {
-        let again = match ending {
-            Ending::Succeeded => "it was in the stage before",
-            // A rehearsal is never the last promotion of a freight.
-            Ending::Superseded | Ending::Rehearsed => {
-                // It is taken again only once nothing newer stands in its way.
-                if moving.is_newer_than(facts) {
-                    return Some("newer freight took its place".to_owned());
-                }
-                return is_older(facts, &moving.expired).then(|| BEHIND_EXPIRED.to_owned());
+    match snapshot.ended.get(&freight.id) {
+        None => {}
+        Some(ended) if ended.ending == Ending::Succeeded => {
+            return Some("it was in the stage before; a person can promote it".to_owned());
+        }
+        Some(ended) if is_over(ended.ending) && !moving.is_untied(snapshot, ended) => {
+            return Some(did_not_succeed(ended, stage.choose));
+        }
+        // It goes again with what takes the place of what it failed with.
+        Some(ended) if is_over(ended.ending) => {}
+        // A rehearsal is never the last promotion of a freight. What was superseded is taken again once nothing
+        // newer stands in its way.
+        Some(_) => {
+            if moving.is_newer_than(facts) {
+                return Some("newer freight took its place".to_owned());
             }
-            Ending::Failed
-            | Ending::RolledBack
-            | Ending::Stuck
-            | Ending::Aborted
-            | Ending::Expired
-            | Ending::Inconclusive => "its last promotion here did not succeed",
-        };
-        return Some(format!("{again}; a person can promote it"));
+            return moving.is_behind_expired(facts).then(|| BEHIND_EXPIRED.to_owned());
+        }
     }
     if moving.is_newer_than(facts) {
         return Some("newer freight is in the stage".to_owned());
@@ -410,7 +361,23 @@ fn passed_over(
     if stage.choose == Choose::MatchUpstream && !in_upstream(stage, facts) {
         return Some("it is in no upstream stage now".to_owned());
     }
-    is_older(facts, &moving.expired).then(|| BEHIND_EXPIRED.to_owned())
+    moving.is_behind_expired(facts).then(|| BEHIND_EXPIRED.to_owned())
+}
+
+fn did_not_succeed(ended: &Ended, choose: Choose) -> String {
+    let beside: Vec<String> =
+        ended.beside.iter().map(|(of, id)| format!("freight {} of {of}", id.short())).collect();
+    let beside = beside.join(", ");
+    match (beside.is_empty(), choose) {
+        (true, _) => "its last promotion here did not succeed; a person can promote it".to_owned(),
+        (false, Choose::Queue) => format!(
+            "its last promotion here, with {beside}, did not succeed; a person can promote it"
+        ),
+        (false, Choose::Latest | Choose::MatchUpstream) => format!(
+            "its last promotion here, with {beside}, did not succeed; it goes again with newer freight in \
+             place of that, or when a person promotes it"
+        ),
+    }
 }
 
 /// Freight that is too old never becomes younger.
@@ -430,7 +397,7 @@ fn left_out(
 ) -> Option<Waiting> {
     let freight = &facts.freight;
     let there = snapshot.current.get(&freight.warehouse) == Some(&freight.id);
-    let coming = snapshot.running.iter().any(|running| running.promotion.freight == freight.id);
+    let coming = snapshot.running.iter().any(|running| running.promotion.brings(&freight.id));
     if there || coming || moving.is_newer_than(facts) {
         return None;
     }

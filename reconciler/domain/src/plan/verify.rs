@@ -124,9 +124,9 @@ pub fn reverify(
         let phase = snapshot.state.phase().label();
         return Err(ReverifyError::NotDone { promotion, phase });
     }
-    let there = snapshot.there.get(&snapshot.promotion.warehouse);
-    let (Some(stage), Some(frozen), true) =
-        (&snapshot.stage, &snapshot.state.frozen, there == Some(&snapshot.promotion.freight))
+    let mut promoted = snapshot.promotion.promoted();
+    let is_there = promoted.all(|(warehouse, id)| snapshot.there.get(warehouse) == Some(id));
+    let (Some(stage), Some(frozen), true) = (&snapshot.stage, &snapshot.state.frozen, is_there)
     else {
         return Err(ReverifyError::NotThere { promotion, stage: name.clone() });
     };

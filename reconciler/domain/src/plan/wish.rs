@@ -15,6 +15,8 @@ pub struct Again {
     pub stage: StageName,
     /// What.
     pub freight: FreightId,
+    /// Freight of other warehouses that it brought along.
+    pub along: Vec<FreightId>,
     /// Variables of the stage that it set.
     pub vars: BTreeMap<String, String>,
     /// Whether it went back.
@@ -92,6 +94,7 @@ pub fn rerun(promotion: &Promotion, phase: Phase) -> Result<Again, RerunError> {
         Phase::Ended(_) => Ok(Again {
             stage: promotion.stage.clone(),
             freight: promotion.freight.clone(),
+            along: promotion.along.values().cloned().collect(),
             vars: promotion.vars.clone(),
             rollback: promotion.rollback,
         }),

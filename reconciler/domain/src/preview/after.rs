@@ -1,6 +1,6 @@
 //! The world as it would be.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -12,7 +12,7 @@ use crate::hold::Hold;
 use crate::id::StageName;
 use crate::policy::Policy;
 use crate::snapshot::{Defined, Definitions, PromotionSnapshot, StageSnapshot};
-use crate::stage::Stage;
+use crate::stage::{Request, Stage};
 use crate::task::{Task, used};
 
 /// The world once the changes are made.
@@ -79,9 +79,9 @@ impl<'a> After<'a> {
         self.replace_holds(&mut after.holds);
         self.replace_freezes(&mut after.freezes);
         if self.rewired {
-            let mut facts = Arc::new(after.facts);
-            self.pass_on(&mut facts);
-            after.facts = Arc::unwrap_or_clone(facts);
+            for facts in std::iter::once(&mut after.facts).chain(&mut after.along) {
+                facts.passed_on = self.passed_on(facts);
+            }
         }
         Judged::Anew(Box::new(after))
     }
@@ -109,17 +109,20 @@ impl<'a> After<'a> {
 
     /// Notes through which control-flow stages the freight would come.
     fn pass_on(&self, facts: &mut Arc<FreightFacts>) {
-        let warehouse = &facts.freight.warehouse;
-        let passing =
-            self.definitions.stages.iter().filter(|(_, stage)| stage.spec.is_control_flow());
-        let passed_on = passing
-            .filter_map(|(name, stage)| {
-                Some((name.clone(), stage.spec.request(warehouse)?.clone()))
-            })
-            .collect();
+        let passed_on = self.passed_on(facts);
         if facts.passed_on != passed_on {
             Arc::make_mut(facts).passed_on = passed_on;
         }
+    }
+
+    fn passed_on(&self, facts: &FreightFacts) -> BTreeMap<StageName, Request> {
+        let warehouse = &facts.freight.warehouse;
+        let passing =
+            self.definitions.stages.iter().filter(|(_, stage)| stage.spec.is_control_flow());
+        let requests = passing.filter_map(|(name, stage)| {
+            Some((name.clone(), stage.spec.request(warehouse)?.clone()))
+        });
+        requests.collect()
     }
 }
 

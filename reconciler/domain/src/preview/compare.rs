@@ -11,10 +11,10 @@ use crate::duration;
 use crate::freeze;
 use crate::gate::Gate;
 use crate::hold;
-use crate::id::{FreightId, StageName};
+use crate::id::{FreightId, PromotionId, StageName};
 use crate::plan::{Candidate, StageAct, candidates, promotion_gates, stage_at_rest, waits_until};
 use crate::policy::{GateKind, Joined, Mode, Policy};
-use crate::snapshot::{Definitions, PromotionSnapshot, StageSnapshot};
+use crate::snapshot::{Definitions, PromotionSnapshot, RunningPromotion, StageSnapshot};
 use crate::stage::Stage;
 
 /// What could be promoted to a stage and could not any more, and the other way round.
@@ -103,31 +103,53 @@ pub(super) fn automation(
         if old.contains(&act) {
             continue;
         }
-        let StageAct::Promote { freight, supersedes } = act else { continue };
+        let StageAct::Promote { freight, along, supersedes } = act else { continue };
         let joined = Joined::of(&after.policies, name);
         let gated = match joined.mode {
             Mode::Automatic => "at once",
             Mode::Gated | Mode::Manual => "once every gate passes",
         };
-        effects.push(Effect {
+        let settle = duration::print(joined.settle);
+        let unit = match along.len() {
+            0 => String::new(),
+            others => format!(" of {} freight as one unit", others + 1),
+        };
+        let reason = format!(
+            "automation would start a promotion{unit} {settle} after the change; it commits {gated}"
+        );
+        let brought: Vec<FreightId> = std::iter::once(freight).chain(along.into_values()).collect();
+        effects.extend(brought.iter().map(|freight| Effect {
             stage: name.clone(),
-            freight: Some(freight),
+            freight: Some(freight.clone()),
             promotion: None,
             kind: EffectKind::WouldPromote,
-            reason: format!(
-                "automation would start a promotion {} after the change; it commits {gated}",
-                duration::print(joined.settle)
-            ),
+            reason: reason.clone(),
             until: None,
-        });
+        }));
         effects.extend(supersedes.into_iter().map(|promotion| Effect {
             stage: name.clone(),
             freight: None,
+            reason: in_whose_place(after, &promotion, &brought).to_owned(),
             promotion: Some(promotion),
             kind: EffectKind::Supersedes,
-            reason: "newer freight would take its place".to_owned(),
             until: None,
         }));
+    }
+}
+
+/// Why a promotion would be superseded by one that brings this.
+fn in_whose_place(
+    stage: &StageSnapshot,
+    superseded: &PromotionId,
+    brought: &[FreightId],
+) -> &'static str {
+    let running = stage.running.iter().find(|running| running.promotion.id == *superseded);
+    let goes_on = |running: &RunningPromotion| {
+        running.promotion.promoted().all(|(_, freight)| brought.contains(freight))
+    };
+    match running.is_some_and(goes_on) {
+        true => "what it brings would go on as one unit with freight of other warehouses",
+        false => "newer freight would take its place",
     }
 }
 

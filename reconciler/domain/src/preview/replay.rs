@@ -71,6 +71,8 @@ pub struct Past {
     pub state: State,
     /// Its freight, with everything that happened to it until now.
     pub facts: Arc<FreightFacts>,
+    /// The same of the freight that it brought along.
+    pub along: Vec<Arc<FreightFacts>>,
 }
 
 /// A promotion that cannot be judged.
@@ -288,6 +290,7 @@ struct Then<'a> {
     past: &'a Past,
     stage: &'a Stage,
     facts: FreightFacts,
+    along: Vec<FreightFacts>,
     companions: BTreeMap<WarehouseName, Freight>,
     commits: Vec<Committed>,
     /// Since when the commits are known; absent: all of them are.
@@ -302,13 +305,20 @@ impl<'a> Then<'a> {
         let frozen = past.state.frozen.as_ref()?;
         past.state.change_set.as_ref()?;
         let others = frozen.collection.iter();
-        let others = others.filter(|(warehouse, _)| **warehouse != past.promotion.warehouse);
-        let (facts, doubtful) = facts_then(&frozen.stage, &past.facts, definitions, at);
+        let others = others.filter(|(warehouse, _)| !past.promotion.brings_of(warehouse));
+        let (facts, mut doubtful) = facts_then(&frozen.stage, &past.facts, definitions, at);
+        let mut along = Vec::with_capacity(past.along.len());
+        for beside in &past.along {
+            let (facts, beside_doubtful) = facts_then(&frozen.stage, beside, definitions, at);
+            along.push(facts);
+            doubtful = doubtful.or(beside_doubtful);
+        }
         Some(Self {
             at,
             past,
             stage: &frozen.stage,
             facts,
+            along,
             companions: others.map(|(name, freight)| (name.clone(), freight.clone())).collect(),
             commits: commits_then(&history.commits, at),
             commits_since: history.commits_since,
@@ -323,6 +333,7 @@ impl<'a> Then<'a> {
             joined,
             policies: &definitions.policies,
             freight: &self.facts,
+            along: &self.along,
             promotion: Some(&self.past.promotion),
             change_set: self.past.state.change_set.as_ref(),
             approvals: &self.past.state.approvals,

@@ -1,4 +1,4 @@
-//! Promotions: the saga of one freight into one stage.
+//! Promotions: the saga of freight into one stage: of one warehouse, or of several as one unit.
 //!
 //! A promotion is a row that never changes ([`Promotion`]) and an append-only log of [`Event`]s.
 //! Everything else about it is derived by folding the log ([`State`]): phase, what is approved,
@@ -48,6 +48,9 @@ pub struct Promotion {
     pub freight: FreightId,
     /// The freight's warehouse.
     pub warehouse: WarehouseName,
+    /// Freight of other warehouses that it brings along, as one unit with its own.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub along: BTreeMap<WarehouseName, FreightId>,
     /// Who asked for it.
     pub requester: Principal,
     /// Groups of the requester when they asked; automation has none.
@@ -69,6 +72,67 @@ pub struct Promotion {
     pub rehearsal: bool,
     /// When it was asked for; also the date of its commits.
     pub created_at: Timestamp,
+}
+
+impl Promotion {
+    /// Everything that it brings: its own freight, then what comes along, by warehouse.
+    pub fn promoted(&self) -> impl Iterator<Item = (&WarehouseName, &FreightId)> {
+        std::iter::once((&self.warehouse, &self.freight)).chain(&self.along)
+    }
+
+    /// Whether it brings this freight.
+    #[must_use]
+    pub fn brings(&self, freight: &FreightId) -> bool {
+        self.promoted().any(|(_, promoted)| promoted == freight)
+    }
+
+    /// Whether it brings freight of this warehouse.
+    #[must_use]
+    pub fn brings_of(&self, warehouse: &WarehouseName) -> bool {
+        self.promoted().any(|(of, _)| of == warehouse)
+    }
+
+    /// What it brings, in short: `1a2b3c4d5e`, `1a2b3c4d5e with 9f8e7d6c5b`.
+    #[must_use]
+    pub fn brings_in_short(&self) -> String {
+        let along: Vec<&str> = self.along.values().map(FreightId::short).collect();
+        match along.as_slice() {
+            [] => self.freight.short().to_owned(),
+            along => format!("{} with {}", self.freight.short(), along.join(", ")),
+        }
+    }
+
+    /// The end of a promotion whose place another one takes before it commits.
+    #[must_use]
+    pub fn superseded_by(&self, other: &Self) -> Finish {
+        let goes_on = self.promoted().all(|(_, freight)| other.brings(freight));
+        let message = if goes_on {
+            format!("it goes on as promotion {} of freight {}", other.id, other.brings_in_short())
+        } else {
+            format!("freight {} took its place with {}", other.brings_in_short(), other.id)
+        };
+        Finish::new(Ending::Superseded, message, Vec::new())
+    }
+}
+
+/// How the last promotion of a freight to a stage ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    /// How.
+    pub ending: Ending,
+    /// What else it brought.
+    pub beside: BTreeMap<WarehouseName, FreightId>,
+}
+
+impl Ended {
+    /// How this promotion ended for what it brought, by freight.
+    pub fn of(promotion: &Promotion, ending: Ending) -> impl Iterator<Item = (FreightId, Self)> {
+        promotion.promoted().map(move |(warehouse, freight)| {
+            let others = promotion.promoted().filter(|(other, _)| *other != warehouse);
+            let beside = others.map(|(of, other)| (of.clone(), other.clone())).collect();
+            (freight.clone(), Self { ending, beside })
+        })
+    }
 }
 
 /// Gates to skip.
@@ -212,7 +276,7 @@ pub struct Frozen {
     /// The tasks that the stage uses, as they were.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tasks: Vec<Task>,
-    /// Freight by warehouse: the promoted one, and of every other requested warehouse that of the
+    /// Freight by warehouse: what is promoted, and of every other requested warehouse that of the
     /// last succeeded promotion.
     pub collection: IndexMap<WarehouseName, Freight>,
     /// What was noted about the stage and the freight.

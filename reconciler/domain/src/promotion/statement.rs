@@ -29,6 +29,9 @@ pub struct Statement {
     pub stage: StageName,
     /// The freight that it was started for.
     pub freight: FreightId,
+    /// Freight of other warehouses that it brings along, in the order of their names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub along: Vec<FreightId>,
     /// What was said, and to what.
     pub said: Stated,
     /// Who said it.
@@ -212,6 +215,7 @@ impl Event {
             promotion: promotion.id.clone(),
             stage: promotion.stage.clone(),
             freight: promotion.freight.clone(),
+            along: promotion.along.values().cloned().collect(),
             said,
             by: by.clone(),
             groups: groups.clone(),

@@ -392,8 +392,9 @@ fn automation_does_not_bring_what_came_with_another_promotion() {
         warehouse data db
         verification errors count=2
         stage dev shop data: pair verify=errors
-        policy gate dev gated approve=sre
         found shop api 1.0.0
+        promote dev f1 by bob
+        policy gate dev gated approve=sre
         found data db 1.0.0
         approve dev.1 by ann in sre
         approve dev.2 by ann in sre
@@ -401,7 +402,7 @@ fn automation_does_not_bring_what_came_with_another_promotion() {
         abort dev.1 by ann
     "), @r"
     f1 is made: api 1.0.0
-    dev.1 starts: f1, by automation
+    dev.1 starts: f1, by bob
     f2 is made: db 1.0.0
     dev.2 starts: f2, by automation
     dev.1 is prepared

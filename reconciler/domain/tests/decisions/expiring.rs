@@ -154,8 +154,9 @@ fn the_slot_is_not_waited_for_forever() {
         warehouse shop api
         warehouse data db
         stage dev shop data: pair asked
-        policy gate dev gated max_wait=10m
         found shop api 1.0.0
+        promote dev f1 by bob
+        policy gate dev gated max_wait=10m
         found data db 1.0.0
         +5m
         found shop api 1.1.0
@@ -163,7 +164,7 @@ fn the_slot_is_not_waited_for_forever() {
         +10m
     "), @r"
     f1 is made: api 1.0.0
-    dev.1 starts: f1, by automation
+    dev.1 starts: f1, by bob
     f2 is made: db 1.0.0
     dev.2 starts: f2, by automation
     dev.1 is prepared
@@ -173,15 +174,12 @@ fn the_slot_is_not_waited_for_forever() {
     -- +5m
     dev.1 runs pause
     f3 is made: api 1.1.0
-    dev.3 starts: f3, by automation
-    dev.2 is prepared again
-    dev.2 is prepared
+    dev.3 starts: f3 and f2, by automation
+    dev.2 superseded: promotion dev.3 takes its place
     dev.3 is prepared
       ? promotion dev.1: Waiting: step ok waits for 1 approval of sre, until 2026-01-01T01:00:30Z: go on? [2026-01-01T01:00:30Z]
-      ? promotion dev.2: SlotTaken: waits for promotion dev.1 to end
       ? promotion dev.3: SlotTaken: waits for promotion dev.1 to end
     -- +10m
-    dev.2 expired: did not commit within 10m (policy gate), until 2026-01-01T00:10:00Z: waits for promotion dev.1 to end
     dev.3 expired: did not commit within 10m (policy gate), until 2026-01-01T00:15:00Z: waits for promotion dev.1 to end
     ");
 }

@@ -147,8 +147,9 @@ named!(record, RECORDS, Record, {
 });
 
 /// What stands in a log, by name. The kinds of steps are among it: each has arguments of its own.
-fn stands_in(log: &[Entry]) -> BTreeSet<String> {
-    let mut names = BTreeSet::new();
+fn stands_in(promotion: &Promotion, log: &[Entry]) -> BTreeSet<String> {
+    let brings = if promotion.along.is_empty() { ALONE } else { UNIT };
+    let mut names = BTreeSet::from([brings.to_owned()]);
     let mut add = |name: &str| {
         names.insert(name.to_owned());
     };
@@ -197,12 +198,16 @@ fn stands_in(log: &[Entry]) -> BTreeSet<String> {
     names
 }
 
+/// Freight of one warehouse, and of several as one unit.
+const ALONE: &str = "promotion of one freight";
+const UNIT: &str = "promotion of a unit";
+
 /// Everything that has to stand in some log.
 fn wanted() -> BTreeSet<String> {
     let named = [EVENTS, NODES, OUTCOMES, ENDINGS, CALLS, RECORDS].concat();
     let kinds = StepKind::ALL.into_iter().filter(|kind| *kind != StepKind::Task);
     let kinds = kinds.map(|kind| format!("step {}", kind.name()));
-    named.into_iter().map(str::to_owned).chain(kinds).collect()
+    named.into_iter().chain([ALONE, UNIT]).map(str::to_owned).chain(kinds).collect()
 }
 
 fn means(log: &[Entry]) -> Result<Means, IllegalEvent> {
@@ -220,10 +225,11 @@ fn means(log: &[Entry]) -> Result<Means, IllegalEvent> {
 }
 
 /// The files of this format, the oldest first. None of them is ever written anew.
-const FILES: [&str; 3] = [
+const FILES: [&str; 4] = [
     include_str!("../golden/logs_0_1_all.json"),
     include_str!("../golden/logs_0_1_envelope.json"),
     include_str!("../golden/logs_0_1_sent.json"),
+    include_str!("../golden/logs_0_1_units.json"),
 ];
 /// Where logs are added that no file has.
 const NEXT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/logs_next.json");
@@ -237,7 +243,7 @@ fn logs_mean_for_ever_what_they_meant_and_nothing_is_missing() {
             let id = &promotion.id;
             let found = means(&log).unwrap_or_else(|error| panic!("{id}: {error}"));
             assert_eq!(found, meant, "{id} means something else");
-            there.extend(stands_in(&log));
+            there.extend(stands_in(&promotion, &log));
         }
     }
     let missing: BTreeSet<String> = wanted().difference(&there).cloned().collect();
@@ -253,7 +259,7 @@ fn add(missing: &BTreeSet<String>) {
     let mut lines = Vec::new();
     for world in worlds() {
         for saga in world.sagas.values() {
-            let names = stands_in(&saga.log);
+            let names = stands_in(&saga.promotion, &saga.log);
             let is_over = matches!(saga.state.phase(), Phase::Ended(_));
             if !is_over || names.is_disjoint(&left) {
                 continue;
@@ -318,6 +324,12 @@ fn worlds() -> Vec<World> {
          meddle dev x.size=2
          found shop api 1.0.0
          +2h",
+        "warehouse data db
+         stage dev shop data: pair
+         policy auto dev automatic rollback
+         found shop api 1.0.0 and data db 5.0.0
+         fail push 1
+         found shop api 1.1.0 and data db 5.1.0",
     ];
     let mut worlds: Vec<World> = Vec::new();
     for script in scripts {
@@ -393,7 +405,7 @@ fn uncertain() -> World {
         world
     });
     let is_so = |world: &World| {
-        let logs = world.sagas.values().map(|saga| stands_in(&saga.log));
+        let logs = world.sagas.values().map(|saga| stands_in(&saga.promotion, &saga.log));
         logs.into_iter().any(|names| names.contains("outcome uncertain"))
     };
     dying.into_iter().find(is_so).expect("some death is in the middle")

@@ -33,6 +33,7 @@ mod replaying;
 mod stale;
 mod tasks;
 mod timing;
+mod together;
 mod unchanged;
 mod undoing;
 mod upstream;

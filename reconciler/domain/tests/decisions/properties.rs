@@ -372,10 +372,11 @@ fn would_move(before: &World, changed: &mut World) -> Vec<String> {
         };
         let old = acts(before);
         for act in acts(changed) {
-            if let StageAct::Promote { freight, .. } = &act
+            if let StageAct::Promote { freight, along, .. } = &act
                 && !old.contains(&act)
             {
-                lines.push(format!("{stage} starts {freight}"));
+                let all = std::iter::once(freight).chain(along.values());
+                lines.extend(all.map(|freight| format!("{stage} starts {freight}")));
             }
         }
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use insta::assert_snapshot;
 use proptest::prelude::*;
-use reconciler_domain::id::Principal;
+use reconciler_domain::id::{FreightId, Principal};
 use reconciler_domain::preview::{
     Change, Changes, History, Past, PastCommit, REPLAY_DEFAULT, Replay, replay, wanted,
 };
@@ -37,12 +37,15 @@ fn history(world: &World, changes: &Changes) -> History {
         let (promotion, stage) = (saga.promotion.id.clone(), saga.promotion.stage.clone());
         history.commits.push(PastCommit { promotion, stage, at: committed_at, ended_at });
         if wanted.stages.contains(&saga.promotion.stage) {
-            let facts = world.freight.iter();
-            let mut facts = facts.filter(|facts| facts.freight.id == saga.promotion.freight);
+            let facts = |id: &FreightId| {
+                let known = world.freight.iter().find(|facts| facts.freight.id == *id);
+                Arc::new(known.expect("its freight").clone())
+            };
             history.past.push(Past {
                 promotion: saga.promotion.clone(),
                 state: State::fold(&saga.log[..=at]).expect("a log folds up to its commit"),
-                facts: Arc::new(facts.next().expect("its freight").clone()),
+                facts: facts(&saga.promotion.freight),
+                along: saga.promotion.along.values().map(facts).collect(),
             });
         }
     }

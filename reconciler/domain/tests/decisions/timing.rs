@@ -226,12 +226,12 @@ fn conditions_hold_fail_or_are_not_known() {
     f1 is made: api 1.0.0
     dev.1 starts: f1, by automation
     f2 is made: db 1.1.0
-    dev.2 starts: f2, by automation
-    dev.1 is prepared
-    dev.1 commits
-    dev.1 runs push
-    dev.1 succeeded: every step is done and every check passed
-    dev.2 superseded: its freight is in the stage already: promotion dev.1 brought it
+    dev.2 starts: f1 and f2, by automation
+    dev.1 superseded: promotion dev.2 takes its place
+    dev.2 is prepared
+    dev.2 commits
+    dev.2 runs push
+    dev.2 succeeded: every step is done and every check passed
     ");
 }
 

@@ -247,12 +247,12 @@ fn the_first_promotions_of_several_warehouses_bring_each_others_freight() {
     dev.1 starts: f1, by automation
       ? promotion dev.1: CollectionIncomplete: the stage also requests freight of data, and none has been promoted to it yet: promote some first
     f2 is made: db 5.0.0
-    dev.2 starts: f2, by automation
-    dev.1 is prepared
-    dev.1 commits
-    dev.1 runs push
-    dev.1 succeeded: every step is done and every check passed
-    dev.2 superseded: its freight is in the stage already: promotion dev.1 brought it
+    dev.2 starts: f1 and f2, by automation
+    dev.1 superseded: promotion dev.2 takes its place
+    dev.2 is prepared
+    dev.2 commits
+    dev.2 runs push
+    dev.2 succeeded: every step is done and every check passed
       | https://git.example/gitops: a.yaml#b=c dev.yaml#api=1.0.0 dev.yaml#db=5.0.0
     ");
 }
@@ -264,12 +264,17 @@ fn freight_goes_with_what_is_in_the_stage_from_the_other_warehouse() {
         warehouse shop api
         warehouse data db
         stage dev shop data: pair
-        policy gate dev gated approve=sre
+        policy gate dev manual approve=sre
         found shop api 1.0.0
         found data db 5.0.0
+        promote dev f1 by bob
+        promote dev f2 by bob
         approve dev.1 by ann in sre
+        approve dev.2 by ann in sre
         found shop api 1.1.0
         found data db 5.1.0
+        promote dev f3 by bob
+        promote dev f4 by bob
         approve dev.4 by ann in sre
         outside
         why dev
@@ -277,9 +282,9 @@ fn freight_goes_with_what_is_in_the_stage_from_the_other_warehouse() {
         outside
     "), @r"
     f1 is made: api 1.0.0
-    dev.1 starts: f1, by automation
     f2 is made: db 5.0.0
-    dev.2 starts: f2, by automation
+    dev.1 starts: f1, by bob
+    dev.2 starts: f2, by bob
     dev.1 is prepared
     dev.2 is prepared
     dev.1 is approved by ann
@@ -287,11 +292,12 @@ fn freight_goes_with_what_is_in_the_stage_from_the_other_warehouse() {
     dev.1 runs push
     dev.1 succeeded: every step is done and every check passed
     dev.2 superseded: its freight is in the stage already: promotion dev.1 brought it
+    refused: promotion dev.2 is superseded; only a promotion that waits at its gates can be approved
     f3 is made: api 1.1.0
-    dev.3 starts: f3, by automation
-    dev.3 is prepared
     f4 is made: db 5.1.0
-    dev.4 starts: f4, by automation
+    dev.3 starts: f3, by bob
+    dev.3 is prepared
+    dev.4 starts: f4, by bob
     dev.4 is prepared
     dev.4 is approved by ann
     dev.4 commits
@@ -300,6 +306,7 @@ fn freight_goes_with_what_is_in_the_stage_from_the_other_warehouse() {
     dev.3 is prepared again
     dev.3 is prepared
       | https://git.example/gitops: a.yaml#b=c dev.yaml#api=1.0.0 dev.yaml#db=5.1.0
+      ? stage dev: Manual: the stage is manual; a person starts its promotions
       ? promotion dev.3: ApprovalsMissing: needs 1 approval of group sre, has 0
     dev.3 is approved by ann
     dev.3 commits

@@ -508,14 +508,14 @@ fn what_stays_when_another_is_undone_keeps_what_was_said_of_it() {
     f1 is made: api 1.0.0
     dev.1 starts: f1, by automation
     f2 is made: db 5.0.0
-    dev.2 starts: f2, by automation
-    dev.1 is prepared
-    dev.1 commits
-    dev.1 runs push
-    dev.1 verifies
-    dev.1 measures errors/rate: pass
-    dev.1 succeeded: every step is done and every check passed
-    dev.2 superseded: its freight is in the stage already: promotion dev.1 brought it
+    dev.2 starts: f1 and f2, by automation
+    dev.1 superseded: promotion dev.2 takes its place
+    dev.2 is prepared
+    dev.2 commits
+    dev.2 runs push
+    dev.2 verifies
+    dev.2 measures errors/rate: pass
+    dev.2 succeeded: every step is done and every check passed
     f3 is made: api 1.1.0
     dev.3 starts: f3, by automation
     dev.3 is prepared

@@ -17,5 +17,6 @@ mod properties;
 mod replies;
 mod snapshots;
 mod tokens;
+mod units;
 mod wakeups;
 mod world;

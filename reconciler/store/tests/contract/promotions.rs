@@ -381,7 +381,7 @@ async fn a_newer_promotion_supersedes_those_that_have_not_committed() {
     );
     let snapshot = world.store.stage_snapshot(&shop(), &dev()).await.unwrap().unwrap().value;
     assert_eq!(snapshot.automatic_hold.unwrap().by, alice());
-    assert_eq!(snapshot.ended[&old.id], Ending::Superseded);
+    assert_eq!(snapshot.ended[&old.id].ending, Ending::Superseded);
     assert_eq!(snapshot.running.len(), 1);
 
     let freed = NewPromotion { release_hold: true, ..new_promotion(&dev(), &new.id) };

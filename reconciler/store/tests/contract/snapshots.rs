@@ -108,7 +108,7 @@ async fn a_stage_sees_new_freight_and_what_is_there_however_old() {
     assert_eq!(value.freight[0].freight.id, first.id);
     assert!(value.freight.is_sorted_by_key(|facts| facts.freight.sequence));
     assert_eq!(value.current[&web()], first.id);
-    assert_eq!(value.ended[&first.id], Ending::Succeeded);
+    assert_eq!(value.ended[&first.id].ending, Ending::Succeeded);
     assert_eq!(snapshot.revision, world.store.revision(&shop()).await.unwrap());
 }
 
@@ -121,7 +121,7 @@ async fn the_last_ending_of_a_freight_counts() {
     world.append(&again, finished(Ending::Aborted), 4).await.unwrap();
     let running = world.promote(&dev(), &freight, 5).await;
     let value = world.store.stage_snapshot(&shop(), &dev()).await.unwrap().unwrap().value;
-    assert_eq!(value.ended[&freight.id], Ending::Aborted);
+    assert_eq!(value.ended[&freight.id].ending, Ending::Aborted);
     assert_eq!(value.running.len(), 1);
     assert_eq!(
         (&value.running[0].promotion.id, value.running[0].phase),

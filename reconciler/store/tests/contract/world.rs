@@ -315,6 +315,7 @@ pub(crate) fn new_promotion(stage: &StageName, freight: &FreightId) -> NewPromot
         stage: stage.clone(),
         freight: freight.clone(),
         warehouse: web(),
+        along: [].into(),
         requester: Principal::Automation,
         groups: [].into(),
         reason: None,

@@ -34,7 +34,7 @@ pub(crate) struct Site {
     pub(crate) desk: Desk,
     pub(crate) infra: Repo,
     pub(crate) gitops: Repo,
-    _git: GitServer,
+    git: GitServer,
     marks: TempDir,
 }
 
@@ -55,7 +55,7 @@ impl Site {
         settings.writable.push(marks.path().to_owned());
         let lockstepd = Lockstepd::start_with(settings).await?;
         let desk = Desk::open().await?;
-        let site = Self { lockstepd, desk, infra, gitops, _git: git, marks };
+        let site = Self { lockstepd, desk, infra, gitops, git, marks };
         site.values(environments).await?;
         let client = site.client()?;
         let spec = ProjectSpec::default();
@@ -73,6 +73,11 @@ impl Site {
         let files = files.iter().map(|(path, text)| (path.as_str(), text.as_str()));
         let all: Vec<(&str, &str)> = files.chain([("README", "The shop.\n")]).collect();
         self.gitops.commit("apps: values of each environment", &all).await.map(drop)
+    }
+
+    /// Another repository.
+    pub(crate) async fn repo(&self, name: &str) -> Outcome<Repo> {
+        self.git.create(name).await
     }
 
     /// A subscription to the infra repository.
@@ -141,10 +146,7 @@ impl Site {
     /// Has the warehouse looked at until there is freight of this commit.
     pub(crate) async fn freight_of(&self, commit: &str) -> Outcome<Freight> {
         self.client()?.refresh_warehouse(PROJECT, "shop").await?;
-        let is_it = |freight: &Freight| match &freight.artifacts["infra"] {
-            reconciler_api::v1::Artifact::Git(git) => git.commit == commit,
-            reconciler_api::v1::Artifact::Image(_) => false,
-        };
+        let is_it = |freight: &Freight| is_of(freight, "infra", commit);
         let what = format!("there is freight of commit {commit}");
         self.lockstepd.freight(SOON, PROJECT, &what, is_it).await
     }
@@ -231,6 +233,14 @@ impl Site {
     }
 }
 
+/// Whether a subscription's artifact of the freight is this commit.
+pub(crate) fn is_of(freight: &Freight, subscription: &str, commit: &str) -> bool {
+    match freight.artifacts.get(subscription) {
+        Some(reconciler_api::v1::Artifact::Git(git)) => git.commit == commit,
+        Some(reconciler_api::v1::Artifact::Image(_)) | None => false,
+    }
+}
+
 /// The file of the GitOps repository with an environment's values.
 pub(crate) fn values_file(environment: &str) -> String {
     format!("apps/{environment}/values.yaml")
@@ -245,6 +255,7 @@ pub(crate) async fn ask(
     let wish = CreatePromotion {
         stage: stage.to_owned(),
         freight: FreightSelector::Id(freight.id.clone()),
+        along: Vec::new(),
         reason: None,
         vars: [].into(),
         bypass: None,

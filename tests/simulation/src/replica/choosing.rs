@@ -47,13 +47,14 @@ impl World {
                 self.trace(|| format!("{project}: freight {} passes {name}", freight.short()));
                 Next::Do(Doing::Stage { revision, acts })
             }
-            StageAct::Promote { freight, supersedes } => {
+            StageAct::Promote { freight, along, supersedes } => {
                 let facts = self.store.project(project).facts(&freight);
                 let warehouse = facts.expect("it was looked at").freight.warehouse.clone();
                 let new = NewPromotion {
                     stage: name.clone(),
                     warehouse,
                     freight,
+                    along,
                     requester: Principal::Automation,
                     groups: [].into(),
                     reason: None,

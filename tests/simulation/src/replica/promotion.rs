@@ -149,9 +149,9 @@ impl World {
         if self.fate.strikes(faults.store_refuses) {
             return Next::Done(Err(End::Failed("the disk is full".to_owned())));
         }
-        let there = self.store.newest_there(project, id);
+        let steps = self.store.steps_on(project, id);
         let watch = &mut self.watch;
-        let look = |snapshot: &_| watch.may_commit(snapshot, there, local);
+        let look = |snapshot: &_| watch.may_commit(snapshot, &steps, local);
         let judged = self.store.look_at_promotion(project, id, look).map(|seen| seen.value);
         let committed = self.store.commit_promotion(project, id, lease, seq, revision, local);
         match committed {

@@ -133,7 +133,7 @@ impl Store {
             found.revision += 1;
         }
         let over = match phase {
-            Phase::Ended(ending) => Some(Box::new(found.retire(id, ending))),
+            Phase::Ended(ending) => Some(Box::new(found.retire(id, ending, self.bug))),
             Phase::Preparing
             | Phase::Waiting
             | Phase::Committing

@@ -10,7 +10,7 @@ use reconciler_domain::hold::AutomaticHold;
 use reconciler_domain::id::{
     FreightId, ProjectName, PromotionId, StageName, SubscriptionName, WarehouseName,
 };
-use reconciler_domain::promotion::{Ending, Event, Finish, Phase, Promotion, State};
+use reconciler_domain::promotion::{Event, Phase, Promotion, State};
 use reconciler_domain::warehouse::Discovery;
 use reconciler_store::{CreatePromotionError, NewPromotion, WakeKey};
 
@@ -42,6 +42,7 @@ impl Store {
             stage: new.stage.clone(),
             freight: new.freight.clone(),
             warehouse: new.warehouse.clone(),
+            along: new.along.clone(),
             requester: new.requester.clone(),
             groups: new.groups.clone(),
             reason: new.reason.clone(),
@@ -64,12 +65,8 @@ impl Store {
     }
 
     fn supersede(&mut self, project: &ProjectName, id: &PromotionId, by: &Promotion) -> Saga {
-        let event = Event::Finished(Finish {
-            ending: Ending::Superseded,
-            message: format!("freight {} took its place with {}", by.freight.short(), by.id),
-            remaining: Vec::new(),
-            as_before: false,
-        });
+        let superseded = &self.saga(project, id).expect("checked to be there").promotion;
+        let event = Event::Finished(superseded.superseded_by(by));
         let appended = self.add(project, id, event, false, by.created_at);
         let over = appended.expect("checked to be before its commit").over;
         *over.expect("this ends it")
@@ -190,9 +187,11 @@ fn check(found: &Project, new: &NewPromotion) -> Result<(), CreatePromotionError
     if !found.definitions.stages.contains_key(&new.stage) {
         return Err(CreatePromotionError::NoStage { stage: new.stage.clone() });
     }
-    let of_warehouse = found.places.get(&new.freight).map(|(warehouse, _)| warehouse);
-    if of_warehouse != Some(&new.warehouse) {
-        return Err(CreatePromotionError::NoFreight { freight: new.freight.clone() });
+    for (wanted, freight) in std::iter::once((&new.warehouse, &new.freight)).chain(&new.along) {
+        let of_warehouse = found.places.get(freight).map(|(warehouse, _)| warehouse);
+        if of_warehouse != Some(wanted) {
+            return Err(CreatePromotionError::NoFreight { freight: freight.clone() });
+        }
     }
     for id in &new.supersedes {
         let phase = found.promotions.get(id).map(|saga| saga.state.phase());

@@ -22,7 +22,7 @@ mod wakeups;
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use reconciler_domain::id::{ProjectName, PromotionId, StageName, WarehouseName};
+use reconciler_domain::id::{FreightId, ProjectName, PromotionId, StageName, WarehouseName};
 use reconciler_store::WakeKey;
 
 pub(crate) use append::Appended;
@@ -54,12 +54,18 @@ impl Store {
         self.projects.get(project)?.promotions.get(id)
     }
 
-    /// The place in the order of making of the freight that a promotion would replace.
-    pub(crate) fn newest_there(&self, project: &ProjectName, id: &PromotionId) -> Option<i64> {
-        let found = self.projects.get(project)?;
-        let promotion = &found.promotions.get(id)?.promotion;
-        let there = found.stages.get(&promotion.stage)?.current.get(&promotion.warehouse)?;
-        found.facts(there).map(|facts| facts.freight.sequence)
+    /// How much newer each freight that a promotion brings is than what it would replace, in the order of making.
+    pub(crate) fn steps_on(&self, project: &ProjectName, id: &PromotionId) -> Vec<i64> {
+        let Some(found) = self.projects.get(project) else { return Vec::new() };
+        let Some(saga) = found.promotions.get(id) else { return Vec::new() };
+        let there = found.stages.get(&saga.promotion.stage).map(|record| &record.current);
+        let sequence = |id: &FreightId| found.facts(id).map(|facts| facts.freight.sequence);
+        let brought = saga.promotion.promoted();
+        let steps = brought.filter_map(|(warehouse, id)| {
+            let replaced = there.and_then(|there| there.get(warehouse)).and_then(sequence);
+            Some(sequence(id)? - replaced.unwrap_or(0))
+        });
+        steps.collect()
     }
 
     fn wake_stage(&mut self, project: &ProjectName, stage: &StageName, at: Timestamp) {

@@ -11,11 +11,13 @@ use reconciler_domain::id::{
     Alias, FreightId, PromotionId, StageName, SubscriptionName, WarehouseName,
 };
 use reconciler_domain::policy::Policy;
-use reconciler_domain::promotion::{Ending, Entry, Previous, Promotion, State};
+use reconciler_domain::promotion::{Ended, Ending, Entry, Previous, Promotion, State};
 use reconciler_domain::snapshot::Definitions;
 use reconciler_domain::step::{KeptAt, KeptChange};
 use reconciler_domain::warehouse::Discovery;
 use serde_json::{Map, Value};
+
+use crate::bug::Bug;
 
 #[derive(Debug)]
 pub(crate) struct Project {
@@ -56,7 +58,7 @@ pub(crate) struct StageRecord {
     pub(crate) running: Vec<PromotionId>,
     pub(crate) slot: Option<PromotionId>,
     pub(crate) current: BTreeMap<WarehouseName, FreightId>,
-    pub(crate) ended: BTreeMap<FreightId, Ending>,
+    pub(crate) ended: BTreeMap<FreightId, Ended>,
     /// Which promotion `ended` speaks of.
     pub(crate) ended_numbers: BTreeMap<FreightId, u64>,
     /// Promotions that succeeded, oldest first.
@@ -68,7 +70,8 @@ pub(crate) struct StageRecord {
 #[derive(Debug)]
 pub(crate) struct Succeeded {
     pub(crate) number: u64,
-    pub(crate) freight: FreightId,
+    /// What it promoted.
+    pub(crate) brought: Vec<FreightId>,
     pub(crate) collection: IndexMap<WarehouseName, Freight>,
     pub(crate) previous: Option<Previous>,
 }
@@ -193,21 +196,25 @@ impl Project {
     }
 
     /// Keeps of a promotion that is over what later decisions look at.
-    pub(crate) fn retire(&mut self, id: &PromotionId, ending: Ending) -> Saga {
+    pub(crate) fn retire(&mut self, id: &PromotionId, ending: Ending, bug: Option<Bug>) -> Saga {
         let saga = self.promotions.remove(id).expect("it was not over");
         let record = self.stages.get_mut(&saga.promotion.stage).expect("its stage was there");
         record.running.retain(|running| running != id);
-        let freight = saga.promotion.freight.clone();
-        let last = record.ended_numbers.get(&freight).copied().unwrap_or(0);
-        if id.number() > last {
-            record.ended_numbers.insert(freight.clone(), id.number());
-            record.ended.insert(freight.clone(), ending);
+        for (freight, ended) in Ended::of(&saga.promotion, ending) {
+            if bug == Some(Bug::EndedOfLeading) && freight != saga.promotion.freight {
+                continue;
+            }
+            let last = record.ended_numbers.get(&freight).copied().unwrap_or(0);
+            if id.number() > last {
+                record.ended_numbers.insert(freight.clone(), id.number());
+                record.ended.insert(freight, ended);
+            }
         }
         if ending == Ending::Succeeded {
             let frozen = saga.state.frozen.as_ref();
             record.succeeded.push(Succeeded {
                 number: id.number(),
-                freight,
+                brought: saga.promotion.promoted().map(|(_, freight)| freight.clone()).collect(),
                 collection: frozen.map(|frozen| frozen.collection.clone()).unwrap_or_default(),
                 previous: saga.state.as_previous(&saga.promotion),
             });
@@ -233,7 +240,7 @@ impl Project {
             let mut at = 0;
             record.succeeded.retain(|succeeded| {
                 at += 1;
-                at > cut || there.contains(&&succeeded.freight)
+                at > cut || there.iter().any(|id| succeeded.brought.contains(id))
             });
         }
         if record.ended.len() > 32 * KEPT {

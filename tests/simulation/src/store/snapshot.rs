@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use reconciler_domain::freight::{Freight, FreightFacts};
 use reconciler_domain::id::{ProjectName, PromotionId, StageName, WarehouseName};
 use reconciler_domain::policy::Policy;
-use reconciler_domain::promotion::Previous;
+use reconciler_domain::promotion::{Previous, Promotion};
 use reconciler_domain::snapshot::{
     PromotionSnapshot, RunningPromotion, StageSnapshot, WarehouseSnapshot,
 };
@@ -17,6 +17,8 @@ use reconciler_domain::stage::Stage;
 use reconciler_domain::verification::Verification;
 
 use super::Store;
+use crate::bug::Bug;
+
 use super::project::{Project, StageRecord, Succeeded};
 
 /// Freight of one warehouse that a stage's decision looks at, besides what is there or moves.
@@ -105,10 +107,15 @@ impl Store {
         let promotion = found.promotions.get(id)?.promotion.clone();
         let record = found.stages.get(&promotion.stage)?;
         let facts = found.facts(&promotion.freight)?.clone();
+        let along = promotion.along.values().map(|id| found.facts(id).cloned());
+        let mut along = along.collect::<Option<Vec<_>>>()?;
+        if self.bug == Some(Bug::AlongForgotten) {
+            along.clear();
+        }
         let (slot, previous) = (record.slot.clone(), record.previous());
         let there = record.current.clone();
         let automatic_hold = record.hold.clone();
-        let current = found.companions(id, &promotion.warehouse, record);
+        let current = found.companions(&promotion, record);
         let stage = found.definitions.stages.get(&promotion.stage);
         let templates = found.templates(stage.map(|stage| &stage.spec));
         let saga = found.promotions.get_mut(id)?;
@@ -127,6 +134,7 @@ impl Store {
             // No stage of the simulation uses a task.
             tasks: Vec::new(),
             facts,
+            along,
             current,
             there,
             previous,
@@ -177,7 +185,8 @@ impl Project {
         let newest = freight.len();
         if let Some(record) = self.stages.get(name) {
             let running = record.running.iter().filter_map(|id| self.promotions.get(id));
-            let ids = record.current.values().chain(running.map(|saga| &saga.promotion.freight));
+            let coming = running.flat_map(|saga| saga.promotion.promoted().map(|(_, id)| id));
+            let ids = record.current.values().chain(coming);
             for id in ids {
                 let Some((warehouse, at)) = self.places.get(id) else { continue };
                 let shelf = &self.warehouses[warehouse].freight;
@@ -222,22 +231,22 @@ impl Project {
     /// Freight that goes with the promoted one.
     fn companions(
         &self,
-        id: &PromotionId,
-        own: &WarehouseName,
+        promotion: &Promotion,
         record: &StageRecord,
     ) -> BTreeMap<WarehouseName, Freight> {
         let collection = record.succeeded.last().map(|last| &last.collection);
         let pairs = collection.into_iter().flatten();
         let mut current: BTreeMap<WarehouseName, Freight> =
             pairs.map(|(warehouse, freight)| (warehouse.clone(), freight.clone())).collect();
-        for other in record.running.iter().rev().filter(|other| *other != id) {
+        for other in record.running.iter().rev().filter(|other| **other != promotion.id) {
             let Some(other) = self.promotions.get(other) else { continue };
-            let warehouse = &other.promotion.warehouse;
-            if warehouse == own || current.contains_key(warehouse) {
-                continue;
+            for (warehouse, id) in other.promotion.promoted() {
+                if promotion.brings_of(warehouse) || current.contains_key(warehouse) {
+                    continue;
+                }
+                let facts = self.facts(id);
+                current.extend(facts.map(|facts| (warehouse.clone(), facts.freight.clone())));
             }
-            let facts = self.facts(&other.promotion.freight);
-            current.extend(facts.map(|facts| (warehouse.clone(), facts.freight.clone())));
         }
         current
     }
@@ -249,7 +258,7 @@ impl StageRecord {
     fn previous(&self) -> Option<Previous> {
         let last = self.succeeded.last()?;
         let is_there =
-            |succeeded: &&Succeeded| self.current.values().any(|id| *id == succeeded.freight);
+            |succeeded: &&Succeeded| self.current.values().any(|id| succeeded.brought.contains(id));
         let of_current = self.succeeded.iter().rev().find(is_there);
         let chosen = Some(last).filter(is_there).or(of_current)?;
         chosen.previous.clone()

@@ -14,14 +14,15 @@
 //! | I10 | the work is bounded by what changed |
 
 mod compare;
+mod units;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use reconciler_domain::gate::Gate;
-use reconciler_domain::id::{FreightId, Principal, ProjectName, PromotionId, StageName, StepName};
-use reconciler_domain::plan::{Act, Move, StageAct, StagePlan, WarehousePlan};
+use reconciler_domain::id::{Principal, ProjectName, PromotionId, StageName, StepName};
+use reconciler_domain::plan::{Act, Move, StagePlan, WarehousePlan};
 use reconciler_domain::policy::{Excluded, GateKind, Joined, Policy, SETTLE_DEFAULT};
 use reconciler_domain::promotion::{Ending, Event, Node, Phase, Promotion, State};
 use reconciler_domain::snapshot::{Defined, PromotionSnapshot, StageSnapshot, WarehouseSnapshot};
@@ -30,6 +31,7 @@ use reconciler_store::{Lease, WakeKey};
 use serde_json::Value;
 
 use compare::{applied_otherwise, pushed_otherwise, replays};
+use units::Combinations;
 
 use crate::outside::{Effect, Happened};
 use crate::store::Saga;
@@ -76,6 +78,7 @@ pub(crate) struct Watch {
     answered: BTreeSet<(ProjectName, PromotionId, StepName)>,
     /// What steps keep, as their outcomes say.
     kept: BTreeMap<(ProjectName, String), Value>,
+    combinations: Combinations,
 }
 
 /// The latest that something is done that was to be done by a time, once nothing fails any more.
@@ -124,6 +127,8 @@ pub(crate) struct Judgement {
     /// Per rule that asks for approvals: how many, of whom, and whether the requester counts.
     asked: Vec<(u32, bool)>,
     goes_back: bool,
+    /// What it is to bring and does not.
+    left_out: Option<String>,
 }
 
 impl Watch {
@@ -139,6 +144,7 @@ impl Watch {
             agreed: BTreeMap::new(),
             answered: BTreeSet::new(),
             kept: BTreeMap::new(),
+            combinations: Combinations::default(),
         }
     }
 
@@ -249,11 +255,11 @@ impl Watch {
         &mut self,
         project: &ProjectName,
         promotion: &Promotion,
-        sequence: Option<i64>,
+        all_known: bool,
     ) {
         self.changed();
         self.tally.promotions += 1;
-        if sequence.is_none() {
+        if !all_known {
             let message = format!("{project}/{} has no freight", promotion.id);
             self.fail("I4, order per stage", message);
         }
@@ -314,17 +320,14 @@ impl Watch {
             let message = format!("{} promotions of stage {name} run", snapshot.running.len());
             self.fail("I9, queues are bounded", message);
         }
-        for act in &plan.acts {
-            if let StageAct::Promote { freight, .. } = act {
-                let of =
-                    |id: &FreightId| snapshot.freight.iter().find(|facts| facts.freight.id == *id);
-                let Some(wanted) = of(freight) else { continue };
-                let there = snapshot.current.get(&wanted.freight.warehouse).and_then(of);
-                if there.is_some_and(|there| there.freight.sequence >= wanted.freight.sequence) {
-                    let message = format!("automation goes back in stage {name}");
-                    self.fail("I4, order per stage", message);
-                }
-            }
+        if let Some(message) = units::goes_back(snapshot, plan) {
+            self.fail("I4, order per stage", message);
+        }
+        if let Some(message) = units::apart(snapshot, plan, now) {
+            self.fail("I4, what may go together goes together", message);
+        }
+        if let Some(message) = self.combinations.again(snapshot, plan) {
+            self.fail("I4, the same combination is not tried again", message);
         }
     }
 
@@ -345,11 +348,11 @@ impl Watch {
     // Commits.
 
     /// How a promotion stands now, at its commit.
-    /// `newest_there` is the newest freight of its warehouse in the stage.
+    /// `steps` says how much newer each freight is than what it would replace.
     pub(crate) fn may_commit(
         &self,
         snapshot: &PromotionSnapshot,
-        newest_there: Option<i64>,
+        steps: &[i64],
         now: Timestamp,
     ) -> Judgement {
         let promotion = &snapshot.promotion;
@@ -359,7 +362,6 @@ impl Watch {
         let bypass = promotion.bypass.as_ref();
         let skips = bypass.is_some_and(|bypass| bypass.gates.contains(&GateKind::Approvals));
         let rules = joined.approvals.values().filter(|_| !skips);
-        let sequence = snapshot.facts.freight.sequence;
         Judgement {
             stage: promotion.stage.clone(),
             requester: promotion.requester.clone(),
@@ -370,7 +372,8 @@ impl Watch {
                 .map(|rule| (rule.count, rule.exclude.contains(&Excluded::Requester)))
                 .collect(),
             goes_back: promotion.requester == Principal::Automation
-                && newest_there.is_some_and(|there| there >= sequence),
+                && (steps.iter().any(|step| *step < 0) || steps.iter().all(|step| *step <= 0)),
+            left_out: units::left_out(snapshot),
         }
     }
 
@@ -391,6 +394,10 @@ impl Watch {
         if judged.goes_back {
             let message = format!("{project}/{id} brings older freight for automation");
             self.fail("I4, order per stage", message);
+        }
+        if let Some(left_out) = judged.left_out {
+            let message = format!("{project}/{id} does not bring freight {left_out}");
+            self.fail("I5, what is done is what was judged", message);
         }
         if !judged.moves || !judged.closed.is_empty() {
             let message = format!("{project}/{id} commits past {:?}", judged.closed);
@@ -454,6 +461,7 @@ impl Watch {
         if let Some((_, finish)) = &saga.state.finish {
             *self.tally.endings.entry(finish.ending).or_default() += 1;
         }
+        self.combinations.over(project, saga);
         let place = (project.clone(), saga.promotion.stage.clone());
         if self.slots.get(&place) == Some(id) {
             self.slots.remove(&place);

@@ -63,6 +63,7 @@ impl Wish {
                 freight: reader
                     .text("freight")
                     .map_or(FreightSelector::Newest, FreightSelector::Id),
+                along: Vec::new(),
                 reason: reader.text("reason"),
                 vars: [].into(),
                 bypass: None,

@@ -6,8 +6,8 @@
 //! stage prod shop<dev|qa: app        # straight from shop, or from one of dev and qa (`&`: all, `<2/a|b|c`: two)
 //! policy gate prod gated soak=1h approve=sre:2:requester
 //! verification errors count=2
-//! found shop api 1.1.0               # a new version at the source
-//! promote prod f1 by ann bypass soak as oncall
+//! found shop api 1.1.0               # a new version at the source; several in one moment: `and data db 1.1.0`
+//! promote prod f1 by ann bypass soak as oncall   # several as one unit: f1+f2
 //! rehearse prod f1 by ann            # shows what it would do
 //! hold cve api >=1.1.0 until 1h      # or: stage prod, freight f1
 //! freeze audit until 1h about promote but dev but =ann   # or: but @GROUP; `unfreeze audit`
@@ -86,8 +86,12 @@ pub(crate) fn line_of(world: &mut World, line: &str) -> Result<(), Crash> {
         ["found", warehouse, subscription, version] => {
             found(world, warehouse, subscription, version);
         }
+        ["found", warehouse, subscription, version, "and", rest @ ..] => {
+            found(world, warehouse, subscription, version);
+            return line_of(world, &format!("found {}", rest.join(" ")));
+        }
         ["promote", stage, freight, "by", who, rest @ ..] => {
-            let (stage, freight) = (stage_name(stage), freight_id(world, freight));
+            let (stage, freight) = (stage_name(stage), freight_ids(world, freight));
             match rest {
                 ["set", vars @ ..] => {
                     let pairs = vars.iter().filter_map(|var| var.split_once('='));
@@ -98,7 +102,7 @@ pub(crate) fn line_of(world: &mut World, line: &str) -> Result<(), Crash> {
             }
         }
         ["rehearse", stage, freight, "by", who] => {
-            let freight = freight_id(world, freight);
+            let freight = freight_ids(world, freight);
             world.rehearse(&stage_name(stage), &freight, who);
         }
         ["rollback", stage, "by", who] => world.roll_back(&stage_name(stage), who),
@@ -109,12 +113,12 @@ pub(crate) fn line_of(world: &mut World, line: &str) -> Result<(), Crash> {
             answer(world, &promotion_id(id), step, who, groups, &said.join(" "));
         }
         ["ensured", stage, freight] => {
-            let freight = freight_id(world, freight);
+            let freight = freight_ids(world, freight);
             let stage = world.stage_snapshot(&stage_name(stage));
             let vars = [].into();
-            let (freight, bypass) = (&freight, None);
-            let facts =
-                RequestFacts { stage: &stage, freight, requester: "ann", vars: &vars, bypass };
+            let (freight, along, bypass) = (&freight[0], &freight[1..], None);
+            let (stage, vars) = (&stage, &vars);
+            let facts = RequestFacts { stage, freight, along, requester: "ann", vars, bypass };
             world.tell(format!("  = {:?}", plan::ensured(&facts)));
         }
         ["hold", name, rest @ ..] => {
@@ -230,7 +234,11 @@ pub(crate) fn promotion_id(id: &str) -> PromotionId {
     id.parse().expect("a promotion")
 }
 
-pub(crate) fn freight_id(world: &World, name: &str) -> FreightId {
+pub(crate) fn freight_ids(world: &World, names: &str) -> Vec<FreightId> {
+    names.split('+').map(|name| freight_id(world, name)).collect()
+}
+
+fn freight_id(world: &World, name: &str) -> FreightId {
     let sequence: i64 = name.strip_prefix('f').expect("f1, f2, …").parse().expect("a number");
     let found = world.freight.iter().find(|facts| facts.freight.sequence == sequence);
     found.unwrap_or_else(|| panic!("there is no {name}")).freight.id.clone()

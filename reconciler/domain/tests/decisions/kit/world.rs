@@ -21,7 +21,7 @@ use reconciler_domain::plan::{
 };
 use reconciler_domain::policy::Policy;
 use reconciler_domain::promotion::{
-    Approval, BypassRequest, Ending, Entry, Event, Finish, Node, Phase, Promotion, State,
+    Approval, BypassRequest, Ended, Ending, Entry, Event, Finish, Node, Phase, Promotion, State,
 };
 use reconciler_domain::snapshot::{
     Committed, Defined, Definitions, PromotionSnapshot, RunningPromotion, StageSnapshot,
@@ -192,7 +192,7 @@ impl World {
             if let Phase::Ended(ending) = saga.state.phase()
                 && !saga.promotion.rehearsal
             {
-                ended.insert(saga.promotion.freight.clone(), ending);
+                ended.extend(Ended::of(&saga.promotion, ending));
             }
         }
         let open = self.sagas.values().filter(|saga| {
@@ -255,16 +255,21 @@ impl World {
         let mut current: BTreeMap<WarehouseName, Freight> = collection.collect();
         for other in self.sagas.values().rev().map(|saga| (&saga.promotion, saga.state.phase())) {
             let (other, phase) = other;
-            let beside = other.stage == saga.promotion.stage
-                && other.warehouse != saga.promotion.warehouse
-                && !matches!(phase, Phase::Ended(_));
-            if beside && !current.contains_key(&other.warehouse) {
-                let facts = self.freight.iter().find(|f| f.freight.id == other.freight);
-                let freight = facts.expect("its freight is there").freight.clone();
-                current.insert(other.warehouse.clone(), freight);
+            if other.stage != saga.promotion.stage || matches!(phase, Phase::Ended(_)) {
+                continue;
+            }
+            for (warehouse, id) in other.promoted() {
+                if !saga.promotion.brings_of(warehouse) && !current.contains_key(warehouse) {
+                    let facts = self.freight.iter().find(|f| f.freight.id == *id);
+                    let freight = facts.expect("its freight is there").freight.clone();
+                    current.insert(warehouse.clone(), freight);
+                }
             }
         }
-        let facts = self.freight.iter().find(|f| f.freight.id == saga.promotion.freight);
+        let facts = |id: &FreightId| {
+            let known = self.freight.iter().find(|f| f.freight.id == *id);
+            self.facts(known.expect("its freight is there"))
+        };
         PromotionSnapshot {
             project: project(),
             promotion: saga.promotion.clone(),
@@ -274,7 +279,8 @@ impl World {
             stage,
             policies: self.definitions.policies.clone(),
             policies_changed_at: Some(self.removed_at),
-            facts: self.facts(facts.expect("its freight is there")),
+            facts: facts(&saga.promotion.freight),
+            along: saga.promotion.along.values().map(facts).collect(),
             current,
             there: self.in_stage(&saga.promotion.stage),
             previous: last.and_then(|last| last.state.as_previous(&last.promotion)),
@@ -391,10 +397,14 @@ impl World {
                 self.facts_mut(&freight).verified_in.insert(stage.clone(), now);
                 self.tell(format!("{freight} passes {stage}"));
             }
-            StageAct::Promote { freight, supersedes } => {
-                self.check_not_older(stage, &freight);
+            StageAct::Promote { freight, along, supersedes } => {
+                let wanted: Vec<FreightId> =
+                    [freight].into_iter().chain(along.into_values()).collect();
+                for freight in &wanted {
+                    self.check_not_older(stage, freight);
+                }
                 let asked = Asked::default();
-                self.create(stage, &freight, Principal::Automation, asked, &supersedes);
+                self.create(stage, &wanted, Principal::Automation, asked, &supersedes);
             }
         }
         Ok(())
@@ -412,7 +422,7 @@ impl World {
     fn create(
         &mut self,
         stage: &StageName,
-        freight: &FreightId,
+        freight: &[FreightId],
         requester: Principal,
         Asked { bypass, vars, rollback, rehearsal }: Asked,
         supersedes: &[PromotionId],
@@ -420,18 +430,24 @@ impl World {
         let number = self.sagas.values().filter(|saga| saga.promotion.stage == *stage).count() + 1;
         let id = PromotionId::new(stage, u64::try_from(number).expect("few"));
         let starts = if rehearsal { "is rehearsed" } else { "starts" };
-        self.tell(format!("{id} {starts}: {freight}, by {requester}"));
+        let names: Vec<&str> = freight.iter().map(FreightId::as_str).collect();
+        self.tell(format!("{id} {starts}: {}, by {requester}", names.join(" and ")));
         for superseded in supersedes {
             let message = format!("promotion {id} takes its place");
             let finish = Finish::new(Ending::Superseded, message, Vec::new());
             self.append(superseded, Event::Finished(finish));
         }
-        let warehouse = self.facts_mut(freight).freight.warehouse.clone();
+        let mut promoted: Vec<(WarehouseName, FreightId)> = freight
+            .iter()
+            .map(|freight| (self.facts_mut(freight).freight.warehouse.clone(), freight.clone()))
+            .collect();
+        let (warehouse, freight) = promoted.remove(0);
         let promotion = Promotion {
             id: id.clone(),
             stage: stage.clone(),
-            freight: freight.clone(),
+            freight,
             warehouse,
+            along: promoted.into_iter().collect(),
             groups: bypass.iter().flat_map(|bypass| bypass.groups.clone()).collect(),
             requester,
             reason: None,
@@ -624,7 +640,7 @@ impl World {
     pub(crate) fn request(
         &mut self,
         stage: &StageName,
-        freight: &FreightId,
+        freight: &[FreightId],
         who: &str,
         bypass: Option<BypassRequest>,
         vars: BTreeMap<String, String>,
@@ -632,22 +648,26 @@ impl World {
         self.ask(stage, freight, who, Asked { bypass, vars, ..Asked::default() });
     }
 
-    pub(crate) fn rehearse(&mut self, stage: &StageName, freight: &FreightId, who: &str) {
+    pub(crate) fn rehearse(&mut self, stage: &StageName, wanted: &[FreightId], who: &str) {
         let (snapshot, vars) = (self.stage_snapshot(stage), [].into());
-        let facts =
-            RequestFacts { stage: &snapshot, freight, requester: who, vars: &vars, bypass: None };
+        let (freight, along) = (&wanted[0], &wanted[1..]);
+        let (vars, bypass) = (&vars, None);
+        let facts = RequestFacts { stage: &snapshot, freight, along, requester: who, vars, bypass };
         match plan::rehearse(&facts) {
             Err(error) => self.tell(format!("refused: {error}")),
             Ok(()) => {
                 let asked = Asked { rehearsal: true, ..Asked::default() };
-                self.create(stage, freight, Principal::Named(who.to_owned()), asked, &[]);
+                self.create(stage, wanted, Principal::Named(who.to_owned()), asked, &[]);
             }
         }
     }
 
     pub(crate) fn roll_back(&mut self, stage: &StageName, who: &str) {
         let snapshot = self.stage_snapshot(stage);
-        match plan::previous(&snapshot, self.now).map(|facts| facts.freight.id.clone()) {
+        let ids = |back: Vec<&FreightFacts>| -> Vec<FreightId> {
+            back.iter().map(|facts| facts.freight.id.clone()).collect()
+        };
+        match plan::previous(&snapshot, self.now).map(ids) {
             Ok(freight) => {
                 self.ask(stage, &freight, who, Asked { rollback: true, ..Asked::default() });
             }
@@ -655,15 +675,16 @@ impl World {
         }
     }
 
-    fn ask(&mut self, stage: &StageName, freight: &FreightId, who: &str, asked: Asked) {
+    fn ask(&mut self, stage: &StageName, wanted: &[FreightId], who: &str, asked: Asked) {
         let snapshot = self.stage_snapshot(stage);
         let (vars, bypass) = (&asked.vars, asked.bypass.as_ref());
-        let facts = RequestFacts { stage: &snapshot, freight, requester: who, vars, bypass };
+        let (freight, along) = (&wanted[0], &wanted[1..]);
+        let facts = RequestFacts { stage: &snapshot, freight, along, requester: who, vars, bypass };
         match plan::request(&facts, self.now) {
             Err(error) => self.tell(format!("refused: {error}")),
             Ok(granted) => {
                 let who = Principal::Named(who.to_owned());
-                self.create(stage, freight, who.clone(), asked, &granted.supersedes);
+                self.create(stage, wanted, who.clone(), asked, &granted.supersedes);
                 if let Some(reason) = granted.hold {
                     self.hold(stage, reason, who);
                 } else if granted.release_hold && self.automatic_holds.remove(stage).is_some() {

@@ -14,4 +14,5 @@ mod steps;
 mod tickets;
 mod together;
 mod undo;
+mod units;
 mod verification;

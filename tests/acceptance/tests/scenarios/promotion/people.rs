@@ -163,6 +163,7 @@ async fn ask_past(
     let wish = CreatePromotion {
         stage: "prod".to_owned(),
         freight: FreightSelector::Id(freight.to_owned()),
+        along: Vec::new(),
         reason: None,
         vars: [].into(),
         bypass: Some(bypass),

@@ -80,6 +80,7 @@ async fn a_stage_goes_back_with_both_halves() -> Outcome {
     let wish = |ensure| CreatePromotion {
         stage: "dev".to_owned(),
         freight: FreightSelector::Previous,
+        along: Vec::new(),
         reason: Some("people complain".to_owned()),
         vars: [].into(),
         bypass: None,
