@@ -107,11 +107,20 @@ fn has_words(value: &Value) -> bool {
     }
 }
 
-/// The credentials that the steps name.
+/// The credentials that the steps name: in templates, and as `CREDENTIAL/KEY` in the environment of what they run.
 #[must_use]
 pub fn credentials_of(steps: &[Step]) -> BTreeSet<CredentialName> {
     let secrets = steps.iter().filter_map(|step| named(&step.config).ok());
-    secrets.flatten().map(|secret| secret.credential).collect()
+    let in_templates = secrets.flatten().map(|secret| secret.credential);
+    in_templates.chain(steps.iter().flat_map(|step| in_environment(&step.config))).collect()
+}
+
+/// The credentials of the secrets by variable of a step that runs something.
+fn in_environment(config: &Value) -> impl Iterator<Item = CredentialName> {
+    let maps =
+        ["secrets", "apply_secrets"].into_iter().filter_map(|map| config.get(map)?.as_object());
+    let named = maps.flat_map(|map| map.values()).filter_map(Value::as_str);
+    named.filter_map(|secret| secret.split_once('/')?.0.parse().ok())
 }
 
 #[cfg(test)]
@@ -119,6 +128,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::step::StepKind;
 
     fn scope(subject: &str) -> Scope {
         let mut scope = Scope::new();
@@ -151,6 +161,22 @@ mod tests {
         let config = json!({ "body": "{{ subject }}", "key": "{{ secret('hook', 'token') }}" });
         let error = rendered(&config, &forged).expect_err("it would be taken for one");
         assert!(error.contains("from elsewhere"), "{error}");
+    }
+
+    #[test]
+    fn credentials_are_found_wherever_a_step_names_them() {
+        let step = |uses, config| Step::new("step".parse().expect("a name"), uses, config);
+        let steps = [
+            step(StepKind::Http, json!({ "body": "{{ secret('hook', 'token') }}" })),
+            step(StepKind::TfPlan, json!({ "secrets": { "A": "cloud/key", "B": "{{ vars.b }}" } })),
+            step(
+                StepKind::TfApply,
+                json!({ "apply_secrets": { "PASSWORD": "database/password" } }),
+            ),
+            step(StepKind::RunEffect, json!({ "secrets": { "TOKEN": "deploy/token" } })),
+        ];
+        let found: Vec<String> = credentials_of(&steps).iter().map(ToString::to_string).collect();
+        assert_eq!(found, ["cloud", "database", "deploy", "hook"]);
     }
 
     #[test]
