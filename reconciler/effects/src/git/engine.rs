@@ -307,7 +307,10 @@ impl Remote {
         });
         match task.await {
             Ok(done) => done,
-            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            // Whoever waits gets an answer, and those that went along get theirs.
+            Err(error) if error.is_panic() => {
+                Err(GitError::Panicked { repo: self.repo.clone(), why: said(&*error.into_panic()) })
+            }
             Err(_) => Err(GitError::Cancelled { repo: self.repo.clone() }),
         }
     }
@@ -487,4 +490,9 @@ fn upload_beside(
         Err(error) if error.code() == git2::ErrorCode::NotFastForward => Ok(Sent::Moved),
         Err(error) => Err(fail(error)),
     }
+}
+
+/// What a panic said, where that is a text of ours: others may hold anything that a project brought.
+fn said(panic: &(dyn std::any::Any + Send)) -> &'static str {
+    panic.downcast_ref::<&'static str>().copied().unwrap_or("what it said is not shown")
 }

@@ -343,6 +343,14 @@ pub enum GitError {
     /// What several callers were told together.
     #[error(transparent)]
     Shared(Arc<Self>),
+    /// The work on it panicked. Whether it had happened, the next attempt finds out.
+    #[error("{repo}: the work on it broke down ({why}); this is a bug of lockstepd")]
+    Panicked {
+        /// The repository.
+        repo: RepoUrl,
+        /// What the panic said.
+        why: &'static str,
+    },
     /// libgit2 refused something that our checks let through.
     #[error("{repo}: {what}: {message}")]
     Internal {
@@ -367,7 +375,8 @@ impl GitError {
             | Self::Contended { .. }
             | Self::DamagedMirror { .. }
             | Self::Io { .. }
-            | Self::Cancelled { .. } => Class::Retry,
+            | Self::Cancelled { .. }
+            | Self::Panicked { .. } => Class::Retry,
             Self::Blocked { .. }
             | Self::CredentialsRefused { .. }
             | Self::CredentialsMissing { .. }

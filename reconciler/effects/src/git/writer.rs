@@ -345,3 +345,56 @@ async fn judge(
     let (repo, branch) = (remote.repo.clone(), branch.to_owned());
     Err(GitError::Rejected { repo, branch, reason })
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use git2::{Repository, Signature};
+    use tokio_util::sync::CancellationToken;
+
+    use super::super::config::GitConfig;
+    use super::super::credentials::Credentials;
+    use super::super::engine::Engine;
+    use super::*;
+
+    fn committed(repository: &Repository, parent: Option<Oid>, reference: Option<&str>) -> Oid {
+        let who = Signature::now("us", "us@example.org").unwrap();
+        let parent = parent.map(|id| repository.find_commit(id).unwrap());
+        let tree = repository.find_tree(repository.treebuilder(None).unwrap().write().unwrap());
+        let parents: Vec<_> = parent.iter().collect();
+        repository.commit(reference, &who, &who, "one more", &tree.unwrap(), &parents).unwrap()
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn who_waits_for_a_push_that_panics_is_answered() {
+        let dir = tempfile::tempdir().unwrap();
+        let served = dir.path().join("served.git");
+        committed(&Repository::init_bare(&served).unwrap(), None, Some("refs/heads/main"));
+        let config = GitConfig { allow_local: true, ..GitConfig::new(dir.path().join("mirrors")) };
+        let engine = Arc::new(Engine::new(config).unwrap());
+        let url = served.to_str().unwrap().parse().unwrap();
+        let (anonymous, cancel) = (Credentials::Anonymous, CancellationToken::new());
+        let remote = Remote::new(&engine, "test", &url, anonymous, cancel).unwrap();
+
+        let target = Target { branch: "main".to_owned(), create: false, max_attempts: 3 };
+        let held = engine.writers.at_rest(&remote, "main").await;
+        let bad = publish(&remote, &target, |_| -> Result<Step<()>, GitError> { panic!("a bug") });
+        let good = publish(&remote, &target, |chain| {
+            let tip = chain.tip().map(CommitId::oid);
+            Ok(Step::<()>::Send(committed(&chain.job().repository, tip, None)))
+        });
+        let mut both = Box::pin(futures::future::join(bad, good));
+        tokio::select! {
+            biased;
+            _ = &mut both => panic!("the branch is not free"),
+            () = std::future::ready(()) => {}
+        }
+        drop(held);
+        let (bad, good) = tokio::time::timeout(Duration::from_secs(60), both).await.unwrap();
+        assert!(matches!(good, Ok(Published::Sent { .. })), "it has nothing to do with the bug");
+        let Err(error) = bad else { panic!("nothing was pushed for it") };
+        assert!(error.to_string().contains("broke down (a bug)"), "{error}");
+        assert!(matches!(error, GitError::Panicked { .. }));
+    }
+}
