@@ -24,7 +24,7 @@ use std::str::FromStr;
 use self::document::{Document, Item};
 pub use self::merge::merge_into;
 pub use self::scalar::Scalar;
-pub use self::value::{merge, read, write};
+pub use self::value::{first_tag, merge, read, write};
 use super::TEXT_MAX_BYTES;
 
 /// Where a scalar is: keys and list indices joined by dots; `\.` is a dot inside a key.

@@ -160,6 +160,13 @@ fn merged(dir: &WorkDir, files: &[String], ignore_missing: bool) -> Result<Strin
         whole = Some(match whole {
             None => text,
             Some(whole) => {
+                // What is merged is data, and data has no tags.
+                if let Some(key) = yaml::first_tag(&text).map_err(|error| wrong(&error))? {
+                    return Err(wrong(&format_args!(
+                        "key `{key}` has a YAML tag, which cannot be merged into another file; leave it out here, \
+                         or have it in the first file"
+                    )));
+                }
                 let merged = yaml::merge_into(&whole, &layer);
                 merged.map_err(|error| {
                     wrong(&format_args!("merged into what is before it: {error}"))

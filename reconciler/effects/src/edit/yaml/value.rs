@@ -25,6 +25,41 @@ pub fn read(text: &str) -> Result<Value, YamlEditError> {
     }
 }
 
+/// Where the first document has its first tag: keys and positions joined by dots, empty for the whole of it;
+/// absent: it has none. As data a tag is lost.
+///
+/// # Errors
+/// [`YamlEditError::InvalidYaml`].
+pub fn first_tag(text: &str) -> Result<Option<String>, YamlEditError> {
+    let document = Document::parse(limited(text)?)?;
+    let mut path = Vec::new();
+    let found = document.root().is_some_and(|root| leads_to_tag(&document, root, &mut path));
+    Ok(found.then(|| path.join(".")))
+}
+
+/// Whether the node or what is in it has a tag; the path then leads to the first.
+fn leads_to_tag(document: &Document<'_>, node: usize, path: &mut Vec<String>) -> bool {
+    if !document.holds_tag(node) {
+        return false;
+    }
+    let Item::Start(collection) = document.item_of(node) else { return true };
+    let step = if collection.is_mapping() { 2 } else { 1 };
+    for (at, child) in document.children(node).chunks_exact(step).enumerate() {
+        let (key, value) = (child[0], child[step - 1]);
+        let name = match document.item_of(key) {
+            Item::Scalar(token) if step == 2 => token.text.clone(),
+            _ => at.to_string(),
+        };
+        path.push(name);
+        if (step == 2 && document.holds_tag(key)) || leads_to_tag(document, value, path) {
+            return true;
+        }
+        path.pop();
+    }
+    // It is the collection's own.
+    true
+}
+
 /// Data as YAML in block style.
 #[must_use]
 pub fn write(value: &Value) -> String {

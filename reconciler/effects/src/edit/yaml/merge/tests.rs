@@ -292,3 +292,22 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn tags_are_found_by_their_key() {
+    let check = |text: &str, expected: Option<&str>| {
+        assert_eq!(read_tag(text).as_deref(), expected, "{text}");
+    };
+    check("a: 1\nb: { c: [x, 'y'] }\n", None);
+    check("a: 1\nb:\n  c: !secret x\n", Some("b.c"));
+    check("b:\n  - x\n  - !!binary aGk=\n", Some("b.1"));
+    check("b: { d: x, c: !ref [x] }\n", Some("b.c"));
+    check("? !key a\n: x\n", Some("a"));
+    check("!whole\na: x\n", Some(""));
+    check("a: !!str\n", Some("a"));
+    check("a: x\n---\nb: !later x\n", None);
+}
+
+fn read_tag(text: &str) -> Option<String> {
+    super::super::first_tag(text).unwrap()
+}
