@@ -20,7 +20,7 @@ use reconciler_domain::verification::Verification;
 use reconciler_domain::warehouse::Warehouse;
 use reconciler_store::Subject;
 
-use super::{Server, world};
+use super::{Server, aside, world};
 use crate::convert;
 use crate::server::answer::{Answer, name};
 use crate::server::auth::Caller;
@@ -60,11 +60,16 @@ pub(super) async fn answer(
     if !problems.is_empty() {
         return Ok(convert::preview_of_set(&Preview::default(), None, problems, as_of));
     }
-    let replayed: Option<Replay> = match wanted(&before, &changes, limit, now) {
-        Some(wanted) => Some(replay(&server.store.history(project, &wanted).await?, &after)),
+    let history = match wanted(&before, &changes, limit, now) {
+        Some(wanted) => Some(server.store.history(project, &wanted).await?),
         None => None,
     };
-    let judged = judge(&world::load(server, project, before, &changes).await?, &changes, now);
+    let world = world::load(server, project, before, &changes).await?;
+    let (judged, replayed) = aside(move || {
+        let replayed: Option<Replay> = history.map(|history| replay(&history, &after));
+        (judge(&world, &changes, now), replayed)
+    })
+    .await?;
     Ok(convert::preview_of_set(&judged, replayed.as_ref(), problems, as_of))
 }
 
