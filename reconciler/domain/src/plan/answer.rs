@@ -170,7 +170,7 @@ fn is_excluded(
             asked.then_some("they asked for the promotion")
         }
         Excluded::CommitAuthor => {
-            let artifacts = snapshot.facts.freight.artifacts.values();
+            let artifacts = snapshot.promoted().flat_map(|facts| facts.freight.artifacts.values());
             let mut authors = artifacts.filter_map(Artifact::author);
             authors
                 .any(|author| is_author(who, author))

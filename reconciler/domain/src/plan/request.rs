@@ -13,6 +13,7 @@ use crate::policy::{GateKind, Joined, Mode};
 use crate::promotion::{Approval, BypassRequest, Ending, Event, Phase, Promotion, State};
 use crate::snapshot::{RunningPromotion, StageSnapshot};
 use crate::soak::Soak;
+use crate::stage::Choose;
 
 /// Most bytes of a variable that is set for one promotion: it is in the log for ever.
 const VALUE_MAX: usize = 4096;
@@ -387,13 +388,20 @@ pub fn previous(stage: &StageSnapshot, now: Timestamp) -> Result<Vec<&FreightFac
             && facts.verified_in.contains_key(name)
     };
     let known = stage.freight.iter().map(Arc::as_ref).filter(older);
-    let open = known.filter(|facts| is_open(stage, &joined, facts, now));
-    let known_to_leave: Vec<_> = open.filter_map(|facts| Some((left(facts)?, facts))).collect();
-    let last = known_to_leave.iter().map(|(left, _)| *left).max();
-    let of_last = known_to_leave.iter().filter(|(left, _)| Some(*left) == last);
-    // The newest of each warehouse: one freight of it was there when they left.
-    let by_warehouse: BTreeMap<_, _> =
-        of_last.map(|(_, facts)| (&facts.freight.warehouse, *facts)).collect();
+    // Of each warehouse the newest that may go: one freight of it was there when they left.
+    let mut moments: BTreeMap<Timestamp, BTreeMap<_, Option<&FreightFacts>>> = BTreeMap::new();
+    for facts in known {
+        let Some(left) = left(facts) else { continue };
+        let goes = moments.entry(left).or_default().entry(&facts.freight.warehouse).or_default();
+        if is_open(stage, &joined, facts, now) {
+            *goes = Some(facts);
+        }
+    }
+    // Half of what was there together may never have run beside what is there now.
+    let whole = |unit: BTreeMap<_, Option<_>>| {
+        unit.into_iter().map(|(of, facts)| Some((of, facts?))).collect::<Option<BTreeMap<_, _>>>()
+    };
+    let by_warehouse = moments.into_values().rev().find_map(whole).unwrap_or_default();
     let requested = stage.stage.spec.requests.iter().map(|request| &request.warehouse);
     let back: Vec<_> = requested.filter_map(|of| by_warehouse.get(of).copied()).collect();
     if back.is_empty() {
@@ -439,7 +447,10 @@ fn gave_up(stage: &StageSnapshot, facts: &FreightFacts) -> bool {
         | Ending::Stuck
         | Ending::Aborted
         | Ending::Expired
-        | Ending::Inconclusive => true,
+        // What failed as a unit goes again once a part of it is replaced: a person's other choice is to hold.
+        | Ending::Inconclusive => {
+            ended.beside.is_empty() || stage.stage.spec.choose == Choose::Queue
+        }
         Ending::Succeeded | Ending::Superseded | Ending::Rehearsed => false,
     });
     failed && !there

@@ -403,6 +403,8 @@ impl Call {
             Self::Oci(OciCall::Attach(_) | OciCall::Detach(_)) => Unseen::Unknown,
             Self::Oci(OciCall::Pull(_) | OciCall::Look(_)) => Unseen::Nothing,
             Self::Http(http) if http.at_most_once => Unseen::Unknown,
+            // RFC 9110, section 9.2.1: it changes nothing.
+            Self::Http(http) if matches!(http.method.as_str(), "GET" | "HEAD") => Unseen::Nothing,
             Self::Http(_) => Unseen::Tolerable,
             Self::PullRequest(call) => call.unseen(),
             Self::Run(call) => call.unseen(),

@@ -66,7 +66,9 @@ pub(super) async fn send(effects: &Scoped, cx: &RunContext, call: &HttpCall) -> 
     let Some(poll) = call.poll else {
         return match ask(effects, cx, call, &conditions).await? {
             Answer::Good(outputs) => Ok(Done { outputs, record: Record::None }),
-            Answer::NotGood { message, turned_away: true, retry_after, .. } => {
+            Answer::NotGood { message, turned_away: true, retry_after, .. }
+                if call.confirm.is_none() =>
+            {
                 Err(Halt::later_after(message, retry_after))
             }
             Answer::NotGood { message, may_pass: true, retry_after, .. } => {
@@ -293,9 +295,8 @@ impl<'a> Conditions<'a> {
             return Ok(Answer::NotGood {
                 message: format!("{said}, which `success` ({success}) does not accept"),
                 may_pass: response.status >= 500 || response.status == 429,
-                // RFC 6585, section 4; RFC 9110, section 15.6.4: for now it handles none.
-                turned_away: response.status == 429
-                    || (response.status == 503 && response.headers.contains_key("retry-after")),
+                // RFC 6585, section 4. A 503 may come from a gateway that has passed the request on.
+                turned_away: response.status == 429,
                 retry_after: retry_after(response, now),
             });
         }

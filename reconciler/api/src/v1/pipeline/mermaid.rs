@@ -119,7 +119,12 @@ mod tests {
             entered_at: jiff::Timestamp::UNIX_EPOCH,
             verified_at: None,
         };
-        let promotion = ActivePromotion { id: "prod.3".to_owned(), freight, phase: Phase::Waiting };
+        let promotion = ActivePromotion {
+            id: "prod.3".to_owned(),
+            freight,
+            along: Vec::new(),
+            phase: Phase::Waiting,
+        };
         let waits = Condition {
             kind: "UpToDate".to_owned(),
             status: ConditionStatus::False,

@@ -5,10 +5,10 @@ use jiff::Timestamp;
 use super::super::promotion::Move;
 use super::{changed, node, revert};
 use crate::id::StepName;
-use crate::promotion::{Frozen, Node, State};
+use crate::promotion::{Frozen, Node, NodeRun, State};
 use crate::snapshot::PromotionSnapshot;
 use crate::step::{
-    Call, CloseCall, MergedRecord, OpenedRecord, PullRequestAt, PullRequestCall, is_same,
+    Call, CloseCall, MergedRecord, OpenedRecord, PullRequestAt, PullRequestCall, Record, is_same,
 };
 
 /// One that was opened here is closed, unless it is known to have been merged: then a revert takes it
@@ -54,7 +54,12 @@ pub(super) fn can_revert(merged: &MergedRecord) -> bool {
 
 /// Whether this promotion opened, or found open, a pull request from the branch.
 pub(super) fn is_source(state: &State, repo: &str, branch: &str) -> bool {
-    let calls = state.nodes.values().filter_map(|run| run.call.as_pull_request());
+    let is_there = |run: &&NodeRun| {
+        let record = run.changed().and_then(Record::as_pull_request);
+        record.is_some_and(|record| record.as_opened().is_some())
+    };
+    let runs = state.nodes.values().filter(is_there);
+    let calls = runs.filter_map(|run| run.call.as_pull_request());
     let mut opened = calls.filter_map(|call| match call {
         PullRequestCall::Open(open) => Some(open),
         PullRequestCall::Await(_)
