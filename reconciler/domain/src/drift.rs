@@ -25,7 +25,7 @@ use crate::infra::{Action, Address, Drift};
 use crate::stage::Stage;
 use crate::step::StateKey;
 
-pub use basis::{Basis, HISTORY_MAX, Left, Search};
+pub use basis::{Basis, HISTORY_MAX, LEFT_OUT_MAX, Left, Search, Unsure};
 pub use found::{found, lost};
 pub use look::{Allowance, LookPlan, next};
 
@@ -295,16 +295,18 @@ impl DriftRecord {
         said(self) != said(other)
     }
 
-    /// Drops what is none of these states any more, and marks what this promotion, which ended, applied since.
-    /// Whether it says something else by that.
-    pub fn outdate(&mut self, bases: &[Basis], by: &PromotionId) -> bool {
+    /// Drops what is none of these states any more, and marks what this promotion, which ended, applied since, or
+    /// may have. Whether it says something else by that.
+    pub fn outdate(&mut self, bases: &[Basis], unsure: &[Unsure], by: &PromotionId) -> bool {
         let all = self.states.len();
         self.states.retain(|state| bases.iter().any(|it| it.plan.state_key() == state.state));
         let mut changed = self.states.len() < all;
         for state in self.states.iter_mut().filter(|state| state.outdated_by.is_none()) {
             let applied = bases.iter().filter(|basis| basis.promotion == *by);
             let mut applied = applied.filter(|basis| basis.plan.state_key() == state.state);
-            if applied.any(|basis| !state.is_of(basis)) {
+            let mut unsure = unsure.iter().filter(|unsure| unsure.promotion == *by);
+            if applied.any(|basis| !state.is_of(basis)) || unsure.any(|it| it.state == state.state)
+            {
                 state.outdated_by = Some(by.clone());
                 changed = true;
             }

@@ -5,7 +5,7 @@
 
 use jiff::Timestamp;
 use reconciler_domain::drift::{
-    Basis, DriftRecord, DriftSnapshot, HISTORY_MAX, Search, Standing, StateDrift,
+    Basis, DriftRecord, DriftSnapshot, HISTORY_MAX, Search, Standing, StateDrift, Unsure,
 };
 use reconciler_domain::id::{Principal, ProjectName, PromotionId, StageName};
 use reconciler_domain::stage::Stage;
@@ -296,7 +296,7 @@ fn snapshot(
 ) -> Result<Option<DriftSnapshot>, StoreError> {
     let found = definition::get::<Stage>(sql, project, stage.as_str())?;
     let Some(defined) = found else { return Ok(None) };
-    let History { newest, bases } = history(sql, project, stage)?;
+    let History { newest, bases, .. } = history(sql, project, stage)?;
     let settled_at = newest.as_ref().and_then(|newest| newest.state.finish.as_ref());
     let settled_at = settled_at.map(|(at, _)| *at);
     Ok(Some(DriftSnapshot {
@@ -315,6 +315,7 @@ fn snapshot(
 struct History {
     newest: Option<Folded>,
     bases: Vec<Basis>,
+    unsure: Vec<Unsure>,
 }
 
 /// Reads the promotions to the stage that committed, newest first, as far as they tell of its states.
@@ -336,7 +337,7 @@ fn history(sql: Sql<'_>, project: &ProjectName, stage: &StageName) -> Result<His
             break;
         }
     }
-    Ok(History { newest, bases: search.bases() })
+    Ok(History { newest, unsure: search.unsure(), bases: search.bases() })
 }
 
 fn newest_committed(
@@ -365,7 +366,7 @@ pub(crate) fn slot_given_back(
 ) -> Result<(), StoreError> {
     if let Some(mut found) = record(write.sql, project, stage)? {
         let changed = match history(write.sql, project, stage) {
-            Ok(history) => found.outdate(&history.bases, by),
+            Ok(history) => found.outdate(&history.bases, &history.unsure, by),
             // A log that cannot be read says nothing of what was applied.
             Err(StoreError::Unreadable(_)) => found.outdate_all(by),
             Err(error) => return Err(error),

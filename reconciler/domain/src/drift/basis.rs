@@ -16,6 +16,10 @@ use crate::step::{
 /// The most promotions that are looked through for the applies of a stage.
 pub const HISTORY_MAX: u32 = 20;
 
+/// The most promotions that may leave a state out one after the other. Few enough that its last apply is still
+/// among those that are looked through, those that ended without an apply included.
+pub const LEFT_OUT_MAX: u64 = 15;
+
 /// An infra state of a stage, as the last apply of it was planned.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Basis {
@@ -54,6 +58,15 @@ impl Left {
     }
 }
 
+/// An apply of which nobody knows what it left, because it failed or its end is not known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unsure {
+    /// The promotion.
+    pub promotion: PromotionId,
+    /// The state.
+    pub state: StateKey,
+}
+
 /// The states of a stage, put together from its promotions that committed: newest first, down to the last one that
 /// stands, and further for what that one passed over. What was destroyed as a whole is none any more.
 #[derive(Debug, Default)]
@@ -82,6 +95,17 @@ impl Search {
         self.passed_over.as_ref().is_none_or(|passed| !passed.is_empty())
     }
 
+    /// The applies that came to no good end, and that none came after which did.
+    #[must_use]
+    pub fn unsure(&self) -> Vec<Unsure> {
+        let unsure = self.later.iter().filter(|later| matches!(later.what, Since::Unsure));
+        let told = |later: &Later| Unsure {
+            promotion: later.promotion.clone(),
+            state: later.state.clone(),
+        };
+        unsure.map(told).collect()
+    }
+
     /// The states that were found.
     #[must_use]
     pub fn bases(self) -> Vec<Basis> {
@@ -106,6 +130,7 @@ fn passed_over(state: &State) -> BTreeSet<StepName> {
 /// What came after the apply that is looked for.
 #[derive(Debug)]
 struct Later {
+    promotion: PromotionId,
     state: StateKey,
     what: Since,
 }
@@ -185,7 +210,7 @@ fn note(
         ))
         | None => Since::Unsure,
     };
-    later.push(Later { state: key, what });
+    later.push(Later { promotion: promotion.id.clone(), state: key, what });
 }
 
 /// Whether an apply left nothing of its state.

@@ -248,18 +248,28 @@ fn what_was_found_counts_until_the_state_is_applied_again() {
     let mut record = DriftRecord::new(Some(&looked(0, 1, 2)), at(2), at(3), states);
     assert_eq!((record.standing(), record.failures), (Standing::Drifted, 0));
     let by: PromotionId = "prod.4".parse().unwrap();
-    assert!(!record.outdate(&[basis()], &by));
+    assert!(!record.outdate(&[basis()], &[], &by));
     let applied = Basis { applied_at: at(9), promotion: by.clone(), ..basis() };
-    assert!(record.outdate(&[applied], &by));
+    assert!(record.outdate(&[applied], &[], &by));
     assert_eq!(record.standing(), Standing::Unknown);
     assert_eq!(record.describe(), "db: not looked at since promotion prod.4 changed it");
     assert!(record.states[0].drifted().is_none());
     // What another promotion has not applied is as it was; what is no state of the stage any more is forgotten.
     let mut other = looked(0, 1, 0);
     let older = Basis { applied_at: at(9), ..basis() };
-    assert!(!other.outdate(&[older], &by));
+    assert!(!other.outdate(&[older], &[], &by));
     let mut gone = looked(0, 1, 0);
-    assert!(gone.outdate(&[], &by) && gone.states.is_empty());
+    assert!(gone.outdate(&[], &[], &by) && gone.states.is_empty());
+    // An apply that failed may have changed it all the same.
+    let mut half = looked(0, 1, 0);
+    let unsure = |promotion: &PromotionId| Unsure {
+        promotion: promotion.clone(),
+        state: basis().plan.state_key(),
+    };
+    let earlier = basis().promotion;
+    assert!(!half.outdate(&[basis()], &[unsure(&earlier)], &by));
+    assert!(half.outdate(&[basis()], &[unsure(&by)], &by));
+    assert_eq!(half.states[0].outdated_by, Some(by.clone()));
     assert!(other.outdate_all(&by) && !other.outdate_all(&by));
 
     let failing = |before: &DriftRecord| {

@@ -59,6 +59,11 @@ impl Envelope {
             };
             actions.insert(action);
         }
+        // Whoever writes none means none; what is left out means anywhere.
+        if written.get("addresses").and_then(Value::as_array).is_some_and(Vec::is_empty) {
+            let why = "an empty list allows no address: leave it out to allow any";
+            return Err(("addresses".to_owned(), why.to_owned()));
+        }
         let mut addresses = Vec::new();
         for (at, pattern) in texts(written, "addresses")? {
             addresses.push(pattern.parse().map_err(|error| (at, format!("{error}")))?);
@@ -239,6 +244,7 @@ mod tests {
         };
         assert_eq!(place(&json!({ "actions": ["create", "destroy"] })), "actions[1]");
         assert_eq!(place(&json!({ "actions": [], "addresses": ["a..b"] })), "addresses[0]");
+        assert_eq!(place(&json!({ "actions": ["create"], "addresses": [] })), "addresses");
         assert_eq!(place(&json!({ "actions": [], "max_changes": "few" })), "max_changes");
         assert_eq!(place(&json!({ "actions": [], "timeout": "soon" })), "timeout");
         assert_eq!(Envelope::of_config(&json!({})), Ok(None));

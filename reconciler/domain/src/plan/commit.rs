@@ -547,6 +547,8 @@ fn remains_of(call: &Call, record: &Record) -> Option<String> {
     match call {
         Call::Http(http) => Some(format!("{} {} was sent", http.method, http.url)),
         Call::PullRequest(call) => call.stays().or_else(|| remains(record)),
+        // What had nothing to do was not applied.
+        Call::TfApply(apply) if !apply.plan.summary.has_changes => None,
         Call::GitClone(_)
         | Call::YamlUpdate(_)
         | Call::GitCommit(_)

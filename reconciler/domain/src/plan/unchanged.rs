@@ -6,7 +6,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::drift::{Found, Watch};
+use crate::drift::{Found, LEFT_OUT_MAX, Watch};
 use crate::infra::OnDrift;
 use crate::policy::Joined;
 use crate::snapshot::PromotionSnapshot;
@@ -32,7 +32,17 @@ fn may_skip(snapshot: &PromotionSnapshot, plan: &PlanCall, now: Timestamp) -> bo
         && plan.options.replace.is_empty()
         && plan.destroy.is_empty();
     let unseen = plan.options.skip_unchanged == SkipUnchanged::Always && !drift_counts(snapshot);
-    as_written && (unseen || was_seen_clean(snapshot, plan, now))
+    as_written && is_in_reach(snapshot, plan) && (unseen || was_seen_clean(snapshot, plan, now))
+}
+
+/// Whether the last apply of the state, as the last look had it, is found when this promotion leaves it out, too.
+/// What is not found is not looked at any more, and nobody would be told.
+fn is_in_reach(snapshot: &PromotionSnapshot, plan: &PlanCall) -> bool {
+    let key = plan.state_key();
+    let seen = snapshot.drift.iter().flat_map(|record| &record.states);
+    let mut applied = seen.filter(|seen| seen.state == key).map(|seen| seen.promotion.number());
+    let own = snapshot.promotion.id.number();
+    applied.all(|applied| own.saturating_sub(applied) <= LEFT_OUT_MAX)
 }
 
 fn watch(snapshot: &PromotionSnapshot) -> Option<Watch> {

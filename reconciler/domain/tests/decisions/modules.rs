@@ -120,7 +120,10 @@ fn no_undo_deletes_what_an_attempt_before_imported() {
     let told = story(&[
         ("found shop api 1.0.0", planning()),
         (&format!("push infra module#disk=1\n{}", again(1)), importing(&imports)),
-        (&format!("lift stage dev\n{}\nundo-plan dev.3", again(2)), importing(&imports)),
+        (
+            &format!("lift stage dev\npush infra module#cache=2\n{}\nundo-plan dev.3", again(2)),
+            importing(&imports),
+        ),
     ]);
     assert_snapshot!(ending(&told, "dev.3"), @r"
     dev.3 unwinds: step call failed: call was told to fail
@@ -130,8 +133,8 @@ fn no_undo_deletes_what_an_attempt_before_imported() {
     dev is held by automation: promotion dev.3 is stuck: the undo of step apply is refused: it would delete `x.disk`, which was there before this promotion imported it: take it out of the state, or back into the module, by hand
       < call (not all): has no undo: what was sent stays sent
       < apply: plans and applies the module of promotion dev.1 again, under the same infra rules; stuck if that would delete what this one imports: x.disk
-      | https://git.example/infra: module#cache=1 module#disk=1
-      | state infra: x.cache=1 x.disk=1 x.old=1
+      | https://git.example/infra: module#cache=2 module#disk=1
+      | state infra: x.cache=2 x.disk=1 x.old=1
       | request shop/dev.1/call
     ");
 }
@@ -174,12 +177,11 @@ fn no_undo_deletes_what_another_apply_imported() {
     dev.2 runs apply
     dev.2 runs call: failed: call was told to fail
     dev.2 unwinds: step call failed: call was told to fail
-    dev.2 plans the undo of apply
-    dev.2 stuck: the undo of step apply is refused: it would delete `x.disk`, which was there before this promotion imported it: take it out of the state, or back into the module, by hand
+    dev.2 plans the undo of first
+    dev.2 stuck: the undo of step first is refused: it would delete `x.disk`, which was there before this promotion imported it: take it out of the state, or back into the module, by hand
     dev.2   remains: step first: its plan is applied, as far as it got
     dev.2   remains: step tell: GET https://hook.example was sent
-    dev.2   remains: step apply: its plan is applied, as far as it got
-    dev is held by automation: promotion dev.2 is stuck: the undo of step apply is refused: it would delete `x.disk`, which was there before this promotion imported it: take it out of the state, or back into the module, by hand
+    dev is held by automation: promotion dev.2 is stuck: the undo of step first is refused: it would delete `x.disk`, which was there before this promotion imported it: take it out of the state, or back into the module, by hand
       | https://git.example/infra: module#cache=1 module#disk=1
       | state infra: x.cache=1 x.disk=1 x.old=1
       | request shop/dev.1/call

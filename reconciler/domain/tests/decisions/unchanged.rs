@@ -70,6 +70,14 @@ fn a_look_that_is_old_says_nothing_any_more() {
 }
 
 #[test]
+fn what_was_left_out_for_long_is_planned_again_while_its_apply_is_known() {
+    let left_out = |times: usize| "promote dev f1 by ann\n".repeat(times) + "drift dev clean";
+    check("watched", "", ("watched", ""), &left_out(14), true);
+    check("watched", "", ("watched", ""), &left_out(15), false);
+    check("watched", "drift=ignore", ("always", ""), &left_out(15), false);
+}
+
+#[test]
 fn what_was_left_out_leaves_drift_to_be_looked_for_as_before() {
     let mut world = World::new();
     let script = "push infra module#cache=1

@@ -86,6 +86,41 @@ fn the_undo_of_a_first_promotion_destroys_only_what_it_created() {
 }
 
 #[test]
+fn what_had_nothing_to_apply_is_not_undone() {
+    assert_snapshot!(run("
+        push infra module#cache=1
+        warehouse shop api
+        stage dev shop: infra hook
+        policy auto dev automatic rollback
+        found shop api 1.0.0
+        fail call 1
+        promote dev f1 by ann
+        undo-plan dev.2
+        outside
+    "), @r"
+    f1 is made: api 1.0.0
+    dev.1 starts: f1, by automation
+    dev.1 is prepared
+    dev.1 commits
+    dev.1 runs apply
+    dev.1 runs call
+    dev.1 succeeded: every step is done and every check passed
+    dev.2 starts: f1, by ann
+    dev.2 is prepared
+    dev.2 commits
+    dev.2 runs apply
+    dev.2 runs call: failed: call was told to fail
+    dev.2 unwinds: step call failed: call was told to fail
+    dev.2 rolled_back: undone: step call failed: call was told to fail
+      < call (not all): has no undo: what was sent stays sent
+      < apply: has nothing to undo: its plan changes nothing
+      | https://git.example/infra: module#cache=1
+      | state dev: x.cache=1 x.version=1.0.0
+      | request shop/dev.1/call
+    ");
+}
+
+#[test]
 fn what_a_first_promotion_changed_cannot_be_undone() {
     assert_snapshot!(run("
         state dev x.old=1 x.gone=1

@@ -22,6 +22,9 @@ use crate::step::{ApplyCall, Call, PlanCall, PlanGoal, PlanRecord, Record, StepO
 pub(super) fn describe(frozen: &Frozen, state: &State, config: &Value) -> (bool, String) {
     let plan_step = config.get("plan").and_then(Value::as_str).unwrap_or_default();
     let plan = state.prepared.get(plan_step).and_then(|done| done.record.as_plan());
+    if plan.is_some_and(|plan| !plan.summary.has_changes) {
+        return (true, "has nothing to undo: its plan changes nothing".to_owned());
+    }
     let before = plan.and_then(|plan| previous_plan(frozen.previous.as_ref()?, &plan.call));
     if let (Some(_), Some(previous)) = (before, &frozen.previous) {
         let id = &previous.promotion;
@@ -130,7 +133,8 @@ pub(super) fn undo(
     created: &[String],
     now: Timestamp,
 ) -> Option<Move> {
-    let applied = applied_plan(&snapshot.state, step)?;
+    // What had nothing to do was not applied.
+    let applied = applied_plan(&snapshot.state, step).filter(|plan| plan.summary.has_changes)?;
     let before = previous_of(frozen, applied);
     if before.is_none() && created.is_empty() {
         return None;

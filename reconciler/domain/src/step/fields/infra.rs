@@ -127,7 +127,7 @@ const BOUNDS: &[Field] = &[
     optional(
         "addresses",
         FieldType::List(&FieldType::Text),
-        "Where it may do that, as patterns such as `module.queue.**`. Default: anywhere.",
+        "Where it may do that, as patterns such as `module.queue.**`; not an empty list. Default: anywhere.",
     ),
     optional("max_changes", FieldType::Integer, "The most resources that it may change."),
     optional(
