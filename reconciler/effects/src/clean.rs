@@ -8,6 +8,7 @@ use reconciler_domain::id::{ProjectName, PromotionId};
 
 use crate::Effects;
 use crate::infra::run::{self, RunStatus};
+use crate::layout::plain;
 use crate::steps::PLAN_OF_RUN;
 
 /// How long the log of an apply is kept for people.
@@ -21,12 +22,14 @@ pub(crate) async fn clean(
 ) -> Result<(), String> {
     let layout = effects.layout();
     let ended = [layout.work(project, promotion), layout.plans(project, promotion)];
-    let runs = layout.runs(project);
+    let (runs, own) = (layout.runs(project), plain(&format!("{promotion}-")));
     crate::blocking(move || {
         for dir in ended {
             remove(&dir)?;
         }
-        for dir in outdated(&runs, now).map_err(|error| describe("look at", &runs, &error))? {
+        for dir in outdated(&runs, own.as_deref(), now)
+            .map_err(|error| describe("look at", &runs, &error))?
+        {
             remove(&dir)?;
         }
         Ok(())
@@ -34,8 +37,9 @@ pub(crate) async fn clean(
     .await
 }
 
-/// Runs that ended, or were cut off, longer ago than they are kept.
-fn outdated(runs: &Path, now: Timestamp) -> std::io::Result<Vec<PathBuf>> {
+/// Runs that ended, or were cut off, longer ago than they are kept. Removes the plans that no run needs any more,
+/// those laid out for runs with names that begin so, which nobody starts now, included.
+fn outdated(runs: &Path, own: Option<&str>, now: Timestamp) -> std::io::Result<Vec<PathBuf>> {
     let entries = match std::fs::read_dir(runs) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries?,
@@ -46,7 +50,14 @@ fn outdated(runs: &Path, now: Timestamp) -> std::io::Result<Vec<PathBuf>> {
         let age = SystemTime::from(now).duration_since(entry.metadata()?.modified()?);
         let status = run::attach(&entry.path());
         let goes_on = matches!(status, Ok(RunStatus::Running { .. }) | Err(_));
-        if matches!(status, Ok(RunStatus::Exited { .. } | RunStatus::Dead { .. })) {
+        let name = entry.file_name();
+        let is_own = own.is_some_and(|own| name.as_encoded_bytes().starts_with(own.as_bytes()));
+        let is_over = match status {
+            Ok(RunStatus::Exited { .. } | RunStatus::Dead { .. }) => true,
+            Ok(RunStatus::NotStarted) => is_own,
+            Ok(RunStatus::Running { .. }) | Err(_) => false,
+        };
+        if is_over {
             // Whoever came for its end was killed before this.
             gone(std::fs::remove_file(entry.path().join(PLAN_OF_RUN)))?;
         }

@@ -53,6 +53,18 @@ impl States {
         Ok(self.inner.versions.write(&name.known(), &known)?)
     }
 
+    /// Forgets what the state is the result of, before something changes it. Whoever has its lock, by this id, says so.
+    ///
+    /// # Errors
+    /// It cannot be removed, or somebody else has the lock.
+    pub(crate) fn forget(&self, own: &str, name: &StateName) -> Result<(), StateError> {
+        let _turn = self.turn();
+        if let Some(held) = self.holder(name)?.filter(|held| held.id != own) {
+            return Err(super::lock::locked(name, held));
+        }
+        Ok(self.inner.versions.remove(&name.known())?)
+    }
+
     /// What a state is the result of, and the state itself; none: nobody knows, or it was written since.
     ///
     /// # Errors

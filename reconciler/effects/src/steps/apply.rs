@@ -72,9 +72,11 @@ pub(super) async fn apply(
     };
     wait(effects, cx, call, &run, interrupt).await?;
     run.forget_plan();
+    // Once that was done its lock counted no longer, and the state that is there may be another one's.
+    let is_own = !run::was_looked_at(&run.dir());
     let kept = keep(effects, cx, step, call, &run, held.as_ref()).await?;
     let done = conclude(call, &run, &kept)?;
-    if let Ok(name) = states::name(cx, &call.plan.call) {
+    if let (true, Ok(name)) = (is_own, states::name(cx, &call.plan.call)) {
         let inputs = call.plan.inputs.as_deref();
         unchanged::note(effects, cx, step, &name, inputs, held.as_ref()).await;
     }
@@ -203,7 +205,10 @@ async fn start(
     let embedded = module.state != State::Declared;
     let held = if embedded {
         let (planned, runs) = (&call.plan.call, Some(run.base.as_path()));
-        Some(states::hold(effects, cx, step, planned, runs, Some(interrupt)).await?)
+        let held = states::hold(effects, cx, step, planned, runs, Some(interrupt)).await?;
+        // Whatever becomes of it, the state is not the result of what it was any more.
+        unchanged::forget(effects, &states::name(cx, planned)?, &held).await?;
+        Some(held)
     } else {
         None
     };

@@ -120,6 +120,13 @@ fn record(effects: &Scoped, call: &PlanCall, known: &Known, state: &[u8]) -> Opt
     })
 }
 
+/// Forgets what the state is the result of, before an apply starts: it may end half-way, or never be heard of again.
+pub(super) async fn forget(effects: &Scoped, name: &StateName, held: &Held) -> Result<(), Halt> {
+    let (name, own) = (name.clone(), held.id().to_owned());
+    let forgotten = effects.states().work(move |states| states.forget(&own, &name));
+    forgotten.await.map_err(|error| Halt::of(&error, true))
+}
+
 /// Notes what the state that is there is the result of. Without that the next plan is made, and nothing is lost.
 pub(super) async fn note(
     effects: &Scoped,

@@ -704,6 +704,19 @@ async fn what_an_ended_promotion_needed_is_given_back() {
         effects.clean(&cx.project, &cx.promotion, now).await.unwrap();
     };
     let runs = || std::fs::read_dir(world.path("data/runs/shop")).unwrap().count();
+    // Laid out for runs that were never started: one of this promotion, one of another.
+    let [own, other] = ["prod.1-apply-undo-0.1", "prod.10-apply-0.1"].map(|run| {
+        let dir = world.path("data/runs/shop").join(run);
+        std::fs::create_dir(&dir).unwrap();
+        std::fs::write(dir.join("plan.tfplan"), "in clear text").unwrap();
+        dir
+    });
+    clean(jiff::Timestamp::now()).await;
+    assert!(own.exists() && !own.join("plan.tfplan").exists());
+    assert!(other.join("plan.tfplan").exists());
+    for dir in [own, other] {
+        std::fs::remove_dir_all(dir).unwrap();
+    }
     for _ in 0..2 {
         clean(jiff::Timestamp::now()).await;
         assert!(!world.path("data").join("work").join("shop/prod.1").exists());

@@ -96,6 +96,29 @@ async fn what_is_made_of_the_same_is_not_planned_again() {
     apply(&world, &left_out, "nothing").await;
 }
 
+#[tokio::test]
+async fn what_an_apply_left_half_done_is_planned() {
+    let mut world = world().await;
+    settle(&world).await;
+    // It fails, and the state stays byte for byte what it was.
+    let failing = "resource \"terraform_data\" \"fails\" {\n  provisioner \"local-exec\" { command = \"exit 1\" }\n}\n";
+    world.write("infra/fails.tf", failing);
+    world.publish("fails");
+    world.checkout().await;
+    let state = world.path("data/states/shop/prod/main/terraform.tfstate");
+    let before = std::fs::read(&state).unwrap();
+    let made = plan(&world, call(&world, "a")).await;
+    let failed = ApplyCall { plan: Box::new(made), run: "failing".to_owned() };
+    let outcome = world.run(&world.task("apply", Call::TfApply(failed))).await;
+    assert!(matches!(outcome, StepOutcome::Failed { .. }), "{outcome:?}");
+    std::fs::write(&state, before).unwrap();
+    world.write("infra/fails.tf", "");
+    std::fs::remove_file(world.path("people/infra/fails.tf")).unwrap();
+    world.publish("as it was");
+    world.checkout().await;
+    check(&world, call(&world, "a"), false).await;
+}
+
 /// Brings the state to what the usual call makes of the module as it is.
 async fn settle(world: &World) {
     let made = plan(world, call(world, "a")).await;
