@@ -10,7 +10,10 @@ use std::sync::LazyLock;
 
 use aws_lc_rs::hmac;
 use hcl_edit::expr::Expression;
-use hcl_edit::structure::Body;
+use hcl_edit::structure::{Block, Body};
+use hcl_edit::template::{Element, HeredocTemplate, StringTemplate};
+use hcl_edit::visit::Visit;
+use hcl_edit::{Decorated, Spanned};
 use regex::Regex;
 use serde_json::Value;
 
@@ -49,6 +52,22 @@ pub(crate) fn inputs(
     key: &[u8],
 ) -> std::io::Result<Inputs> {
     let mut found = Found { tree: tree.canonicalize()?, ..Found::default() };
+    if module.containment.as_ref().is_some_and(|containment| !containment.read.is_empty()) {
+        found.doubt("it may read more of the machine".to_owned());
+    }
+    if let Some(values) = said.get("vars") {
+        found.value("a variable", values);
+    }
+    for (name, value) in module.env.iter().filter(|(name, _)| name.starts_with("TF_VAR_")) {
+        found.value(name, &Value::from(value.as_str()));
+    }
+    let names = said.get("var_files").and_then(Value::as_array).into_iter().flatten();
+    for file in names.filter_map(Value::as_str).filter(|file| !file.ends_with(".tfvars")) {
+        found.doubt(format!("{file} is no .tfvars"));
+    }
+    if let Some(why) = found.doubt {
+        return Ok(Inputs::Unknown(why));
+    }
     let (mut open, mut seen) = (vec![module.dir.clone()], BTreeSet::new());
     while let Some(dir) = open.pop() {
         let dir = dir.canonicalize()?;
@@ -112,7 +131,7 @@ impl Found {
             .collect();
         for (file, bytes) in own {
             let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            if name.ends_with(".tf.json") || name.ends_with(".tofu.json") {
+            if [".tf.json", ".tofu.json", ".tfvars.json"].iter().any(|end| name.ends_with(end)) {
                 self.doubt(format!("{} is JSON", file.display()));
             } else if name.ends_with(".tf") || name.ends_with(".tofu") {
                 calls.extend(self.configuration(dir, &file, &bytes));
@@ -161,8 +180,43 @@ impl Found {
             return Ok(());
         }
         let bytes = read_file(path)?.unwrap_or_default();
+        // Any of them may be a template, or hold variables.
+        if let Some(why) = std::str::from_utf8(&bytes).ok().and_then(reads_more) {
+            self.doubt(format!("{}: {why}", self.relative(path).display()));
+        }
+        if path.extension().is_some_and(|end| end == "tfvars") {
+            match std::str::from_utf8(&bytes).ok().and_then(|text| text.parse::<Body>().ok()) {
+                Some(body) => self.paths(self.relative(path).to_owned().as_path(), &body),
+                None => self.doubt(format!("{} cannot be read", self.relative(path).display())),
+            }
+        }
         self.files.insert(self.relative(path).to_owned(), bytes);
         Ok(())
+    }
+
+    /// Looks for paths that lead out of the module.
+    fn paths(&mut self, file: &Path, body: &Body) {
+        let mut paths = Paths::default();
+        paths.visit_body(body);
+        if let Some(path) = paths.outside {
+            let path = hcl_string(&path);
+            self.doubt(format!(
+                "{}: {path} may be a file that is not the module's",
+                file.display()
+            ));
+        }
+    }
+
+    fn value(&mut self, what: &str, value: &Value) {
+        match value {
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+            Value::String(text) if leads_out(text) => {
+                self.doubt(format!("{what} may name a file that is not the module's"));
+            }
+            Value::String(_) => {}
+            Value::Array(items) => items.iter().for_each(|item| self.value(what, item)),
+            Value::Object(items) => items.values().for_each(|item| self.value(what, item)),
+        }
     }
 
     /// The directories of the modules that a file calls.
@@ -173,9 +227,7 @@ impl Found {
             self.doubt(format!("{} cannot be read", file.display()));
             return Vec::new();
         };
-        if let Some(why) = reads_more(text) {
-            self.doubt(format!("{}: {why}", file.display()));
-        }
+        self.paths(file, &body);
         let mut calls = Vec::new();
         for block in body.blocks() {
             let label = block.labels.first().map_or("", |label| label.as_str());
@@ -218,17 +270,92 @@ fn source(module: &Body) -> Option<String> {
     }
 }
 
-/// What a file of configuration reads beside the files of its module.
+/// The first text that may be a path out of the module: a provider reads what it is given the name of.
+#[derive(Default)]
+struct Paths {
+    outside: Option<String>,
+}
+
+impl Paths {
+    fn see(&mut self, text: &str, leads_out: bool) {
+        if leads_out {
+            self.outside.get_or_insert_with(|| text.to_owned());
+        }
+    }
+
+    fn template<'a>(&mut self, elements: impl Iterator<Item = &'a Element>) {
+        for (at, element) in elements.enumerate() {
+            match element {
+                Element::Literal(text) => {
+                    self.see(text, climbs(text) || (at == 0 && is_absolute(text)));
+                }
+                Element::Interpolation(_) | Element::Directive(_) => self.visit_element(element),
+            }
+        }
+    }
+}
+
+impl Visit for Paths {
+    fn visit_block(&mut self, block: &Block) {
+        let is_call = block.ident.as_str() == "module";
+        for structure in &block.body {
+            // The directory of a module that is called is read by itself.
+            let source = structure.as_attribute().is_some_and(|it| it.key.as_str() == "source");
+            if !(is_call && source) {
+                self.visit_structure(structure);
+            }
+        }
+    }
+
+    fn visit_string(&mut self, text: &Decorated<String>) {
+        self.see(text, leads_out(text));
+    }
+
+    fn visit_string_template(&mut self, template: &StringTemplate) {
+        self.template(template.iter());
+    }
+
+    fn visit_heredoc_template(&mut self, template: &HeredocTemplate) {
+        self.template(template.template.iter());
+    }
+
+    // Of what is below a directive; its place is not its template's first.
+    fn visit_literal(&mut self, text: &Spanned<String>) {
+        self.see(text, leads_out(text));
+    }
+}
+
+fn leads_out(text: &str) -> bool {
+    is_absolute(text) || climbs(text)
+}
+
+fn is_absolute(text: &str) -> bool {
+    let text = text.trim_start();
+    text.starts_with(['/', '~']) || text.starts_with("file:")
+}
+
+/// Whether `..` is in it as the name of a directory: not in `...`, nor at the end of a word.
+fn climbs(text: &str) -> bool {
+    static UP: LazyLock<Regex> = LazyLock::new(|| {
+        Regex::new(r"(?:^|[^.\w])\.\.(?:[^.\w]|$)").expect("the pattern is fixed")
+    });
+    UP.is_match(text)
+}
+
+/// What a file of configuration, or a template, reads beside the files of its module.
 fn reads_more(text: &str) -> Option<String> {
     static IMPURE: LazyLock<Regex> = LazyLock::new(|| {
-        Regex::new(r"\b(timestamp|plantimestamp|uuid|bcrypt|pathexpand|abspath)\s*\(|\bpath\.cwd\b")
+        Regex::new(r"\b(timestamp|plantimestamp|uuid|bcrypt|pathexpand|abspath)\s*\(|\bpath\.cwd\b|\bprovider::")
             .expect("the pattern is fixed")
     });
     static FILES: LazyLock<Regex> = LazyLock::new(|| {
         Regex::new(r"\b(?:file[a-z0-9]*|templatefile)\s*\(\s*").expect("the pattern is fixed")
     });
     if let Some(found) = IMPURE.find(text) {
-        return Some(format!("{} is another one each time", found.as_str().trim_end_matches('(')));
+        return Some(format!(
+            "{} may be another one each time",
+            found.as_str().trim_end_matches('(')
+        ));
     }
     let outside = FILES.find_iter(text).find(|found| !is_beneath(&text[found.end()..]));
     outside.map(|found| format!("{}…) may read any file", found.as_str()))
@@ -279,5 +406,29 @@ mod tests {
         check("a = timestamp()", false);
         check("a = path.cwd", false);
         check("a = my_timestamp", true);
+        check("a = provider::local::direxists(var.x)", false);
+    }
+
+    fn check_paths(text: &str, inside: bool) {
+        let mut paths = Paths::default();
+        paths.visit_body(&text.parse::<Body>().expect("it is HCL"));
+        assert_eq!(paths.outside.is_none(), inside, "{text}");
+    }
+
+    #[test]
+    fn a_provider_is_given_no_path_out_of_the_module() {
+        check_paths("resource \"a\" \"b\" {\n  chart = \"../../charts/app\"\n}\n", false);
+        check_paths("a = \"charts/app\"\n", true);
+        check_paths("a = \"${path.module}/charts/app\"\n", true);
+        check_paths("a = \"${path.root}/../dist/site.zip\"\n", false);
+        check_paths("a = [{ b = join(\"/\", [path.module, \"..\"]) }]\n", false);
+        check_paths("a = \"/etc/hosts\"\n", false);
+        check_paths("a = \"~/x\"\n", false);
+        check_paths("a = \"--values=../x\"\n", false);
+        check_paths("a = <<-EOT\n  ../x ${var.b}\nEOT\n", false);
+        check_paths("a = \"10.0.0.0/8, and so on...\"\n", true);
+        check_paths("module \"m\" {\n  source = \"../m\"\n}\n", true);
+        check_paths("module \"m\" {\n  source = \"../m\"\n  x = \"../y\"\n}\n", false);
+        check_paths("resource \"a\" \"b\" {\n  source = \"../dist/site.zip\"\n}\n", false);
     }
 }

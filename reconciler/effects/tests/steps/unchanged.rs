@@ -157,6 +157,12 @@ async fn whatever_a_plan_is_made_of_counts() {
     check_file(&mut world, "inner/other.tf", "locals { a = 1 }", false).await;
     check_file(&mut world, "infra/text.txt", "b", false).await;
     check_file(&mut world, "beside.txt", "x", true).await;
+    // A template may read the clock, too.
+    check_file(&mut world, "infra/page.tpl", "${timestamp()}", false).await;
+    check(&world, call(&world, "a"), false).await;
+    world.write("infra/page.tpl", "now");
+    world.publish("no clock");
+    world.checkout().await;
     // It reads more than its own files.
     let read = world.path("outside/x.tfstate");
     let state =
