@@ -87,7 +87,7 @@ pub(super) async fn find(effects: &Scoped, plan: &PlanRecord) -> Result<Opened, 
     };
     let bytes = opened(effects.sealing().as_ref(), &plan.file, stored).map_err(|reason| {
         Halt::never(format_args!(
-            "the stored plan {} does not open ({reason}); it is not applied; promote again",
+            "the stored plan {} was changed, or sealed with another key ({reason}): it is not applied; promote again",
             plan.file,
         ))
     })?;

@@ -2,6 +2,7 @@
 
 use acceptance::git::Repo;
 use acceptance::{Failure, Outcome};
+use reconciler_api::client::Client;
 use reconciler_api::v1::{Freight, Phase, Promotion, PromotionQuery};
 use serde_json::json;
 
@@ -12,6 +13,8 @@ use crate::site::{PROJECT, SOON, Site, approve, is_of};
 struct Pair {
     site: Site,
     app: Repo,
+    /// Who may approve.
+    ada: Client,
 }
 
 impl Pair {
@@ -47,7 +50,8 @@ impl Pair {
         let stages = json!({ "names": ["dev"] });
         let policy = json!({ "mode": "gated", "stages": stages, "approvals": approval });
         site.policy("agreed", &policy).await?;
-        Ok(Self { site, app })
+        let ada = site.person("ada", &["sre"]).await?;
+        Ok(Self { site, app, ada })
     }
 
     async fn application(&self, commit: &str) -> Outcome<Freight> {
@@ -76,9 +80,8 @@ impl Pair {
 
     /// Approves what a promotion would do, and waits for its end.
     async fn agreed(&self, promotion: &Promotion) -> Outcome<Promotion> {
-        let ada = self.site.person("ada", &["sre"]).await?;
         let (_, digest) = self.site.waits(&promotion.id).await?;
-        approve(&ada, &promotion.id, &digest).await?;
+        approve(&self.ada, &promotion.id, &digest).await?;
         self.site.is(&promotion.id, Phase::Succeeded).await
     }
 
