@@ -8,7 +8,7 @@ use reconciler_domain::id::{ProjectName, PromotionId};
 
 use crate::Effects;
 use crate::infra::run::{self, RunStatus};
-use crate::layout::plain;
+use crate::layout::{plain, remove_tree};
 use crate::steps::PLAN_OF_RUN;
 
 /// How long the log of an apply is kept for people.
@@ -76,12 +76,7 @@ fn gone(removed: std::io::Result<()>) -> std::io::Result<()> {
 }
 
 fn remove(dir: &Path) -> Result<(), String> {
-    match std::fs::remove_dir_all(dir) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(describe("remove", dir, &error))
-        }
-        Ok(()) | Err(_) => Ok(()),
-    }
+    remove_tree(dir).map_err(|error| describe("remove", dir, &error))
 }
 
 fn describe(action: &str, dir: &Path, error: &std::io::Error) -> String {

@@ -82,7 +82,6 @@ impl Layout {
     }
 }
 
-/// Makes a directory with its parents, each for this user only.
 /// Removes a directory with all that is in it, if it is there; also where a program that was run made directories
 /// that nobody may write to.
 pub(crate) fn remove_tree(path: &Path) -> std::io::Result<()> {
@@ -108,6 +107,7 @@ fn open_up(path: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
+/// Makes a directory with its parents, each for this user only.
 pub(crate) fn make_private_dir(path: &Path) -> std::io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }

@@ -8,6 +8,7 @@
 mod change_set;
 mod evidence;
 mod label;
+mod node_run;
 mod public_key;
 mod state;
 mod statement;
@@ -22,8 +23,9 @@ use serde_json::{Map, Value};
 
 pub use change_set::{ChangeSet, FilesOf, InfraChange, PlannedStep, StepPlan, UndoPlan};
 pub use evidence::{Checked, Evidence, Standing};
+pub use node_run::NodeRun;
 pub use public_key::{PublicKey, PublicKeyError};
-pub use state::{IllegalEvent, NodeRun, PassedOver, Phase, PrepareFailure, Prepared, Probe, State};
+pub use state::{IllegalEvent, PassedOver, Phase, PrepareFailure, Prepared, Probe, State};
 pub use statement::{Signature, Signed, Stated, Statement, StatementError};
 
 use crate::freight::Freight;

@@ -23,7 +23,7 @@ use super::run;
 use super::workspace::rel_path;
 use super::{Done, Halt, blocking};
 use crate::infra::on_path;
-use crate::layout::make_private_dir;
+use crate::layout::{make_private_dir, remove_tree};
 use crate::process::{Command, Output, ProcessError};
 use crate::sandbox::{Access, Beyond, Bounds, Limits, Network, SandboxError, Share};
 use crate::scoped::Scoped;
@@ -311,10 +311,7 @@ async fn helm(
 }
 
 fn fresh(scratch: &Path, own: &Path) -> std::io::Result<()> {
-    match std::fs::remove_dir_all(scratch) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-        Ok(()) | Err(_) => {}
-    }
+    remove_tree(scratch)?;
     for name in ["home", "tmp", "none"] {
         make_private_dir(&own.join(name))?;
     }

@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 
 use super::workspace::{Workspace, rel_path};
 use super::{Done, Halt, RunContext, blocking};
-use crate::layout::make_private_dir;
+use crate::layout::{make_private_dir, remove_tree};
 use crate::process::{Captured, Command, Output, ProcessError};
 use crate::sandbox::{Access, Beyond, Bounds, Limits, Network, SandboxError, Share};
 use crate::scoped::Scoped;
@@ -226,10 +226,7 @@ fn writable(files: &WorkDir, path: &str) -> Result<PathBuf, Halt> {
 }
 
 fn fresh(scratch: &Path) -> std::io::Result<()> {
-    match std::fs::remove_dir_all(scratch) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-        Ok(()) | Err(_) => {}
-    }
+    remove_tree(scratch)?;
     for name in ["home", "tmp", "notes"] {
         make_private_dir(&scratch.join(name))?;
     }
