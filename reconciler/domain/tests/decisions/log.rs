@@ -453,3 +453,13 @@ fn a_node_neither_starts_twice_nor_ends_unstarted() {
         "entry 99 (prepared) cannot happen while the promotion is preparing"
     );
 }
+
+proptest! {
+    /// What a log gives back is compared with what is computed anew: a digit less would be another value.
+    #[test]
+    fn numbers_are_read_back_as_they_were_written(number in any::<f64>().prop_filter("JSON has no others", |n| n.is_finite())) {
+        let written = serde_json::json!({ "number": number });
+        let read: serde_json::Value = serde_json::from_str(&written.to_string()).expect("it was just written");
+        prop_assert_eq!(read, written);
+    }
+}
