@@ -25,7 +25,7 @@ use crate::config::Config;
 use crate::crash::Crash;
 use crate::secrets::{self, Keyring, KeyringError, RotateError, Rotated, Safe, Signer};
 use crate::server::{self, Server};
-use crate::worker::{Looks, Worker};
+use crate::worker::{Looks, Rests, Worker};
 
 /// Name of the token that is made at first start.
 const FIRST_TOKEN: &str = "admin";
@@ -110,6 +110,7 @@ impl Service {
             clock: Arc::clone(&clock),
             crash: Arc::new(crash),
             looks: Looks::new(config.looks),
+            rests: Rests::default(),
             owner: owner(),
             shutdown: shutdown.clone(),
         };

@@ -31,7 +31,7 @@ const DOMAIN_DEPENDENCIES: [(&str, &[&str]); 15] = [
     ("schemars", &["jiff02", "preserve_order"]),
     ("semver", &["serde"]),
     ("serde", &["derive"]),
-    ("serde_json", &["preserve_order", "raw_value"]),
+    ("serde_json", &["float_roundtrip", "preserve_order", "raw_value"]),
     ("sha2", &[]),
     ("strsim", &[]),
     ("thiserror", &[]),

@@ -126,6 +126,7 @@ impl Bench {
         let checkouts = vec![Checkout {
             dir: "src".to_owned(),
             at: CheckoutAt::Branch("main".to_owned()),
+            create: false,
             paths: Vec::new(),
         }];
         let clone = Call::GitClone(CloneCall { repo: server.url("app.git"), checkouts });

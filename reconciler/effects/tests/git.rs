@@ -20,5 +20,7 @@ mod signing;
 mod tagging;
 #[path = "git/together.rs"]
 mod together;
+#[path = "git/unborn.rs"]
+mod unborn;
 #[path = "git/undoing.rs"]
 mod undoing;

@@ -9,6 +9,7 @@ mod crew;
 mod drift;
 mod lease;
 mod promotion;
+mod rest;
 mod stage;
 mod trouble;
 mod warehouse;
@@ -32,6 +33,7 @@ use crew::{Crew, Ended};
 pub use drift::LookLimits;
 pub(crate) use drift::Looks;
 use lease::Held;
+pub(crate) use rest::Rests;
 use trouble::Trouble;
 
 /// How long a lease lasts unless it is renewed.
@@ -55,6 +57,7 @@ pub(crate) struct Worker {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) crash: Arc<Crash>,
     pub(crate) looks: Looks,
+    pub(crate) rests: Rests,
     /// Who we are in leases.
     pub(crate) owner: String,
     pub(crate) shutdown: CancellationToken,

@@ -86,7 +86,7 @@ impl Worker {
         id: &PromotionId,
     ) -> Result<Option<Timestamp>, WorkError> {
         let subject = Subject { held, project, id };
-        let mut air = Air::default();
+        let mut air = Air { rests: self.rests.take(project, id), ..Air::default() };
         let mut known = None;
         loop {
             let seen = match known.take() {
@@ -121,6 +121,7 @@ impl Worker {
             };
             let wake_at = [next.wake_at, due].into_iter().flatten().min();
             if air.flights.is_empty() {
+                self.rests.keep(project, id, air.rests);
                 return Ok(wake_at);
             }
             let seq = written.last().map_or(at.seq, |last| last.entry.seq);
@@ -172,7 +173,7 @@ impl Worker {
             if air.nodes.contains(&run.node) {
                 continue;
             }
-            if let Some(rest) = self.rest_of(&run, air) {
+            if let Some(rest) = self.rest_of(at, &run, air) {
                 due = [due, Some(rest)].into_iter().flatten().min();
                 continue;
             }
@@ -204,8 +205,11 @@ impl Worker {
         Ok(SetOff::Done { begun, due })
     }
 
-    /// When a run that was not so yet is looked at again; absent: now.
-    fn rest_of(&self, run: &Run, air: &Air<'_>) -> Option<Timestamp> {
+    /// When a run that was not so yet is looked at again; absent: now. What is to end is not waited for.
+    fn rest_of(&self, at: &At<'_, '_>, run: &Run, air: &Air<'_>) -> Option<Timestamp> {
+        if at.snapshot.state.abort.is_some() {
+            return None;
+        }
         let rest = *air.rests.get(&run.node)?;
         let due = run.deadline.map_or(rest, |deadline| rest.min(deadline));
         (due > self.clock.now()).then_some(due)

@@ -123,14 +123,16 @@ pub(super) fn advance(
 ) -> Advance {
     let make = |resumed, since, asks| {
         let step = step_of(snapshot, node);
+        let call = run.call.asking(asks).begun(if resumed { run.started_at } else { now });
+        let waiting = waits_outside(snapshot, node, &call);
         let next = Move::act(Act::Run(vec![Run {
             node: node.clone(),
-            call: Box::new(run.call.asking(asks)),
+            call: Box::new(call),
             rebuild: rebuild_for(snapshot, node),
             resumed,
             deadline: step.and_then(|step| deadline(step, since)),
         }]));
-        Advance::Move(Box::new(Move { waiting: waits_outside(snapshot, node, &run.call), ..next }))
+        Advance::Move(Box::new(Move { waiting, ..next }))
     };
     let asks = if run.may_have_happened() { Asks::First } else { Asks::No };
     let again = |resumed, since| make(resumed, since, asks);
@@ -275,7 +277,6 @@ pub(super) fn step_of<'a>(snapshot: &'a PromotionSnapshot, node: &Node) -> Optio
 
 /// What a call waits for that looks again and again, for those who look on.
 fn waits_outside(snapshot: &PromotionSnapshot, node: &Node, call: &Call) -> Vec<Waiting> {
-    let Call::PullRequest(call) = call else { return Vec::new() };
     let waiting = call.waits_for().map(|(what, until)| Waiting {
         subject: format!("promotion {}", snapshot.promotion.id),
         reason: "Waiting",

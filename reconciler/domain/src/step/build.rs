@@ -371,8 +371,8 @@ fn clone(arguments: &Arguments<'_>) -> Result<CloneCall, CallError> {
             Some(commit) => CheckoutAt::Commit(commit),
             None => CheckoutAt::Branch(checkout.text("branch")?),
         };
-        let paths = checkout.texts("paths")?;
-        checkouts.push(Checkout { dir: dir.clone(), at, paths });
+        let (paths, create) = (checkout.texts("paths")?, checkout.flag("create")?);
+        checkouts.push(Checkout { dir: dir.clone(), at, create, paths });
     }
     Ok(CloneCall { repo: arguments.text("repo")?, checkouts })
 }
@@ -396,13 +396,36 @@ fn commit(
         repo: clone.repo.clone(),
         base: base.clone(),
         paths: clone.paths.get(&dir).cloned().unwrap_or_default(),
-        message: arguments.text("message")?,
+        message: with_those_before(context, &dir, arguments.text("message")?),
         author_name: arguments.author_name()?,
         author_email: arguments.author_email()?,
         date: context.started_at,
         mark: mark(context.promotion, context.step),
         dir,
     })
+}
+
+/// The message of a commit that also holds what was committed in the same checkout and not pushed: it is made on
+/// what was checked out, so it takes the place of those before, and says what they said.
+fn with_those_before(context: &WorkdirContext<'_>, dir: &str, message: String) -> String {
+    let mut before: Option<(&StepName, &str)> = None;
+    for (step, record) in context.records {
+        if record.as_clone().is_some_and(|clone| clone.commits.contains_key(dir)) {
+            before = None;
+        }
+        if let Some(commit) = record.as_commit().filter(|commit| commit.dir == dir) {
+            before = commit.commit.as_ref().map(|_| (step, commit.message.as_str()));
+        }
+        if let Record::Push(push) = record
+            && before.is_some_and(|(step, _)| mark(context.promotion, step) == push.mark)
+        {
+            before = None;
+        }
+    }
+    match before {
+        Some((_, said)) if !said.is_empty() && said != message => format!("{said}\n\n{message}"),
+        Some(_) | None => message,
+    }
 }
 
 fn push(arguments: &Arguments<'_>, context: &WorkdirContext<'_>) -> Result<PushCall, CallError> {
@@ -419,7 +442,10 @@ fn push(arguments: &Arguments<'_>, context: &WorkdirContext<'_>) -> Result<PushC
     };
     let is_own = own.is_some_and(|own| *own == branch);
     let stands_on = checkout.filter(|_| is_own).and_then(|clone| clone.commits.get(&dir)).cloned();
+    let own = context.records.values().filter_map(Record::as_push);
+    let own = own.filter(|push| push.repo == record.repo && push.branch == branch);
     Ok(PushCall {
+        own: own.filter_map(|push| push.commit.clone()).collect(),
         repo: record.repo.clone(),
         branch,
         commit: record.commit.clone(),
@@ -469,7 +495,7 @@ fn http(arguments: &Arguments<'_>, context: &WorkdirContext<'_>) -> Result<HttpC
     Ok(HttpCall {
         url: arguments.text("url")?,
         failure: arguments.optional_text("failure")?,
-        poll: poll(arguments, &method)?,
+        poll: poll(arguments, &method, context.begins_at)?,
         headers,
         body: arguments.0.get("body").filter(|body| !body.is_null()).cloned(),
         timeout: arguments.duration("timeout")?.unwrap_or(Duration::from_secs(30)),
@@ -508,14 +534,19 @@ fn confirm_call(given: &Arguments<'_>) -> Result<ConfirmCall, CallError> {
     })
 }
 
-fn poll(arguments: &Arguments<'_>, method: &str) -> Result<Option<Poll>, CallError> {
+fn poll(
+    arguments: &Arguments<'_>,
+    method: &str,
+    begins_at: Timestamp,
+) -> Result<Option<Poll>, CallError> {
     let Some(given) = arguments.given("poll").map(Arguments) else { return Ok(None) };
     if method != "GET" {
         return Err(CallError::NotRepeatable { method: method.to_owned() });
     }
     let interval = given.duration("interval")?.unwrap_or(POLL_INTERVAL);
     let timeout = given.duration("timeout")?.unwrap_or_default();
-    Ok(Some(Poll { interval: interval.max(POLL_INTERVAL_MIN), timeout }))
+    let until = begins_at.checked_add(timeout).unwrap_or(Timestamp::MAX);
+    Ok(Some(Poll { interval: interval.max(POLL_INTERVAL_MIN), timeout, until }))
 }
 
 /// Pause of a poll that does not say otherwise.
@@ -545,4 +576,74 @@ fn checkout_of<'a>(
         let commit = clone.commits.get(dir)?;
         Some((clone, commit))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::step::{CommitRecord, PushRecord};
+
+    fn clone_of(dir: &str) -> Record {
+        Record::Clone(CloneRecord {
+            repo: "https://git.example/app".to_owned(),
+            commits: IndexMap::from([(dir.to_owned(), "0".repeat(40))]),
+            branches: IndexMap::new(),
+            paths: std::collections::BTreeMap::new(),
+        })
+    }
+
+    fn committed(dir: &str, message: &str, changed: bool) -> Record {
+        Record::Commit(CommitRecord {
+            dir: dir.to_owned(),
+            repo: "https://git.example/app".to_owned(),
+            base: "0".repeat(40),
+            commit: changed.then(|| "1".repeat(40)),
+            message: message.to_owned(),
+            files: Vec::new(),
+        })
+    }
+
+    fn pushed(mark: &str) -> Record {
+        Record::Push(PushRecord {
+            repo: "https://git.example/app".to_owned(),
+            branch: "main".to_owned(),
+            commit: Some("1".repeat(40)),
+            mark: mark.to_owned(),
+            created: false,
+        })
+    }
+
+    #[test]
+    fn a_commit_says_what_those_said_that_it_takes_the_place_of() {
+        let check = |before: &[Record], expected: &str| {
+            let named = before.iter().enumerate().map(|(at, record)| {
+                (format!("step_{at}").parse().expect("a name"), record.clone())
+            });
+            let context = WorkdirContext {
+                project: &"shop".parse().expect("a name"),
+                promotion: &"dev.1".parse().expect("an id"),
+                step: &"last".parse().expect("a name"),
+                started_at: Timestamp::UNIX_EPOCH,
+                begins_at: Timestamp::UNIX_EPOCH,
+                records: &named.collect(),
+                prepared: None,
+            };
+            assert_eq!(with_those_before(&context, "app", "last".to_owned()), expected);
+        };
+        let (clone, first) = (clone_of("app"), committed("app", "first", true));
+        check(std::slice::from_ref(&clone), "last");
+        check(&[clone.clone(), first.clone()], "first\n\nlast");
+        check(
+            &[clone.clone(), first.clone(), committed("app", "first\n\nmore", true)],
+            "first\n\nmore\n\nlast",
+        );
+        check(&[clone.clone(), committed("app", "last", true)], "last");
+        check(&[clone.clone(), committed("app", "", true)], "last");
+        // What was pushed has been said, and what is of another checkout is said there.
+        check(&[clone.clone(), first.clone(), pushed("dev.1/step_1")], "last");
+        check(&[clone.clone(), first.clone(), pushed("dev.1/step_0")], "first\n\nlast");
+        check(&[clone.clone(), committed("web", "other", true)], "last");
+        check(&[clone.clone(), first.clone(), committed("app", "none", false)], "last");
+        check(&[clone.clone(), first, clone], "last");
+    }
 }

@@ -123,6 +123,9 @@ pub struct Checkout {
     pub dir: String,
     /// Which tree.
     pub at: CheckoutAt,
+    /// Whether a branch that is not there begins empty, instead of being an error.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub create: bool,
     /// Files and folders of the repository to put there; all, if there are none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub paths: Vec<String>,
@@ -196,6 +199,9 @@ pub struct PushCall {
     /// was rewritten. Absent: another branch was checked out, or a commit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stands_on: Option<String>,
+    /// Commits of this promotion that are on the branch since: they are nobody else's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub own: Vec<String>,
 }
 
 /// What a push does where others pushed to the branch since the commit was made.
@@ -367,6 +373,14 @@ pub struct Poll {
     pub interval: Duration,
     /// Time for all of it.
     pub timeout: Duration,
+    /// When this time is over. A call that was written down before calls told it has its end from
+    /// [`Call::begun`].
+    #[serde(default = "no_end")]
+    pub until: Timestamp,
+}
+
+fn no_end() -> Timestamp {
+    Timestamp::MAX
 }
 
 /// What may have happened outside when nobody saw the end of a call.
@@ -439,6 +453,52 @@ impl Call {
             http.asks = asks;
         }
         call
+    }
+
+    /// The call of an attempt that began at this time: what asks again and again has its end from there.
+    #[must_use]
+    pub fn begun(mut self, at: Timestamp) -> Self {
+        if let Self::Http(HttpCall { poll: Some(poll), .. }) = &mut self {
+            poll.until = at.checked_add(poll.timeout).unwrap_or(Timestamp::MAX);
+        }
+        self
+    }
+
+    /// What it looks for again and again until it is so, in words, and until when. Nobody works on it between two
+    /// looks, and a look changes nothing.
+    #[must_use]
+    pub fn waits_for(&self) -> Option<(String, Timestamp)> {
+        match self {
+            Self::PullRequest(call) => call.waits_for(),
+            Self::Http(HttpCall { poll: Some(poll), method, url, .. }) => {
+                let url = url.split(['?', '#']).next().unwrap_or(url);
+                Some((format!("{method} {url} to answer as wanted"), poll.until))
+            }
+            Self::Http(_)
+            | Self::GitClone(_)
+            | Self::YamlUpdate(_)
+            | Self::GitCommit(_)
+            | Self::GitPush(_)
+            | Self::GitRevert(_)
+            | Self::GitTag(_)
+            | Self::GitUntag(_)
+            | Self::TfPlan(_)
+            | Self::TfApply(_)
+            | Self::TfOutput(_)
+            | Self::TfImport(_)
+            | Self::File(_)
+            | Self::Download(_)
+            | Self::Oci(_)
+            | Self::Render(_)
+            | Self::Chart(_)
+            | Self::Parse(_)
+            | Self::Run(_)
+            | Self::Compose { .. }
+            | Self::Fail { .. }
+            | Self::Ask(_)
+            | Self::Keep(_)
+            | Self::Wait(_) => None,
+        }
     }
 
     /// Whether asking tells if it has happened. What ends as failed has not, then.

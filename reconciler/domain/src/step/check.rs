@@ -224,7 +224,14 @@ fn checksum(config: &Value, problems: &mut Vec<StepProblem>) {
 
 fn one_of_commit_and_branch(config: &Value, problems: &mut Vec<StepProblem>) {
     for (dir, checkout) in config["checkout"].as_object().into_iter().flatten() {
-        one_of(checkout, &format!("checkout.{dir}"), ["commit", "branch"], problems);
+        let path = format!("checkout.{dir}");
+        one_of(checkout, &path, ["commit", "branch"], problems);
+        let given = |name| checkout.get(name).is_some_and(|value: &Value| !value.is_null());
+        if given("create") && given("commit") {
+            let message = "only a branch is made, and this is a commit".to_owned();
+            let (path, kind) = (format!("{path}.create"), ProblemKind::Conflict);
+            problems.push(StepProblem { path, kind, message });
+        }
     }
 }
 
@@ -463,6 +470,14 @@ mod tests {
             StepKind::GitClone,
             &json!({ "repo": "x", "checkout": { "a": { "commit": "1", "branch": "main" } } }),
             &["checkout.a: give either commit or branch"],
+        );
+        check(
+            StepKind::GitClone,
+            &json!({ "repo": "x", "checkout": {
+                "a": { "branch": "rendered/dev", "create": true },
+                "b": { "commit": "1", "create": true },
+            } }),
+            &["checkout.b.create: only a branch is made, and this is a commit"],
         );
     }
 

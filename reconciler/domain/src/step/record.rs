@@ -71,6 +71,9 @@ pub struct CommitRecord {
     pub base: String,
     /// The commit; absent: nothing had changed.
     pub commit: Option<String>,
+    /// What it says, without trailers. Empty in logs from before it was written down.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
     /// Files that it changes.
     pub files: Vec<FileChange>,
 }

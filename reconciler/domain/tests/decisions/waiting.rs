@@ -4,9 +4,12 @@
 use std::collections::BTreeSet;
 
 use insta::assert_snapshot;
+use jiff::{SignedDuration, Timestamp};
 use reconciler_domain::check::{Surroundings, check_stage};
-use reconciler_domain::plan::{self, AnswerError};
-use reconciler_domain::step::{Answer, Said};
+use reconciler_domain::plan::{self, Act, AnswerError};
+use reconciler_domain::promotion::Node;
+use reconciler_domain::snapshot::PromotionSnapshot;
+use reconciler_domain::step::{Answer, Call, HttpCall, Said};
 use serde_json::{Value, json};
 
 use crate::kit::script::{promotion_id, set_stage, steps_of};
@@ -394,4 +397,49 @@ fn the_time_of_its_control_ends_a_wait_and_never_passes_it() {
     prod.1 unwinds: step agreed failed: it was broken off: it took longer than its 10m
     prod.1 rolled_back: undone: step agreed failed: it was broken off: it took longer than its 10m
     ");
+}
+
+#[test]
+fn a_poll_is_looked_at_again_and_has_its_end_from_where_its_attempt_began() {
+    let steps = json!([["rollout", "http", {
+        "url": "https://hook.example/rollout?token=x", "poll": { "timeout": "1h" },
+        "control": { "timeout": "30m" },
+    }]]);
+    let id = promotion_id("prod.1");
+    let node = Node::Step("rollout".parse().expect("a name"));
+    // Killed once the intent is there and the outcome is not, as between two looks.
+    let mut snapshot = (0..100)
+        .find_map(|fuel| {
+            let mut world = world(&steps);
+            world.fuel = Some(fuel);
+            play(&mut world, "promote prod f1 by ann").err()?;
+            world.sagas.get(&id)?;
+            let snapshot = world.promotion_snapshot(&id);
+            let is_open = snapshot.state.nodes.get(&node).is_some_and(|run| run.outcome.is_none());
+            is_open.then_some(snapshot)
+        })
+        .expect("there is such a moment");
+    let began = snapshot.state.nodes[&node].started_at;
+    let check = |snapshot: &PromotionSnapshot| {
+        let later = began + SignedDuration::from_mins(10);
+        let next = plan::promotion(snapshot, later);
+        let Some(Act::Run(runs)) = next.act else { panic!("{next:?}") };
+        let Call::Http(HttpCall { poll: Some(poll), .. }) = &*runs[0].call else {
+            panic!("{runs:?}")
+        };
+        assert!(runs[0].resumed, "no attempt is counted");
+        assert_eq!(poll.until, began + SignedDuration::from_hours(1));
+        assert_eq!(runs[0].deadline, Some(began + SignedDuration::from_mins(30)));
+        assert_eq!(
+            next.waiting[0].message,
+            "step rollout waits for GET https://hook.example/rollout to answer as wanted, until \
+             2026-01-01T01:00:00Z"
+        );
+    };
+    check(&snapshot);
+    // As a call was that was written down before calls told their end.
+    let run = snapshot.state.nodes.get_mut(&node).expect("it is open");
+    let Call::Http(HttpCall { poll: Some(poll), .. }) = &mut run.call else { panic!("{run:?}") };
+    poll.until = Timestamp::MAX;
+    check(&snapshot);
 }

@@ -14,6 +14,7 @@ use super::scan;
 use super::signing::write_commit;
 use super::sparse::Only;
 use super::tree::{self, EXECUTABLE, Edit, Edits, FILE};
+use super::unborn;
 use super::url::RepoUrl;
 
 /// Key of the trailer that marks a promotion's commit.
@@ -47,7 +48,7 @@ pub struct Trailer {
 pub struct CommitRequest {
     /// The repository.
     pub repo: RepoUrl,
-    /// The parent.
+    /// The parent; of a branch's first commit, what [`Git::checkout_unborn`](super::Git::checkout_unborn) gave.
     pub base: CommitId,
     /// What the new tree holds.
     pub source: Source,
@@ -215,7 +216,8 @@ pub(super) fn commit(job: &Job, request: &CommitRequest) -> Result<CommitOutcome
     }
     let tree = job.repository.find_tree(tree).map_err(&fail)?;
     let message = full_message(&request.message, &request.trailers)?;
-    let id = write(job, &request.author, &request.committer, &message, &tree, &parent)?;
+    let parent = (request.base != unborn::id()).then_some(&parent);
+    let id = write(job, &request.author, &request.committer, &message, &tree, parent)?;
     Ok(CommitOutcome::Committed(NewCommit {
         commit: id.into(),
         tree: tree.id().to_string(),
@@ -233,7 +235,7 @@ pub(super) fn make(
     parent: &git2::Commit<'_>,
 ) -> Result<Oid, GitError> {
     let message = full_message(message, std::slice::from_ref(trailer))?;
-    write(job, author, committer, &message, tree, parent)
+    write(job, author, committer, &message, tree, Some(parent))
 }
 
 /// The same commit on another parent: everything but parent and tree is kept.
@@ -254,12 +256,13 @@ fn write(
     committer: &Signature,
     message: &str,
     tree: &Tree<'_>,
-    parent: &git2::Commit<'_>,
+    parent: Option<&git2::Commit<'_>>,
 ) -> Result<Oid, GitError> {
     author.check("author")?;
     committer.check("committer")?;
     let (author, committer) = (author.to_git(job)?, committer.to_git(job)?);
-    write_commit(job, (&author, &committer), message, tree, &[parent], "making a commit")
+    let parents: Vec<_> = parent.into_iter().collect();
+    write_commit(job, (&author, &committer), message, tree, &parents, "making a commit")
 }
 
 fn single_edits(

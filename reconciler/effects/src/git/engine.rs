@@ -21,6 +21,7 @@ use super::mirror::{Job, Locks, Mirrors, tracking_ref};
 use super::receive_pack::{self, Update};
 use super::signing::Signer;
 use super::transport::{self, Link, OpenSession, SshLink};
+use super::unborn;
 use super::url::{Location, RepoUrl};
 use super::writer::Writers;
 use crate::http::EgressPolicy;
@@ -200,6 +201,9 @@ impl Remote {
     }
 
     async fn ensure_once(&self, commit: &CommitId) -> Result<(), GitError> {
+        if *commit == unborn::id() {
+            return self.run(unborn::ensure).await;
+        }
         let wanted = commit.clone();
         if self.run(move |job| Ok(job.contains(&wanted))).await? {
             return Ok(());

@@ -7,6 +7,7 @@
 //!                    ├─ history, diff            what happened
 //!                    ├─ checkout, sparse, scan, tree   files in and out
 //!                    ├─ commit, merge, signing   new commits
+//!                    ├─ unborn                    what a branch that is not there yet stands on
 //!                    ├─ publish: push, revert    onto a branch, exactly once
 //!                    ├─ tag                       names, made and taken away
 //!                    └─ branch                    what a branch has; one that is taken away
@@ -46,6 +47,7 @@ mod sparse;
 mod tag;
 mod transport;
 mod tree;
+mod unborn;
 mod url;
 mod writer;
 
@@ -68,6 +70,7 @@ pub use push::{IfMoved, Mark, PushOutcome, PushRequest};
 pub use revert::{RevertConflict, RevertOutcome, RevertRequest};
 pub use signing::Signer;
 pub use tag::{Annotation, TagOutcome, TagRequest, UntagOutcome, UntagRequest};
+pub use unborn::is_unborn;
 pub use url::{RepoUrl, RepoUrlError};
 
 use engine::{Engine, Remote};
@@ -165,9 +168,21 @@ impl Git {
     ) -> Result<CommitId, GitError> {
         let remote = self.remote(repo).await?;
         let commit = remote.fetch(revision).await?;
+        // Nothing has none of them.
+        let paths = if commit == unborn::id() { &[] } else { paths };
         let (id, paths, dest) = (commit.clone(), paths.to_vec(), dest.to_owned());
         remote.run(move |job| checkout::checkout(job, &id, &paths, &dest)).await?;
         Ok(commit)
+    }
+
+    /// Leaves an empty directory at `dest`, for the first commit of a branch that is not there yet. What it gives
+    /// stands for no commit: one that is made on it has no parent, and it can be checked out again.
+    ///
+    /// # Errors
+    /// Those of writing files.
+    pub async fn checkout_unborn(&self, repo: &RepoUrl, dest: &Path) -> Result<CommitId, GitError> {
+        let nothing = Revision::Commit(unborn::id());
+        self.checkout(repo, &nothing, &[], dest).await
     }
 
     /// Makes a commit in the mirror. The same request gives the same commit id, always.

@@ -12,6 +12,7 @@ use super::landed::{Chain, SEARCH};
 use super::merge::{self, Merged, Overlap};
 use super::mirror::Job;
 use super::signing::write_commit;
+use super::unborn;
 use super::url::RepoUrl;
 use super::writer::{Published, Step, Target, publish};
 
@@ -36,6 +37,8 @@ pub struct PushRequest {
     /// A commit that the branch has to have: without it, what somebody took off the branch would go up
     /// again.
     pub stands_on: Option<CommitId>,
+    /// Commits that were put on the branch for the same purpose: where nothing else came, nobody moved it.
+    pub own: Vec<CommitId>,
     /// Attempts before a branch that keeps moving is given up; 10 is usual.
     pub max_attempts: u32,
 }
@@ -147,7 +150,9 @@ fn plan(chain: &mut Chain<'_>, request: &PushRequest) -> Result<Step<CommitId>, 
     if let Some(found) = chain.carrying(&request.trailer, base)? {
         return Ok(Step::Done(found));
     }
-    if let Some(stood) = &request.stands_on
+    // A branch that was not there has lost nothing.
+    let stood = request.stands_on.as_ref().filter(|stood| **stood != unborn::id());
+    if let Some(stood) = stood
         && !chain.has(stood.oid(), Some(stood.oid()))?
     {
         let (repo, branch) = (job.repo.clone(), request.branch.clone());
@@ -164,11 +169,30 @@ fn plan(chain: &mut Chain<'_>, request: &PushRequest) -> Result<Step<CommitId>, 
             reapply(job, line, &tip, &request.branch).map(Step::Send)
         }
         IfMoved::Merge => join(job, request, &tip).map(Step::Send),
+        IfMoved::Fail if only_own(job, &request.own, base, &tip)? => {
+            let line = line.map_or_else(|| lacking(job, ours, &tip), Ok)?;
+            reapply(job, line, &tip, &request.branch).map(Step::Send)
+        }
         IfMoved::Fail => {
             let (repo, branch) = (job.repo.clone(), request.branch.clone());
             Err(GitError::BranchMoved { repo, branch, ours: request.commit.clone(), theirs: tip })
         }
     }
+}
+
+/// Whether nothing but these commits came to the branch after `base`.
+fn only_own(
+    job: &Job,
+    own: &[CommitId],
+    base: Option<Oid>,
+    tip: &CommitId,
+) -> Result<bool, GitError> {
+    let mut at = Some(tip.oid());
+    while at != base {
+        let Some(own) = own.iter().find(|own| at == Some(own.oid())) else { return Ok(false) };
+        at = job.commit(own)?.parent_ids().next();
+    }
+    Ok(true)
 }
 
 /// Joins the commit and the branch. The branch comes first, so that its own line stays the one that is

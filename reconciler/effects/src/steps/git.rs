@@ -62,6 +62,7 @@ pub(super) async fn commit(
         repo: call.repo.clone(),
         base: call.base.clone(),
         commit,
+        message: call.message.clone(),
         files,
     };
     Ok(Done::new(outputs, Record::Commit(record)))
@@ -94,7 +95,9 @@ pub(super) async fn push(
     let Some(commit) = &call.commit else { return Ok(pushed(call, None, false)) };
     let repo = repo(&call.repo)?;
     let stands_on = call.stands_on.as_deref().map(|commit| commit_id(&repo, commit));
+    let own = call.own.iter().map(|commit| commit_id(&repo, commit));
     let request = PushRequest {
+        own: own.collect::<Result<_, _>>()?,
         stands_on: stands_on.transpose()?,
         branch: call.branch.clone(),
         commit: commit_id(&repo, commit)?,

@@ -7,7 +7,7 @@ use http::Method;
 use jiff::Timestamp;
 use reconciler_domain::duration;
 use reconciler_domain::expression::{EvaluationError, Expression, Scope};
-use reconciler_domain::step::{Asks, ConfirmCall, HttpCall, Record};
+use reconciler_domain::step::{Asks, ConfirmCall, HttpCall, Poll, Record};
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 use url::Url;
@@ -63,51 +63,63 @@ pub(super) async fn send(effects: &Scoped, cx: &RunContext, call: &HttpCall) -> 
             )));
         }
     }
-    let Some(poll) = call.poll else {
-        return match ask(effects, cx, call, &conditions).await? {
-            Answer::Good(outputs) => Ok(Done { outputs, record: Record::None }),
-            Answer::NotGood { message, turned_away: true, retry_after, .. }
-                if call.confirm.is_none() =>
-            {
-                Err(Halt::later_after(message, retry_after))
-            }
-            Answer::NotGood { message, may_pass: true, retry_after, .. } => {
-                match (&call.confirm, call.at_most_once) {
-                    (None, false) => Err(sent(call, Halt::later_after(message, retry_after))),
-                    (None, true) => Err(sent(call, Halt::never(message))),
-                    (Some(confirm), _) => {
-                        match confirmed(effects, cx, call, confirm, &conditions).await? {
-                            Some(outputs) => Ok(Done { outputs, record: Record::None }),
-                            None => Err(Halt::later_after(message, retry_after)),
-                        }
+    match call.poll {
+        Some(poll) => look(effects, cx, call, &conditions, poll).await,
+        None => once(effects, cx, call, &conditions).await,
+    }
+}
+
+/// Sends what is sent once, and finds out whether it was where its answer does not say so.
+async fn once(
+    effects: &Scoped,
+    cx: &RunContext,
+    call: &HttpCall,
+    conditions: &Conditions<'_>,
+) -> Result<Done, Halt> {
+    match ask(effects, cx, call, conditions).await? {
+        Answer::Good(outputs) => Ok(Done { outputs, record: Record::None }),
+        Answer::NotGood { message, turned_away: true, retry_after, .. }
+            if call.confirm.is_none() =>
+        {
+            Err(Halt::later_after(message, retry_after))
+        }
+        Answer::NotGood { message, may_pass: true, retry_after, .. } => {
+            match (&call.confirm, call.at_most_once) {
+                (None, false) => Err(sent(call, Halt::later_after(message, retry_after))),
+                (None, true) => Err(sent(call, Halt::never(message))),
+                (Some(confirm), _) => {
+                    match confirmed(effects, cx, call, confirm, conditions).await? {
+                        Some(outputs) => Ok(Done { outputs, record: Record::None }),
+                        None => Err(Halt::later_after(message, retry_after)),
                     }
                 }
             }
-            Answer::NotGood { message, may_pass: false, .. } => {
-                Err(sent(call, Halt::never(message)))
-            }
-        };
-    };
-    let end = Instant::now() + poll.timeout;
-    loop {
-        let (last, pause) = match ask(effects, cx, call, &conditions).await {
-            Ok(Answer::Good(outputs)) => return Ok(Done { outputs, record: Record::None }),
-            Ok(Answer::NotGood { message, retry_after, .. }) => (message, retry_after),
-            Err(Halt::Failed { message, retry: true, retry_after, .. }) => (message, retry_after),
-            Err(halt) => return Err(halt),
-        };
-        let next = Instant::now() + pause.unwrap_or_default().max(poll.interval);
-        if next >= end {
-            let timeout = duration::print(poll.timeout);
-            return Err(Halt::never(format_args!(
-                "it was not so within {timeout}; the last: {last}"
-            )));
         }
-        tokio::select! {
-            () = effects.cancel().cancelled() => return Err(Halt::Interrupted),
-            () = tokio::time::sleep_until(next) => {}
-        }
+        Answer::NotGood { message, may_pass: false, .. } => Err(sent(call, Halt::never(message))),
     }
+}
+
+/// Asks once what is asked until it is as wanted. It changes nothing, so whoever asks next needs to know nothing
+/// of this time: between two of them nobody waits.
+async fn look(
+    effects: &Scoped,
+    cx: &RunContext,
+    call: &HttpCall,
+    conditions: &Conditions<'_>,
+    poll: Poll,
+) -> Result<Done, Halt> {
+    let (last, pause) = match ask(effects, cx, call, conditions).await {
+        Ok(Answer::Good(outputs)) => return Ok(Done { outputs, record: Record::None }),
+        Ok(Answer::NotGood { message, retry_after, .. }) => (message, retry_after),
+        Err(Halt::Failed { message, retry: true, retry_after, .. }) => (message, retry_after),
+        Err(halt) => return Err(halt),
+    };
+    let pause = pause.unwrap_or_default().max(poll.interval);
+    if cx.now.checked_add(pause).is_ok_and(|next| next < poll.until) {
+        return Err(Halt::not_yet(last, pause));
+    }
+    let timeout = duration::print(poll.timeout);
+    Err(Halt::never(format_args!("it was not so within {timeout}; the last: {last}")))
 }
 
 /// Sends it once.

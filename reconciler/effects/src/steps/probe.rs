@@ -5,6 +5,7 @@ use reconciler_domain::step::{PlanRecord, TagMove};
 
 use super::workspace::{Workspace, rel_path};
 use super::{Halt, RunContext, git, infra, oci};
+use crate::git::is_unborn;
 use crate::infra::{State, StateId};
 use crate::scoped::Scoped;
 
@@ -52,7 +53,12 @@ async fn branch_moved(
     let tip = effects.git().remote_tip(&url, branch).await;
     Ok(match tip.map_err(|error| git::halt(&error))? {
         Some(tip) if tip.as_str() == commit => None,
+        Some(tip) if is_unborn(commit) => {
+            Some(format!("branch {branch:?} of {url} was not there, and is at {tip} now"))
+        }
         Some(tip) => Some(format!("branch {branch:?} of {url} moved from {commit} to {tip}")),
+        // It was not there before.
+        None if is_unborn(commit) => None,
         None => Some(format!("branch {branch:?} of {url} is gone; it was at {commit}")),
     })
 }

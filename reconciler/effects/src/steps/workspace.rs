@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use super::{
     Done, Halt, RunContext, Workdir, blocking, chart, download, files, git, oci, render, run, yaml,
 };
-use crate::git::{CommitId, RepoUrl, Revision};
+use crate::git::{CommitId, GitError, RepoUrl, Revision, is_unborn};
 use crate::scoped::Scoped;
 use crate::workdir::{RelPath, WorkDir, WorkKey, WorkRoot, WorkdirError, free, write_atomic};
 
@@ -209,7 +209,12 @@ impl<'a> Workspace<'a> {
         for checkout in by_depth {
             let revision = revision(&repo, &checkout.at)?;
             let place = place(dir, &checkout.dir)?;
-            let commit = git.checkout(&repo, &revision, &checkout.paths, &place).await;
+            let commit = match git.checkout(&repo, &revision, &checkout.paths, &place).await {
+                Err(GitError::BranchNotFound { .. }) if checkout.create => {
+                    git.checkout_unborn(&repo, &place).await
+                }
+                commit => commit,
+            };
             found.insert(&checkout.dir, commit.map_err(|error| git::halt(&error))?);
         }
         let mut record = CloneRecord {
@@ -228,7 +233,7 @@ impl<'a> Workspace<'a> {
             }
         }
         let commits =
-            record.commits.iter().map(|(dir, id)| (dir.clone(), Value::from(id.as_str())));
+            record.commits.iter().map(|(dir, id)| (dir.clone(), Value::from(commit_text(id))));
         let commits = Value::Object(commits.collect());
         Ok(Done::new([("commits", commits)], Record::Clone(record)))
     }
@@ -402,6 +407,11 @@ fn revision(repo: &RepoUrl, at: &CheckoutAt) -> Result<Revision, Halt> {
             Ok(Revision::Commit(git::commit_id(repo, commit)?))
         }
     }
+}
+
+/// As texts see it: of a branch that is not there, none.
+fn commit_text(id: &str) -> &str {
+    if is_unborn(id) { "" } else { id }
 }
 
 /// A directory for a checkout, there and below the working directory.

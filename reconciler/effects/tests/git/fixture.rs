@@ -167,6 +167,7 @@ pub(crate) fn push_request(repo: &RepoUrl, commit: &CommitId, mark: &str) -> Pus
         create: false,
         if_moved: IfMoved::Rebase,
         stands_on: None,
+        own: Vec::new(),
         max_attempts: 10,
     }
 }

@@ -128,6 +128,7 @@ async fn a_push_lands_on_what_others_pushed() {
         mark: "prod.1/commit".to_owned(),
         if_moved: IfMoved::Rebase,
         stands_on: None,
+        own: Vec::new(),
     });
     let (message, retry, _) = failed(world.run(&world.task("push", other)).await);
     assert!(!retry && message.contains("hook declined"), "{message}");
@@ -550,27 +551,42 @@ async fn an_answer_that_is_not_so_yet_is_asked_for_again() {
         }
     };
     let url = scripted(Router::new().fallback(rollout)).await;
-    let pause = Duration::from_millis(1);
+    let (pause, later) = (Duration::from_secs(2), now() + Duration::from_secs(60));
     let call = HttpCall {
         success: "response.status == 200 && response.json.phase == 'Healthy'".to_owned(),
         failure: Some("response.json.phase == 'Failed'".to_owned()),
-        poll: Some(Poll { interval: pause, timeout: Duration::from_secs(60) }),
+        poll: Some(Poll { interval: pause, timeout: Duration::from_secs(60), until: later }),
         outputs: [("phase".to_owned(), "response.json.phase".to_owned())].into(),
         at_most_once: false,
         ..http(url.as_str())
     };
     let task = world.task("rollout", Call::Http(call.clone()));
+    // Nobody waits for the next look: whoever takes it up then knows nothing of this one.
+    for said in ["answered 502", "answered 200: {\"phase\":\"Progressing\"}"] {
+        let (message, again) = not_yet(&world, &task).await;
+        assert!(message.contains(said), "{message}");
+        assert_eq!(again, pause);
+    }
     let (outputs, _) = done(world.run(&task).await);
     assert_eq!((json!(outputs), asked.load(Ordering::SeqCst)), (json!({ "phase": "Healthy" }), 3));
-    // What will never be so ends at once, and what takes too long ends then.
+    // What will never be so ends at once, and what takes too long ends when the next look would be too late.
     let (message, retry, _) = failed(world.run(&task).await);
     assert!(message.contains("`failure` (response.json.phase == 'Failed') holds"), "{message}");
     assert!(!retry);
-    let poll = Some(Poll { interval: pause, timeout: Duration::ZERO });
+    let poll =
+        Some(Poll { interval: pause, timeout: Duration::from_secs(3), until: now() + pause });
     let call = HttpCall { success: "false".to_owned(), failure: None, poll, ..call };
     let (message, retry, _) = failed(world.run(&world.task("rollout", Call::Http(call))).await);
-    assert!(message.starts_with("it was not so within 0s; the last: "), "{message}");
+    assert!(message.starts_with("it was not so within 3s; the last: "), "{message}");
     assert!(!retry);
+}
+
+/// What is so instead of what is waited for, and the pause.
+async fn not_yet(world: &World, task: &Task) -> (String, Duration) {
+    match world.run_until(task, &CancellationToken::new()).await {
+        Err(Halted::NotYet { message, again }) => (message, again),
+        other => panic!("{other:?}"),
+    }
 }
 
 #[tokio::test]
@@ -647,7 +663,8 @@ async fn a_receiver_that_wants_a_pause_gets_it() {
         secrets: Vec::new(),
     };
     let at = CheckoutAt::Branch("main".to_owned());
-    let checkouts = vec![Checkout { dir: "src".to_owned(), at, paths: Vec::new() }];
+    let (dir, paths) = ("src".to_owned(), Vec::new());
+    let checkouts = vec![Checkout { dir, at, create: false, paths }];
     let clone = CloneCall { repo: format!("{place}/shop.git"), checkouts };
     for call in [Call::Http(call), Call::Download(download), Call::GitClone(clone)] {
         let outcome = world.run(&world.task("notify", call)).await;

@@ -645,6 +645,7 @@ async fn retract(world: &mut World) -> Task {
         mark: "prod.1/commit".to_owned(),
         if_moved: IfMoved::Rebase,
         stands_on: None,
+        own: Vec::new(),
     });
     let record = world.prepare("push", call).await;
     let Record::Push(PushRecord { created: true, .. }) = record else { panic!("{record:?}") };

@@ -296,7 +296,8 @@ impl Inbox {
 impl World {
     pub(crate) fn clone_call(&self) -> Call {
         let at = CheckoutAt::Branch("main".to_owned());
-        let checkouts = vec![Checkout { dir: "src".to_owned(), at, paths: Vec::new() }];
+        let (dir, paths) = ("src".to_owned(), Vec::new());
+        let checkouts = vec![Checkout { dir, at, create: false, paths }];
         Call::GitClone(CloneCall { repo: self.server.url(REPO), checkouts })
     }
 
@@ -322,6 +323,7 @@ impl World {
             mark: "prod.1/commit".to_owned(),
             if_moved: IfMoved::Rebase,
             stands_on: None,
+            own: Vec::new(),
         })
     }
 

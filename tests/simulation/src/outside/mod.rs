@@ -231,6 +231,7 @@ impl Outside {
             repo: call.repo.clone(),
             base: call.base.clone(),
             commit: id,
+            message: call.message.clone(),
             files: files.into_values().collect(),
         };
         done(outputs, Record::Commit(record))

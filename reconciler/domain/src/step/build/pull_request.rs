@@ -178,6 +178,7 @@ mod tests {
             repo: REPO.to_owned(),
             base: base.to_owned(),
             commit: Some(commit.to_owned()),
+            message: String::new(),
             files: Vec::new(),
         })
     }

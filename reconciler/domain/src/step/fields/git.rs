@@ -11,6 +11,12 @@ const CHECKOUT: &[Field] = &[
         "The branch whose tip is checked out; also where `git_push` pushes to.",
     ),
     optional(
+        "create",
+        FieldType::Bool,
+        "Whether a `branch` that is not there begins empty: the first `git_push` makes it, with a commit that has \
+         no parent. For branches that hold nothing but what is rendered for them. Default `false`.",
+    ),
+    optional(
         "paths",
         FieldType::List(&FieldType::Text),
         "Files and folders to check out, below the repository's root, for repositories that are \

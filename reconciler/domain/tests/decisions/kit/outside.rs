@@ -342,6 +342,7 @@ impl Outside {
             repo: call.repo.clone(),
             base: call.base.clone(),
             commit,
+            message: call.message.clone(),
             files: files.into_values().collect(),
         };
         done(outputs, Record::Commit(record))

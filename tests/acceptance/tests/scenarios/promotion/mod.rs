@@ -1,11 +1,13 @@
 //! Freight on its way.
 
 mod abort;
+mod branches;
 mod evidence;
 mod gates;
 mod lanes;
 mod modules;
 mod people;
+mod polls;
 mod programs;
 mod registry;
 mod rehearsal;
