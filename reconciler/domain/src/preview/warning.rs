@@ -2,6 +2,7 @@
 
 mod constant;
 mod freeze;
+mod groups;
 mod overlap;
 mod quorum;
 mod starvation;
@@ -44,9 +45,11 @@ pub(super) fn all(
                 let mut found = given_up(before, name, new.as_ref());
                 found.extend(of_windows(new.as_ref(), now));
                 found.extend(new.iter().flat_map(constant::of_policy));
-                found.extend(
-                    new.iter().zip(people).flat_map(|(new, people)| quorum::of_policy(new, people)),
-                );
+                found.extend(new.as_ref().and_then(groups::unbound));
+                for (new, people) in new.iter().zip(people) {
+                    found.extend(quorum::of_policy(new, people));
+                    found.extend(groups::of_policy(new, people));
+                }
                 found
             }
             Change::Stage(_, Some(new)) => {
@@ -54,7 +57,11 @@ pub(super) fn all(
             }
             Change::Verification(_, Some(new)) => constant::of_verification(new),
             Change::Hold(_, Some(new)) => idle(after, new).into_iter().collect(),
-            Change::Freeze(_, Some(new)) => freeze::of_freeze(after, new, now),
+            Change::Freeze(_, Some(new)) => {
+                let mut found = freeze::of_freeze(after, new, now);
+                found.extend(people.into_iter().flat_map(|it| groups::of_freeze(new, it)));
+                found
+            }
             Change::Hold(_, None)
             | Change::Freeze(_, None)
             | Change::Stage(_, None)

@@ -6,6 +6,7 @@ use reconciler_domain::preview::{Change, Changes, People, preview};
 use reconciler_domain::verification::Verification;
 use serde_json::{Value, json};
 
+use crate::kit::freeze::freeze;
 use crate::kit::script::{policy, stage_name, steps_of, template};
 use crate::kit::{World, play};
 use crate::previewing::live;
@@ -246,6 +247,41 @@ fn a_group_that_is_too_small_is_told() {
     assert_eq!(told(Some(people)), "");
     // Who does not know the people says nothing of them.
     assert_eq!(told(None), "");
+}
+
+#[test]
+fn a_group_that_nobody_is_in_is_told() {
+    let world = world(&json!([]));
+    let told = |words: &[&str], people: &People| {
+        let new = policy("go", "prod", "gated", words);
+        told(&world, Change::Policy(new.name.clone(), Some(new)), Some(people.clone()))
+    };
+    let mut people = People::default();
+    people.add("ann", [&"sre".to_owned(), &"oncall".to_owned()]);
+    let deny = "deny=FREQ=DAILY/2h";
+    assert_eq!(told(&[&format!("{deny}/@sre/-oncall"), "bypass=oncall:soak"], &people), "");
+    assert_snapshot!(told(&[&format!("{deny}/@sr")], &people), @"windows[0].groups: Nobody is in this group: Window shut of policy go is about group sr, but nobody has a token with that group: it stops nobody of that group.");
+    assert_snapshot!(told(&[&format!("{deny}/-on-call")], &people), @"windows[0].exempt: Nobody is in this group: Window shut of policy go exempts group on-call, but nobody has a token with that group: nobody is exempt by it.");
+    assert_snapshot!(told(&["bypass=sr:soak"], &people), @"bypass[0].groups: Nobody is in this group: Bypass sr of policy go is a right of group sr, but nobody has a token with that group: nobody has it by that.");
+    assert_snapshot!(told(&["allow=FREQ=DAILY/2h", "allow=FREQ=DAILY/3h/@sr"], &people), @"windows[1].groups: Nobody is in this group: Window open of policy go is about group sr, but nobody has a token with that group: it opens nothing for that group.");
+    let freeze = freeze(&world, "audit", &["but", "@oncall", "but", "@on-call"]);
+    let change = Change::Freeze(freeze.name.clone(), Some(freeze));
+    assert_snapshot!(self::told(&world, change.clone(), Some(people)), @"except.groups: Nobody is in this group: Freeze audit excepts group on-call, but nobody has a token with that group: nobody is excepted by that.");
+    assert_eq!(self::told(&world, change, None), "", "who does not know the people");
+}
+
+#[test]
+fn allow_windows_that_bind_a_group_alone_are_told() {
+    let world = world(&json!([]));
+    let told = |words: &[&str]| {
+        let new = policy("go", "prod", "gated", words);
+        told(&world, Change::Policy(new.name.clone(), Some(new)), None)
+    };
+    assert_eq!(told(&["deny=FREQ=DAILY/2h/@sre"]), "");
+    assert_eq!(told(&["allow=FREQ=DAILY/2h/@sre", "allow=FREQ=DAILY/1h"]), "");
+    assert_snapshot!(told(&["deny=FREQ=DAILY;BYHOUR=3/1h", "allow=FREQ=DAILY/2h/@sre"]), @"windows[1].groups: These windows do not bind everybody: Every allow window of policy go about promote is limited to groups (sre): no allow window binds whoever is in none of them, automation among them. One without groups says when it is open for everybody else.");
+    let rollback = ["allow=FREQ=DAILY/2h/promote/rollback/@sre", "allow=FREQ=DAILY/1h"];
+    assert_snapshot!(told(&rollback), @"windows[0].groups: These windows do not bind everybody: Every allow window of policy go about rollback is limited to groups (sre): no allow window binds whoever is in none of them, automation among them. One without groups says when it is open for everybody else.");
 }
 
 /// Six versions, one each half hour, each in `dev` until the next comes.

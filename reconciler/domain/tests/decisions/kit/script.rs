@@ -529,19 +529,22 @@ fn condition(value: &str) -> Condition {
     Condition { name: "condition".to_owned(), when }
 }
 
-/// `RULE/DURATION[/ACTION…]`, in UTC.
+/// `RULE/DURATION[/ACTION|@GROUP|-GROUP…]`, in UTC; `-`: exempt.
 fn window(kind: WindowKind, value: &str) -> Window {
     let mut parts = value.split('/');
     let rule = parts.next().expect("a rule").parse().expect("a rule");
     let duration = duration::parse(parts.next().expect("a duration")).expect("a duration");
-    let mut actions: BTreeSet<Action> = parts
-        .map(|action| match action {
-            "promote" => Action::Promote,
-            "rollback" => Action::Rollback,
-            "bypass" => Action::Bypass,
-            other => panic!("unknown action {other}"),
-        })
-        .collect();
+    let (mut actions, mut groups, mut exempt) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    for part in parts {
+        match (part, part.split_at(1)) {
+            ("promote", _) => drop(actions.insert(Action::Promote)),
+            ("rollback", _) => drop(actions.insert(Action::Rollback)),
+            ("bypass", _) => drop(actions.insert(Action::Bypass)),
+            (_, ("@", group)) => drop(groups.insert(group.to_owned())),
+            (_, ("-", group)) => drop(exempt.insert(group.to_owned())),
+            (other, _) => panic!("unknown action {other}"),
+        }
+    }
     if actions.is_empty() {
         actions.insert(Action::Promote);
     }
@@ -557,8 +560,8 @@ fn window(kind: WindowKind, value: &str) -> Window {
         duration,
         timezone: "UTC".parse().expect("a zone"),
         actions,
-        groups: BTreeSet::new(),
-        exempt: BTreeSet::new(),
+        groups,
+        exempt,
     })
     .expect("a window")
 }
