@@ -22,8 +22,8 @@ use crate::functions::{
 };
 use crate::managed::{Definition, Listing, Managed};
 use crate::resources::{
-    ApiToken, Credential, Freeze, Hold, Policy, Project, Promotion, Stage, Task, Verification,
-    Warehouse,
+    ApiToken, Credential, Freeze, Hold, InstanceFreeze, Policy, Project, Promotion, Stage, Task,
+    Verification, Warehouse,
 };
 use crate::session::Session;
 
@@ -122,5 +122,6 @@ fn types() -> Vec<Type> {
         of::<Freeze>(),
         of::<Credential>(),
         of::<ApiToken>(),
+        of::<InstanceFreeze>(),
     ]
 }

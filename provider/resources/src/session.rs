@@ -56,7 +56,7 @@ impl Identity {
         let name = text("name")?;
         let project = match kind {
             Kind::Project => name.clone(),
-            Kind::Token => String::new(),
+            Kind::Token | Kind::InstanceFreeze => String::new(),
             Kind::Warehouse
             | Kind::Stage
             | Kind::Verification
@@ -73,7 +73,7 @@ impl Identity {
     pub(crate) fn parse(kind: Kind, id: &str) -> Option<Self> {
         let (project, name) = match kind {
             Kind::Project => (id, id),
-            Kind::Token => ("", id),
+            Kind::Token | Kind::InstanceFreeze => ("", id),
             Kind::Warehouse
             | Kind::Stage
             | Kind::Verification
@@ -105,6 +105,7 @@ impl Identity {
             Kind::Freeze => "PROJECT/NAME, such as shop/year-end",
             Kind::Credential => "PROJECT/NAME, such as shop/git",
             Kind::Token => "NAME, such as terraform-ci",
+            Kind::InstanceFreeze => "NAME, such as year-end",
         }
     }
 }

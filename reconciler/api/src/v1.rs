@@ -15,6 +15,7 @@ mod freight;
 mod gate;
 mod hold;
 mod inquiry;
+mod instance_freeze;
 mod object;
 mod pipeline;
 mod policy;
@@ -51,13 +52,19 @@ pub use evidence::{
 };
 pub use explain::{Candidate, Explain, ExplainedPolicy};
 pub use forecast::{Forecast, ForecastDelay, ForecastNeed, ForecastQuery, ForecastStage, NeedKind};
-pub use freeze::{Freeze, FreezeExceptions, FreezeSpec, FreezeStatus, FreezeWindow, StageFreeze};
+pub use freeze::{
+    Freeze, FreezeExceptions, FreezeScope, FreezeSpec, FreezeStatus, FreezeWindow, StageFreeze,
+};
 pub use freight::{
     Artifact, Freight, FreightApproval, FreightQuery, FreightStage, GitArtifact, ImageArtifact,
 };
 pub use gate::{BypassGate, Gate, GateKind, Verdict, Waiting};
 pub use hold::{ArtifactSelector, HeldFreight, Hold, HoldSpec, HoldStatus, LiftHold, StageHold};
 pub use inquiry::{AttestationRule, TicketRule};
+pub use instance_freeze::{
+    InstanceFreeze, InstanceFreezeExceptions, InstanceFreezeSpec, InstanceFreezeStatus,
+    StoppedPromotion,
+};
 pub use object::{
     Condition, ConditionStatus, Kind, ListQuery, Meta, Object, PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX,
     Page, WorldToken,

@@ -33,6 +33,7 @@ mod verify;
 mod version;
 mod watch;
 
+pub(crate) use freeze::AnyFreeze;
 pub(crate) use preview::Judged;
 pub(crate) use verify::Verdict;
 
@@ -61,7 +62,7 @@ pub(crate) enum Command {
     Reverify(reverify::Arguments),
     /// Stop stages, freight or artifacts, and let them go
     Hold(hold::Arguments),
-    /// Let nothing happen in a project for a time
+    /// Let nothing happen in a project, or in any, for a time
     Freeze(freeze::Arguments),
     /// Say why a stage does or does not get freight
     Explain(explain::Arguments),

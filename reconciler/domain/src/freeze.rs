@@ -1,10 +1,11 @@
-//! Freezes: times in which nothing may happen in a project, with a reason, and with exceptions.
+//! Freezes: times in which nothing may happen in a project, or in every project of the daemon, with a
+//! reason, and with exceptions.
 //!
 //! A freeze is one stretch of time, from and until instants that may be absent, or the occurrences of
 //! a [`Window`] inside of it. It is about actions as windows are: where nothing else is said, about
 //! promotions and about skipping gates, and not about the undo of what fails. What is frozen may be
 //! prepared and approved; it waits at its gates. Unlike a window, a freeze is nobody's policy: it
-//! holds for the whole project, whatever the policies say, and no right skips it. Who may go on is an
+//! holds for all that it reaches, whatever the policies say, and no right skips it. Who may go on is an
 //! exception that it names.
 
 use std::collections::BTreeSet;
@@ -15,7 +16,7 @@ use jiff::civil::DateTime;
 use serde::{Deserialize, Serialize};
 
 use crate::glob::matches_name;
-use crate::id::{FreezeName, Principal, StageName};
+use crate::id::{FreezeName, Principal, ProjectName, StageName};
 use crate::snapshot::Defined;
 use crate::window::{
     Action, NextChange, Recurrence, Schedule, Window, WindowError, WindowKind, WindowSpec, Zone,
@@ -24,8 +25,11 @@ use crate::window::{
 /// A time in which nothing may happen.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Freeze {
-    /// Unique in the project.
+    /// Unique in what it reaches.
     pub name: FreezeName,
+    /// Where it holds.
+    #[serde(default, skip_serializing_if = "Reach::is_project")]
+    pub reach: Reach,
     /// Why; mandatory.
     pub reason: String,
     /// When it begins; absent: it has begun.
@@ -41,9 +45,32 @@ pub struct Freeze {
     pub except: Exceptions,
 }
 
+/// Where a freeze holds.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Reach {
+    /// In the project that it is in.
+    #[default]
+    Project,
+    /// In every project of the daemon; it is in none.
+    Instance,
+}
+
+impl Reach {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
+    fn is_project(&self) -> bool {
+        *self == Self::Project
+    }
+}
+
 /// What a freeze lets go on.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exceptions {
+    /// Globs over names of projects; only of a freeze that reaches them all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub projects: Vec<String>,
     /// Globs over stage names.
     pub stages: Vec<String>,
     /// Whoever of this name asked for the promotion.
@@ -132,7 +159,14 @@ impl Freeze {
         Some(begins).filter(|begins| !self.is_over(*begins))
     }
 
-    /// Whether it could keep anything from the stage.
+    /// Whether it could keep anything from the project. Who loads freezes for a decision asks this, so
+    /// that decisions are about what concerns their project.
+    #[must_use]
+    pub fn concerns_project(&self, project: &ProjectName) -> bool {
+        !self.except.projects.iter().any(|pattern| matches_name(pattern, project.as_str()))
+    }
+
+    /// Whether it could keep anything from the stage, in a project that it concerns.
     #[must_use]
     pub fn concerns(&self, stage: &StageName) -> bool {
         !self.except.stages.iter().any(|pattern| matches_name(pattern, stage.as_str()))
@@ -169,7 +203,7 @@ pub fn stopping<'a>(
     freezes.iter().filter(move |freeze| stops(&freeze.spec))
 }
 
-/// A freeze that runs, in one phrase: `freeze audit of ann: …; ends at …`.
+/// A freeze that runs, in one phrase: `freeze audit of ann: …; ends at …`, or `instance freeze …`.
 #[must_use]
 pub fn describe(freeze: &Defined<Freeze>, now: Timestamp) -> String {
     let Defined { spec, changed_by, .. } = freeze;
@@ -178,7 +212,11 @@ pub fn describe(freeze: &Defined<Freeze>, now: Timestamp) -> String {
         NextChange::NotBefore(at) => format!("does not end before {at}"),
         NextChange::Never => "lasts until somebody ends it".to_owned(),
     };
-    format!("freeze {} of {changed_by}: {}; {ends}", spec.name, spec.reason)
+    let what = match spec.reach {
+        Reach::Project => "freeze",
+        Reach::Instance => "instance freeze",
+    };
+    format!("{what} {} of {changed_by}: {}; {ends}", spec.name, spec.reason)
 }
 
 #[cfg(test)]
@@ -192,6 +230,7 @@ mod tests {
     fn freeze(from: Option<&str>, until: Option<&str>) -> Freeze {
         Freeze {
             name: "audit".parse().expect("a name"),
+            reach: Reach::Project,
             reason: "books close".to_owned(),
             from: from.map(at),
             until: until.map(at),
@@ -242,6 +281,7 @@ mod tests {
     #[test]
     fn a_freeze_lets_its_exceptions_go_on() {
         let except = Exceptions {
+            projects: Vec::new(),
             stages: vec!["dev*".to_owned()],
             principals: BTreeSet::from(["ann".to_owned()]),
             groups: BTreeSet::from(["oncall".to_owned()]),
@@ -259,5 +299,29 @@ mod tests {
         assert!(!covers("prod", Action::Promote, Some("ann"), "sre"));
         assert!(!covers("prod", Action::Promote, Some("bob"), "oncall"));
         assert!(!covers("dev-eu", Action::Promote, None, ""));
+    }
+
+    #[test]
+    fn a_freeze_of_all_projects_excepts_some() {
+        let except = Exceptions { projects: vec!["lab-*".to_owned()], ..Exceptions::default() };
+        let freeze = Freeze { reach: Reach::Instance, except, ..freeze(None, None) };
+        let concerns = |project: &str| freeze.concerns_project(&project.parse().expect("a name"));
+        assert!(concerns("shop"));
+        assert!(!concerns("lab-eu"));
+    }
+
+    #[test]
+    fn a_freeze_of_a_project_is_written_as_ever() {
+        let written = serde_json::to_value(freeze(None, None)).expect("a freeze");
+        assert_eq!(
+            written,
+            serde_json::json!({
+                "name": "audit", "reason": "books close", "from": null, "until": null,
+                "window": null, "actions": ["promote", "bypass"],
+                "except": { "stages": [], "principals": [], "groups": [] },
+            })
+        );
+        let read: Freeze = serde_json::from_value(written).expect("a freeze");
+        assert_eq!(read, freeze(None, None));
     }
 }

@@ -9,14 +9,24 @@ use crate::error::StoreError;
 use crate::sql::{Sql, unsigned};
 use crate::writer::Write;
 
-/// The number that rises with everything in the project that decisions look at.
+/// The project of counters that are of all of them.
+const INSTANCE: &str = "";
+
+/// The number that rises with everything in the project that decisions look at, and with what they look at
+/// that is in no project: its own number and that of the instance, neither of which ever falls.
 pub(crate) fn revision(sql: Sql<'_>, project: &ProjectName) -> Result<u64, StoreError> {
     let value = sql.row(
-        "SELECT value FROM counter WHERE project = $1 AND name = 'revision'",
-        params![project.as_str()],
+        "SELECT COALESCE(SUM(value), 0) FROM counter WHERE project IN ($1, $2) AND name = 'revision'",
+        params![project.as_str(), INSTANCE],
         |row| row.get(0),
     )?;
     Ok(unsigned(value.unwrap_or(0)))
+}
+
+/// Raises the revision of every project, those that are yet to come among them.
+pub(crate) fn raise_instance_revision(write: &mut Write<'_>) -> Result<(), StoreError> {
+    raise_counter(write, INSTANCE, "revision")?;
+    Ok(())
 }
 
 /// Raises the revision of the project.

@@ -176,7 +176,7 @@ pub(crate) enum Before<T> {
 pub(crate) struct DefinitionRow {
     pub(crate) name: String,
     pub(crate) spec: String,
-    generation: u64,
+    pub(crate) generation: u64,
     created_at: i64,
     changed_at: i64,
     changed_by: String,
@@ -186,7 +186,7 @@ const COLUMNS: &str =
     "SELECT name, spec, generation, created_at, changed_at, changed_by FROM definition";
 
 impl DefinitionRow {
-    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+    pub(crate) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self {
             name: row.get(0)?,
             spec: row.get(1)?,
@@ -205,6 +205,14 @@ impl DefinitionRow {
             Kind::Project => format!("project {project}"),
             kind => format!("{} {project}/{}", kind.word(), self.name),
         };
+        self.said(what)
+    }
+
+    /// What it says; `what` names it where it cannot be read.
+    pub(crate) fn said<T: Definition>(
+        &self,
+        what: impl Fn() -> String + Copy,
+    ) -> Result<Stored<T>, Unreadable> {
         let spec: T = parsed(&self.spec, what)?;
         if spec.name() != self.name {
             return Err(Unreadable::new(what(), "it names itself otherwise"));
@@ -216,6 +224,11 @@ impl DefinitionRow {
             changed_at: instant(self.changed_at),
             changed_by: parsed(&self.changed_by, what)?,
         })
+    }
+
+    /// When it was made.
+    pub(crate) fn created_at(&self) -> Timestamp {
+        instant(self.created_at)
     }
 
     /// When it last changed.
@@ -378,7 +391,7 @@ fn write_row<T: Definition>(
     let stored = Stored {
         spec: spec.clone(),
         generation: last + 1,
-        created_at: there.map_or(at, |row| instant(row.created_at)),
+        created_at: there.map_or(at, DefinitionRow::created_at),
         changed_at: at,
         changed_by: change.by.clone(),
     };
@@ -486,7 +499,10 @@ pub(crate) fn record<T: Definition>(
 }
 
 /// Whether what is there is what was meant. To mean that nothing is there is a conflict, too.
-fn check_precondition(there: &DefinitionRow, precondition: Precondition) -> Result<(), Refused> {
+pub(crate) fn check_precondition(
+    there: &DefinitionRow,
+    precondition: Precondition,
+) -> Result<(), Refused> {
     match precondition {
         Precondition::Any => Ok(()),
         Precondition::Generation(meant) if there.generation == meant => Ok(()),

@@ -1,4 +1,4 @@
-//! Freezes.
+//! Freezes of a project, and which ones decisions look at.
 
 use reconciler_domain::freeze::Freeze;
 use reconciler_domain::id::{FreezeName, ProjectName, StageName};
@@ -6,6 +6,7 @@ use reconciler_domain::snapshot::Defined;
 
 use crate::definition::{self, Change, Definition, DeleteError, Kind, Put, PutError, Rows, Stored};
 use crate::error::{StoreError, Unreadable};
+use crate::instance_freeze;
 use crate::ledger::Subject;
 use crate::page::Listed;
 use crate::sql::Sql;
@@ -86,23 +87,34 @@ impl Store {
     }
 }
 
-/// The freezes for a decision about a stage: all but those that except it.
-///
-/// A freeze that cannot be read is an error for every stage: without it, what somebody froze would go
-/// on.
-pub(crate) fn freezes_for(
-    rows: &Rows<Freeze>,
-    stage: &StageName,
-) -> Result<Vec<Defined<Freeze>>, Unreadable> {
-    let mut freezes = Vec::new();
-    for (_, freeze) in rows.iter() {
-        match freeze {
-            Ok(freeze) if freeze.spec.concerns(stage) => {
+/// The freezes that decisions of a project look at: its own, and those of every project.
+pub(crate) struct Freezes {
+    own: Rows<Freeze>,
+    instance: Vec<Result<Stored<Freeze>, Unreadable>>,
+}
+
+impl Freezes {
+    /// Reads them.
+    pub(crate) fn read(sql: Sql<'_>, project: &ProjectName) -> Result<Self, StoreError> {
+        Ok(Self { own: Rows::read(sql, project)?, instance: instance_freeze::all(sql)? })
+    }
+
+    /// Those for a decision about a stage: all but those that except it or its project.
+    ///
+    /// A freeze that cannot be read is an error for every stage: without it, what somebody froze would go
+    /// on.
+    pub(crate) fn about(
+        &self,
+        project: &ProjectName,
+        stage: &StageName,
+    ) -> Result<Vec<Defined<Freeze>>, Unreadable> {
+        let mut freezes = Vec::new();
+        for freeze in self.own.iter().map(|(_, freeze)| freeze).chain(&self.instance) {
+            let freeze = freeze.as_ref().map_err(Clone::clone)?;
+            if freeze.spec.concerns_project(project) && freeze.spec.concerns(stage) {
                 freezes.push(Stored::defined(freeze.clone()));
             }
-            Ok(_) => {}
-            Err(error) => return Err(error.clone()),
         }
+        Ok(freezes)
     }
-    Ok(freezes)
 }

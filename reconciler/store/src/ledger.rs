@@ -71,6 +71,8 @@ pub enum Subject {
     Promotion(PromotionId),
     /// An API token, by name; in no project.
     Token(String),
+    /// A freeze of every project; in none.
+    InstanceFreeze(FreezeName),
 }
 
 impl Subject {
@@ -90,6 +92,7 @@ impl Subject {
             Self::Freight(_) => "freight",
             Self::Promotion(_) => "promotion",
             Self::Token(_) => "token",
+            Self::InstanceFreeze(_) => "instance_freeze",
         }
     }
 
@@ -109,6 +112,7 @@ impl Subject {
             Self::Freight(id) => id.as_str(),
             Self::Promotion(id) => id.as_str(),
             Self::Token(name) => name,
+            Self::InstanceFreeze(name) => name.as_str(),
         }
     }
 
@@ -127,6 +131,7 @@ impl Subject {
             "freight" => Self::Freight(name(text, what)?),
             "promotion" => Self::Promotion(name(text, what)?),
             "token" => Self::Token(text.to_owned()),
+            "instance_freeze" => Self::InstanceFreeze(name(text, what)?),
             other => return Err(Unreadable::new(what(), format!("unknown subject {other:?}"))),
         })
     }
@@ -263,7 +268,13 @@ impl Write<'_> {
         Ok(seq)
     }
 
-    fn touch(&mut self, project: &str, subject: &Subject, seq: u64) -> Result<(), StoreError> {
+    /// Notes that an event, which is written, changes the world of a subject of a project.
+    pub(crate) fn touch(
+        &mut self,
+        project: &str,
+        subject: &Subject,
+        seq: u64,
+    ) -> Result<(), StoreError> {
         self.sql.execute(
             "INSERT INTO ledger_subject (project, kind, name, seq) VALUES ($1, $2, $3, $4) \
              ON CONFLICT (project, kind, name) DO UPDATE SET seq = excluded.seq",
@@ -327,7 +338,7 @@ fn token(sql: Sql<'_>, project: &ProjectName, subjects: &[Subject]) -> Result<u6
     let mut last = 0;
     for subject in subjects {
         let project = match subject {
-            Subject::Token(_) => "",
+            Subject::Token(_) | Subject::InstanceFreeze(_) => "",
             Subject::Project
             | Subject::Warehouse(_)
             | Subject::Stage(_)

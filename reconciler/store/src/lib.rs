@@ -9,6 +9,7 @@
 //!  engine      open (file, lock, checks)  migrate  writer (one thread, group commit)  reader  sql
 //!              counter  page
 //!  nouns       definition: project warehouse stage task verification policy hold freeze credential
+//!              instance_freeze (of every project; in none)
 //!              discovery  drift  freight  stay  promotion (+ append, fold, reply)  preview  token (+ minted)
 //!  for plans   snapshot (one read transaction each)  history (what was, for replays)
 //!  the loop    wake (wake-ups, leases, epochs)
@@ -30,6 +31,7 @@ mod freeze;
 mod freight;
 mod history;
 mod hold;
+mod instance_freeze;
 mod kept;
 mod known;
 mod ledger;
@@ -71,6 +73,7 @@ pub use drift::{AskLookError, RecordDriftError};
 pub use error::{StoreError, Unreadable};
 pub use freight::{CreateFreightError, FindFreightError, FreightError, PREFIX_MIN};
 pub use hold::LiftError;
+pub use instance_freeze::WaitingAnywhere;
 pub use known::KnownDefinitions;
 pub use ledger::{ChainError, ChainHead, LedgerEvent, Subject};
 pub use open::OpenError;

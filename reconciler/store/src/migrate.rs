@@ -23,6 +23,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0010_drift", include_str!("schema/0010_drift.sql")),
     ("0011_replies", include_str!("schema/0011_replies.sql")),
     ("0012_units", include_str!("schema/0012_units.sql")),
+    ("0013_instance_freezes", include_str!("schema/0013_instance_freezes.sql")),
 ];
 
 /// Applies what is missing.

@@ -29,7 +29,7 @@ use crate::discovery;
 use crate::drift;
 use crate::error::{StoreError, Unreadable};
 use crate::fold::{self, Folded};
-use crate::freeze;
+use crate::freeze::Freezes;
 use crate::freight;
 use crate::hold;
 use crate::kept;
@@ -125,7 +125,7 @@ struct Shared {
     newest: HashMap<WarehouseName, Vec<Arc<FreightFacts>>>,
     policies: Option<Rc<Rows<Policy>>>,
     holds: Option<Rc<Rows<Hold>>>,
-    freezes: Option<Rc<Rows<Freeze>>>,
+    freezes: Option<Rc<Freezes>>,
     /// By freight: how its last promotion to each stage ended. Read so only where many stages are
     /// looked at: it is as much as there are stages.
     ended: Option<HashMap<FreightId, HashMap<StageName, Ended>>>,
@@ -246,12 +246,12 @@ impl<'a> Loader<'a> {
     }
 
     fn freezes(&mut self, stage: &StageName) -> Result<Vec<Defined<Freeze>>, StoreError> {
-        let rows = match &self.shared.freezes {
-            Some(rows) => Rc::clone(rows),
-            None => Rc::new(Rows::read(self.sql, self.project)?),
+        let freezes = match &self.shared.freezes {
+            Some(freezes) => Rc::clone(freezes),
+            None => Rc::new(Freezes::read(self.sql, self.project)?),
         };
-        self.shared.freezes = Some(Rc::clone(&rows));
-        Ok(freeze::freezes_for(&rows, stage)?)
+        self.shared.freezes = Some(Rc::clone(&freezes));
+        Ok(freezes.about(self.project, stage)?)
     }
 
     fn promotion(

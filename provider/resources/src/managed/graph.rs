@@ -81,7 +81,8 @@ impl<'r> Run<'r> {
             | Kind::Verification
             | Kind::Freeze
             | Kind::Credential
-            | Kind::Token => Vec::new(),
+            | Kind::Token
+            | Kind::InstanceFreeze => Vec::new(),
         }
     }
 
@@ -197,7 +198,8 @@ impl<'r> Run<'r> {
             | Kind::Hold
             | Kind::Freeze
             | Kind::Credential
-            | Kind::Token => Some(Vec::new()),
+            | Kind::Token
+            | Kind::InstanceFreeze => Some(Vec::new()),
         }
     }
 

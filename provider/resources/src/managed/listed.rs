@@ -70,7 +70,8 @@ impl<D: Definition> ListResource<Session> for Listing<D> {
     }
 
     fn schema(&self) -> Schema {
-        let block = Block::new().describe(format!("Every {} that there is.", Managed::<D>::KIND));
+        let kind = Managed::<D>::KIND.as_str().replace('_', " ");
+        let block = Block::new().describe(format!("Every {kind} that there is."));
         if !Managed::<D>::HAS_PROJECT {
             return Schema::new(block);
         }

@@ -1,4 +1,4 @@
-//! `lockstep_freeze`.
+//! `lockstep_freeze`, and what `lockstep_instance_freeze` shares with it.
 
 use provider_protocol::Diagnostics;
 use provider_protocol::cty::Value;
@@ -34,88 +34,112 @@ impl Definition for Freeze {
     const MOVED: Moved = &[("window", "window[0]"), ("except", "except[0]")];
 
     fn fields() -> Vec<(&'static str, Item)> {
-        let from = instant().describe(
-            "When it begins, such as `2030-12-20T00:00:00Z`. Without it, as soon as it is there.",
-        );
-        let until = instant().describe(
-            "When it ends by itself. Without it, it lasts until the resource is destroyed.",
-        );
-        let actions = word_list(words(WindowAction::ALL, WindowAction::as_str))
-            .default(Value::list(["promote", "bypass"]))
-            .describe(
-                "What it is about: `promote`, the commit of a promotion; `rollback`, the undo of \
-                 a failed one, and going back; `bypass`, skipping a gate by right.",
-            );
-        vec![
-            ("reason", filled().required().describe("Why; whoever it stops reads it.").into()),
-            ("from", from.into()),
-            ("until", until.into()),
-            ("window", NestedBlock::list(window()).max(1).into()),
-            ("actions", actions.into()),
-            ("except", NestedBlock::list(except()).max(1).into()),
-        ]
+        fields(except(Vec::new()))
     }
 
     fn validate(config: &Reader<'_>, diags: &mut Diagnostics) {
-        let at = |name| config.instant(name);
-        if let (Some(from), Some(until)) = (at("from"), at("until"))
-            && until <= from
-        {
-            let text = "It is not after `from`: the freeze would never run.";
-            diags.error_at(config.path_of("until"), "A freeze has to run", text);
-        }
-        if matches!(config.get("actions"), Value::List(actions) if actions.is_empty()) {
-            let text = "Name what it is about, or leave it out.";
-            diags.error_at(config.path_of("actions"), "A freeze is about something", text);
-        }
-        for except in config.blocks("except") {
-            let says_nothing = |name: &&str| match except.get(name) {
-                Value::Null => true,
-                Value::List(items) => items.is_empty(),
-                _ => false,
-            };
-            if EXCEPTIONS.iter().all(says_nothing) {
-                let text = "Set `stages`, `principals` or `groups`, or leave the block out.";
-                diags.error_at(except.path().clone(), "Nothing is excepted", text);
-            }
-        }
-        for window in config.blocks("window") {
-            runs(&window, diags);
-        }
+        validate(config, &EXCEPTIONS, diags);
     }
 
     fn spec(value: &Reader<'_>) -> FreezeSpec {
-        let spec = FreezeSpec::default();
-        FreezeSpec {
-            reason: value.required("reason"),
-            from: value.instant("from"),
-            until: value.instant("until"),
-            window: value.block("window").map(|window| window_spec(&window)),
-            actions: if value.get("actions").is_null() {
-                spec.actions
-            } else {
-                value.words("actions")
-            },
-            except: value.block("except").map(|it| except_spec(&it)).unwrap_or_default(),
-        }
+        spec(value)
     }
 
     fn value(object: &v1::Freeze) -> Value {
-        let FreezeSpec { reason, from, until, window, actions, except } = &object.spec;
-        let excepts = *except != FreezeExceptions::default();
-        Value::object([
-            ("reason", reason.into()),
-            ("from", form::instant(*from)),
-            ("until", form::instant(*until)),
-            ("window", Value::list(window.iter().map(window_value))),
-            ("actions", form::texts(actions)),
-            ("except", Value::list(excepts.then(|| except_value(except)))),
-        ])
+        let excepts = object.spec.except != FreezeExceptions::default();
+        value(&object.spec, excepts.then(|| Value::object(except_values(&object.spec.except))))
     }
 
     fn definition(spec: FreezeSpec) -> Option<v1::Definition> {
         Some(v1::Definition::Freeze(spec))
     }
+}
+
+/// What a freeze has, of a project or of all of them.
+pub(super) fn fields(except: Block) -> Vec<(&'static str, Item)> {
+    let from = instant().describe(
+        "When it begins, such as `2030-12-20T00:00:00Z`. Without it, as soon as it is there.",
+    );
+    let until = instant()
+        .describe("When it ends by itself. Without it, it lasts until the resource is destroyed.");
+    let actions = word_list(words(WindowAction::ALL, WindowAction::as_str))
+        .default(Value::list(["promote", "bypass"]))
+        .describe(
+            "What it is about: `promote`, the commit of a promotion; `rollback`, the undo of a \
+             failed one, and going back; `bypass`, skipping a gate by right.",
+        );
+    vec![
+        ("reason", filled().required().describe("Why; whoever it stops reads it.").into()),
+        ("from", from.into()),
+        ("until", until.into()),
+        ("window", NestedBlock::list(window()).max(1).into()),
+        ("actions", actions.into()),
+        ("except", NestedBlock::list(except).max(1).into()),
+    ]
+}
+
+/// Checks a freeze that can except these.
+pub(super) fn validate(config: &Reader<'_>, exceptions: &[&str], diags: &mut Diagnostics) {
+    let at = |name| config.instant(name);
+    if let (Some(from), Some(until)) = (at("from"), at("until"))
+        && until <= from
+    {
+        let text = "It is not after `from`: the freeze would never run.";
+        diags.error_at(config.path_of("until"), "A freeze has to run", text);
+    }
+    if matches!(config.get("actions"), Value::List(actions) if actions.is_empty()) {
+        let text = "Name what it is about, or leave it out.";
+        diags.error_at(config.path_of("actions"), "A freeze is about something", text);
+    }
+    for except in config.blocks("except") {
+        let says_nothing = |name: &&str| match except.get(name) {
+            Value::Null => true,
+            Value::List(items) => items.is_empty(),
+            _ => false,
+        };
+        if exceptions.iter().all(says_nothing) {
+            let names: Vec<String> = exceptions.iter().map(|name| format!("`{name}`")).collect();
+            let text = format!("Set {}, or leave the block out.", any_of(&names));
+            diags.error_at(except.path().clone(), "Nothing is excepted", text);
+        }
+    }
+    for window in config.blocks("window") {
+        runs(&window, diags);
+    }
+}
+
+/// `a`, `b` or `c`.
+fn any_of(names: &[String]) -> String {
+    match names {
+        [before @ .., last] if !before.is_empty() => format!("{} or {last}", before.join(", ")),
+        names => names.concat(),
+    }
+}
+
+/// What both kinds of freezes say.
+pub(super) fn spec(value: &Reader<'_>) -> FreezeSpec {
+    let spec = FreezeSpec::default();
+    FreezeSpec {
+        reason: value.required("reason"),
+        from: value.instant("from"),
+        until: value.instant("until"),
+        window: value.block("window").map(|window| window_spec(&window)),
+        actions: if value.get("actions").is_null() { spec.actions } else { value.words("actions") },
+        except: value.block("except").map(|it| except_spec(&it)).unwrap_or_default(),
+    }
+}
+
+/// The same as a value, with what it excepts.
+pub(super) fn value(spec: &FreezeSpec, except: Option<Value>) -> Value {
+    let FreezeSpec { reason, from, until, window, actions, except: _ } = spec;
+    Value::object([
+        ("reason", reason.into()),
+        ("from", form::instant(*from)),
+        ("until", form::instant(*until)),
+        ("window", Value::list(window.iter().map(window_value))),
+        ("actions", form::texts(actions)),
+        ("except", Value::list(except)),
+    ])
 }
 
 fn window() -> Block {
@@ -143,17 +167,16 @@ fn window() -> Block {
     .describe("When it runs between `from` and `until`. Without it: all the time.")
 }
 
-fn except() -> Block {
+/// What goes on, beside what `more` names.
+pub(super) fn except(more: Vec<(&'static str, Item)>) -> Block {
     let stages = stage_globs().describe("Names or globs of stages.");
     let principals =
         filled_list().describe("Names of tokens: the promotions that they ask for go on.");
     let groups = filled_list().describe("Groups: the promotions that their members ask for go on.");
-    block(vec![
-        ("stages", stages.into()),
-        ("principals", principals.into()),
-        ("groups", groups.into()),
-    ])
-    .describe("What goes on all the same: whatever one of these names.")
+    let common: [(&'static str, Item); 3] =
+        [("stages", stages.into()), ("principals", principals.into()), ("groups", groups.into())];
+    block(more.into_iter().chain(common).collect())
+        .describe("What goes on all the same: whatever one of these names.")
 }
 
 /// A window that never runs is told here; what a parser refuses, by the schema's own check.
@@ -204,11 +227,11 @@ fn except_spec(except: &Reader<'_>) -> FreezeExceptions {
     }
 }
 
-fn except_value(except: &FreezeExceptions) -> Value {
+pub(super) fn except_values(except: &FreezeExceptions) -> [(&'static str, Value); 3] {
     let FreezeExceptions { stages, principals, groups } = except;
-    Value::object([
+    [
         ("stages", form::texts(stages)),
         ("principals", form::texts(principals)),
         ("groups", form::texts(groups)),
-    ])
+    ]
 }

@@ -191,7 +191,7 @@ enum Of {
 }
 
 /// A configuration of everything but resources that is right.
-const RIGHT: [(Of, &[(&str, &str)]); 24] = [
+const RIGHT: [(Of, &[(&str, &str)]); 25] = [
     (Of::Provider, &[("endpoint", "http://127.0.0.1:1"), ("token", "t"), ("project", "shop")]),
     (Of::Data("lockstep_freight"), &[("id", "abcd")]),
     (Of::Data("lockstep_freights"), &[("warehouse", "shop")]),
@@ -204,6 +204,7 @@ const RIGHT: [(Of, &[(&str, &str)]); 24] = [
     (Of::List("lockstep_credential"), &[("project", "shop")]),
     (Of::List("lockstep_freeze"), &[("project", "shop")]),
     (Of::List("lockstep_hold"), &[("project", "shop")]),
+    (Of::List("lockstep_instance_freeze"), &[]),
     (Of::List("lockstep_project"), &[]),
     (Of::List("lockstep_promotion_policy"), &[("project", "shop")]),
     (Of::List("lockstep_promotion_task"), &[("project", "shop")]),

@@ -99,7 +99,7 @@ impl Daemon {
         let object = Object { generation: 1, token: 1, changed_by: "bob".to_owned(), spec };
         let project = match kind {
             Kind::Project => name,
-            Kind::Token => "",
+            Kind::Token | Kind::InstanceFreeze => "",
             _ => "shop",
         };
         self.world().objects.insert((kind, project.to_owned(), name.to_owned()), object);
@@ -137,6 +137,8 @@ fn router(world: Arc<Mutex<World>>) -> Router {
         .route("/v1/whoami/tokens/{name}/renew", post(renew))
         .route("/v1/tokens", get(tokens))
         .route("/v1/tokens/{name}", any(token))
+        .route("/v1/freezes", get(instance_freezes))
+        .route("/v1/freezes/{name}", any(instance_freeze))
         .route("/v1/projects", get(projects))
         .route("/v1/projects/{project}", any(project))
         .route("/v1/projects/{project}/preview", post(preview))
@@ -244,6 +246,19 @@ async fn token(
     request: Request,
 ) -> Response {
     answer(&world, (Kind::Token, String::new(), name), headers, request).await
+}
+
+async fn instance_freeze(
+    State(world): Shared,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    request: Request,
+) -> Response {
+    answer(&world, (Kind::InstanceFreeze, String::new(), name), headers, request).await
+}
+
+async fn instance_freezes(State(world): Shared, Query(query): Query<ListQuery>) -> Response {
+    page(&world.lock().unwrap(), &query, |(kind, ..)| *kind == Kind::InstanceFreeze)
 }
 
 async fn mint(State(world): Shared, Json(wish): Json<Value>) -> Response {
@@ -384,6 +399,12 @@ fn wire(key: &(Kind, String, String), object: &Object) -> Value {
         Kind::Freeze => {
             wire["status"] =
                 json!({ "active": true, "begins_at": null, "ends_at": null, "waiting": [] });
+        }
+        Kind::InstanceFreeze => {
+            wire["status"] = json!({
+                "active": true, "begins_at": null, "ends_at": null, "waiting": [],
+                "waiting_total": 0,
+            });
         }
         Kind::Hold => wire["status"] = json!({ "active": true, "running": [], "waiting": [] }),
         Kind::Credential => {

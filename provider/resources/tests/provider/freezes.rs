@@ -56,6 +56,54 @@ fn a_freeze_lives_and_ends() {
     assert_eq!(daemon.spec(Kind::Freeze, "plain"), None);
 }
 
+const INSTANCE: &str = r#"
+resource "lockstep_instance_freeze" "year_end" {
+  name   = "year-end"
+  reason = "books close"
+
+  except {
+    projects = ["lab-*"]
+    groups   = ["oncall"]
+  }
+}
+"#;
+
+#[test]
+fn a_freeze_of_every_project_is_in_none() {
+    let daemon = Daemon::start();
+    let terraform = Terraform::at(&daemon.endpoint, INSTANCE);
+    terraform.apply();
+    let sent = || {
+        let key = (Kind::InstanceFreeze, String::new(), "year-end".to_owned());
+        daemon.world().objects.get(&key).map(|object| object.spec.clone())
+    };
+    let except = json!({
+        "projects": ["lab-*"], "stages": [], "principals": [], "groups": ["oncall"],
+    });
+    assert_eq!(sent().unwrap()["except"], except);
+    terraform.plan_is_empty();
+    terraform.write(&INSTANCE.replace("lab-*", "lab"));
+    let plan = terraform.plan(&[]);
+    assert!(plan.text.contains("0 to add, 1 to change, 0 to destroy"), "{}", plan.text);
+    terraform.apply();
+    assert_eq!(sent().unwrap()["except"]["projects"], json!(["lab"]));
+    let run = terraform.run(&["state", "rm", "lockstep_instance_freeze.year_end"]);
+    assert_eq!(run.code, 0, "{}", run.text);
+    let run = terraform.run(&["import", "lockstep_instance_freeze.year_end", "year-end"]);
+    assert_eq!(run.code, 0, "{}", run.text);
+    terraform.plan_is_empty();
+    let run = terraform.run(&["destroy", "-auto-approve", "-no-color"]);
+    assert_eq!(run.code, 0, "{}", run.text);
+    assert_eq!(sent(), None);
+    let of_a_project = INSTANCE.replace("name   =", "project = \"shop\"\n  name   =");
+    let told = Terraform::new(&of_a_project).validate();
+    assert!(told.iter().any(|it| it.contains("Unsupported argument")), "{told:#?}");
+    let nothing =
+        INSTANCE.replace("projects = [\"lab-*\"]", "").replace("groups   = [\"oncall\"]", "");
+    let told = Terraform::new(&nothing).validate();
+    assert!(told.iter().any(|it| it.contains("Nothing is excepted")), "{told:#?}");
+}
+
 #[test]
 fn what_a_freeze_cannot_be_is_told_at_its_place() {
     let freeze = |rest: &str| {

@@ -7,12 +7,13 @@ use crate::v1::{
     AbortPromotion, AccessToken, AnswerStep, ApprovePromotion, CreateAccessToken, CreatePromotion,
     CreatedAccessToken, Credential, CredentialSpec, EmbeddedState, EventsQuery, Evidence, Explain,
     Forecast, ForecastQuery, Freeze, FreezeSpec, Freight, FreightApproval, FreightQuery, FullPlan,
-    Health, Hold, HoldSpec, LiftHold, ListQuery, MintToken, Page, Pipeline, Policy, PolicySpec,
-    Preview, PreviewQuestion, Project, ProjectSpec, PromoteDownstream, Promotion, PromotionEvent,
-    PromotionQuery, RenamePolicy, RenewToken, Rerun, RestoreState, Reverify, ServerVersion,
-    SigningKeys, Stage, StageDrift, StageSpec, StartedDownstream, StateLock, StateQuery,
-    StateVersion, StateWriteQuery, Task, TaskSpec, TokenQuery, TokenSpec, UnlockState,
-    Verification, VerificationSpec, Warehouse, WarehouseSpec, Whoami,
+    Health, Hold, HoldSpec, InstanceFreeze, InstanceFreezeSpec, LiftHold, ListQuery, MintToken,
+    Page, Pipeline, Policy, PolicySpec, Preview, PreviewQuestion, Project, ProjectSpec,
+    PromoteDownstream, Promotion, PromotionEvent, PromotionQuery, RenamePolicy, RenewToken, Rerun,
+    RestoreState, Reverify, ServerVersion, SigningKeys, Stage, StageDrift, StageSpec,
+    StartedDownstream, StateLock, StateQuery, StateVersion, StateWriteQuery, Task, TaskSpec,
+    TokenQuery, TokenSpec, UnlockState, Verification, VerificationSpec, Warehouse, WarehouseSpec,
+    Whoami,
 };
 
 const fn get(
@@ -84,6 +85,15 @@ pub const OPERATIONS: &[Operation] = &[
     delete("/v1/whoami/tokens/{token}", "endToken", "tokens", "end a token that the caller minted"),
     post("/v1/whoami/tokens/{token}/renew", "renewToken", "tokens", "let a token that the caller minted last longer")
         .takes::<RenewToken>().answers::<AccessToken>(200),
+
+    get("/v1/freezes", "listInstanceFreezes", "freezes", "list the freezes of every project by name")
+        .query::<ListQuery>().answers::<Page<InstanceFreeze>>(200),
+    get("/v1/freezes/{name}", "getInstanceFreeze", "freezes", "read a freeze of every project, and what it stops")
+        .answers::<InstanceFreeze>(200),
+    put("/v1/freezes/{name}", "putInstanceFreeze", "freezes", "freeze every project for a time")
+        .auth(Auth::Admin).takes::<InstanceFreezeSpec>().answers::<InstanceFreeze>(200),
+    delete("/v1/freezes/{name}", "deleteInstanceFreeze", "freezes", "end a freeze of every project")
+        .auth(Auth::Admin).conditional(),
 
     get("/v1/projects", "listProjects", "projects", "list the projects by name")
         .query::<ListQuery>().answers::<Page<Project>>(200),

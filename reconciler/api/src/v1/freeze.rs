@@ -62,7 +62,7 @@ pub struct FreezeExceptions {
 }
 
 /// What a freeze is about where nothing is said.
-fn actions_default() -> Vec<WindowAction> {
+pub(super) fn actions_default() -> Vec<WindowAction> {
     vec![WindowAction::Promote, WindowAction::Bypass]
 }
 
@@ -105,11 +105,31 @@ pub struct FreezeStatus {
     pub waiting: Vec<String>,
 }
 
+wire_enum! {
+    /// Where a freeze holds.
+    FreezeScope {
+        /// In one project.
+        Project = "project",
+        /// In every project of the daemon.
+        Instance = "instance",
+    }
+}
+
+impl Default for FreezeScope {
+    /// What it was before there were others.
+    fn default() -> Self {
+        Self::Project
+    }
+}
+
 /// A freeze that runs and is about a stage.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StageFreeze {
     /// The name of the freeze.
     pub name: String,
+    /// Whether it is of the stage's project or of all of them.
+    #[serde(default)]
+    pub scope: FreezeScope,
     /// Why.
     pub reason: String,
     /// Who put it.

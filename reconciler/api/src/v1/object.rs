@@ -36,6 +36,8 @@ wire_enum! {
         Credential = "credential",
         /// What a bearer of it may do, and as whom; in no project.
         Token = "token",
+        /// A time in which nothing happens in any project; in none.
+        InstanceFreeze = "instance_freeze",
     }
 }
 
@@ -51,7 +53,7 @@ impl Kind {
             Self::Task => "tasks",
             Self::Policy => "policies",
             Self::Hold => "holds",
-            Self::Freeze => "freezes",
+            Self::Freeze | Self::InstanceFreeze => "freezes",
             Self::Credential => "credentials",
             Self::Token => "tokens",
         }
@@ -61,7 +63,7 @@ impl Kind {
     #[must_use]
     pub const fn is_in_project(self) -> bool {
         match self {
-            Self::Project | Self::Token => false,
+            Self::Project | Self::Token | Self::InstanceFreeze => false,
             Self::Warehouse
             | Self::Stage
             | Self::Verification
@@ -131,7 +133,8 @@ impl TryFrom<String> for WorldToken {
 /// Who and what an object is, and how it fares.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Meta {
-    /// The project that owns it. A project is its own; a token has none, which is empty.
+    /// The project that owns it. A project is its own; a token and an instance freeze have none, which is
+    /// empty.
     pub project: String,
     /// Its name within the project.
     pub name: String,

@@ -7,8 +7,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use super::{
-    FreezeSpec, GateKind, HoldSpec, Kind, PolicySpec, StageSpec, TaskSpec, Verdict,
-    VerificationSpec, WarehouseSpec, WorldToken,
+    FreezeSpec, GateKind, HoldSpec, InstanceFreezeSpec, Kind, PolicySpec, StageSpec, TaskSpec,
+    Verdict, VerificationSpec, WarehouseSpec, WorldToken,
 };
 use crate::problem::FieldProblem;
 
@@ -78,10 +78,6 @@ impl<'de> Deserialize<'de> for PreviewQuestion {
 }
 
 /// A definition of any kind that can be previewed.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "a preview has a handful of them, and most are policies"
-)]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", content = "spec", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Definition {
@@ -95,6 +91,8 @@ pub enum Definition {
     Hold(HoldSpec),
     /// A freeze.
     Freeze(FreezeSpec),
+    /// A freeze of every project, as far as it concerns the project that is asked about.
+    InstanceFreeze(InstanceFreezeSpec),
     /// A verification; it does nothing to live freight, but stages that use it are judged with it.
     Verification(VerificationSpec),
     /// A task; promotions to stages that use it are prepared anew.
@@ -111,6 +109,7 @@ impl Definition {
             Self::Warehouse(_) => Kind::Warehouse,
             Self::Hold(_) => Kind::Hold,
             Self::Freeze(_) => Kind::Freeze,
+            Self::InstanceFreeze(_) => Kind::InstanceFreeze,
             Self::Verification(_) => Kind::Verification,
             Self::Task(_) => Kind::Task,
         }

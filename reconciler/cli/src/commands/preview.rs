@@ -70,8 +70,13 @@ fn by_project(
             None => session.project()?,
         };
         let there = named.entry(project).or_default();
-        there.changes.extend(planned.changes);
-        there.left_out.extend(planned.left_out);
+        // What is in no project may stand in both.
+        let is_new = |change: &(String, _)| !there.changes.contains(change);
+        let changes: Vec<_> = planned.changes.into_iter().filter(is_new).collect();
+        there.changes.extend(changes);
+        let left_out = planned.left_out.into_iter().filter(|why| !there.left_out.contains(why));
+        let left_out: Vec<_> = left_out.collect();
+        there.left_out.extend(left_out);
     }
     Ok(named)
 }

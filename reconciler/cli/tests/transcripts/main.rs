@@ -428,8 +428,9 @@ fn explain_says_when_freight_can_come() {
 #[test]
 fn freezes_are_put_shown_and_ended() {
     insta::assert_snapshot!(lockstep("freeze list"), @r"
-    NAME       ACTIVE   ABOUT             FROM   UNTIL                  BY    AGE   WHY
-    year-end   yes      promote, bypass   -      2099-01-02T00:00:00Z   ana   3d    books close
+    NAME       OF              ACTIVE   ABOUT             FROM   UNTIL                  BY    AGE   WHY
+    year-end   shop            yes      promote, bypass   -      2099-01-02T00:00:00Z   ana   3d    books close
+    outage     every project   yes      promote, bypass   -      -                      ana   3d    an outage
     ");
     insta::assert_snapshot!(lockstep("freeze show year-end"), @r"
     NAME       ACTIVE   ABOUT             FROM   UNTIL                  BY    AGE   WHY
@@ -470,6 +471,57 @@ fn freezes_are_put_shown_and_ended() {
     [exit 2]
     "#);
     insta::assert_snapshot!(lockstep("freeze end year-end"), @"freeze year-end is ended");
+}
+
+#[test]
+fn freezes_of_every_project_are_put_shown_and_ended() {
+    insta::assert_snapshot!(lockstep("freeze list --instance"), @r"
+    NAME     OF              ACTIVE   ABOUT             FROM   UNTIL   BY    AGE   WHY
+    outage   every project   yes      promote, bypass   -      -       ana   3d    an outage
+    ");
+    insta::assert_snapshot!(lockstep("freeze show outage --instance"), @r"
+    NAME     ACTIVE   ABOUT             FROM   UNTIL   BY    AGE   WHY
+    outage   yes      promote, bypass   -      -       ana   3d    an outage
+
+    lets go on
+      project lab-*
+
+    keeps from committing
+      live.3 of blog
+      prod.12 of shop
+      5 more
+
+    generation 3, changed by ana 5h ago
+    ");
+    insta::assert_snapshot!(
+        lockstep("freeze create audit --instance --reason auditors --until 2099-01-01T00:00:00Z --except-project lab --except-project demo --except-stage dev"),
+        @r"
+    NAME    ACTIVE   ABOUT             FROM   UNTIL                  BY    AGE   WHY
+    audit   yes      promote, bypass   -      2099-01-01T00:00:00Z   ana   3d    auditors
+
+    lets go on
+      project lab
+      project demo
+      stage dev
+
+    keeps from committing
+      live.3 of blog
+      prod.12 of shop
+      5 more
+
+    generation 3, changed by ana 5h ago
+    "
+    );
+    insta::assert_snapshot!(lockstep("freeze create odd --reason x --except-project lab"), @r"
+    ! error: the following required arguments were not provided:
+    !   --instance
+    !
+    ! Usage: lockstep freeze create --reason <TEXT> --instance --except-project <GLOB> --endpoint <URL> --project <NAME> <NAME>
+    !
+    ! For more information, try '--help'.
+    [exit 2]
+    ");
+    insta::assert_snapshot!(lockstep("freeze end outage --instance"), @"instance freeze outage is ended");
 }
 
 #[test]
@@ -1002,7 +1054,7 @@ fn help_documents_environment_and_exit_codes() {
       abort       End a promotion
       reverify    Verify anew what is in a stage
       hold        Stop stages, freight or artifacts, and let them go
-      freeze      Let nothing happen in a project for a time
+      freeze      Let nothing happen in a project, or in any, for a time
       explain     Say why a stage does or does not get freight
       drift       Show what differs in the infra of stages from what promotions left there, and look now
       pipeline    Show the graph of the stages

@@ -9,17 +9,17 @@ use reconciler_api::v1::{
     BypassGate, BypassRule, Candidate, ChangeSet, Choose, Condition, ConditionStatus,
     CurrentFreight, DeferredStep, Definition, Effect, EffectKind, Exclusion, Explain,
     ExplainedPolicy, FileChange, Forecast, ForecastDelay, ForecastNeed, ForecastStage, Freeze,
-    FreezeExceptions, FreezeSpec, FreezeStatus, Freight, FreightStage, FullPlan, Gate, GateKind,
-    GitArtifact, GitSubscription, HeldFreight, Hold, HoldSpec, HoldStatus, HttpCheck,
-    ImageArtifact, ImageSubscription, InfraAction, InfraPlan, InfraRule, InfraRules, Measurement,
-    Meta, Mode, NeedKind, Phase, Pipeline, PipelineEdge, PipelinePolicy, PipelineStage,
-    PlannedCall, Policy, PolicySpec, Preview, PreviewQuestion, PreviewWarning, Project,
-    ProjectSpec, PrometheusCheck, Promotion, PromotionApproval, PromotionEvent, RateRule,
-    RateScope, Replay, Request, RequestMatch, Stage, StageFreeze, StageHold, StageSelector,
-    StageSpec, StageStatus, Step, StepRun, StepState, Task, TaskInput, TaskInputType, TaskSpec,
-    TicketRule, TokenOutline, TokenStatus, UndoDescription, Verdict, Verification,
-    VerificationSpec, Waiting, Warehouse, WarehouseSpec, WarehouseStatus, WindowAction, WindowRule,
-    Witness, WorldToken,
+    FreezeExceptions, FreezeScope, FreezeSpec, FreezeStatus, Freight, FreightStage, FullPlan, Gate,
+    GateKind, GitArtifact, GitSubscription, HeldFreight, Hold, HoldSpec, HoldStatus, HttpCheck,
+    ImageArtifact, ImageSubscription, InfraAction, InfraPlan, InfraRule, InfraRules,
+    InstanceFreeze, InstanceFreezeSpec, InstanceFreezeStatus, Measurement, Meta, Mode, NeedKind,
+    Phase, Pipeline, PipelineEdge, PipelinePolicy, PipelineStage, PlannedCall, Policy, PolicySpec,
+    Preview, PreviewQuestion, PreviewWarning, Project, ProjectSpec, PrometheusCheck, Promotion,
+    PromotionApproval, PromotionEvent, RateRule, RateScope, Replay, Request, RequestMatch, Stage,
+    StageFreeze, StageHold, StageSelector, StageSpec, StageStatus, Step, StepRun, StepState,
+    StoppedPromotion, Task, TaskInput, TaskInputType, TaskSpec, TicketRule, TokenOutline,
+    TokenStatus, UndoDescription, Verdict, Verification, VerificationSpec, Waiting, Warehouse,
+    WarehouseSpec, WarehouseStatus, WindowAction, WindowRule, Witness, WorldToken,
 };
 
 const NEW: &str = "3f2a1b9c0d3f2a1b9c0d3f2a1b9c0d3f2a1b9c0d";
@@ -468,6 +468,24 @@ impl World {
         Freeze { meta: self.meta("shop", "year-end", Vec::new()), spec, status }
     }
 
+    pub(crate) fn instance_freeze(self) -> InstanceFreeze {
+        let spec = FreezeSpec { reason: "an outage".to_owned(), ..FreezeSpec::default() };
+        let spec = InstanceFreezeSpec::new(spec, vec!["lab-*".to_owned()]);
+        let stopped = |project: &str, promotion: &str| StoppedPromotion {
+            project: project.to_owned(),
+            promotion: promotion.to_owned(),
+        };
+        let status = InstanceFreezeStatus {
+            active: true,
+            begins_at: None,
+            ends_at: None,
+            waiting: vec![stopped("blog", "live.3"), stopped("shop", "prod.12")],
+            waiting_total: 7,
+        };
+        let meta = self.meta("", "outage", Vec::new());
+        InstanceFreeze { meta: Meta { id: "outage".to_owned(), ..meta }, spec, status }
+    }
+
     pub(crate) fn forecast(self) -> Forecast {
         let at = far("2099-01-01T00:00:00Z");
         let dev = ForecastStage {
@@ -503,6 +521,7 @@ impl World {
     fn stage_freeze(self) -> StageFreeze {
         StageFreeze {
             name: "year-end".to_owned(),
+            scope: FreezeScope::Project,
             reason: "books close".to_owned(),
             author: "ana".to_owned(),
             actions: FreezeSpec::default().actions,

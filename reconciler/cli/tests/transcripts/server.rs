@@ -160,6 +160,10 @@ impl Canned {
             ("getFreeze", ["shop", "year-end"]) => Ok(json(&world.freeze())),
             ("putFreeze", ["shop", name]) => self.put_freeze(name, body),
             ("deleteFreeze", ["shop", "year-end"]) => Ok(Value::Null),
+            ("listInstanceFreezes", []) => page(vec![world.instance_freeze()]),
+            ("getInstanceFreeze", ["outage"]) => Ok(json(&world.instance_freeze())),
+            ("putInstanceFreeze", [name]) => self.put_instance_freeze(name, body),
+            ("deleteInstanceFreeze", ["outage"]) => Ok(Value::Null),
             ("liftStageHold", ["shop", "prod"]) => self.lift_stage_hold(body),
             ("reverifyStage", ["shop", "prod"]) => Ok(json(&world.promotion("prod.12"))),
             ("reverifyStage", ["shop", name]) => {
@@ -233,6 +237,12 @@ impl Canned {
 
     fn put_freeze(&self, name: &str, body: &Bytes) -> Answer {
         let mut freeze = self.world.freeze();
+        (freeze.meta.name, freeze.spec) = (name.to_owned(), read(body)?);
+        Ok(json(&freeze))
+    }
+
+    fn put_instance_freeze(&self, name: &str, body: &Bytes) -> Answer {
+        let mut freeze = self.world.instance_freeze();
         (freeze.meta.name, freeze.spec) = (name.to_owned(), read(body)?);
         Ok(json(&freeze))
     }

@@ -32,7 +32,10 @@ pub(crate) use credential::{credential_outline, credential_status, parse_credent
 pub(crate) use drift::{drift_outline, stage_drift};
 pub(crate) use explain::{Explained, active, explain, waiting};
 pub(crate) use forecast::forecast;
-pub(crate) use freeze::{freeze_spec, freeze_status, parse_freeze, stage_freezes};
+pub(crate) use freeze::{
+    freeze_spec, freeze_status, instance_freeze_spec, instance_freeze_status, parse_freeze,
+    parse_instance_freeze, stage_freezes,
+};
 pub(crate) use freight::{freight, freight_filter};
 pub(crate) use hold::{hold_spec, hold_status, parse_hold, stage_holds};
 pub(crate) use preview::{place, preview, preview_of_set};

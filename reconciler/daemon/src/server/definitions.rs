@@ -9,6 +9,7 @@ mod freeze;
 mod kinds;
 pub(super) mod project;
 
+pub(super) use freeze::freeze_runs;
 pub(super) use kinds::stage_conditions;
 
 use std::sync::Arc;

@@ -12,6 +12,7 @@ mod drift;
 mod evidence;
 mod forecasts;
 mod freight;
+mod instance_freezes;
 mod minted;
 mod plans;
 mod previews;

@@ -12,8 +12,9 @@ use reconciler_domain::warehouse::Warehouse;
 
 use super::definitions::{self, project};
 use super::{
-    Server, answers, credentials, drift, evidence, forecasts, freight, health, minted, openapi,
-    plans, previews, promotions, reverify, stages, start, states, step_schema, tokens, version,
+    Server, answers, credentials, drift, evidence, forecasts, freight, health, instance_freezes,
+    minted, openapi, plans, previews, promotions, reverify, stages, start, states, step_schema,
+    tokens, version,
 };
 
 /// The handler of the operation with this id, behind its method.
@@ -33,6 +34,10 @@ pub(super) fn handler(operation: &str) -> Option<MethodRouter<Server>> {
         "mintToken" => post(minted::mint),
         "renewToken" => post(minted::renew),
         "endToken" => delete(minted::end),
+        "listInstanceFreezes" => get(instance_freezes::list),
+        "getInstanceFreeze" => get(instance_freezes::read),
+        "putInstanceFreeze" => put(instance_freezes::write),
+        "deleteInstanceFreeze" => delete(instance_freezes::remove),
         "listProjects" => get(project::list),
         "getProject" => get(project::read),
         "putProject" => put(project::write),

@@ -1,7 +1,7 @@
 //! Checks of freezes.
 
 use super::{Problem, ProblemKind};
-use crate::freeze::Freeze;
+use crate::freeze::{Freeze, Reach};
 use crate::glob::Glob;
 
 /// Checks a freeze: that it says why, and that it can run.
@@ -22,10 +22,17 @@ pub fn check_freeze(freeze: &Freeze) -> Vec<Problem> {
         let message = "a freeze is about at least one of promote, rollback, bypass";
         problems.push(Problem::new("actions", ProblemKind::Missing, message));
     }
-    for (at, pattern) in freeze.except.stages.iter().enumerate() {
-        if let Err(error) = Glob::of_names(pattern) {
-            let path = format!("except.stages[{at}]");
-            problems.push(Problem::new(path, ProblemKind::Glob, error.to_string()));
+    if freeze.reach == Reach::Project && !freeze.except.projects.is_empty() {
+        let message = "only a freeze of the whole instance has projects to except";
+        problems.push(Problem::new("except.projects", ProblemKind::Invalid, message));
+    }
+    let globs = [("projects", &freeze.except.projects), ("stages", &freeze.except.stages)];
+    for (field, patterns) in globs {
+        for (at, pattern) in patterns.iter().enumerate() {
+            if let Err(error) = Glob::of_names(pattern) {
+                let path = format!("except.{field}[{at}]");
+                problems.push(Problem::new(path, ProblemKind::Glob, error.to_string()));
+            }
         }
     }
     problems
@@ -42,6 +49,7 @@ mod tests {
     fn a_freeze_must_be_able_to_stop_something() {
         let whole = Freeze {
             name: "audit".parse().expect("a name"),
+            reach: Reach::Project,
             reason: "books close".to_owned(),
             from: "2026-12-20T00:00:00Z".parse().ok(),
             until: "2027-01-02T00:00:00Z".parse().ok(),
@@ -50,7 +58,8 @@ mod tests {
             except: Exceptions::default(),
         };
         assert_eq!(check_freeze(&whole), []);
-        let except = Exceptions { stages: vec!["dev[".to_owned()], ..Exceptions::default() };
+        let broken = || vec!["dev[".to_owned()];
+        let except = Exceptions { stages: broken(), projects: broken(), ..Exceptions::default() };
         let odd = Freeze {
             reason: " ".to_owned(),
             until: whole.from,
@@ -59,10 +68,16 @@ mod tests {
             ..whole
         };
         let told: Vec<String> = check_freeze(&odd).iter().map(ToString::to_string).collect();
-        assert_eq!(told.len(), 4, "{told:?}");
+        assert_eq!(told.len(), 6, "{told:?}");
         assert_eq!(told[0], "reason: a freeze says why, to whoever it stops");
         assert_eq!(told[1], "until: it is not after `from`: the freeze would never run");
         assert!(told[2].starts_with("actions: a freeze is about"), "{told:?}");
-        assert!(told[3].starts_with("except.stages[0]: not a glob"), "{told:?}");
+        assert!(told[3].starts_with("except.projects: only a freeze of the whole"), "{told:?}");
+        assert!(told[4].starts_with("except.projects[0]: not a glob"), "{told:?}");
+        assert!(told[5].starts_with("except.stages[0]: not a glob"), "{told:?}");
+        let except = Exceptions { projects: vec!["lab-*".to_owned()], ..Exceptions::default() };
+        let instance = Freeze { reach: Reach::Instance, reason: "x".to_owned(), except, ..odd };
+        let told: Vec<String> = check_freeze(&instance).iter().map(ToString::to_string).collect();
+        assert!(!told.iter().any(|problem| problem.contains("projects")), "{told:?}");
     }
 }

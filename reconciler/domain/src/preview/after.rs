@@ -9,7 +9,7 @@ use super::{Change, Changes, World};
 use crate::freeze::Freeze;
 use crate::freight::FreightFacts;
 use crate::hold::Hold;
-use crate::id::StageName;
+use crate::id::{ProjectName, StageName};
 use crate::policy::Policy;
 use crate::snapshot::{Defined, Definitions, PromotionSnapshot, StageSnapshot};
 use crate::stage::{Request, Stage};
@@ -56,7 +56,7 @@ impl<'a> After<'a> {
             ..before.clone()
         };
         self.replace_holds(&mut after.holds);
-        self.replace_freezes(&mut after.freezes);
+        self.replace_freezes(&before.project, &mut after.freezes);
         if self.rewired {
             for facts in &mut after.freight {
                 self.pass_on(facts);
@@ -77,7 +77,7 @@ impl<'a> After<'a> {
         let mut after =
             PromotionSnapshot { policies: self.definitions.policies.clone(), ..before.clone() };
         self.replace_holds(&mut after.holds);
-        self.replace_freezes(&mut after.freezes);
+        self.replace_freezes(&before.project, &mut after.freezes);
         if self.rewired {
             for facts in std::iter::once(&mut after.facts).chain(&mut after.along) {
                 facts.passed_on = self.passed_on(facts);
@@ -96,13 +96,16 @@ impl<'a> After<'a> {
         }
     }
 
-    fn replace_freezes(&self, freezes: &mut Vec<Defined<Freeze>>) {
+    /// A freeze of the project and one of every project may have the same name.
+    fn replace_freezes(&self, project: &ProjectName, freezes: &mut Vec<Defined<Freeze>>) {
         for change in &self.changes.all {
-            let Change::Freeze(name, new) = change else { continue };
-            let generation = freezes.iter().find(|freeze| freeze.spec.name == *name);
+            let Change::Freeze(reach, name, new) = change else { continue };
+            let is_it =
+                |freeze: &Defined<Freeze>| freeze.spec.reach == *reach && freeze.spec.name == *name;
+            let generation = freezes.iter().find(|freeze| is_it(freeze));
             let generation = generation.map_or(0, |freeze| freeze.generation);
-            freezes.retain(|freeze| freeze.spec.name != *name);
-            let new = new.clone();
+            freezes.retain(|freeze| !is_it(freeze));
+            let new = new.clone().filter(|new| new.concerns_project(project));
             freezes.extend(new.map(|new| defined(new, generation, self.changes, self.now)));
         }
     }

@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use crate::freeze::Freeze;
+use crate::freeze::{Freeze, Reach};
 use crate::hold::Hold;
 use crate::id::{
     FreezeName, FreightId, HoldName, PolicyName, Principal, PromotionId, StageName, TaskName,
@@ -55,8 +55,8 @@ pub enum Change {
     Task(TaskName, Option<Task>),
     /// A hold; absent: lifted.
     Hold(HoldName, Option<Hold>),
-    /// A freeze; absent: ended.
-    Freeze(FreezeName, Option<Freeze>),
+    /// A freeze of the project, or of every project; absent: ended.
+    Freeze(Reach, FreezeName, Option<Freeze>),
 }
 
 /// Changes that are made together, each of another object.

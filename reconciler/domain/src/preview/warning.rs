@@ -57,13 +57,14 @@ pub(super) fn all(
             }
             Change::Verification(_, Some(new)) => constant::of_verification(new),
             Change::Hold(_, Some(new)) => idle(after, new).into_iter().collect(),
-            Change::Freeze(_, Some(new)) => {
-                let mut found = freeze::of_freeze(after, new, now);
+            Change::Freeze(_, _, Some(new)) => {
+                let project = stages.first().map(|(_, stage)| &stage.project);
+                let mut found = freeze::of_freeze(after, project, new, now);
                 found.extend(people.into_iter().flat_map(|it| groups::of_freeze(new, it)));
                 found
             }
             Change::Hold(_, None)
-            | Change::Freeze(_, None)
+            | Change::Freeze(_, _, None)
             | Change::Stage(_, None)
             | Change::Warehouse(..)
             | Change::Verification(_, None)

@@ -165,3 +165,31 @@ fn a_freeze_may_take_the_right_to_skip_gates() {
     prod.1 succeeded: every step is done and every check passed
     ");
 }
+
+#[test]
+fn a_freeze_of_all_projects_stands_beside_one_of_the_same_name() {
+    assert_snapshot!(with("
+        freeze audit until 1h
+        freeze audit reach instance until 2h
+        freeze lab reach instance but /sh*
+        found shop api 1.0.0
+        gates dev.1
+        unfreeze audit
+        gates dev.1
+        unfreeze instance audit
+    "), @r"
+    f1 is made: api 1.0.0
+    dev.1 starts: f1, by automation
+    dev.1 is prepared
+      # upstream Pass: the freight is available: straight from its warehouse
+      # soak Pass: need not soak: straight from its warehouse
+      # freeze Fail: freeze audit of admin: books close; ends at 2026-01-01T01:00:00Z
+      # freeze Fail: instance freeze audit of admin: books close; ends at 2026-01-01T02:00:00Z
+      # upstream Pass: the freight is available: straight from its warehouse
+      # soak Pass: need not soak: straight from its warehouse
+      # freeze Fail: instance freeze audit of admin: books close; ends at 2026-01-01T02:00:00Z
+    dev.1 commits
+    dev.1 runs push
+    dev.1 succeeded: every step is done and every check passed
+    ");
+}

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use insta::assert_snapshot;
+use reconciler_domain::freeze::Reach;
 use reconciler_domain::hold::Hold;
 use reconciler_domain::id::{Principal, StageName};
 use reconciler_domain::preview::{Change, Changes, Warning, World as Live, preview};
@@ -14,7 +15,7 @@ use crate::kit::script::{hold, policy, stage_name};
 use crate::kit::{World, play, run};
 
 /// Plays a script, then previews changes, with `;` between them: `policy …`, `remove policy NAME`, `stage …`, `remove stage
-/// NAME`, `hold …`, `lift NAME`, `freeze …`, `unfreeze NAME`.
+/// NAME`, `hold …`, `lift NAME`, `freeze …`, `unfreeze [instance] NAME`.
 fn of(script: &str, changes: &str) -> String {
     let mut world = World::new();
     play(&mut world, script).expect("nothing crashes");
@@ -82,9 +83,12 @@ fn change_of(world: &World, change: &str) -> Change {
         }
         ["freeze", name, rest @ ..] => {
             let new = freeze(world, name, rest);
-            Change::Freeze(new.name.clone(), Some(new))
+            Change::Freeze(new.reach, new.name.clone(), Some(new))
         }
-        ["unfreeze", name] => Change::Freeze(name.parse().expect("a name"), None),
+        ["unfreeze", "instance", name] => {
+            Change::Freeze(Reach::Instance, name.parse().expect("a name"), None)
+        }
+        ["unfreeze", name] => Change::Freeze(Reach::Project, name.parse().expect("a name"), None),
         ["lift", name] => Change::Hold(name.parse().expect("a name"), None),
         ["remove", "stage", name] => Change::Stage(stage_name(name), None),
         other => panic!("unknown change {other:?}"),
@@ -392,5 +396,36 @@ fn a_freeze_is_told_with_what_it_stops_and_when_it_ends() {
     prod prod.1: WouldPromote: promotion prod.1 would commit: every gate passes
     prod prod.1: GatePasses: gate freeze would pass
     warning at "": This change promotes freight: Promotion prod.1 to stage prod: promotion prod.1 would commit: every gate passes.
+    "#);
+}
+
+#[test]
+fn a_freeze_of_all_projects_is_judged_beside_one_of_the_same_name() {
+    let script = with(
+        "
+        policy gate prod gated approve=sre rollback
+        found shop api 1.0.0
+        freeze audit until 1h
+        approve prod.1 by ann in sre
+        ",
+    );
+    assert_snapshot!(of(&script, "freeze audit reach instance until 2h"), @"prod prod.1: GateBlocks: instance freeze audit of admin: books close; ends at 2026-01-01T02:00:00Z [2026-01-01T02:00:00Z]");
+    // Each ends its own.
+    let both = format!("{script}\nfreeze audit reach instance until 2h");
+    assert_snapshot!(of(&both, "unfreeze audit"), @"");
+    assert_snapshot!(of(&both, "unfreeze audit; unfreeze instance audit"), @r#"
+    prod prod.1: WouldPromote: promotion prod.1 would commit: every gate passes
+    prod prod.1: GatePasses: gate freeze would pass
+    warning at "" of change 0: This change promotes freight: Promotion prod.1 to stage prod: promotion prod.1 would commit: every gate passes.
+    "#);
+    // A project that it excepts, and one whose every stage it excepts.
+    assert_snapshot!(of(&script, "freeze all reach instance about rollback but /sh*"), @"");
+    assert_snapshot!(of(&script, "freeze all reach instance but *"), @"");
+    assert_snapshot!(of(&script, "freeze all reach instance about rollback"), @r#"warning at "actions": This freeze traps what fails: A promotion to prod that fails now would not be undone until somebody ends the freeze: policies ask for the undo, and freeze all is about rollback. Leave rollback out of its actions to let what fails be undone."#);
+    // What it excepts now it let go on before.
+    assert_snapshot!(of(&both, "freeze audit reach instance but /sh*; unfreeze audit"), @r#"
+    prod prod.1: WouldPromote: promotion prod.1 would commit: every gate passes
+    prod prod.1: GatePasses: gate freeze would pass
+    warning at "" of change 0: This change promotes freight: Promotion prod.1 to stage prod: promotion prod.1 would commit: every gate passes.
     "#);
 }

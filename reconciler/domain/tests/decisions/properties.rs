@@ -3,6 +3,7 @@
 //! properties below.
 
 use proptest::prelude::*;
+use reconciler_domain::freeze::Reach;
 use reconciler_domain::gate::Gate;
 use reconciler_domain::id::{Principal, StageName};
 use reconciler_domain::plan::{self, StageAct};
@@ -232,6 +233,9 @@ fn freezes() -> impl Strategy<Value = String> {
         "z2 about bypass",
         "z2 about promote but =ann",
         "z2 from 5m",
+        "z1 reach instance",
+        "z2 reach instance but prod",
+        "z2 reach instance but /shop",
     ])
     .prop_map(str::to_owned)
 }
@@ -305,9 +309,11 @@ impl Edit {
             Self::Freeze(words) => {
                 let words: Vec<&str> = words.split_whitespace().collect();
                 let new = freeze(world, words[0], &words[1..]);
-                Change::Freeze(new.name.clone(), Some(new))
+                Change::Freeze(new.reach, new.name.clone(), Some(new))
             }
-            Self::Unfreeze(name) => Change::Freeze(name.parse().expect("a name"), None),
+            Self::Unfreeze(name) => {
+                Change::Freeze(Reach::Project, name.parse().expect("a name"), None)
+            }
         }
     }
 
@@ -324,8 +330,8 @@ impl Edit {
             }
             Change::Hold(_, Some(hold)) => world.put_hold(hold),
             Change::Hold(name, None) => world.holds.retain(|hold| hold.spec.name != name),
-            Change::Freeze(_, Some(freeze)) => world.put_freeze(freeze),
-            Change::Freeze(name, None) => world.freezes.retain(|it| it.spec.name != name),
+            Change::Freeze(_, _, Some(freeze)) => world.put_freeze(freeze),
+            Change::Freeze(reach, name, None) => world.end_freeze(reach, name.as_str()),
             Change::Stage(_, None) => {}
             Change::Warehouse(..) | Change::Verification(..) | Change::Task(..) => {
                 unreachable!("no edit changes these")

@@ -265,7 +265,7 @@ fn a_group_that_nobody_is_in_is_told() {
     assert_snapshot!(told(&["bypass=sr:soak"], &people), @"bypass[0].groups: Nobody is in this group: Bypass sr of policy go is a right of group sr, but nobody has a token with that group: nobody has it by that.");
     assert_snapshot!(told(&["allow=FREQ=DAILY/2h", "allow=FREQ=DAILY/3h/@sr"], &people), @"windows[1].groups: Nobody is in this group: Window open of policy go is about group sr, but nobody has a token with that group: it opens nothing for that group.");
     let freeze = freeze(&world, "audit", &["but", "@oncall", "but", "@on-call"]);
-    let change = Change::Freeze(freeze.name.clone(), Some(freeze));
+    let change = Change::Freeze(freeze.reach, freeze.name.clone(), Some(freeze));
     assert_snapshot!(self::told(&world, change.clone(), Some(people)), @"except.groups: Nobody is in this group: Freeze audit excepts group on-call, but nobody has a token with that group: nobody is excepted by that.");
     assert_eq!(self::told(&world, change, None), "", "who does not know the people");
 }

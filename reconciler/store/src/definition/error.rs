@@ -173,7 +173,7 @@ impl From<StoreError> for Refused {
 }
 
 impl Refused {
-    pub(super) fn put(self, what: &'static str, name: String) -> PutError {
+    pub(crate) fn put(self, what: &'static str, name: String) -> PutError {
         match self {
             Self::NotFound => PutError::NotFound { what, name },
             Self::Conflict { generation, changed_by, changed_at } => {
@@ -184,7 +184,7 @@ impl Refused {
         }
     }
 
-    pub(super) fn delete(self, what: &'static str, name: String) -> DeleteError {
+    pub(crate) fn delete(self, what: &'static str, name: String) -> DeleteError {
         match self {
             Self::NotFound => DeleteError::NotFound { what, name },
             Self::Conflict { generation, changed_by, changed_at } => {

@@ -1,6 +1,6 @@
 //! Freezes: who sees them, what they wake, and what they stop.
 
-use reconciler_domain::freeze::{Exceptions, Freeze, actions_default};
+use reconciler_domain::freeze::{Exceptions, Freeze, Reach, actions_default};
 use reconciler_domain::id::{FreezeName, StageName};
 use reconciler_store::{Outcome, StoreError, Subject};
 
@@ -15,6 +15,7 @@ fn freeze(except: &[&str]) -> Freeze {
     let stages = except.iter().map(|&stage| stage.to_owned()).collect();
     Freeze {
         name: audit(),
+        reach: Reach::Project,
         reason: "books close".to_owned(),
         from: Some(at(2)),
         until: Some(at(100)),

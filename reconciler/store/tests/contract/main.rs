@@ -9,6 +9,7 @@ mod freezes;
 mod freight;
 mod history;
 mod holds;
+mod instance_freezes;
 mod kept;
 mod ledger;
 mod poison;

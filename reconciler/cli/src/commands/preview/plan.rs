@@ -59,7 +59,10 @@ struct Form {
     single: &'static [&'static str],
 }
 
-const FORMS: [Form; 7] = [
+/// The kind of what is in no project and concerns each.
+const EVERYWHERE: &str = "instance_freeze";
+
+const FORMS: [Form; 8] = [
     Form {
         resource: "lockstep_promotion_policy",
         kind: "policy",
@@ -99,13 +102,20 @@ const FORMS: [Form; 7] = [
         renamed: &[],
         single: &["window", "except"],
     },
+    Form {
+        resource: "lockstep_instance_freeze",
+        kind: EVERYWHERE,
+        renamed: &[],
+        single: &["window", "except"],
+    },
 ];
 
 /// What only the resource has.
 const NOT_OF_THE_SPEC: [&str; 6] =
     ["id", "name", "project", "impact", "adopt_existing", "timeouts"];
 
-/// The changes of a plan, by project; none: that of the command line.
+/// The changes of a plan, by project; none: that of the command line. What is in no project is with each
+/// of the plan's, and where that has none, with that of the command line.
 ///
 /// Fails with what is wrong with the plan.
 pub(super) fn changes_of_plan(plan: &Value) -> Result<BTreeMap<Option<String>, Planned>, String> {
@@ -122,12 +132,16 @@ pub(super) fn changes_of_plan(plan: &Value) -> Result<BTreeMap<Option<String>, P
         );
     }
     let mut planned: BTreeMap<Option<String>, Planned> = BTreeMap::new();
+    let mut everywhere = Planned::default();
     for resource in &plan.resource_changes {
         let Some(form) = FORMS.iter().find(|form| form.resource == resource.kind) else { continue };
         let ChangeOf { actions, before, after, after_unknown } = &resource.change;
         let does = |action: &str| actions.iter().any(|it| it == action);
         if does("create") || does("update") {
-            let there = planned.entry(project(after)).or_default();
+            let there = match form.kind {
+                EVERYWHERE => &mut everywhere,
+                _ => planned.entry(project(after)).or_default(),
+            };
             match written(form, &resource.address, after, after_unknown)? {
                 Ok(change) => there.changes.push((resource.address.clone(), change)),
                 Err(why) => there.left_out.push(why),
@@ -138,8 +152,20 @@ pub(super) fn changes_of_plan(plan: &Value) -> Result<BTreeMap<Option<String>, P
         let removed = does("delete") && !does("create");
         if removed || renamed || moved {
             let change = removal(form, &resource.address, before)?;
-            let there = planned.entry(project(before)).or_default();
+            let there = match form.kind {
+                EVERYWHERE => &mut everywhere,
+                _ => planned.entry(project(before)).or_default(),
+            };
             there.changes.push((resource.address.clone(), change));
+        }
+    }
+    if !everywhere.changes.is_empty() || !everywhere.left_out.is_empty() {
+        if planned.is_empty() {
+            planned.entry(None).or_default();
+        }
+        for of_project in planned.values_mut() {
+            of_project.changes.extend_from_slice(&everywhere.changes);
+            of_project.left_out.extend_from_slice(&everywhere.left_out);
         }
     }
     Ok(planned)
@@ -393,6 +419,36 @@ mod tests {
                 "shop lockstep_hold.it writes f",
                 "shop lockstep_hold.it writes h",
                 "shop lockstep_hold.it removes g",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_in_no_project_is_judged_with_each_of_the_plan() {
+        let freeze = json!({ "id": "audit", "name": "audit", "reason": "books close",
+            "actions": ["promote"], "window": [], "except": [{ "projects": ["lab"],
+                "stages": null, "principals": null, "groups": null }] });
+        let create = |kind: &str, after: &Value| resource(kind, &["create"], &Value::Null, after);
+        let alone = json!([create("lockstep_instance_freeze", &freeze)]);
+        let told = read(&plan(&alone));
+        assert!(told.contains("lockstep_instance_freeze.it writes audit"), "{told}");
+        assert_eq!(told.lines().count(), 1, "{told}");
+        let mut other = hold("b");
+        other["project"] = json!("blog");
+        let beside = json!([
+            create("lockstep_hold", &hold("a")),
+            create("lockstep_instance_freeze", &freeze),
+            create("lockstep_hold", &other),
+        ]);
+        let told = read(&plan(&beside));
+        let told: Vec<&str> = told.lines().filter_map(|line| line.split(':').next()).collect();
+        assert_eq!(
+            told,
+            [
+                "blog lockstep_hold.it writes b",
+                "blog lockstep_instance_freeze.it writes audit",
+                "shop lockstep_hold.it writes a",
+                "shop lockstep_instance_freeze.it writes audit",
             ]
         );
     }

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
 use reconciler_api::problem::FieldProblem;
-use reconciler_api::v1::{self, ConditionStatus, FreezeSpec, FreezeStatus, Kind, Meta};
+use reconciler_api::v1::{self, ConditionStatus, FreezeSpec, Kind, Meta};
 use reconciler_domain::check::check_freeze;
 use reconciler_domain::freeze::Freeze;
 use reconciler_domain::id::{FreezeName, ProjectName};
@@ -51,15 +52,15 @@ impl Definition for Freeze {
     async fn wire(answering: &Answering<'_>, mut meta: Meta, stored: &Self) -> Answer<v1::Freeze> {
         let found = answering.whereabouts().await?;
         let status = freeze_status(stored, found, answering.server.clock.now());
-        meta.conditions = vec![runs(&status)];
+        meta.conditions = vec![freeze_runs(status.active, status.begins_at)];
         Ok(v1::Freeze { meta, spec: freeze_spec(stored), status })
     }
 }
 
 /// Whether it runs.
-fn runs(status: &FreezeStatus) -> v1::Condition {
+pub(in crate::server) fn freeze_runs(active: bool, begins_at: Option<Timestamp>) -> v1::Condition {
     let (kind, no) = ("Active".to_owned(), ConditionStatus::False);
-    match (status.active, status.begins_at) {
+    match (active, begins_at) {
         (true, _) => {
             let message = "it stops what it is about".to_owned();
             condition(kind, ConditionStatus::True, "Freezes", message)

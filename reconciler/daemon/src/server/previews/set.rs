@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use reconciler_api::problem::{FieldProblem, Problem};
 use reconciler_api::v1::{self, Definition as Asked, PreviewSet};
 use reconciler_domain::check;
-use reconciler_domain::freeze::Freeze;
+use reconciler_domain::freeze::{Freeze, Reach};
 use reconciler_domain::hold::Hold;
-use reconciler_domain::id::ProjectName;
+use reconciler_domain::id::{FreezeName, ProjectName};
 use reconciler_domain::policy::Policy;
 use reconciler_domain::preview::{
     Broken, Change, Changes, Preview, REPLAY_DEFAULT, REPLAY_MAX, Replay, preview as judge, replay,
@@ -122,7 +122,18 @@ pub(super) fn parse(
         Asked::Policy(spec) => read::<Policy>(wanted, spec, remove, Change::Policy),
         Asked::Stage(spec) => read::<Stage>(wanted, spec, remove, Change::Stage),
         Asked::Warehouse(spec) => read::<Warehouse>(wanted, spec, remove, Change::Warehouse),
-        Asked::Freeze(spec) => read::<Freeze>(wanted, spec, remove, Change::Freeze),
+        Asked::Freeze(spec) => read::<Freeze>(wanted, spec, remove, |name, new| {
+            Change::Freeze(Reach::Project, name, new)
+        }),
+        Asked::InstanceFreeze(spec) => {
+            let wanted: FreezeName = name(wanted)?;
+            let change = |new| Change::Freeze(Reach::Instance, wanted.clone(), new);
+            if remove {
+                return Ok(Ok(change(None)));
+            }
+            let read = convert::parse_instance_freeze(wanted.clone(), spec);
+            Ok(read.map(|freeze| change(Some(freeze))))
+        }
         Asked::Hold(spec) => read::<Hold>(wanted, spec, remove, Change::Hold),
         Asked::Verification(spec) => {
             read::<Verification>(wanted, spec, remove, Change::Verification)
@@ -140,14 +151,14 @@ pub(super) fn check(change: &Change, definitions: &Definitions) -> Vec<FieldProb
         Change::Verification(_, Some(verification)) => verification.check(definitions),
         Change::Task(_, Some(task)) => task.check(definitions),
         Change::Hold(_, Some(hold)) => hold.check(definitions),
-        Change::Freeze(_, Some(freeze)) => freeze.check(definitions),
+        Change::Freeze(_, _, Some(freeze)) => freeze.check(definitions),
         Change::Policy(_, None)
         | Change::Stage(_, None)
         | Change::Warehouse(_, None)
         | Change::Verification(_, None)
         | Change::Task(_, None)
         | Change::Hold(_, None)
-        | Change::Freeze(_, None) => Vec::new(),
+        | Change::Freeze(_, _, None) => Vec::new(),
     }
 }
 

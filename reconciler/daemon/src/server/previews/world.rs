@@ -116,9 +116,11 @@ impl Stops {
     async fn of(server: &Server, project: &ProjectName) -> Answer<Self> {
         let holds = server.store.list_holds(project).await?.items;
         let freezes = server.store.list_freezes(project).await?.items;
+        let instance = server.store.list_instance_freezes().await?.items.into_iter();
+        let instance = instance.filter(|freeze| freeze.spec.concerns_project(project));
         Ok(Self {
             holds: holds.into_iter().map(Stored::defined).collect(),
-            freezes: freezes.into_iter().map(Stored::defined).collect(),
+            freezes: freezes.into_iter().chain(instance).map(Stored::defined).collect(),
         })
     }
 }

@@ -3,35 +3,54 @@
 use jiff::Timestamp;
 
 use super::{Warning, named};
-use crate::freeze::Freeze;
-use crate::id::StageName;
+use crate::freeze::{Freeze, Reach};
+use crate::id::{ProjectName, StageName};
 use crate::snapshot::Definitions;
 use crate::window::{Action, NextChange};
 
-pub(super) fn of_freeze(definitions: &Definitions, new: &Freeze, now: Timestamp) -> Vec<Warning> {
-    idle(definitions, new, now).or_else(|| traps_undo(definitions, new, now)).into_iter().collect()
+/// `project` is absent where nothing of it is judged.
+pub(super) fn of_freeze(
+    definitions: &Definitions,
+    project: Option<&ProjectName>,
+    new: &Freeze,
+    now: Timestamp,
+) -> Vec<Warning> {
+    if let Some(over) = over(new, now) {
+        return vec![over];
+    }
+    if !project.is_some_and(|project| new.concerns_project(project)) {
+        return Vec::new();
+    }
+    idle(definitions, new).or_else(|| traps_undo(definitions, new, now)).into_iter().collect()
 }
 
-/// A freeze that has ended, or that excepts every stage, stops nothing.
-fn idle(definitions: &Definitions, new: &Freeze, now: Timestamp) -> Option<Warning> {
-    let idle = |path: &str, detail: String| {
-        let summary = "This freeze stops nothing".to_owned();
-        Some(Warning { change: 0, path: path.to_owned(), summary, detail })
+fn stops_nothing(path: &str, detail: String) -> Warning {
+    let summary = "This freeze stops nothing".to_owned();
+    Warning { change: 0, path: path.to_owned(), summary, detail }
+}
+
+/// A freeze that has ended stops nothing.
+fn over(new: &Freeze, now: Timestamp) -> Option<Warning> {
+    if new.runs_at(now) || new.begins_after(now).is_some() {
+        return None;
+    }
+    let end = match new.until {
+        Some(until) if until <= now => format!("it ended at {until}"),
+        Some(until) => format!("no occurrence of its window begins before {until}"),
+        None => "its window has no further occurrence".to_owned(),
     };
-    if !new.runs_at(now) && new.begins_after(now).is_none() {
-        let end = match new.until {
-            Some(until) if until <= now => format!("it ended at {until}"),
-            Some(until) => format!("no occurrence of its window begins before {until}"),
-            None => "its window has no further occurrence".to_owned(),
-        };
-        return idle("until", format!("Freeze {} does not run again: {end}.", new.name));
-    }
+    Some(stops_nothing("until", format!("Freeze {} does not run again: {end}.", new.name)))
+}
+
+/// A freeze of the project that excepts every stage of it stops nothing. One of every project may well
+/// except all that one of them has.
+fn idle(definitions: &Definitions, new: &Freeze) -> Option<Warning> {
     let mut stages = definitions.stages.keys();
-    if !definitions.stages.is_empty() && !stages.any(|stage| new.concerns(stage)) {
+    let excepts_all = !definitions.stages.is_empty() && !stages.any(|stage| new.concerns(stage));
+    (new.reach == Reach::Project && excepts_all).then(|| {
         let detail = format!("Freeze {} excepts every stage of the project.", new.name);
-        return idle("except.stages", detail);
-    }
-    None
+        stops_nothing("except.stages", detail)
+    })
 }
 
 /// A stage whose failed promotions are undone by policy keeps what failed for as long as a freeze

@@ -11,6 +11,7 @@
 //! rehearse prod f1 by ann            # shows what it would do
 //! hold cve api >=1.1.0 until 1h      # or: stage prod, freight f1
 //! freeze audit until 1h about promote but dev but =ann   # or: but @GROUP; `unfreeze audit`
+//! freeze audit reach instance but /lab                   # `unfreeze instance audit`
 //! answer prod.1 ask by ann in sre yes  # or no, or values as JSON
 //! ensured prod f1                    # prints whether it is there or on its way
 //! meddle prod x.size=2               # others write the state before the next apply; `meddle not`: not yet
@@ -31,6 +32,7 @@ use jiff::Timestamp;
 use reconciler_domain::artifact::{Artifact, ImageVersion};
 use reconciler_domain::drift::Watch;
 use reconciler_domain::duration;
+use reconciler_domain::freeze::Reach;
 use reconciler_domain::hold::{ArtifactMatch, Hold, Target};
 use reconciler_domain::id::{FreightId, PromotionId, StageName, StepName};
 use reconciler_domain::infra::{AddressGlob, InfraRules, PlanRule};
@@ -132,7 +134,8 @@ pub(crate) fn line_of(world: &mut World, line: &str) -> Result<(), Crash> {
             let freeze = freeze(world, name, rest);
             world.put_freeze(freeze);
         }
-        ["unfreeze", name] => world.freezes.retain(|it| it.spec.name.as_str() != *name),
+        ["unfreeze", "instance", name] => world.end_freeze(Reach::Instance, name),
+        ["unfreeze", name] => world.end_freeze(Reach::Project, name),
         ["lift", name] => world.holds.retain(|hold| hold.spec.name.as_str() != *name),
         ["reverify", id, "by", who] => world.reverify(&promotion_id(id), who),
         ["abort", id, "by", who] => world.abort(&promotion_id(id), who),

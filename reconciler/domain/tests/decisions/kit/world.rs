@@ -8,7 +8,7 @@ use std::time::Duration;
 use indexmap::IndexMap;
 use jiff::Timestamp;
 use reconciler_domain::drift::DriftRecord;
-use reconciler_domain::freeze::Freeze;
+use reconciler_domain::freeze::{Freeze, Reach};
 use reconciler_domain::freight::{Freight, FreightFacts, Stay};
 use reconciler_domain::hold::{AutomaticHold, Hold};
 use reconciler_domain::id::{
@@ -220,7 +220,7 @@ impl World {
             ended,
             automatic_hold: self.automatic_holds.get(name).cloned(),
             holds: self.holds.clone(),
-            freezes: self.freezes.clone(),
+            freezes: self.freezes(),
             commits: self.commits(),
             stage,
         }
@@ -286,7 +286,7 @@ impl World {
             previous: last.and_then(|last| last.state.as_previous(&last.promotion)),
             automatic_hold: self.automatic_holds.get(&saga.promotion.stage).cloned(),
             holds: self.holds.clone(),
-            freezes: self.freezes.clone(),
+            freezes: self.freezes(),
             stage_metadata: self.noted.get(&saga.promotion.stage).cloned().unwrap_or_default(),
             aliases: self.aliases.clone(),
             drift: self.drift.get(&saga.promotion.stage).cloned(),
@@ -694,8 +694,19 @@ impl World {
         }
     }
 
+    pub(crate) fn end_freeze(&mut self, reach: Reach, name: &str) {
+        self.freezes.retain(|it| it.spec.reach != reach || it.spec.name.as_str() != name);
+    }
+
+    /// The freezes that concern the project, as the store loads them.
+    fn freezes(&self) -> Vec<Defined<Freeze>> {
+        let concerning = self.freezes.iter().filter(|it| it.spec.concerns_project(&project()));
+        concerning.cloned().collect()
+    }
+
     pub(crate) fn put_freeze(&mut self, freeze: Freeze) {
-        self.freezes.retain(|other| other.spec.name != freeze.name);
+        self.freezes
+            .retain(|other| other.spec.reach != freeze.reach || other.spec.name != freeze.name);
         let freeze = self.defined(freeze, None);
         self.freezes.push(freeze);
     }

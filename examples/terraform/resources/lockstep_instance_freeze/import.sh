@@ -1,0 +1,1 @@
+terraform import lockstep_instance_freeze.year_end year-end
