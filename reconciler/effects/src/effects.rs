@@ -11,7 +11,7 @@ use reconciler_domain::drift::{Basis, Found};
 use reconciler_domain::id::{ProjectName, PromotionId, StageName, StepName};
 use reconciler_domain::inquiry::Inquiry;
 use reconciler_domain::plan::Base;
-use reconciler_domain::step::{Call, Record, StepOutcome};
+use reconciler_domain::step::{Asks, Call, Record, Seen, StepOutcome};
 use reconciler_domain::verification::{FrozenCheck, Measurement};
 use reconciler_domain::warehouse::{Discovery, Source};
 use tokio_util::sync::CancellationToken;
@@ -124,8 +124,12 @@ impl Effects {
         rebuild: &[(StepName, Call)],
         interrupt: &CancellationToken,
     ) -> Result<StepOutcome, Halted> {
+        // What it was to ask about is as open as before.
+        let asks = matches!(call, Call::Http(http) if http.asks != Asks::No);
+        let seen = if asks { Seen::Perhaps } else { Seen::Unsaid };
         let failed = |message, retry| {
-            Ok(StepOutcome::Failed { message, retry, retry_after: None, record: Record::None })
+            let (retry_after, record) = (None, Record::None);
+            Ok(StepOutcome::Failed { message, retry, retry_after, record, seen })
         };
         match fault::held(Scoped::open(self, &cx.project)).await {
             Ok(Ok(scoped)) => steps::run(&scoped, cx, step, call, rebuild, interrupt).await,

@@ -23,6 +23,8 @@ mod harness;
 mod images;
 #[path = "steps/inquiries.rs"]
 mod inquiries;
+#[path = "steps/losing.rs"]
+mod losing;
 #[path = "steps/modules.rs"]
 mod modules;
 #[path = "steps/pull_requests.rs"]

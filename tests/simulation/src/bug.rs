@@ -38,11 +38,13 @@ pub enum Bug {
     EndedOfLeading,
     /// What a promotion brings along is not looked at.
     AlongForgotten,
+    /// A call that was sent and not answered, or cut off by a death, is taken for one that failed.
+    DoubtForgotten,
 }
 
 impl Bug {
     /// Every bug.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::FencingOff,
         Self::IntentNotAppended,
         Self::ProbeSkipped,
@@ -59,6 +61,7 @@ impl Bug {
         Self::WaitForgotten,
         Self::EndedOfLeading,
         Self::AlongForgotten,
+        Self::DoubtForgotten,
     ];
 
     /// The word for it.
@@ -81,6 +84,7 @@ impl Bug {
             Self::WaitForgotten => "wait_forgotten",
             Self::EndedOfLeading => "ended_of_leading",
             Self::AlongForgotten => "along_forgotten",
+            Self::DoubtForgotten => "doubt_forgotten",
         }
     }
 }

@@ -173,12 +173,13 @@ fn step_state(
     match run.map(|run| run.outcome.as_ref().map(|(_, outcome)| outcome)) {
         Some(None) => StepState::Running,
         Some(Some(StepOutcome::Done { .. })) => StepState::Succeeded,
-        Some(Some(StepOutcome::Failed { .. })) => StepState::Failed,
         Some(Some(StepOutcome::Uncertain { .. })) => StepState::Uncertain,
-        Some(Some(StepOutcome::Interrupted { .. })) => match run.map(|run| run.call.unseen()) {
-            Some(Unseen::Unknown) => StepState::Uncertain,
-            Some(Unseen::Nothing | Unseen::Tolerable) | None => StepState::Failed,
-        },
+        Some(Some(StepOutcome::Failed { .. } | StepOutcome::Interrupted { .. })) => {
+            match run.filter(|run| run.may_have_happened()).map(|run| run.call.unseen()) {
+                Some(Unseen::Unknown) => StepState::Uncertain,
+                Some(Unseen::Nothing | Unseen::Tolerable) | None => StepState::Failed,
+            }
+        }
         None if state.passed_over.get(&step.name).is_some_and(|passed| passed.failed) => {
             StepState::Failed
         }

@@ -316,7 +316,7 @@ impl Worker {
 
     /// What a look that changes nothing shows; `None` if somebody asked for the end of the promotion meanwhile.
     async fn unless_aborted<T>(&self, at: &At<'_, '_>, look: impl Future<Output = T>) -> Option<T> {
-        let asked = |event: &Event| plan::breaks_off(None, event);
+        let asked = |event: &Event| plan::breaks_off(None, event, false);
         tokio::select! {
             biased;
             seen = look => Some(seen),
@@ -361,26 +361,25 @@ impl Worker {
         let (subject, aborted) = (at.subject, aborted(at));
         let context = self.context(at, at.snapshot.state.workdir_of(&run.node));
         async move {
-            let Run { node, call, rebuild, deadline, .. } = run;
-            self.crash.pass(Boundary::AfterIntent, &node);
+            let Run { node, call, rebuild, deadline, .. } = &run;
+            self.crash.pass(Boundary::AfterIntent, node);
             subject.held.check()?;
             let ends = deadline.map(|at| (at, Interruption::Timeout));
-            let broken = self.broken_off(subject, aborted, seq, Some(&node), ends);
+            let broken = self.broken_off(subject, aborted, seq, Some((node, call)), ends);
             let interrupt = CancellationToken::new();
-            let ran = self.effects.run(&context, node.step(), &call, &rebuild, &interrupt);
+            let ran = self.effects.run(&context, node.step(), call, rebuild, &interrupt);
             let outcome = match interruptible(ran, broken, &interrupt).await? {
                 Ran::Ended(outcome) => outcome,
                 Ran::NotYet { message, again } => {
                     tracing::debug!(promotion = %context.promotion, ?node, message, "not yet");
                     let due = self.clock.now().checked_add(again).unwrap_or(Timestamp::MAX);
-                    return Ok((node, Landed::NotYet(due)));
+                    return Ok((run.node, Landed::NotYet(due)));
                 }
             };
-            self.crash.pass(Boundary::AfterEffect, &node);
-            let ended = Event::Outcome { node: node.clone(), outcome };
-            let ended = self.append(subject, seq, ended).await?;
-            self.crash.pass(Boundary::AfterOutcome, &node);
-            Ok((node, Landed::Ended(ended.map(Box::new))))
+            self.crash.pass(Boundary::AfterEffect, node);
+            let ended = self.append(subject, seq, plan::ended(&run, *outcome)).await?;
+            self.crash.pass(Boundary::AfterOutcome, node);
+            Ok((run.node, Landed::Ended(ended.map(Box::new))))
         }
     }
 
@@ -390,13 +389,13 @@ impl Worker {
         subject: Subject<'_>,
         aborted: Option<Event>,
         seq: u64,
-        running: Option<&Node>,
+        running: Option<(&Node, &Call)>,
         ends: Option<(Timestamp, Interruption)>,
     ) -> Interruption {
-        let asked = |event: &Event| plan::breaks_off(running, event);
-        if aborted.as_ref().is_some_and(asked) {
+        if aborted.as_ref().is_some_and(|asked| plan::breaks_off(running, asked, true)) {
             return Interruption::Abort;
         }
+        let asked = |event: &Event| plan::breaks_off(running, event, false);
         tokio::select! {
             () = self.appended(subject, seq, asked) => Interruption::Abort,
             () = self.at(ends.map(|(at, _)| at)) => ends.map_or(Interruption::Timeout, |(_, by)| by),

@@ -6,6 +6,7 @@
 
 mod lanes;
 mod remains;
+mod seen;
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -14,7 +15,7 @@ pub(super) use self::remains::{PERHAPS, effects_done, remains_after};
 use super::prepare::deadline;
 use super::promotion::{Act, Move, Run};
 use super::walk::refusal;
-use super::{Waiting, envelope, inside, stale, unchanged, undo, verify};
+use super::{Waiting, earlier, envelope, inside, stale, unchanged, undo, verify};
 use crate::duration;
 use crate::expression::Scope;
 use crate::id::StepName;
@@ -25,8 +26,7 @@ use crate::scope::{layered, scope};
 use crate::secret;
 use crate::snapshot::PromotionSnapshot;
 use crate::step::{
-    ApplyCall, Asks, Call, Interruption, Nature, Retry, Step, StepOutcome, Unseen, WorkdirContext,
-    together,
+    ApplyCall, Asks, Call, Interruption, Nature, Retry, Step, StepOutcome, WorkdirContext, together,
 };
 use crate::template::DEFERRED;
 
@@ -121,21 +121,23 @@ pub(super) fn advance(
     run: &NodeRun,
     now: Timestamp,
 ) -> Advance {
-    let make = |resumed, since, asks| {
+    let again = |resumed, since| {
         let step = step_of(snapshot, node);
-        let call = run.call.asking(asks).begun(if resumed { run.started_at } else { now });
+        let call =
+            run.call.asking(asks_again(run)).begun(if resumed { run.started_at } else { now });
         let waiting = waits_outside(snapshot, node, &call);
         let next = Move::act(Act::Run(vec![Run {
             node: node.clone(),
             call: Box::new(call),
             rebuild: rebuild_for(snapshot, node),
             resumed,
-            deadline: step.and_then(|step| deadline(step, since)),
+            deadline: earlier(
+                step.and_then(|step| deadline(step, since)),
+                seen::until(snapshot, node, &run.call, since),
+            ),
         }]));
         Advance::Move(Box::new(Move { waiting, ..next }))
     };
-    let asks = if run.may_have_happened() { Asks::First } else { Asks::No };
-    let again = |resumed, since| make(resumed, since, asks);
     let Some((at, outcome)) = &run.outcome else {
         if let Some(call) = run.call.inside() {
             let next = inside::next(snapshot, node, call, run.started_at, now);
@@ -153,7 +155,10 @@ pub(super) fn advance(
             return Advance::Move(Box::new(stuck(snapshot, message)));
         }
         StepOutcome::Interrupted { by: Interruption::Abort } => {
-            return Advance::Move(Box::new(broken_off(snapshot, node, run)));
+            return Advance::Move(Box::new(broken_off(snapshot, node, run, now)));
+        }
+        StepOutcome::Interrupted { by: Interruption::Timeout } if run.call.only_asks() => {
+            ("it was looked for, and no answer came in time".to_owned(), true, None)
         }
         StepOutcome::Interrupted { by: Interruption::Timeout } => {
             (overdue(snapshot, node), true, None)
@@ -166,7 +171,10 @@ pub(super) fn advance(
         StepOutcome::Failed { message, .. }
             if is_step(node) && snapshot.state.aborted_at.is_some_and(|asked| asked < *at) =>
         {
-            return Advance::Move(Box::new(aborted(snapshot, node, message)));
+            return Advance::Move(Box::new(match seen::next(snapshot, node, run, message, now) {
+                Some(next) => next,
+                None => aborted(snapshot, node, message),
+            }));
         }
         StepOutcome::Failed { message, retry, retry_after, .. } => {
             (message.clone(), *retry, *retry_after)
@@ -174,7 +182,12 @@ pub(super) fn advance(
     };
     // What nobody carries out has no attempts: its time is over once.
     let retry = retry && run.call.is_carried_out();
-    let due = retry_of(snapshot, node).due(run.attempts, *at, wished).filter(|_| retry);
+    let due = if run.call.only_asks() {
+        Retry::OF_UNDO.due(run.looks, *at, wished)
+    } else {
+        retry_of(snapshot, node).due(run.attempts, *at, wished)
+    };
+    let due = due.filter(|_| retry);
     // Whoever asks for the end while it waits for another attempt, asks for the end of the promotion.
     let ends_here = due.is_some() && snapshot.state.abort.is_some() && is_step(node);
     match due.filter(|_| snapshot.state.abort.is_none()) {
@@ -185,15 +198,20 @@ pub(super) fn advance(
             message: format!("{} failed and runs again at {due}: {message}", describe(node)),
             until: Some(due),
         }))),
-        None if is_unknown(run) && run.call.can_be_asked_about() && !run.call.only_asks() => {
-            make(false, now, Asks::Only)
-        }
-        None if is_unknown(run) => {
-            let message = format!("{}: {message}; {UNKNOWN}", describe(node));
-            Advance::Move(Box::new(stuck(snapshot, message)))
-        }
-        None if ends_here => Advance::Move(Box::new(aborted(snapshot, node, &message))),
-        None => Advance::Failed(message),
+        None => match seen::next(snapshot, node, run, &message, now) {
+            Some(next) => Advance::Move(Box::new(next)),
+            None if ends_here => Advance::Move(Box::new(aborted(snapshot, node, &message))),
+            None => Advance::Failed(message),
+        },
+    }
+}
+
+/// How a call is made again: what was only looked for is not carried out any more.
+fn asks_again(run: &NodeRun) -> Asks {
+    match (run.call.only_asks(), run.may_have_happened()) {
+        (true, _) => Asks::Only,
+        (false, true) => Asks::First,
+        (false, false) => Asks::No,
     }
 }
 
@@ -214,19 +232,10 @@ fn retry_of(snapshot: &PromotionSnapshot, node: &Node) -> Retry {
     }
 }
 
-/// What cannot be known of an effect that was broken off.
-const UNKNOWN: &str = "it is not known whether it happened: look there, then promote again";
-
-/// Whether a run was broken off and may have changed something nevertheless: the last one, or one
-/// before it, if the last did not come to its end.
-fn is_unknown(run: &NodeRun) -> bool {
-    run.may_have_happened() && run.outcome.is_some() && run.call.unseen() == Unseen::Unknown
-}
-
 /// The end of a promotion whose running step was broken off because a person asked for it.
-fn broken_off(snapshot: &PromotionSnapshot, node: &Node, run: &NodeRun) -> Move {
-    if is_unknown(run) {
-        return stuck(snapshot, format!("{}; {UNKNOWN}", abort_message(snapshot, node)));
+fn broken_off(snapshot: &PromotionSnapshot, node: &Node, run: &NodeRun, now: Timestamp) -> Move {
+    if let Some(next) = seen::next(snapshot, node, run, "it was broken off", now) {
+        return next;
     }
     let (message, remaining) = (abort_message(snapshot, node), effects_done(snapshot));
     Move::append(Event::Finished(Finish::new(Ending::Aborted, message, remaining)))

@@ -15,7 +15,7 @@ use crate::scope::{layered, look_scope};
 use crate::snapshot::PromotionSnapshot;
 use crate::step::{
     Answer, AskCall, AtTimeout, ConditionCall, Form, Inside, Interruption, KeepCall, Layer, Record,
-    Said, StepOutcome, WaitCall,
+    Said, Seen, StepOutcome, WaitCall,
 };
 
 /// What a look at a step comes to.
@@ -212,8 +212,8 @@ fn held(held: bool) -> Look {
 }
 
 fn failed(message: String) -> Look {
-    let (retry, retry_after, record) = (false, None, Record::None);
-    over(StepOutcome::Failed { message, retry, retry_after, record })
+    let (retry, retry_after, record, seen) = (false, None, Record::None, Seen::Unsaid);
+    over(StepOutcome::Failed { message, retry, retry_after, record, seen })
 }
 
 fn over(outcome: StepOutcome) -> Look {

@@ -46,7 +46,7 @@ pub use expiry::is_judged;
 pub(crate) use expiry::waits_until;
 pub use prepare::prepared;
 pub(crate) use promotion::promotion_gates;
-pub use promotion::{Act, Base, Move, Run, breaks_off, probed, promotion};
+pub use promotion::{Act, Base, Move, Run, breaks_off, ended, probed, promotion};
 pub use rehearsal::{newest_of_all, rehearse};
 pub use request::{
     ApproveError, Ensured, RequestError, RequestFacts, Requested, abort, approve, ensured, newest,

@@ -15,7 +15,9 @@ use crate::policy::{GateKind, Joined};
 use crate::promotion::{Ending, Event, Finish, Node, Phase, State};
 use crate::snapshot::PromotionSnapshot;
 use crate::stage::Stage;
-use crate::step::{Call, Interruption, OciRecord, PlanRecord, Record, TagMove, Workdir};
+use crate::step::{
+    Call, Interruption, OciRecord, PlanRecord, Record, Seen, StepOutcome, TagMove, Unseen, Workdir,
+};
 use crate::verification::FrozenCheck;
 
 /// The next move of a promotion.
@@ -84,14 +86,42 @@ pub struct Run {
 }
 
 /// Whether an entry that people append while something runs breaks that off. An undo is never
-/// broken off: what is half undone is worse than either.
+/// broken off: what is half undone is worse than either. Nor is a look for what may have happened: it changes
+/// nothing, says what is left, and has an end of its own, if it was begun with the wish known (`known`).
 #[must_use]
-pub fn breaks_off(running: Option<&Node>, event: &Event) -> bool {
+pub fn breaks_off(running: Option<(&Node, &Call)>, event: &Event, known: bool) -> bool {
     let may_be_broken = match running {
-        None | Some(Node::Step(_) | Node::Replan(_) | Node::Excess(_)) => true,
-        Some(Node::UndoPlan(_) | Node::Undo(_)) => false,
+        None => true,
+        Some((Node::Step(_) | Node::Replan(_) | Node::Excess(_), call)) => {
+            !(known && call.only_asks())
+        }
+        Some((Node::UndoPlan(_) | Node::Undo(_), _)) => false,
     };
     may_be_broken && matches!(event, Event::AbortRequested { .. })
+}
+
+/// What is appended when a run has ended. One that goes on where another was cut off, and fails without a word on
+/// whether that had happened, leaves it unknown: the log has no second intent that would say so.
+#[must_use]
+pub fn ended(run: &Run, outcome: StepOutcome) -> Event {
+    let unknown = run.resumed && run.call.unseen() != Unseen::Nothing && !run.call.fails_undone();
+    let outcome = match outcome {
+        StepOutcome::Failed {
+            message,
+            retry,
+            retry_after,
+            record: Record::None,
+            seen: Seen::Unsaid,
+        } if unknown => {
+            let (record, seen) = (Record::None, Seen::Perhaps);
+            StepOutcome::Failed { message, retry, retry_after, record, seen }
+        }
+        outcome @ (StepOutcome::Done { .. }
+        | StepOutcome::Failed { .. }
+        | StepOutcome::Uncertain { .. }
+        | StepOutcome::Interrupted { .. }) => outcome,
+    };
+    Event::Outcome { node: run.node.clone(), outcome: Box::new(outcome) }
 }
 
 /// What is appended after a look at what a change set was made against: what moved.

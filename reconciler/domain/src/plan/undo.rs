@@ -24,7 +24,7 @@ use crate::policy::Joined;
 use crate::promotion::{Ending, Event, Finish, Frozen, Node, State, UndoPlan};
 use crate::snapshot::PromotionSnapshot;
 use crate::step::{
-    Call, KeepCall, Kept, Nature, OciCall, OciPutBack, OciRecord, PullRequestCall,
+    Asks, Call, KeepCall, Kept, Nature, OciCall, OciPutBack, OciRecord, PullRequestCall,
     PullRequestRecord, PushRecord, Record, RevertCall, Step, StepKind, StepOutcome, TagMove,
     TagRecord, UntagCall, mark,
 };
@@ -367,6 +367,7 @@ fn revert(
         mark: mark(&snapshot.promotion.id, step),
         created: false,
         may_be_gone: false,
+        asks: Asks::No,
     }
 }
 
@@ -380,7 +381,7 @@ fn undo_tag(
         return None;
     }
     let TagRecord { repo, tag, object, .. } = tag.clone();
-    let call = || Call::GitUntag(UntagCall { repo, tag, object });
+    let call = || Call::GitUntag(UntagCall { repo, tag, object, asks: Asks::No });
     node(snapshot, Node::Undo(step.clone()), call, now)
 }
 
@@ -407,7 +408,7 @@ fn undo_in_registry(
     let call = match record {
         OciRecord::Pushed(moved) if moved.changes() => {
             let TagMove { repo, tag, digest, before } = moved.clone();
-            OciCall::PutBack(OciPutBack { repo, tag, digest, before })
+            OciCall::PutBack(OciPutBack { repo, tag, digest, before, asks: Asks::No })
         }
         OciRecord::Attached(attached) => OciCall::Detach(attached.clone()),
         OciRecord::Pushed(_)

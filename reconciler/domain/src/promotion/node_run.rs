@@ -2,20 +2,23 @@
 
 use jiff::Timestamp;
 
-use crate::step::{Call, Record, StepOutcome, Unseen};
+use crate::step::{Call, Record, Seen, StepOutcome, Unseen};
 
 /// The runs of one node.
 #[derive(Debug, Clone)]
 pub struct NodeRun {
     /// How often it started since it last came to an end that is no failure of its own.
     pub attempts: u32,
+    /// How many of the last of these, in a row, were only looks for what may have happened.
+    pub looks: u32,
     /// How often it was done before: a plan is, that is made anew.
     pub done_before: u32,
     /// When it last started.
     pub started_at: Timestamp,
     /// What it does.
     pub call: Call,
-    /// Whether an earlier run was broken off, and nobody saw since whether it had happened.
+    /// Whether a run before was broken off, or what it sent was not answered, and nobody saw since whether it
+    /// had happened.
     pub unseen: bool,
     /// What an earlier run changed outside that failed all the same; the last of them.
     pub left: Option<Record>,
@@ -24,14 +27,29 @@ pub struct NodeRun {
 }
 
 impl NodeRun {
+    /// Notes how the run ended, and what that says of it and those before.
+    pub(super) fn end(&mut self, at: Timestamp, outcome: StepOutcome) {
+        if let StepOutcome::Failed { seen, .. } = &outcome {
+            match seen {
+                Seen::Perhaps => self.unseen = true,
+                Seen::No => self.unseen = false,
+                // Before it was said so, what failed where asking tells had not happened.
+                Seen::Unsaid if self.call.fails_undone() => self.unseen = false,
+                Seen::Unsaid => {}
+            }
+        }
+        self.outcome = Some((at, outcome));
+    }
+
     /// What it changed outside, whether it ended well or not: by its last run that names something.
     #[must_use]
     pub fn changed(&self) -> Option<&Record> {
         match &self.outcome.as_ref().map(|(_, outcome)| outcome) {
             Some(StepOutcome::Done { record, .. }) => Some(record),
-            // Where asking tells, what failed has not happened, whatever was thought before.
-            Some(StepOutcome::Failed { record: Record::None, .. })
-                if self.call.can_be_asked_about() =>
+            // What has not happened has not, whatever was thought before.
+            Some(StepOutcome::Failed { record: Record::None, seen: Seen::No, .. }) => None,
+            Some(StepOutcome::Failed { record: Record::None, seen: Seen::Unsaid, .. })
+                if self.call.fails_undone() =>
             {
                 None
             }
@@ -45,14 +63,17 @@ impl NodeRun {
         }
     }
 
-    /// Whether a run of it may have had its effect although nobody saw it. What can be asked about ends as failed
-    /// only where it has not happened.
+    /// Whether a run of it may have had its effect although nobody saw it.
     #[must_use]
     pub fn may_have_happened(&self) -> bool {
         match &self.outcome {
             None | Some((_, StepOutcome::Interrupted { .. })) => true,
-            Some((_, StepOutcome::Failed { .. })) => self.unseen && !self.call.can_be_asked_about(),
-            Some((_, StepOutcome::Uncertain { .. } | StepOutcome::Done { .. })) => self.unseen,
+            Some((
+                _,
+                StepOutcome::Failed { .. }
+                | StepOutcome::Uncertain { .. }
+                | StepOutcome::Done { .. },
+            )) => self.unseen,
         }
     }
 

@@ -210,7 +210,7 @@ impl State {
             Event::Intent { node, call, epoch: _ } => self.intent(node, *call, at),
             Event::Outcome { node, outcome } => {
                 if let Some(run) = self.nodes.get_mut(&node) {
-                    run.outcome = Some((at, *outcome));
+                    run.end(at, *outcome);
                 }
             }
             Event::Answered(answer) => self.answers.push(*answer),
@@ -383,9 +383,19 @@ impl State {
             run.unseen || matches!(run.outcome, Some((_, StepOutcome::Interrupted { .. })))
         });
         let left = before.filter(|_| !anew).and_then(NodeRun::changed).cloned();
+        let looks = before.filter(|_| call.only_asks()).map_or(0, |run| run.looks + 1);
         self.nodes.insert(
             node,
-            NodeRun { attempts, done_before, started_at: at, call, unseen, left, outcome: None },
+            NodeRun {
+                attempts,
+                looks,
+                done_before,
+                started_at: at,
+                call,
+                unseen,
+                left,
+                outcome: None,
+            },
         );
     }
 

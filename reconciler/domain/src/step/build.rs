@@ -455,6 +455,7 @@ fn push(arguments: &Arguments<'_>, context: &WorkdirContext<'_>) -> Result<PushC
             .and_then(|word| IfMoved::from_word(&word))
             .unwrap_or_default(),
         stands_on,
+        asks: Asks::No,
     })
 }
 
@@ -474,7 +475,8 @@ fn tag(arguments: &Arguments<'_>, context: &WorkdirContext<'_>) -> Result<TagCal
             mark: mark(context.promotion, context.step),
         }),
     };
-    Ok(TagCall { repo: arguments.text("repo")?, tag: arguments.text("tag")?, commit, note })
+    let (repo, tag) = (arguments.text("repo")?, arguments.text("tag")?);
+    Ok(TagCall { repo, tag, commit, note, asks: Asks::No })
 }
 
 fn http(arguments: &Arguments<'_>, context: &WorkdirContext<'_>) -> Result<HttpCall, CallError> {

@@ -105,6 +105,9 @@ pub struct RevertCall {
     /// taken back where it went. Any other branch that is gone may live on under another name.
     #[serde(default)]
     pub may_be_gone: bool,
+    /// Whether it is only looked for.
+    #[serde(default, skip_serializing_if = "Asks::is_no")]
+    pub asks: Asks,
 }
 
 /// Trees to put into the working directory.
@@ -202,6 +205,9 @@ pub struct PushCall {
     /// Commits of this promotion that are on the branch since: they are nobody else's.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub own: Vec<String>,
+    /// Whether it is only looked for.
+    #[serde(default, skip_serializing_if = "Asks::is_no")]
+    pub asks: Asks,
 }
 
 /// What a push does where others pushed to the branch since the commit was made.
@@ -248,6 +254,9 @@ pub struct TagCall {
     pub commit: String,
     /// What it says; absent: it is a lightweight one.
     pub note: Option<TagNote>,
+    /// Whether it is only looked for.
+    #[serde(default, skip_serializing_if = "Asks::is_no")]
+    pub asks: Asks,
 }
 
 /// What an annotated tag says.
@@ -274,6 +283,9 @@ pub struct UntagCall {
     pub tag: String,
     /// What it is at: the commit, or the annotation that leads to it.
     pub object: String,
+    /// Whether it is only looked for.
+    #[serde(default, skip_serializing_if = "Asks::is_no")]
+    pub asks: Asks,
 }
 
 /// An HTTP request to send.
@@ -312,21 +324,22 @@ pub struct HttpCall {
     pub secrets: Vec<SecretRef>,
 }
 
-/// Whether it is asked about a request, instead of sending it or before.
+/// Whether it is asked about a call that may have had its effect, instead of carrying it out or before.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Asks {
     /// It was not sent before.
     #[default]
     No,
-    /// It may have been sent before: it is sent only if it has not happened.
+    /// It may have been sent before: it is sent only if it has not happened. Requests alone say so; everything else
+    /// is looked for in any case.
     First,
-    /// It is not sent any more.
+    /// It is not sent any more, only looked for: it ends as done where it is there, and as failed where it is not.
     Only,
 }
 
 impl Asks {
-    fn is_no(&self) -> bool {
+    pub(super) fn is_no(&self) -> bool {
         *self == Self::No
     }
 }
@@ -444,13 +457,16 @@ impl Call {
     }
 
     /// The call as it is made when one before it may have had its effect, where asking tells; others as they are.
+    /// All but requests look first in any case.
     #[must_use]
     pub fn asking(&self, asks: Asks) -> Self {
         let mut call = self.clone();
-        if let Self::Http(http) = &mut call
-            && http.confirm.is_some()
-        {
-            http.asks = asks;
+        let is_request = matches!(call, Self::Http(_));
+        if let Some(present) = call.asks_mut() {
+            *present = match asks {
+                Asks::First if !is_request => Asks::No,
+                Asks::No | Asks::First | Asks::Only => asks,
+            };
         }
         call
     }
@@ -501,16 +517,84 @@ impl Call {
         }
     }
 
-    /// Whether asking tells if it has happened. What ends as failed has not, then.
+    /// Whether looking for it tells if it has happened.
     #[must_use]
     pub fn can_be_asked_about(&self) -> bool {
+        self.asks().is_some()
+    }
+
+    /// Whether it was only asked about, or looked for.
+    #[must_use]
+    pub fn only_asks(&self) -> bool {
+        self.asks() == Some(Asks::Only)
+    }
+
+    /// Whether what ends as failed, and does not say what is known of its effect, has had none: it asked before it
+    /// ended.
+    #[must_use]
+    pub fn fails_undone(&self) -> bool {
         matches!(self, Self::Http(http) if http.confirm.is_some())
     }
 
-    /// Whether it was only asked about.
-    #[must_use]
-    pub fn only_asks(&self) -> bool {
-        matches!(self, Self::Http(http) if http.asks == Asks::Only)
+    /// Whether it is asked about, or looked for; absent: that tells nothing.
+    fn asks(&self) -> Option<Asks> {
+        match self {
+            Self::Http(http) => http.confirm.is_some().then_some(http.asks),
+            Self::GitPush(call) => Some(call.asks),
+            Self::GitRevert(call) => Some(call.asks),
+            Self::GitTag(call) => Some(call.asks),
+            Self::GitUntag(call) => Some(call.asks),
+            Self::Oci(call) => call.asks(),
+            Self::PullRequest(call) => call.asks(),
+            Self::GitClone(_)
+            | Self::YamlUpdate(_)
+            | Self::GitCommit(_)
+            | Self::TfPlan(_)
+            | Self::TfApply(_)
+            | Self::TfOutput(_)
+            | Self::TfImport(_)
+            | Self::File(_)
+            | Self::Download(_)
+            | Self::Render(_)
+            | Self::Chart(_)
+            | Self::Parse(_)
+            | Self::Run(_)
+            | Self::Compose { .. }
+            | Self::Fail { .. }
+            | Self::Ask(_)
+            | Self::Keep(_)
+            | Self::Wait(_) => None,
+        }
+    }
+
+    fn asks_mut(&mut self) -> Option<&mut Asks> {
+        match self {
+            Self::Http(http) => http.confirm.is_some().then_some(&mut http.asks),
+            Self::GitPush(call) => Some(&mut call.asks),
+            Self::GitRevert(call) => Some(&mut call.asks),
+            Self::GitTag(call) => Some(&mut call.asks),
+            Self::GitUntag(call) => Some(&mut call.asks),
+            Self::Oci(call) => call.asks_mut(),
+            Self::PullRequest(call) => call.asks_mut(),
+            Self::GitClone(_)
+            | Self::YamlUpdate(_)
+            | Self::GitCommit(_)
+            | Self::TfPlan(_)
+            | Self::TfApply(_)
+            | Self::TfOutput(_)
+            | Self::TfImport(_)
+            | Self::File(_)
+            | Self::Download(_)
+            | Self::Render(_)
+            | Self::Chart(_)
+            | Self::Parse(_)
+            | Self::Run(_)
+            | Self::Compose { .. }
+            | Self::Fail { .. }
+            | Self::Ask(_)
+            | Self::Keep(_)
+            | Self::Wait(_) => None,
+        }
     }
 
     /// Whether nobody knows what it did, where carrying it out broke down in the middle by a fault of ours. An

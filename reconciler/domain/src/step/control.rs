@@ -92,7 +92,8 @@ pub const CONTROL: &[Field] = &[
         "timeout",
         FieldType::Duration,
         "Time for one attempt, after which it is broken off. If it cannot be known then whether an \
-         effect happened, the next attempt looks first, and the last one leaves the promotion stuck.",
+         effect happened, the next attempt looks first; after the last one it is looked for once more, and \
+         what no look tells leaves the promotion stuck.",
     ),
     super::fields::optional(
         "continue_on_error",

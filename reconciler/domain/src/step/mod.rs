@@ -63,7 +63,7 @@ pub use pull_request::{
 };
 pub use record::{
     Applied, CloneRecord, CommitRecord, FileChange, Interruption, OUTPUTS_MAX, PLAN_TEXT_MAX,
-    PlanRecord, PlanText, PlannedOutput, PushRecord, Record, StepOutcome, TagRecord,
+    PlanRecord, PlanText, PlannedOutput, PushRecord, Record, Seen, StepOutcome, TagRecord,
 };
 
 pub use render::{ChartCall, ChartsRecord, HelmTemplate, RenderCall, Renderer, top};

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::Asks;
 use crate::image::ImageReference;
 
 /// What to do with a registry.
@@ -100,6 +101,9 @@ pub struct OciPush {
     pub before: Option<String>,
     /// Most bytes that are copied.
     pub max_bytes: u64,
+    /// Whether it is only looked for.
+    #[serde(default, skip_serializing_if = "Asks::is_no")]
+    pub asks: Asks,
 }
 
 /// A tag to put back, if it is still where it was put.
@@ -113,6 +117,9 @@ pub struct OciPutBack {
     pub digest: String,
     /// What it was at before; absent: there was none.
     pub before: Option<String>,
+    /// Whether it is only looked for.
+    #[serde(default, skip_serializing_if = "Asks::is_no")]
+    pub asks: Asks,
 }
 
 /// A file to attach to an artifact.
@@ -132,6 +139,9 @@ pub struct OciAttach {
     pub annotations: BTreeMap<String, String>,
     /// Promotion and step: makes it this step's own, and another step's another.
     pub mark: String,
+    /// Whether it is only looked for.
+    #[serde(default, skip_serializing_if = "Asks::is_no")]
+    pub asks: Asks,
 }
 
 /// Something attached to take away.
@@ -143,6 +153,9 @@ pub struct OciDetach {
     pub subject: String,
     /// What it is.
     pub digest: String,
+    /// Whether it is only looked for.
+    #[serde(default, skip_serializing_if = "Asks::is_no")]
+    pub asks: Asks,
 }
 
 /// What a call on a registry left behind.
@@ -181,6 +194,27 @@ pub struct TagMove {
 }
 
 impl OciCall {
+    /// Whether it is only looked for; absent: it changes nothing.
+    pub(super) fn asks(&self) -> Option<Asks> {
+        match self {
+            Self::Push(OciPush { asks, .. })
+            | Self::PutBack(OciPutBack { asks, .. })
+            | Self::Attach(OciAttach { asks, .. })
+            | Self::Detach(OciDetach { asks, .. }) => Some(*asks),
+            Self::Pull(_) | Self::Look(_) => None,
+        }
+    }
+
+    pub(super) fn asks_mut(&mut self) -> Option<&mut Asks> {
+        match self {
+            Self::Push(OciPush { asks, .. })
+            | Self::PutBack(OciPutBack { asks, .. })
+            | Self::Attach(OciAttach { asks, .. })
+            | Self::Detach(OciDetach { asks, .. }) => Some(asks),
+            Self::Pull(_) | Self::Look(_) => None,
+        }
+    }
+
     /// The same call for a rebuild: a tag stays at what it was when it was first looked up.
     #[must_use]
     pub fn pinned(mut self, record: Option<&OciRecord>) -> Self {

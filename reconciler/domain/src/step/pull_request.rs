@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::Unseen;
+use super::{Asks, Unseen};
 
 /// What speaks about a repository's pull requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -86,6 +86,9 @@ pub struct OpenCall {
     pub nothing_pushed: bool,
     /// What marks it as opened by this step.
     pub mark: String,
+    /// Whether it is only looked for.
+    #[serde(default, skip_serializing_if = "Asks::is_no")]
+    pub asks: Asks,
 }
 
 /// A pull request to wait for.
@@ -119,6 +122,9 @@ pub struct MergeCall {
     pub interval: Duration,
     /// Until when it may take to become mergeable.
     pub until: Timestamp,
+    /// Whether it is only looked for.
+    #[serde(default, skip_serializing_if = "Asks::is_no")]
+    pub asks: Asks,
 }
 
 /// A pull request to close.
@@ -278,6 +284,21 @@ impl PullRequestCall {
             Self::Await(_) => Unseen::Nothing,
             Self::Close(_) | Self::Comment(_) => Unseen::Tolerable,
             Self::Open(_) | Self::Merge(_) => Unseen::Unknown,
+        }
+    }
+
+    /// Whether it is only looked for; absent: nobody has to know.
+    pub(super) fn asks(&self) -> Option<Asks> {
+        match self {
+            Self::Open(OpenCall { asks, .. }) | Self::Merge(MergeCall { asks, .. }) => Some(*asks),
+            Self::Await(_) | Self::Close(_) | Self::Comment(_) => None,
+        }
+    }
+
+    pub(super) fn asks_mut(&mut self) -> Option<&mut Asks> {
+        match self {
+            Self::Open(OpenCall { asks, .. }) | Self::Merge(MergeCall { asks, .. }) => Some(asks),
+            Self::Await(_) | Self::Close(_) | Self::Comment(_) => None,
         }
     }
 

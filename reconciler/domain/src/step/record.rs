@@ -229,6 +229,9 @@ pub enum StepOutcome {
         retry_after: Option<Duration>,
         /// What was changed before it failed.
         record: Record,
+        /// Whether it may have had its effect all the same.
+        #[serde(default, skip_serializing_if = "Seen::is_unsaid")]
+        seen: Seen,
     },
     /// It cannot be known whether it is done.
     Uncertain {
@@ -240,6 +243,26 @@ pub enum StepOutcome {
         /// By what.
         by: Interruption,
     },
+}
+
+/// What is known of the effect of a call that failed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Seen {
+    /// Nothing new: it failed before it was sent, or looked for. In logs from before this was written down,
+    /// everything that failed did.
+    #[default]
+    Unsaid,
+    /// It has not happened, by no run so far, but for what is on record: it was looked for.
+    No,
+    /// It was sent, and nobody saw what became of it.
+    Perhaps,
+}
+
+impl Seen {
+    fn is_unsaid(&self) -> bool {
+        *self == Self::Unsaid
+    }
 }
 
 /// What breaks a call off.
@@ -272,7 +295,13 @@ impl StepOutcome {
                 let message = format!(
                     "its outputs have {size} bytes, at most {OUTPUTS_MAX} are kept: give out less"
                 );
-                Self::Failed { message, retry: false, retry_after: None, record }
+                Self::Failed {
+                    message,
+                    retry: false,
+                    retry_after: None,
+                    record,
+                    seen: Seen::Unsaid,
+                }
             }
             Self::Failed { .. } | Self::Uncertain { .. } | Self::Interrupted { .. } => self,
         }

@@ -174,7 +174,7 @@ fn what_takes_too_long_is_broken_off() {
     dev.1 runs call (attempt 2): out of time
     dev.1 unwinds: step call failed: it was broken off: it took longer than its 30s
     dev.1 rolled_back: undone: step call failed: it was broken off: it took longer than its 30s
-    dev.1   remains: step call: it was broken off, and it is not known whether it happened
+    dev.1   remains: step call: nobody saw how it ended, and it is not known whether it happened
     ");
     let steps = json!([
         ["clone", "git_clone", { "repo": "https://git.example/gitops",
@@ -191,9 +191,6 @@ fn what_takes_too_long_is_broken_off() {
     dev.1 runs push: out of time
     -- +1m
     dev.1 runs push (attempt 2): out of time
-    dev.1 stuck: step push: it was broken off: it took longer than its 30s; it is not known whether it happened: look there, then promote again
-    dev.1   remains: step push: it was broken off, and it is not known whether it happened
-    dev is held by automation: promotion dev.1 is stuck: step push: it was broken off: it took longer than its 30s; it is not known whether it happened: look there, then promote again
     ");
 }
 
@@ -236,7 +233,7 @@ fn what_an_attempt_did_is_undone_or_told_however_the_last_one_ended() {
     dev.1 undoes migrate
     dev.1 rolled_back: undone: step migrate failed: it was broken off: it took longer than its 30s
     ");
-    assert_snapshot!(told(&json!([program(false, &retry)]), "hang migrate 9"), @"
+    assert_snapshot!(told(&json!([program(false, &retry)]), "hang migrate 9"), @r"
     f1 is made: api 1.0.0
     dev.1 starts: f1, by automation
     dev.1 is prepared
@@ -246,7 +243,7 @@ fn what_an_attempt_did_is_undone_or_told_however_the_last_one_ended() {
     dev.1 runs migrate (attempt 2): out of time
     dev.1 unwinds: step migrate failed: it was broken off: it took longer than its 30s
     dev.1 rolled_back: undone: step migrate failed: it was broken off: it took longer than its 30s
-    dev.1   remains: step migrate: it was broken off, and it is not known whether it happened
+    dev.1   remains: step migrate: nobody saw how it ended, and it is not known whether it happened
     ");
     assert_snapshot!(told(&json!([call("call", &retry)]), "late call 1 retry\nfail call 9 retry"), @"
     f1 is made: api 1.0.0
@@ -336,7 +333,7 @@ fn an_abort_breaks_off_what_runs() {
     dev.1 runs call: aborted
     dev.1 aborted: aborted by ann during step call: not now
     dev.1   remains: step before: PUT https://hook.example/x was sent
-    dev.1   remains: step call: it was broken off, and it is not known whether it happened
+    dev.1   remains: step call: nobody saw how it ended, and it is not known whether it happened
     ");
 }
 

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use reconciler_domain::promotion::{
     Ending, Entry, Event, IllegalEvent, Node, Phase, Promotion, State,
 };
-use reconciler_domain::step::{Call, Interruption, Record, StepKind, StepOutcome};
+use reconciler_domain::step::{Call, Interruption, Record, Seen, StepKind, StepOutcome};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -86,6 +86,12 @@ named!(outcome, OUTCOMES, StepOutcome, {
     "outcome aborted": StepOutcome::Interrupted { by: Interruption::Abort },
     "outcome timed out": StepOutcome::Interrupted { by: Interruption::Timeout },
     "outcome beside": StepOutcome::Interrupted { by: Interruption::Beside },
+});
+
+named!(seen, SEEN, Seen, {
+    "seen unsaid": Seen::Unsaid,
+    "seen no": Seen::No,
+    "seen perhaps": Seen::Perhaps,
 });
 
 named!(ending, ENDINGS, Ending, {
@@ -170,9 +176,15 @@ fn stands_in(promotion: &Promotion, log: &[Entry]) -> BTreeSet<String> {
             Event::Intent { node: of, call: it, .. } => {
                 add(node(of));
                 add(call(it));
+                if it.only_asks() {
+                    add(LOOK);
+                }
             }
             Event::Outcome { outcome: end, .. } => {
                 add(outcome(end));
+                if let StepOutcome::Failed { seen: of_it, .. } = &**end {
+                    add(seen(of_it));
+                }
                 if let StepOutcome::Done { record: left, .. }
                 | StepOutcome::Failed { record: left, .. } = &**end
                 {
@@ -201,13 +213,15 @@ fn stands_in(promotion: &Promotion, log: &[Entry]) -> BTreeSet<String> {
 /// Freight of one warehouse, and of several as one unit.
 const ALONE: &str = "promotion of one freight";
 const UNIT: &str = "promotion of a unit";
+/// A call that is only looked for.
+const LOOK: &str = "call that only looks";
 
 /// Everything that has to stand in some log.
 fn wanted() -> BTreeSet<String> {
-    let named = [EVENTS, NODES, OUTCOMES, ENDINGS, CALLS, RECORDS].concat();
+    let named = [EVENTS, NODES, OUTCOMES, SEEN, ENDINGS, CALLS, RECORDS].concat();
     let kinds = StepKind::ALL.into_iter().filter(|kind| *kind != StepKind::Task);
     let kinds = kinds.map(|kind| format!("step {}", kind.name()));
-    named.into_iter().chain([ALONE, UNIT]).map(str::to_owned).chain(kinds).collect()
+    named.into_iter().chain([ALONE, UNIT, LOOK]).map(str::to_owned).chain(kinds).collect()
 }
 
 fn means(log: &[Entry]) -> Result<Means, IllegalEvent> {
@@ -225,11 +239,12 @@ fn means(log: &[Entry]) -> Result<Means, IllegalEvent> {
 }
 
 /// The files of this format, the oldest first. None of them is ever written anew.
-const FILES: [&str; 4] = [
+const FILES: [&str; 5] = [
     include_str!("../golden/logs_0_1_all.json"),
     include_str!("../golden/logs_0_1_envelope.json"),
     include_str!("../golden/logs_0_1_sent.json"),
     include_str!("../golden/logs_0_1_units.json"),
+    include_str!("../golden/logs_0_1_unseen.json"),
 ];
 /// Where logs are added that no file has.
 const NEXT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/logs_next.json");
@@ -330,6 +345,11 @@ fn worlds() -> Vec<World> {
          found shop api 1.0.0 and data db 5.0.0
          fail push 1
          found shop api 1.1.0 and data db 5.1.0",
+        "stage dev shop: app
+         policy auto dev automatic rollback
+         lost push 99 before
+         found shop api 1.0.0
+         +2h",
     ];
     let mut worlds: Vec<World> = Vec::new();
     for script in scripts {

@@ -36,6 +36,7 @@ mod timing;
 mod together;
 mod unchanged;
 mod undoing;
+mod unseen;
 mod upstream;
 mod verifying;
 mod waiting;

@@ -110,6 +110,24 @@ impl ForgeError {
         }
     }
 
+    /// Whether a change may have been made although this is the answer to it.
+    pub(crate) fn may_have_been_sent(&self) -> bool {
+        match self {
+            Self::Http { source, .. } => source.may_have_been_sent(),
+            // It was made, for all that is known, and what is said of it is not understood.
+            Self::Server { .. } | Self::Answer { .. } => true,
+            Self::Credential(_)
+            | Self::Limited { .. }
+            | Self::NotOfAForge { .. }
+            | Self::TokenRefused { .. }
+            | Self::TokenMissing { .. }
+            | Self::Forbidden { .. }
+            | Self::NotFound { .. }
+            | Self::Refused { .. }
+            | Self::NoLabel { .. } => false,
+        }
+    }
+
     /// The pause that the forge asks for.
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         if let Self::Limited { after, .. } = self { Some(*after) } else { None }

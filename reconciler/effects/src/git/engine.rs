@@ -442,13 +442,17 @@ fn upload(
     match receive_pack::push(job, session, &update) {
         Ok(Sent::Refused(reason)) => Ok(Sent::Refused(words(reason))),
         Ok(sent) => Ok(sent),
-        Err(broken) => Err(match (session.take_error(), broken.at(job)) {
-            (Some(known), _) => known,
-            (None, GitError::Remote { repo, message }) => {
-                GitError::Remote { repo, message: words(message) }
-            }
-            (None, other) => other,
-        }),
+        Err(broken) => {
+            let is_open = broken.is_open();
+            let error = match (session.take_error(), broken.at(job)) {
+                (Some(known), _) => known,
+                (None, GitError::Remote { repo, message }) => {
+                    GitError::Remote { repo, message: words(message) }
+                }
+                (None, other) => other,
+            };
+            Err(if is_open { error.left_open() } else { error })
+        }
     }
 }
 
@@ -492,7 +496,8 @@ fn upload_beside(
     match pushed {
         Ok(()) => Ok(Sent::Accepted),
         Err(error) if error.code() == git2::ErrorCode::NotFastForward => Ok(Sent::Moved),
-        Err(error) => Err(fail(error)),
+        // Nobody says whether the ref was written by then.
+        Err(error) => Err(fail(error).left_open()),
     }
 }
 

@@ -343,6 +343,9 @@ pub enum GitError {
     /// What several callers were told together.
     #[error(transparent)]
     Shared(Arc<Self>),
+    /// The same after a change was sent: nobody saw whether the server made it.
+    #[error(transparent)]
+    Open(Arc<Self>),
     /// The work on it panicked. Whether it had happened, the next attempt finds out.
     #[error("{repo}: the work on it broke down ({why}); this is a bug of lockstepd")]
     Panicked {
@@ -368,7 +371,7 @@ impl GitError {
     #[must_use]
     pub fn class(&self) -> Class {
         match self {
-            Self::Shared(error) => error.class(),
+            Self::Shared(error) | Self::Open(error) => error.class(),
             Self::Unreachable { .. }
             | Self::Timeout { .. }
             | Self::Server { .. }
@@ -413,8 +416,54 @@ impl GitError {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Server { retry_after, .. } => *retry_after,
-            Self::Shared(error) => error.retry_after(),
+            Self::Shared(error) | Self::Open(error) => error.retry_after(),
             _ => None,
+        }
+    }
+
+    /// The same once a change was on its way to the server. What turned it away at the door did not make it, and
+    /// who breaks it off knows that it is open.
+    #[must_use]
+    pub(super) fn left_open(self) -> Self {
+        let is_certain = matches!(
+            self,
+            Self::CredentialsRefused { .. }
+                | Self::Blocked { .. }
+                | Self::Moved { .. }
+                | Self::RepositoryNotFound { .. }
+                | Self::Server { status: 429, .. }
+                | Self::Cancelled { .. }
+                | Self::Open(_)
+        );
+        if is_certain { self } else { Self::Open(Arc::new(self)) }
+    }
+
+    /// Whether a change was sent, and nobody saw whether the server made it.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        match self {
+            Self::Shared(error) => error.is_open(),
+            error => matches!(error, Self::Open(_) | Self::Panicked { .. }),
+        }
+    }
+
+    /// Whether a change was not made by this request nor by any before: the place was looked at first, and then
+    /// the change had no place there or was refused in plain words.
+    #[must_use]
+    pub fn is_not_made(&self) -> bool {
+        match self {
+            Self::Shared(error) => error.is_not_made(),
+            error => matches!(
+                error,
+                Self::Conflict { .. }
+                    | Self::BranchMoved { .. }
+                    | Self::Rewritten { .. }
+                    | Self::Rejected { .. }
+                    | Self::Contended { .. }
+                    | Self::MergeCommit { .. }
+                    | Self::TagTaken { .. }
+                    | Self::TagRefused { .. }
+            ),
         }
     }
 

@@ -241,6 +241,23 @@ impl Git {
         tag::tag(&remote, request).await
     }
 
+    /// What a tag is at, if it is there as [`Git::tag`] makes it; absent: it is not there.
+    ///
+    /// # Errors
+    /// [`GitError::TagTaken`] if the name leads elsewhere, [`GitError::CommitNotFound`], and the network's.
+    pub async fn find_tag(&self, request: TagRequest) -> Result<Option<String>, GitError> {
+        let remote = self.remote(&request.repo).await?;
+        tag::find(&remote, request).await
+    }
+
+    /// What the name of a tag is at, be it a commit or an annotation; absent: there is no such tag.
+    ///
+    /// # Errors
+    /// The network's.
+    pub async fn tag_object(&self, repo: &RepoUrl, tag: &str) -> Result<Option<String>, GitError> {
+        tag::at(&self.remote(repo).await?, tag).await
+    }
+
     /// Takes a tag away if it is still what was made.
     ///
     /// # Errors

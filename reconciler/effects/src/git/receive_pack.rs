@@ -63,6 +63,9 @@ pub(super) enum Broken {
     },
     /// The mirror cannot give what is to be sent.
     Mirror(git2::Error),
+    /// The request was on its way, and no plain word about the ref came back: it may have been carried out for all
+    /// that is known.
+    Open(String),
 }
 
 /// What a server is at, and what it can do.
@@ -73,7 +76,7 @@ struct Advertised {
 }
 
 /// Pushes one update. Once the request is on its way, whatever is not a plain word about the ref leaves
-/// open what happened: it is [`Broken::Stream`], and the next attempt looks.
+/// open what happened: it is [`Broken::Open`], and the next attempt looks.
 pub(super) fn push(job: &Job, wire: &mut impl Wire, update: &Update<'_>) -> Result<Sent, Broken> {
     let mut stream = wire.advertisement()?;
     let server = Advertised::read(&mut stream, job.caps.advertisement)?;
@@ -96,11 +99,7 @@ pub(super) fn push(job: &Job, wire: &mut impl Wire, update: &Update<'_>) -> Resu
     let mut request = Vec::new();
     server.command(update, &mut request);
     let mut stream = wire.request()?.unwrap_or(stream);
-    stream.write_all(&request)?;
-    if let Some(mut pack) = pack {
-        write(&mut pack, &mut stream, job.caps.push)?;
-    }
-    stream.flush()?;
+    carry(&request, pack, &mut stream, job.caps.push).map_err(Broken::left_open)?;
     let mut report = Report { reference: update.reference, said: None };
     let read = if server.can(SIDE_BAND) {
         report.in_bands(&mut stream)
@@ -112,6 +111,20 @@ pub(super) fn push(job: &Job, wire: &mut impl Wire, update: &Update<'_>) -> Resu
         (None, Err(broken)) => Err(broken.left_open()),
         (None, Ok(())) => Err(strange("in the report: it says nothing of the ref").left_open()),
     }
+}
+
+/// Sends a request, and the pack that belongs to it.
+fn carry(
+    request: &[u8],
+    pack: Option<PackBuilder<'_>>,
+    stream: &mut impl Write,
+    limit: u64,
+) -> Result<(), Broken> {
+    stream.write_all(request)?;
+    if let Some(mut pack) = pack {
+        write(&mut pack, stream, limit)?;
+    }
+    Ok(stream.flush()?)
 }
 
 /// Whether a branch only grows by an update: whoever plans otherwise is mistaken.
@@ -403,19 +416,24 @@ impl From<io::Error> for Broken {
 }
 
 impl Broken {
-    /// The same after the request was sent: it may have been carried out for all that is known.
+    /// The same once the request was on its way. Of what was not sent whole nothing is carried out.
     fn left_open(self) -> Self {
         match self {
-            Self::Protocol(why) | Self::Remote(why) => Self::Stream(why),
-            open @ (Self::Stream(_) | Self::TooLarge { .. } | Self::Mirror(_)) => open,
+            Self::Stream(why) | Self::Protocol(why) | Self::Remote(why) => Self::Open(why),
+            known @ (Self::TooLarge { .. } | Self::Mirror(_) | Self::Open(_)) => known,
         }
+    }
+
+    /// Whether what was asked for may have been carried out.
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self, Self::Open(_))
     }
 
     /// As an error of the operation, where the stream itself knows no better.
     pub(super) fn at(self, job: &Job) -> GitError {
         let repo = job.repo.clone();
         match self {
-            Self::Stream(why) => GitError::Unreachable { repo, why },
+            Self::Stream(why) | Self::Open(why) => GitError::Unreachable { repo, why },
             Self::Protocol(why) => GitError::Protocol { repo, why },
             Self::Remote(message) => GitError::Remote { repo, message },
             Self::TooLarge { what, limit } => {

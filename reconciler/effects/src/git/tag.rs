@@ -107,6 +107,32 @@ pub(super) async fn tag(remote: &Remote, request: TagRequest) -> Result<TagOutco
     Err(refused(remote, tag, "others make and remove it at the same time".to_owned()))
 }
 
+/// What the tag is at if it is there as it was to be made; absent: it is not there.
+///
+/// # Errors
+/// [`GitError::TagTaken`], and the network's.
+pub(super) async fn find(remote: &Remote, request: TagRequest) -> Result<Option<String>, GitError> {
+    let (reference, tag) = (tag_ref(&request.tag)?, request.tag.clone());
+    remote.ensure(&request.commit).await?;
+    let asked = request.clone();
+    let wanted = remote.run(move |job| object(job, &asked)).await?;
+    match remote.reference(&reference).await? {
+        None => Ok(None),
+        Some(there) if there == wanted => Ok(Some(there.to_string())),
+        Some(there) if is_ours(remote, &request, there).await? => Ok(Some(there.to_string())),
+        Some(there) => {
+            let (repo, there) = (remote.repo.clone(), there.to_string());
+            Err(GitError::TagTaken { repo, tag, there, wanted: wanted.to_string() })
+        }
+    }
+}
+
+/// What the name is at; absent: there is no such tag.
+pub(super) async fn at(remote: &Remote, tag: &str) -> Result<Option<String>, GitError> {
+    let there = remote.reference(&tag_ref(tag)?).await?;
+    Ok(there.map(|there| there.to_string()))
+}
+
 pub(super) async fn untag(
     remote: &Remote,
     request: UntagRequest,

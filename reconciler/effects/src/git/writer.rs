@@ -236,6 +236,7 @@ fn may_be_of_one(error: &GitError) -> bool {
             | GitError::RepositoryNotFound { .. }
             | GitError::LocalNotAllowed { .. }
             | GitError::Moved { .. }
+            | GitError::Open(_)
     )
 }
 

@@ -110,6 +110,9 @@ pub enum OciError {
         #[source]
         source: HttpError,
     },
+    /// The same after a change was sent: nobody saw whether the registry made it.
+    #[error(transparent)]
+    Open(Box<Self>),
     /// A list without an end, or beyond the limits.
     #[error("the tags of `{repo}` are more than {limit}; narrow the repository or raise the limit")]
     TooMany {
@@ -206,11 +209,36 @@ impl OciError {
         Self::Malformed { host, repo, what, reason }
     }
 
+    /// The same as the answer to a change, if that may have been made in spite of it.
+    pub(super) fn of_change(self) -> Self {
+        let is_open = match &self {
+            Self::Exchange { source, .. } => source.may_have_been_sent(),
+            Self::Unavailable { .. } => true,
+            Self::InvalidName { .. } | Self::NotFound { .. } | Self::Unauthorized { .. } => false,
+            Self::RateLimited { .. } | Self::Refused { .. } | Self::NotTaken { .. } => false,
+            Self::TooMuch { .. } | Self::TooMany { .. } | Self::Malformed { .. } => false,
+            Self::DigestMismatch { .. } | Self::NoPlatform { .. } | Self::Open(_) => false,
+        };
+        if is_open { self.left_open() } else { self }
+    }
+
+    /// The same once something was changed that it does not speak of.
+    pub(super) fn left_open(self) -> Self {
+        if self.is_open() { self } else { Self::Open(Box::new(self)) }
+    }
+
+    /// Whether a change was sent, and nobody saw whether the registry made it.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        matches!(self, Self::Open(_))
+    }
+
     /// Whether the same request may well succeed later.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::RateLimited { .. } | Self::Unavailable { .. } => true,
+            Self::Open(error) => error.is_retryable(),
             // Proxies and caches corrupt content for a while.
             Self::DigestMismatch { .. } => true,
             Self::Exchange { source, .. } => source.is_retryable(),
@@ -227,6 +255,7 @@ impl OciError {
             Self::RateLimited { retry_after, .. } | Self::Unavailable { retry_after, .. } => {
                 *retry_after
             }
+            Self::Open(error) => error.retry_after(),
             Self::InvalidName { .. } | Self::NotFound { .. } | Self::Unauthorized { .. } => None,
             Self::Refused { .. } | Self::TooMany { .. } | Self::Malformed { .. } => None,
             Self::DigestMismatch { .. } | Self::NoPlatform { .. } | Self::Exchange { .. } => None,

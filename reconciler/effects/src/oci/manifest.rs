@@ -229,11 +229,13 @@ impl Registry {
             .manifest_request(Method::PUT, repo, reference)
             .header("content-type", &content.media_type)
             .body(content.bytes.clone());
-        let answer = self.exchange(&purpose, request, cancel).await?;
+        let answer = self.exchange(&purpose, request, cancel).await;
+        let answer = answer.map_err(OciError::of_change)?;
         if answer.is_success() {
             return Ok(answer);
         }
-        Err(OciError::of_refusal(repo, &format!("manifest `{reference}`"), &answer))
+        let refused = OciError::of_refusal(repo, &format!("manifest `{reference}`"), &answer);
+        Err(refused.of_change())
     }
 
     /// Puts a tag at something that is there.
@@ -274,7 +276,8 @@ impl Registry {
     ) -> Result<Removal, OciError> {
         let purpose = Purpose::new(repo, Access::Remove);
         let request = self.manifest_request(Method::DELETE, repo, reference);
-        let answer = self.exchange(&purpose, request, cancel).await?;
+        let answer = self.exchange(&purpose, request, cancel).await;
+        let answer = answer.map_err(OciError::of_change)?;
         match answer.status {
             200..=299 | 404 => Ok(Removal::Gone),
             400 | 401 | 403 | 405 | 501 => {
@@ -282,7 +285,10 @@ impl Registry {
                 let said = if said.is_empty() { "it gives no reason".to_owned() } else { said };
                 Ok(Removal::Refused(format!("{} ({}): {said}", repo.host(), answer.status)))
             }
-            _ => Err(OciError::of_refusal(repo, &format!("the removal of `{reference}`"), &answer)),
+            _ => {
+                let what = format!("the removal of `{reference}`");
+                Err(OciError::of_refusal(repo, &what, &answer).of_change())
+            }
         }
     }
 

@@ -58,7 +58,9 @@ impl Registry {
             self.upload(repo, &referrer.bytes, cancel).await?;
             self.put(repo, attached.digest.as_str(), &attached, cancel).await?;
         }
-        if !self.lists_referrers(repo, &referrer.subject, cancel).await? {
+        // From here on it may be seen as attached, whatever fails.
+        let listed = self.lists_referrers(repo, &referrer.subject, cancel).await;
+        if !listed.map_err(OciError::left_open)? {
             let entry = json!({
                 "mediaType": attached.media_type,
                 "digest": attached.digest,
@@ -66,9 +68,50 @@ impl Registry {
                 "artifactType": referrer.artifact_type,
                 "annotations": referrer.annotations,
             });
-            self.list(repo, &referrer.subject, &attached.digest, Some(&entry), cancel).await?;
+            let put =
+                self.list(repo, &referrer.subject, &attached.digest, Some(&entry), cancel).await;
+            put.map_err(OciError::left_open)?;
         }
         Ok(attached.digest)
+    }
+
+    /// Whether a file is attached, and as what: looks, and changes nothing.
+    ///
+    /// # Errors
+    /// [`OciError`]; [`OciError::NotFound`] if there is nothing to attach it to.
+    pub async fn find_attached(
+        &self,
+        repo: &ImageRepo,
+        referrer: &Referrer,
+        cancel: &CancellationToken,
+    ) -> Result<Option<Digest>, OciError> {
+        let Some(subject) = self.content(repo, &referrer.subject, cancel).await? else {
+            return Err(missing(repo, &referrer.subject));
+        };
+        let attached = manifest_of(referrer, &subject).digest;
+        let there = self.leads_to(repo, &referrer.subject, &attached, cancel).await?;
+        Ok(there.then_some(attached))
+    }
+
+    /// Whether something is attached: it is there, and its subject leads to it.
+    ///
+    /// # Errors
+    /// [`OciError`].
+    pub async fn leads_to(
+        &self,
+        repo: &ImageRepo,
+        subject: &Digest,
+        attached: &Digest,
+        cancel: &CancellationToken,
+    ) -> Result<bool, OciError> {
+        if self.content(repo, attached, cancel).await?.is_none() {
+            return Ok(false);
+        }
+        if self.lists_referrers(repo, subject, cancel).await? {
+            return Ok(true);
+        }
+        let list = self.content_at(repo, &list_tag(subject), cancel).await?;
+        Ok(is_on(&entries(repo, list.as_ref())?, attached))
     }
 
     /// Takes away what is attached. Doing it again changes nothing.
@@ -122,15 +165,14 @@ impl Registry {
         entry: Option<&Value>,
         cancel: &CancellationToken,
     ) -> Result<(), OciError> {
-        let tag = subject.as_str().replace(':', "-");
+        let tag = list_tag(subject);
         for _ in 0..ATTEMPTS_MAX {
             let before = self.content_at(repo, &tag, cancel).await?;
             let mut entries = entries(repo, before.as_ref())?;
-            let is_it = |entry: &Value| entry["digest"].as_str() == Some(attached.as_str());
-            if entries.iter().any(is_it) == entry.is_some() {
+            if is_on(&entries, attached) == entry.is_some() {
                 return Ok(());
             }
-            entries.retain(|entry| !is_it(entry));
+            entries.retain(|entry| entry["digest"].as_str() != Some(attached.as_str()));
             entries.extend(entry.cloned());
             self.put(repo, &tag, &index_of(&entries), cancel).await?;
             // Who wrote at the same time has overwritten it, or was overwritten: it is read again.
@@ -152,6 +194,15 @@ pub(super) fn entries(repo: &ImageRepo, list: Option<&Content>) -> Result<Vec<Va
             Err(OciError::malformed(repo, "list of referrers", reason))
         }
     }
+}
+
+/// The tag of the list that we keep.
+fn list_tag(subject: &Digest) -> String {
+    subject.as_str().replace(':', "-")
+}
+
+fn is_on(entries: &[Value], attached: &Digest) -> bool {
+    entries.iter().any(|entry| entry["digest"].as_str() == Some(attached.as_str()))
 }
 
 fn index_of(entries: &[Value]) -> Content {

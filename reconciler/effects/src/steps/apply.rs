@@ -11,7 +11,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use reconciler_domain::id::StepName;
 use reconciler_domain::infra::Action;
-use reconciler_domain::step::{Applied, ApplyCall, PlanRecord, Record};
+use reconciler_domain::step::{Applied, ApplyCall, PlanRecord, Record, Seen};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
@@ -309,12 +309,14 @@ fn conclude(call: &ApplyCall, run: &Run, kept: &str) -> Result<Done, Halt> {
             retry: false,
             retry_after: None,
             record: Box::new(Record::Stale),
+            seen: Seen::Unsaid,
         }),
         Err(ApplyError::Failed { ended, log, stderr }) => {
             let record = Box::new(Record::Applied(Applied { created: begun(&call.plan, &log) }));
             let error = ApplyError::Failed { ended, log, stderr };
             let message = format!("{}{kept}", crate::explain(&error));
-            Err(Halt::Failed { message, retry: false, retry_after: None, record })
+            let (retry, retry_after, seen) = (false, None, Seen::Unsaid);
+            Err(Halt::Failed { message, retry, retry_after, record, seen })
         }
         Err(ApplyError::Dead { log }) => Err(cut_off(&log, run)),
         Err(error @ (ApplyError::NotEnded | ApplyError::Run(_))) => Err(Halt::of(&error, true)),

@@ -3,9 +3,11 @@
 //! A commit is made of nothing but its call, so it has the same id each time. On a branch it is
 //! recognised by that id, or by its trailer where others had pushed before and it was re-applied.
 
+mod seen;
+
 use reconciler_domain::step::{
-    CommitCall, CommitRecord, FileChange, IfMoved, PushCall, PushRecord, Record, RevertCall,
-    TagCall, TagRecord, UntagCall,
+    Asks, CommitCall, CommitRecord, FileChange, IfMoved, PushCall, PushRecord, Record, RevertCall,
+    Seen, TagCall, TagRecord, UntagCall,
 };
 use serde_json::{Map, Value};
 
@@ -94,6 +96,9 @@ pub(super) async fn push(
 ) -> Result<Done, Halt> {
     let Some(commit) = &call.commit else { return Ok(pushed(call, None, false)) };
     let repo = repo(&call.repo)?;
+    if call.asks == Asks::Only {
+        return seen::push(effects, cx, &repo, call, commit).await;
+    }
     let stands_on = call.stands_on.as_deref().map(|commit| commit_id(&repo, commit));
     let own = call.own.iter().map(|commit| commit_id(&repo, commit));
     let request = PushRequest {
@@ -119,7 +124,7 @@ pub(super) async fn push(
         }
         outcome => outcome,
     };
-    match outcome.map_err(|error| halt(&error))? {
+    match outcome.map_err(|error| sent(&error))? {
         PushOutcome::Pushed { commit, previous_tip, .. } => {
             Ok(pushed(call, Some(&commit), previous_tip.is_none()))
         }
@@ -143,12 +148,15 @@ pub(super) async fn revert(
     call: &RevertCall,
 ) -> Result<Done, Halt> {
     let repo = repo(&call.repo)?;
+    if call.asks == Asks::Only {
+        return seen::revert(effects, cx, &repo, call).await;
+    }
     let author = signature(&call.author_name, &call.author_email, call.date);
     let commit = commit_id(&repo, &call.commit)?;
     if call.created {
         // With what others pushed since it stays, and only ours goes.
         let gone = effects.git().retract(&repo, &call.branch, &commit).await;
-        if gone.map_err(|error| halt(&error))? == Retracted::Gone {
+        if gone.map_err(|error| sent(&error))? == Retracted::Gone {
             return Ok(Done { outputs: Map::new(), record: Record::None });
         }
     }
@@ -166,25 +174,28 @@ pub(super) async fn revert(
         Err(GitError::BranchNotFound { .. }) if call.may_be_gone => {
             return Ok(Done { outputs: Map::new(), record: Record::None });
         }
-        outcome => outcome.map_err(|error| halt(&error))?,
+        outcome => outcome.map_err(|error| sent(&error))?,
     };
     match outcome {
         RevertOutcome::Reverted { commit, .. } | RevertOutcome::AlreadyReverted { commit } => {
-            let record = PushRecord {
-                repo: call.repo.clone(),
-                branch: call.branch.clone(),
-                commit: Some(commit.to_string()),
-                mark: String::new(),
-                created: false,
-            };
-            let commit = Value::from(commit.as_str());
-            Ok(Done::new([("commit", commit)], Record::Push(record)))
+            Ok(reverted(call, &commit))
         }
         RevertOutcome::NothingToRevert { .. } => {
             Ok(Done { outputs: Map::new(), record: Record::None })
         }
         RevertOutcome::Conflict { tip, files } => Err(conflict(call, &tip, &files)),
     }
+}
+
+fn reverted(call: &RevertCall, commit: &CommitId) -> Done {
+    let record = PushRecord {
+        repo: call.repo.clone(),
+        branch: call.branch.clone(),
+        commit: Some(commit.to_string()),
+        mark: String::new(),
+        created: false,
+    };
+    Done::new([("commit", Value::from(commit.as_str()))], Record::Push(record))
 }
 
 pub(super) async fn tag(effects: &Scoped, cx: &RunContext, call: &TagCall) -> Result<Done, Halt> {
@@ -200,21 +211,31 @@ pub(super) async fn tag(effects: &Scoped, cx: &RunContext, call: &TagCall) -> Re
     let annotated = annotation.is_some();
     let commit = commit_id(&repo, &call.commit)?;
     let request = TagRequest { tag: call.tag.clone(), commit, annotation, repo };
-    let (object, made) = match effects.git().tag(request).await.map_err(|error| halt(&error))? {
+    if call.asks == Asks::Only {
+        return seen::tag(effects, request, call).await;
+    }
+    let (object, made) = match effects.git().tag(request).await.map_err(|error| sent(&error))? {
         TagOutcome::Made { object } => (object, true),
         // Its annotation is of this step and of no other.
         TagOutcome::AlreadyThere { object } => (object, annotated),
     };
+    Ok(tagged(call, object, made))
+}
+
+fn tagged(call: &TagCall, object: String, made: bool) -> Done {
     let outputs = [("tag", Value::from(call.tag.as_str())), ("made", Value::Bool(made))];
     let (repo, tag) = (call.repo.clone(), call.tag.clone());
-    Ok(Done::new(outputs, Record::Tag(TagRecord { repo, tag, object, made })))
+    Done::new(outputs, Record::Tag(TagRecord { repo, tag, object, made }))
 }
 
 pub(super) async fn untag(effects: &Scoped, call: &UntagCall) -> Result<Done, Halt> {
     let repo = repo(&call.repo)?;
+    if call.asks == Asks::Only {
+        return seen::untag(effects, &repo, call).await;
+    }
     let object = commit_id(&repo, &call.object)?;
     let request = UntagRequest { repo, tag: call.tag.clone(), object };
-    match effects.git().untag(request).await.map_err(|error| halt(&error))? {
+    match effects.git().untag(request).await.map_err(|error| sent(&error))? {
         UntagOutcome::Gone => Ok(Done { outputs: Map::new(), record: Record::None }),
         UntagOutcome::Elsewhere { object } => Err(Halt::never(format_args!(
             "tag {:?} of {} is at {object} now, not at {} as this promotion made it; decide by hand \
@@ -269,6 +290,18 @@ pub(super) fn repo(text: &str) -> Result<RepoUrl, Halt> {
 
 pub(super) fn commit_id(repo: &RepoUrl, text: &str) -> Result<CommitId, Halt> {
     text.parse().map_err(|error| Halt::never(format_args!("{repo}: {error}")))
+}
+
+/// The end of a call that changes something on the server.
+fn sent(error: &GitError) -> Halt {
+    let seen = if error.is_open() {
+        Seen::Perhaps
+    } else if error.is_not_made() {
+        Seen::No
+    } else {
+        Seen::Unsaid
+    };
+    halt(error).seen(seen)
 }
 
 pub(super) fn halt(error: &GitError) -> Halt {

@@ -164,8 +164,8 @@ pub(super) fn changes(call: &HttpCall) -> bool {
 /// A failure after which the receiver may have acted on the request all the same.
 fn sent(call: &HttpCall, halt: Halt) -> Halt {
     match halt {
-        Halt::Failed { message, retry, retry_after, record: _ } if changes(call) => {
-            Halt::Failed { message, retry, retry_after, record: Box::new(Record::Sent) }
+        Halt::Failed { message, retry, retry_after, record: _, seen } if changes(call) => {
+            Halt::Failed { message, retry, retry_after, record: Box::new(Record::Sent), seen }
         }
         halt => halt,
     }

@@ -51,7 +51,7 @@ use jiff::Timestamp;
 use reconciler_domain::duration;
 use reconciler_domain::id::{ProjectName, PromotionId, StageName, StepName};
 pub use reconciler_domain::step::Workdir;
-use reconciler_domain::step::{Call, OciCall, Record, StepOutcome, Unseen};
+use reconciler_domain::step::{Call, OciCall, Record, Seen, StepOutcome, Unseen};
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
@@ -164,8 +164,8 @@ pub(crate) async fn run(
         Some(Err(Halt::NotYet { message, again })) => {
             return Err(Halted::NotYet { message: effects.clean(&message), again });
         }
-        Some(Err(Halt::Failed { message, retry, retry_after, record })) => {
-            StepOutcome::Failed { message, retry, retry_after, record: *record }
+        Some(Err(Halt::Failed { message, retry, retry_after, record, seen })) => {
+            StepOutcome::Failed { message, retry, retry_after, record: *record, seen }
         }
     };
     let was_done = matches!(outcome, StepOutcome::Done { .. });
@@ -173,10 +173,10 @@ pub(crate) async fn run(
     Ok(match (outcome, call) {
         // What it gave out is too much, but it was sent.
         (
-            StepOutcome::Failed { message, retry, retry_after, record: Record::None },
+            StepOutcome::Failed { message, retry, retry_after, record: Record::None, seen },
             Call::Http(call),
         ) if was_done && http::changes(call) => {
-            StepOutcome::Failed { message, retry, retry_after, record: Record::Sent }
+            StepOutcome::Failed { message, retry, retry_after, record: Record::Sent, seen }
         }
         (outcome, _) => outcome,
     })
@@ -280,7 +280,13 @@ struct Done {
 #[derive(Debug)]
 enum Halt {
     /// It failed, and what it changed outside is in the record.
-    Failed { message: String, retry: bool, retry_after: Option<Duration>, record: Box<Record> },
+    Failed {
+        message: String,
+        retry: bool,
+        retry_after: Option<Duration>,
+        record: Box<Record>,
+        seen: Seen,
+    },
     /// Nobody can know without looking.
     Uncertain { message: String },
     /// It was broken off before anything happened.
@@ -309,7 +315,8 @@ impl Halt {
 
     /// The same call may succeed later, and the other side says when at the earliest.
     fn later_after(message: String, retry_after: Option<Duration>) -> Self {
-        Self::Failed { message, retry: true, retry_after, record: Box::new(Record::None) }
+        let (retry, record, seen) = (true, Box::new(Record::None), Seen::Unsaid);
+        Self::Failed { message, retry, retry_after, record, seen }
     }
 
     fn not_yet(message: String, again: Duration) -> Self {
@@ -321,7 +328,24 @@ impl Halt {
     }
 
     fn failed(message: String, retry: bool) -> Self {
-        Self::Failed { message, retry, retry_after: None, record: Box::new(Record::None) }
+        let (retry_after, record, seen) = (None, Box::new(Record::None), Seen::Unsaid);
+        Self::Failed { message, retry, retry_after, record, seen }
+    }
+
+    /// It was looked for, and has not happened. It is not carried out any more.
+    fn absent(what: impl std::fmt::Display) -> Self {
+        let message = format!("{what}: it was looked for, for nobody had seen how it ended");
+        Self::never(message).seen(Seen::No)
+    }
+
+    /// The same, with what is known of the effect.
+    fn seen(self, seen: Seen) -> Self {
+        match self {
+            Self::Failed { message, retry, retry_after, record, seen: _ } => {
+                Self::Failed { message, retry, retry_after, record, seen }
+            }
+            other @ (Self::Uncertain { .. } | Self::NotYet { .. } | Self::Interrupted) => other,
+        }
     }
 }
 

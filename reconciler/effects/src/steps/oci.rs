@@ -6,8 +6,8 @@
 //! between the look and the move is not seen.
 
 use reconciler_domain::step::{
-    ArtifactAt, ArtifactLayer, OciAttach, OciDetach, OciLook, OciPull, OciPush, OciPutBack,
-    OciRecord, Record, TagMove,
+    ArtifactAt, ArtifactLayer, Asks, OciAttach, OciDetach, OciLook, OciPull, OciPush, OciPutBack,
+    OciRecord, Record, Seen, TagMove,
 };
 use serde_json::{Map, Value};
 
@@ -129,12 +129,16 @@ pub(super) async fn look(effects: &Scoped, call: &OciLook) -> Result<Done, Halt>
 }
 
 pub(super) async fn push(effects: &Scoped, call: &OciPush) -> Result<Done, Halt> {
-    let OciPush { wanted, digest, before, max_bytes } = call;
+    let OciPush { wanted, digest, before, max_bytes, asks } = call;
     let (from, to) = (repo(&wanted.from)?, repo(&wanted.repo)?);
     let (source, target) = (registry(effects, &from)?, registry(effects, &to)?);
     let cancel = effects.cancel();
     let at = at(effects, &target, &to, &wanted.tag).await?;
     if at.as_ref() != Some(digest) {
+        if *asks == Asks::Only {
+            let at = shown(at.as_deref());
+            return Err(Halt::absent(format_args!("tag {} of {to} is {at}", wanted.tag)));
+        }
         if at != *before {
             return Err(Halt::never(format_args!(
                 "tag {} of {to} is {} now, and was {} when the promotion was prepared: others moved it; \
@@ -142,7 +146,8 @@ pub(super) async fn push(effects: &Scoped, call: &OciPush) -> Result<Done, Halt>
                 wanted.tag,
                 shown(at.as_deref()),
                 shown(before.as_deref()),
-            )));
+            ))
+            .seen(Seen::No));
         }
         let content = pushed_content(effects, wanted).await?;
         if content.digest.as_str() != digest {
@@ -157,7 +162,7 @@ pub(super) async fn push(effects: &Scoped, call: &OciPush) -> Result<Done, Halt>
         let filled = fill(places.0, places.1, &content, &mut budget, cancel).await;
         filled.map_err(|error| halt(&error))?;
         let put = target.put_tag(&to, &wanted.tag, &content, cancel).await;
-        put.map_err(|error| halt(&error))?;
+        put.map_err(|error| sent(&error))?;
     }
     let moved = TagMove {
         repo: wanted.repo.clone(),
@@ -170,13 +175,17 @@ pub(super) async fn push(effects: &Scoped, call: &OciPush) -> Result<Done, Halt>
 
 /// The undo of a push.
 pub(super) async fn put_back(effects: &Scoped, call: &OciPutBack) -> Result<Done, Halt> {
-    let OciPutBack { repo: name, tag, digest, before } = call;
+    let OciPutBack { repo: name, tag, digest, before, asks } = call;
     let repo = repo(name)?;
     let registry = registry(effects, &repo)?;
     let cancel = effects.cancel();
     let at = at(effects, &registry, &repo, tag).await?;
     if at == *before {
         return Ok(undone());
+    }
+    if *asks == Asks::Only {
+        let at = shown(at.as_deref());
+        return Err(Halt::absent(format_args!("tag {tag} of {repo} is still {at}")));
     }
     if at.as_ref() != Some(digest) {
         return Err(Halt::never(format_args!(
@@ -187,7 +196,7 @@ pub(super) async fn put_back(effects: &Scoped, call: &OciPutBack) -> Result<Done
     }
     let Some(before) = before else {
         let removal =
-            registry.remove_tag(&repo, tag, cancel).await.map_err(|error| halt(&error))?;
+            registry.remove_tag(&repo, tag, cancel).await.map_err(|error| sent(&error))?;
         return Ok(match removal {
             Removal::Gone => undone(),
             Removal::Refused(said) => left(format!(
@@ -198,7 +207,7 @@ pub(super) async fn put_back(effects: &Scoped, call: &OciPutBack) -> Result<Done
     };
     let content = found(effects, &registry, &repo, &self::digest(before)?).await?;
     let put = registry.put_tag(&repo, tag, &content, cancel).await;
-    put.map_err(|error| halt(&error))?;
+    put.map_err(|error| sent(&error))?;
     Ok(undone())
 }
 
@@ -223,11 +232,22 @@ pub(super) async fn attach(
         bytes,
         annotations,
     };
-    let attached = registry.attach(&repo, &referrer, effects.cancel()).await;
-    let digest = attached.map_err(|error| halt(&error))?.to_string();
+    let cancel = effects.cancel();
+    let digest = if call.asks == Asks::Only {
+        let found = registry.find_attached(&repo, &referrer, cancel).await;
+        let nothing = || {
+            Halt::absent(format_args!("{} is not attached to {repo}@{}", call.path, call.subject))
+        };
+        found.map_err(|error| halt(&error))?.ok_or_else(nothing)?
+    } else {
+        let attached = registry.attach(&repo, &referrer, cancel).await;
+        attached.map_err(|error| sent(&error))?
+    };
+    let digest = digest.to_string();
     let outputs = [("digest", Value::from(digest.as_str()))];
     let (repo, subject) = (call.repo.clone(), call.subject.clone());
-    Ok(Done::new(outputs, Record::Oci(OciRecord::Attached(OciDetach { repo, subject, digest }))))
+    let attached = OciDetach { repo, subject, digest, asks: Asks::No };
+    Ok(Done::new(outputs, Record::Oci(OciRecord::Attached(attached))))
 }
 
 /// The undo of an attachment.
@@ -235,8 +255,17 @@ pub(super) async fn detach(effects: &Scoped, call: &OciDetach) -> Result<Done, H
     let repo = repo(&call.repo)?;
     let registry = registry(effects, &repo)?;
     let (subject, attached) = (digest(&call.subject)?, digest(&call.digest)?);
-    let removal = registry.detach(&repo, &subject, &attached, effects.cancel()).await;
-    Ok(match removal.map_err(|error| halt(&error))? {
+    let cancel = effects.cancel();
+    if call.asks == Asks::Only {
+        let there = registry.leads_to(&repo, &subject, &attached, cancel).await;
+        return if there.map_err(|error| halt(&error))? {
+            Err(Halt::absent(format_args!("{attached} is still attached to {repo}@{subject}")))
+        } else {
+            Ok(undone())
+        };
+    }
+    let removal = registry.detach(&repo, &subject, &attached, cancel).await;
+    Ok(match removal.map_err(|error| sent(&error))? {
         Removal::Gone => undone(),
         Removal::Refused(said) => left(format!(
             "{attached} stays attached to {repo}@{subject}: the registry does not take it away: {said}"
@@ -322,6 +351,11 @@ fn repo(text: &str) -> Result<ImageRepo, Halt> {
 
 fn digest(text: &str) -> Result<Digest, Halt> {
     text.parse().map_err(|error: OciError| halt(&error))
+}
+
+/// The end of a change.
+fn sent(error: &OciError) -> Halt {
+    halt(error).seen(if error.is_open() { Seen::Perhaps } else { Seen::Unsaid })
 }
 
 fn halt(error: &OciError) -> Halt {

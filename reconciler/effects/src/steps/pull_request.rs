@@ -7,8 +7,8 @@
 use std::time::Duration;
 
 use reconciler_domain::step::{
-    AwaitCall, CloseCall, CommentCall, ForgeKind, MergeCall, MergedRecord, OpenCall, OpenedRecord,
-    PullRequestAt, PullRequestCall, PullRequestRecord, Record,
+    Asks, AwaitCall, CloseCall, CommentCall, ForgeKind, MergeCall, MergedRecord, OpenCall,
+    OpenedRecord, PullRequestAt, PullRequestCall, PullRequestRecord, Record, Seen,
 };
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
@@ -58,6 +58,12 @@ impl<'a> Subject<'a> {
         Self::of(effects, cx, at.forge, &at.repo)
     }
 
+    /// The pull requests for the branches of a call.
+    async fn find(&self, call: &OpenCall) -> Result<Vec<PullRequest>, Halt> {
+        let found = self.forge.find(&call.source, &call.target).await;
+        found.map_err(|error| halt(&error))
+    }
+
     async fn read(&self, number: u64) -> Result<PullRequest, Halt> {
         self.forge.read(number).await.map_err(|error| halt(&error))
     }
@@ -65,16 +71,31 @@ impl<'a> Subject<'a> {
 
 async fn open(effects: &Scoped, cx: &RunContext, call: &OpenCall) -> Result<Done, Halt> {
     let subject = Subject::of(effects, cx, call.forge, &call.repo)?;
-    let (forge, git) = (&subject.forge, effects.git());
     let marker = Marker::new(&mark(cx, &call.mark));
-    let find = async || {
-        let found = forge.find(&call.source, &call.target).await;
-        found.map_err(|error| halt(&error))
-    };
-    let found = find().await?;
+    let found = subject.find(call).await?;
     if let Some(ours) = found.iter().find(|pull| marker.is_in(&pull.body)) {
         return opened(&subject, call, ours, true).await;
     }
+    if call.asks == Asks::Only {
+        return Err(Halt::absent(format_args!(
+            "{} has no pull request of this promotion from {:?} into {:?}",
+            call.repo, call.source, call.target,
+        )));
+    }
+    // What it is not opened for is not open.
+    unopened(effects, cx, &subject, call, &marker, &found).await
+}
+
+/// Opens one, unless there is nothing to open it for. It was looked for, and is not there.
+async fn unopened(
+    effects: &Scoped,
+    cx: &RunContext,
+    subject: &Subject<'_>,
+    call: &OpenCall,
+    marker: &Marker,
+    found: &[PullRequest],
+) -> Result<Done, Halt> {
+    let (forge, git) = (&subject.forge, effects.git());
     let tip = git.remote_tip(&subject.repo, &call.source).await;
     let Some(tip) = tip.map_err(|error| git::halt(&error))? else {
         if call.nothing_pushed {
@@ -83,30 +104,32 @@ async fn open(effects: &Scoped, cx: &RunContext, call: &OpenCall) -> Result<Done
         return Err(Halt::never(format_args!(
             "{} has no branch {:?} to open a pull request for: push it before",
             call.repo, call.source,
-        )));
+        ))
+        .seen(Seen::No));
     };
     let there = git.contains(&subject.repo, &call.target, &tip).await;
     if there.map_err(|error| git::halt(&error))? {
         return Ok(nothing_to_merge());
     }
     if let Some(other) = found.iter().find(|pull| matches!(pull.standing, Standing::Open(_))) {
-        return adopt(&subject, cx, call, other).await;
+        return adopt(subject, cx, call, other).await;
     }
     let body = marker.put_on(&call.description);
     let OpenCall { source, target, title, draft, .. } = call;
     let new = NewPullRequest { source, target, title, body: &body, draft: *draft };
-    if let Some(made) = forge.open(&new).await.map_err(|error| halt(&error))? {
-        return opened(&subject, call, &made, true).await;
+    if let Some(made) = forge.open(&new).await.map_err(|error| sent(&error))? {
+        return opened(subject, call, &made, true).await;
     }
     // It was opened in between, be it by a request of ours whose answer was lost.
-    let found = find().await?;
+    let found = subject.find(call).await.map_err(|halt| halt.seen(Seen::Perhaps))?;
     match found.iter().find(|pull| marker.is_in(&pull.body)) {
-        Some(ours) => opened(&subject, call, ours, true).await,
+        Some(ours) => opened(subject, call, ours, true).await,
         None => Err(Halt::later(format_args!(
             "{} says that there is an open pull request from {source:?} into {target:?}, and does not \
              list it yet",
             call.repo,
-        ))),
+        ))
+        .seen(Seen::Perhaps)),
     }
 }
 
@@ -125,7 +148,8 @@ async fn adopt(
         "pull request {} of {} ({}) is open from {:?} into {:?} already, and was not opened by this \
          project: close it, or use another branch",
         other.number, call.repo, other.url, call.source, call.target,
-    )))
+    ))
+    .seen(Seen::No))
 }
 
 async fn opened(
@@ -141,6 +165,11 @@ async fn opened(
     let record = Record::PullRequest(PullRequestRecord::Opened(record));
     let is_open = matches!(pull.standing, Standing::Open(_));
     if made && is_open && !call.labels.is_empty() {
+        if call.asks == Asks::Only {
+            let what =
+                "it is open, and was to get labels, of which it is not known whether it has them";
+            return Err(with_record(Halt::never(what).seen(Seen::No), record));
+        }
         let labelled = subject.forge.label(pull.number, &call.labels).await;
         labelled.map_err(|error| with_record(halt(&error), record.clone()))?;
     }
@@ -208,13 +237,18 @@ async fn merge(
         May::Merge(readiness) => readiness,
         May::Be(done) => return Ok(*done),
     };
+    // It is open, and until the forge is asked nothing changes that.
+    let open = |halt: Halt| halt.seen(Seen::No);
+    if call.asks == Asks::Only {
+        return Err(Halt::absent(format_args!("{} is not merged", call.at.describe())));
+    }
     if interrupt.is_cancelled() {
-        return Err(Halt::never("it was broken off before the forge was asked to merge"));
+        return Err(open(Halt::never("it was broken off before the forge was asked to merge")));
     }
     if let Readiness::NotYet { why, certain } = readiness {
-        return Err(not_now(cx, call, why, certain));
+        return Err(open(not_now(cx, call, why, certain)));
     }
-    brings_no_more(effects, &subject, call, head).await?;
+    brings_no_more(effects, &subject, call, head).await.map_err(open)?;
     // From here on it may be merged, whatever is answered.
     let perhaps = || perhaps_merged(call, number);
     match subject.forge.merge(number, call.method, head).await {
@@ -224,15 +258,15 @@ async fn merge(
             let pull = subject.read(number).await?;
             return match may_merge(effects, &subject, call, pull, head).await? {
                 May::Be(done) => Ok(*done),
-                May::Merge(_) => Err(not_now(cx, call, why, true)),
+                May::Merge(_) => Err(open(not_now(cx, call, why, true))),
             };
         }
-        Err(error) if error.may_pass() => return Err(with_record(halt(&error), perhaps())),
-        Err(error) => return Err(halt(&error)),
+        Err(error) if error.may_pass() => return Err(with_record(sent(&error), perhaps())),
+        Err(error) => return Err(sent(&error)),
     }
     seen_merged(effects, &subject, call, (number, head), interrupt)
         .await
-        .map_err(|halt| with_record(halt, perhaps()))
+        .map_err(|halt| with_record(halt.seen(Seen::Perhaps), perhaps()))
 }
 
 /// Waits for a merge that the forge has accepted: most are done by then.
@@ -317,8 +351,24 @@ async fn may_merge(
     pull: PullRequest,
     head: &str,
 ) -> Result<May, Halt> {
-    same_target(&call.at, call.target.as_deref(), &pull)?;
     let is_another = pull.head.as_ref().is_some_and(|found| found != head);
+    let seen = match &pull.standing {
+        Standing::Open(_) | Standing::Closed => Seen::No,
+        Standing::Merged { .. } if is_another => Seen::No,
+        Standing::Merged { .. } => Seen::Unsaid,
+    };
+    let may = may_as_it_is(effects, subject, call, pull, (head, is_another)).await;
+    may.map_err(|halt| halt.seen(seen))
+}
+
+async fn may_as_it_is(
+    effects: &Scoped,
+    subject: &Subject<'_>,
+    call: &MergeCall,
+    pull: PullRequest,
+    (head, is_another): (&str, bool),
+) -> Result<May, Halt> {
+    same_target(&call.at, call.target.as_deref(), &pull)?;
     let found = pull.head.clone().unwrap_or_default();
     match pull.standing.clone() {
         Standing::Closed => Err(closed(&call.at, &pull)),
@@ -409,7 +459,7 @@ async fn close(effects: &Scoped, cx: &RunContext, call: &CloseCall) -> Result<Do
             pull.url,
         ))),
         Standing::Open(_) => {
-            subject.forge.close(number).await.map_err(|error| halt(&error))?;
+            subject.forge.close(number).await.map_err(|error| sent(&error))?;
             Ok(done())
         }
     }
@@ -425,11 +475,16 @@ async fn comment(effects: &Scoped, cx: &RunContext, call: &CommentCall) -> Resul
         return Ok(said(ours.url.into()));
     }
     let comment = subject.forge.comment(number, &marker.put_on(&call.text)).await;
-    Ok(said(comment.map_err(|error| halt(&error))?.url.into()))
+    Ok(said(comment.map_err(|error| sent(&error))?.url.into()))
 }
 
 fn closed(at: &PullRequestAt, pull: &PullRequest) -> Halt {
     Halt::never(format_args!("{} ({}) was closed without being merged", at.describe(), pull.url))
+}
+
+/// The end of a change.
+fn sent(error: &ForgeError) -> Halt {
+    halt(error).seen(if error.may_have_been_sent() { Seen::Perhaps } else { Seen::Unsaid })
 }
 
 fn halt(error: &ForgeError) -> Halt {
@@ -443,8 +498,8 @@ fn halt(error: &ForgeError) -> Halt {
 /// The same with what was changed before.
 fn with_record(halt: Halt, record: Record) -> Halt {
     match halt {
-        Halt::Failed { message, retry, retry_after, .. } => {
-            Halt::Failed { message, retry, retry_after, record: Box::new(record) }
+        Halt::Failed { message, retry, retry_after, seen, .. } => {
+            Halt::Failed { message, retry, retry_after, record: Box::new(record), seen }
         }
         other @ (Halt::Uncertain { .. } | Halt::NotYet { .. } | Halt::Interrupted) => other,
     }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use reconciler_domain::id::StepName;
-use reconciler_domain::step::{OUTPUTS_MAX, RanRecord, Record, RunCall, RunNetwork};
+use reconciler_domain::step::{OUTPUTS_MAX, RanRecord, Record, RunCall, RunNetwork, Seen};
 use serde_json::{Map, Value, json};
 
 use super::workspace::{Workspace, rel_path};
@@ -78,6 +78,7 @@ pub(super) async fn act(
         retry: retry && !call.is_at_most_once(),
         retry_after: None,
         record: Box::new(record.clone()),
+        seen: Seen::Unsaid,
     };
     if output.status.code.is_none() && call.is_at_most_once() {
         return Err(uncertain(call, &told.failure(call, &output)));
@@ -340,6 +341,7 @@ fn cut_short(call: &RunCall, error: &SandboxError) -> Halt {
             ended: "cut short".to_owned(),
             output: String::new(),
         })),
+        seen: Seen::Unsaid,
     }
 }
 

@@ -57,7 +57,7 @@ async fn a_lost_reply_does_not_land_twice() {
     let push = async || fixture.git.push(fixture.push_request(&made.commit, "dev.1/1")).await;
     fixture.server.lose_next_reply();
     let error = push().await.unwrap_err();
-    assert!(matches!(error, GitError::Server { status: 502, .. }), "{error:?}");
+    assert!(error.is_open() && error.to_string().contains("502"), "{error:?}");
     assert_eq!(error.class(), Class::Retry);
     assert_eq!(push().await.unwrap(), PushOutcome::AlreadyThere { commit: made.commit.clone() });
 }

@@ -129,6 +129,7 @@ async fn a_push_lands_on_what_others_pushed() {
         if_moved: IfMoved::Rebase,
         stands_on: None,
         own: Vec::new(),
+        asks: Asks::No,
     });
     let (message, retry, _) = failed(world.run(&world.task("push", other)).await);
     assert!(!retry && message.contains("hook declined"), "{message}");

@@ -218,7 +218,7 @@ fn mislead(task: &mut Task) {
     }
 }
 
-fn replace(task: &mut Task, from: &str, to: &str) {
+pub(crate) fn replace(task: &mut Task, from: &str, to: &str) {
     let text = serde_json::to_string(&task.call).unwrap();
     assert!(text.contains(from), "{from} is not in {text}");
     task.call = serde_json::from_str(&text.replace(from, to)).unwrap();

@@ -577,6 +577,7 @@ fn tag_call(world: &World, commit: &str) -> Call {
         tag: "v2.0.0".to_owned(),
         commit: commit.to_owned(),
         note: Some(note),
+        asks: Asks::No,
     })
 }
 
@@ -585,7 +586,7 @@ async fn untag(world: &mut World) -> Task {
     let call = tag_call(world, &commit);
     match world.prepare("tag", call).await {
         Record::Tag(TagRecord { repo, tag, object, .. }) => {
-            world.task("undo", Call::GitUntag(UntagCall { repo, tag, object }))
+            world.task("undo", Call::GitUntag(UntagCall { repo, tag, object, asks: Asks::No }))
         }
         other => panic!("{other:?}"),
     }
@@ -646,6 +647,7 @@ async fn retract(world: &mut World) -> Task {
         if_moved: IfMoved::Rebase,
         stands_on: None,
         own: Vec::new(),
+        asks: Asks::No,
     });
     let record = world.prepare("push", call).await;
     let Record::Push(PushRecord { created: true, .. }) = record else { panic!("{record:?}") };

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use http::Method;
 use reconciler_domain::step::{
-    ArtifactAt, ArtifactLayer, Call, OciAttach, OciCall, OciLook, OciPull, OciPush, OciPutBack,
+    ArtifactAt, ArtifactLayer, Asks, Call, OciAttach, OciCall, OciLook, OciPull, OciPush,
+    OciPutBack,
 };
 use reconciler_effects::http::{EgressPolicy, HttpClient, Request};
 use reconciler_effects::oci::Digest;
@@ -175,6 +176,7 @@ impl Images {
             digest: self.new.to_string(),
             before: before.map(ToString::to_string),
             max_bytes: 1 << 20,
+            asks: Asks::No,
         }
     }
 
@@ -184,6 +186,7 @@ impl Images {
             tag: "stable".to_owned(),
             digest: self.new.to_string(),
             before: before.map(ToString::to_string),
+            asks: Asks::No,
         }
     }
 
@@ -196,6 +199,7 @@ impl Images {
             media_type: "text/plain".to_owned(),
             annotations: [("by".to_owned(), "ann".to_owned())].into(),
             mark: "prod.1/attach".to_owned(),
+            asks: Asks::No,
         }
     }
 }

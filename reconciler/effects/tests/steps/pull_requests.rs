@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use reconciler_domain::step::{
-    AwaitCall, Call, CloseCall, CommentCall, ForgeKind, MergeCall, MergeMethod, MergedRecord,
+    Asks, AwaitCall, Call, CloseCall, CommentCall, ForgeKind, MergeCall, MergeMethod, MergedRecord,
     OpenCall, OpenedRecord, PullRequestAt, PullRequestCall, PullRequestRecord, Record, StepOutcome,
 };
 use reconciler_effects::{Halted, Workdir};
@@ -41,6 +41,7 @@ fn opening(world: &World, source: &str) -> OpenCall {
         draft: false,
         nothing_pushed: false,
         mark: "prod.1/pr".to_owned(),
+        asks: Asks::No,
     }
 }
 
@@ -65,6 +66,7 @@ fn merging(world: &World, number: usize, head: &str) -> MergeCall {
         brings: Some(1),
         interval: Duration::from_secs(30),
         until: now(),
+        asks: Asks::No,
     }
 }
 

@@ -133,8 +133,7 @@ async fn a_push_goes_to_another_registry_and_says_what_it_is_there() {
     assert_ne!(found.digest, look.digest, "with annotations it is another");
     assert_eq!(found.before, None);
     assert_eq!(outputs["pinned"], json!(format!("{}@{}", look.repo, found.digest)));
-    let push =
-        OciPush { wanted: look, digest: found.digest.clone(), before: None, max_bytes: 1 << 20 };
+    let push = OciPush { wanted: look, digest: found.digest.clone(), ..images.push(None) };
     let (pushed, _) = done(world.run(&world.task("push", call(OciCall::Push(push.clone())))).await);
     assert_eq!(pushed, outputs, "what was foreseen came to be");
     assert_eq!(other.tag("mirror/api", "stable"), Some(found.digest));

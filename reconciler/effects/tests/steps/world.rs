@@ -13,8 +13,8 @@ use axum::http::HeaderMap;
 use indexmap::IndexMap;
 use jiff::Timestamp;
 use reconciler_domain::step::{
-    Call, Checkout, CheckoutAt, CloneCall, CommitCall, IfMoved, ModuleOptions, PlanCall, PushCall,
-    Record, RevertCall, StepOutcome, UpdateCall,
+    Asks, Call, Checkout, CheckoutAt, CloneCall, CommitCall, IfMoved, ModuleOptions, PlanCall,
+    PushCall, Record, RevertCall, StepOutcome, UpdateCall,
 };
 use reconciler_effects::http::EgressPolicy;
 use reconciler_effects::infra::shim::Shim;
@@ -324,6 +324,7 @@ impl World {
             if_moved: IfMoved::Rebase,
             stands_on: None,
             own: Vec::new(),
+            asks: Asks::No,
         })
     }
 
@@ -392,6 +393,7 @@ pub(crate) fn revert_call(world: &World, branch: &str, commit: &str, created: bo
         date: now(),
         mark: "prod.1/push".to_owned(),
         created,
+        asks: Asks::No,
     })
 }
 

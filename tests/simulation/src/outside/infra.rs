@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use reconciler_domain::id::StepName;
 use reconciler_domain::infra::{Action, Plan};
 use reconciler_domain::step::{
-    Applied, ApplyCall, Call, OutputCall, PlanCall, PlanRecord, PlannedOutput, Record, StepOutcome,
+    Applied, ApplyCall, Call, OutputCall, PlanCall, PlanRecord, PlannedOutput, Record, Seen,
+    StepOutcome,
 };
 use serde_json::json;
 
@@ -136,8 +137,8 @@ impl Outside {
             stored.after.resources.insert("x.planned_again".to_owned(), call.run.clone());
         } else if state.serial + 1 != stored.after.serial && self.bug != Some(Bug::ProbeSkipped) {
             let message = "the state was changed after the plan was made".to_owned();
-            let (retry, retry_after, record) = (false, None, Record::Stale);
-            let ended = StepOutcome::Failed { message, retry, retry_after, record };
+            let (retry, retry_after, record, seen) = (false, None, Record::Stale, Seen::Unsaid);
+            let ended = StepOutcome::Failed { message, retry, retry_after, record, seen };
             self.runs.insert(run, ended.clone());
             return ended;
         }
@@ -157,6 +158,7 @@ impl Outside {
                     retry: false,
                     retry_after: None,
                     record: Record::Applied(Applied { created }),
+                    seen: Seen::Unsaid,
                 }
             }
             Some(Trouble::CutOff) => {

@@ -21,7 +21,7 @@ use reconciler_domain::plan::Base;
 use reconciler_domain::promotion::Node;
 use reconciler_domain::step::{
     Call, CommitCall, CommitRecord, FileChange, HttpCall, PlanRecord, PushCall, PushRecord, Record,
-    RevertCall, StepOutcome,
+    RevertCall, Seen, StepOutcome, Unseen,
 };
 use serde_json::{Map, Value, json};
 
@@ -167,6 +167,14 @@ impl Outside {
         if trouble == Some(Trouble::Refused) {
             return failed("503: come back later", true);
         }
+        if call.only_asks() {
+            return match trouble {
+                Some(Trouble::ReplyLost) => failed("the connection was reset", true),
+                Some(Trouble::Refused | Trouble::Breaks | Trouble::CutOff) | None => {
+                    self.look_for(asked, call)
+                }
+            };
+        }
         let outcome = match call {
             Call::GitClone(clone) => match self.resolve(clone) {
                 Ok(record) => done(json!({ "commits": record.commits }), Record::Clone(record)),
@@ -200,9 +208,38 @@ impl Outside {
             }
         };
         match trouble {
-            Some(Trouble::ReplyLost) => failed("the connection was reset", true),
+            Some(Trouble::ReplyLost) => self.unanswered(call),
             Some(Trouble::Refused | Trouble::Breaks | Trouble::CutOff) | None => outcome,
         }
+    }
+
+    /// What was sent, and nobody saw what became of it.
+    fn unanswered(&self, call: &Call) -> StepOutcome {
+        let changes = call.unseen() != Unseen::Nothing && self.bug != Some(Bug::DoubtForgotten);
+        let seen = if changes { Seen::Perhaps } else { Seen::Unsaid };
+        let (message, retry_after) = ("the connection was reset".to_owned(), None);
+        StepOutcome::Failed { message, retry: true, retry_after, record: Record::None, seen }
+    }
+
+    /// Looks for what nobody saw the end of.
+    fn look_for(&self, asked: &Asked<'_>, call: &Call) -> StepOutcome {
+        let there = |repo: &str, mark: String| {
+            let repo = self.repos.get(repo)?;
+            repo.marked(&mark).map(|commit| commit.id.clone())
+        };
+        let found = match call {
+            Call::GitPush(push) => {
+                there(&push.repo, asked.mark(&push.mark)).map(|id| pushed(push, Some(&id)))
+            }
+            Call::GitRevert(revert) => {
+                there(&revert.repo, asked.mark(&format!("undo {}", revert.mark)))
+                    .map(|_| done(json!({}), Record::None))
+            }
+            other => unreachable!("{other:?} is not looked for"),
+        };
+        let (message, retry_after) = ("it is not there".to_owned(), None);
+        let (record, seen) = (Record::None, Seen::No);
+        found.unwrap_or(StepOutcome::Failed { message, retry: false, retry_after, record, seen })
     }
 
     fn commit(&self, call: &CommitCall, rebuild: &[(StepName, Call)]) -> StepOutcome {
@@ -308,11 +345,11 @@ impl Outside {
             return if call.at_most_once {
                 StepOutcome::Uncertain { message }
             } else {
-                failed(message, true)
+                sent(message, true)
             };
         }
         if trouble == Some(Trouble::Breaks) {
-            return failed("422: not like this", false);
+            return sent("422: not like this", false);
         }
         let outputs = call.outputs.keys().map(|name| (name.clone(), json!(format!("the {name}"))));
         let outputs: Map<String, Value> = outputs.collect();
@@ -363,8 +400,14 @@ fn done(outputs: Value, record: Record) -> StepOutcome {
 }
 
 fn failed(message: impl Into<String>, retry: bool) -> StepOutcome {
-    let message = message.into();
-    StepOutcome::Failed { message, retry, retry_after: None, record: Record::None }
+    let (message, retry_after, record) = (message.into(), None, Record::None);
+    StepOutcome::Failed { message, retry, retry_after, record, seen: Seen::Unsaid }
+}
+
+/// A request that was received, and whose answer was not as wanted.
+fn sent(message: impl Into<String>, retry: bool) -> StepOutcome {
+    let (message, retry_after, record) = (message.into(), None, Record::Sent);
+    StepOutcome::Failed { message, retry, retry_after, record, seen: Seen::Unsaid }
 }
 
 fn pushed(call: &PushCall, commit: Option<&String>) -> StepOutcome {

@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 use reconciler_domain::id::{StepName, SubscriptionName};
-use reconciler_domain::plan::{self, Base};
+use reconciler_domain::plan::{self, Base, Run};
 use reconciler_domain::promotion::{Event, Node};
 use reconciler_domain::step::{Call, StepOutcome};
 use reconciler_domain::verification::{FrozenCheck, Measured, Measurement};
@@ -13,6 +13,7 @@ use reconciler_store::{Lease, WakeKey};
 use super::JobId;
 use super::job::{Doing, End, Next, Then};
 use crate::agenda::{Happening, Process};
+use crate::bug::Bug;
 use crate::outside::{Asked, FlightId, Trouble};
 use crate::world::World;
 
@@ -20,7 +21,7 @@ use crate::world::World;
 #[derive(Debug, Clone)]
 pub(crate) enum Ask {
     Prepare { step: StepName, call: Box<Call>, rebuild: Vec<(StepName, Call)> },
-    Run { node: Node, call: Box<Call>, rebuild: Vec<(StepName, Call)> },
+    Run(Box<Run>),
     Probe { bases: Vec<Base> },
     Measure { check: Box<FrozenCheck> },
     Discover { subscription: SubscriptionName, source: Box<Source>, before: Box<Discovery> },
@@ -72,7 +73,8 @@ impl World {
                 let node = Node::Step(step.clone());
                 Answer::Ran(Box::new(self.carry_out(&flight.key, &node, call, rebuild)))
             }
-            Ask::Run { node, call, rebuild } => {
+            Ask::Run(run) => {
+                let Run { node, call, rebuild, .. } = &**run;
                 Answer::Ran(Box::new(self.carry_out(&flight.key, node, call, rebuild)))
             }
             Ask::Probe { bases } => Answer::Probed(self.probe(&flight.key, bases)),
@@ -213,8 +215,10 @@ impl World {
                     None => Next::Do(Doing::Look),
                 }
             }
-            (Ask::Run { node, .. }, Answer::Ran(outcome)) => {
-                append(Event::Outcome { node, outcome })
+            (Ask::Run(run), Answer::Ran(outcome)) => {
+                let forgets = self.bug == Some(Bug::DoubtForgotten);
+                let run = Run { resumed: run.resumed && !forgets, ..*run };
+                append(plan::ended(&run, *outcome))
             }
             (Ask::Probe { .. }, Answer::Probed(Ok(moved))) => append(Event::Probed { moved }),
             (Ask::Probe { .. }, Answer::Probed(Err(message))) => {
@@ -226,7 +230,7 @@ impl World {
             }
             (
                 Ask::Prepare { .. }
-                | Ask::Run { .. }
+                | Ask::Run(_)
                 | Ask::Probe { .. }
                 | Ask::Measure { .. }
                 | Ask::Discover { .. },

@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 use reconciler_domain::id::{ProjectName, PromotionId};
-use reconciler_domain::plan::{self, Act, Move, Run};
+use reconciler_domain::plan::{self, Act, Move};
 use reconciler_domain::promotion::Event;
 use reconciler_domain::step::{Record, StepOutcome};
 use reconciler_store::{AppendError, Lease, StoreError, WakeKey};
@@ -77,10 +77,10 @@ impl World {
                     let event = Box::new(event);
                     return Next::Do(Doing::Append { seq, event, then: Then::Look });
                 }
-                let Run { node, call, rebuild, resumed, deadline: _ } = run;
                 // What must not be sent twice is under way as soon as it is begun.
-                let alone = runs.is_empty() || at_most_once(&call);
-                let ask = Box::new(Ask::Run { node: node.clone(), call: call.clone(), rebuild });
+                let alone = runs.is_empty() || at_most_once(&run.call);
+                let (node, call, resumed) = (run.node.clone(), run.call.clone(), run.resumed);
+                let ask = Box::new(Ask::Run(Box::new(run)));
                 if resumed || self.bug == Some(Bug::IntentNotAppended) {
                     return Next::Do(Doing::Send { seq, ask });
                 }

@@ -9,11 +9,13 @@
 //! | I4 | one promotion at a time holds a stage, and automation never goes back |
 //! | I5 | what is done is what was judged: the digest that gates passed is of the change set that is applied |
 //! | I6 | nobody approves what they asked for, where that is excluded, and nobody else than who is asked |
+//! | I7 | what a promotion says at its end is true: what happened and stays is told, and what is said to be done is |
 //! | I8 | the log, read again, gives the same state |
 //! | I9 | queues are bounded |
 //! | I10 | the work is bounded by what changed |
 
 mod compare;
+mod truth;
 mod units;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -69,6 +71,8 @@ pub(crate) struct Watch {
     epochs: BTreeMap<WakeKey, u64>,
     /// Effects of promotions that are not over.
     effects: BTreeMap<(ProjectName, PromotionId), HashSet<Node>>,
+    /// Those of them that changed something.
+    landed: BTreeMap<(ProjectName, PromotionId), HashSet<Node>>,
     slots: BTreeMap<(ProjectName, StageName), PromotionId>,
     /// Promotions that ended stuck.
     stuck: BTreeSet<(ProjectName, PromotionId)>,
@@ -139,6 +143,7 @@ impl Watch {
             replay_every,
             epochs: BTreeMap::new(),
             effects: BTreeMap::new(),
+            landed: BTreeMap::new(),
             slots: BTreeMap::new(),
             stuck: BTreeSet::new(),
             agreed: BTreeMap::new(),
@@ -422,8 +427,11 @@ impl Watch {
     pub(crate) fn happened(&mut self, happened: &Happened, saga: Option<&Saga>) {
         self.tally.effects += 1;
         let Happened { project, promotion, node, effect } = happened;
-        let of_it = self.effects.entry((project.clone(), promotion.clone())).or_default();
-        if !of_it.insert(node.clone()) {
+        let key = (project.clone(), promotion.clone());
+        if truth::changes(effect) {
+            self.landed.entry(key.clone()).or_default().insert(node.clone());
+        }
+        if !self.effects.entry(key).or_default().insert(node.clone()) {
             let message = format!("{node:?} of {project}/{promotion} happened twice");
             return self.fail("I1, no effect twice", message);
         }
@@ -469,6 +477,10 @@ impl Watch {
         let key = (project.clone(), id.clone());
         self.agreed.remove(&key);
         self.effects.remove(&key);
+        let landed = self.landed.remove(&key).unwrap_or_default();
+        for message in truth::lies(saga, &landed) {
+            self.fail("I7, what is said at the end is true", format!("{project}/{id}: {message}"));
+        }
         if saga.state.finish.as_ref().is_some_and(|(_, end)| end.ending == Ending::Stuck) {
             self.stuck.insert(key);
         }

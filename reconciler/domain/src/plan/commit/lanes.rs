@@ -9,7 +9,8 @@ use jiff::Timestamp;
 
 use super::super::Waiting;
 use super::super::promotion::{Act, Move, Run};
-use super::{StepNext, effects_done, failed, is_unknown, step_next, unrepeatable, waits_outside};
+use super::seen::{arriving, is_unknown, until};
+use super::{StepNext, effects_done, failed, step_next, unrepeatable, waits_outside};
 use crate::plan::earlier;
 use crate::policy::RollbackOn;
 use crate::promotion::{Ending, Event, Finish, Frozen, Node, NodeRun};
@@ -136,14 +137,20 @@ fn ending(event: &Event) -> Option<Ending> {
     if let Event::Finished(finish) = event { Some(finish.ending) } else { None }
 }
 
-/// The run without its effect, where asking is enough to know whether it was there already.
-fn only_asking(mut run: Run) -> Run {
-    run.call = Box::new(run.call.asking(Asks::Only));
-    run
+/// The run without its effect, where looking is enough to know whether it was there already.
+fn only_asking(snapshot: &PromotionSnapshot, run: Run, now: Timestamp) -> Run {
+    let call = Box::new(run.call.asking(Asks::Only));
+    let deadline = earlier(run.deadline, until(snapshot, &run.node, &call, now));
+    Run { call, deadline, ..run }
 }
 
 /// What is left to do once no lane may begin anything.
-fn stop(snapshot: &PromotionSnapshot, turns: Vec<Turn<'_>>, all: Waits, now: Timestamp) -> Move {
+fn stop(
+    snapshot: &PromotionSnapshot,
+    turns: Vec<Turn<'_>>,
+    mut all: Waits,
+    now: Timestamp,
+) -> Move {
     let (mut runs, mut looks_on) = (Vec::new(), false);
     let (mut end, mut back, mut causes) = (None, None, Vec::new());
     for Turn { run, node, next } in turns {
@@ -151,10 +158,21 @@ fn stop(snapshot: &PromotionSnapshot, turns: Vec<Turn<'_>>, all: Waits, now: Tim
         let unknown = run.is_some_and(is_unknown);
         match next {
             Next::Append(event) if is_open || passes_over(&event) => return Move::append(*event),
-            Next::Run(run) if is_open => runs.push(cut_short(snapshot, only_asking(run), now)),
+            Next::Run(run) if is_open => {
+                let run = only_asking(snapshot, run, now);
+                runs.push(cut_short(snapshot, run, now));
+            }
             // What must not be sent twice was not sent, or its end would be unknown for good.
-            Next::Run(run) if unknown && unrepeatable(&run.call).is_none() => {
-                runs.push(only_asking(run));
+            Next::Run(next) if unknown && unrepeatable(&next.call).is_none() => {
+                let why = "what is carried out beside it failed";
+                match run.and_then(|run| arriving(snapshot, &node, run, why, now)) {
+                    Some(waiting) => {
+                        let wake_at = waiting.until;
+                        all.note(vec![waiting], wake_at);
+                        looks_on = true;
+                    }
+                    None => runs.push(only_asking(snapshot, next, now)),
+                }
             }
             Next::Wait if is_open => {
                 let outcome = Box::new(StepOutcome::Interrupted { by: Interruption::Beside });

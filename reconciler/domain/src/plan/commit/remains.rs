@@ -32,9 +32,9 @@ pub(in crate::plan) fn effects_done(snapshot: &PromotionSnapshot) -> Vec<String>
         .collect()
 }
 
-/// What is told of an effect that was broken off.
+/// What is told of an effect whose end nobody saw.
 pub(in crate::plan) const PERHAPS: &str =
-    "it was broken off, and it is not known whether it happened";
+    "nobody saw how it ended, and it is not known whether it happened";
 
 /// What stays of a call that was done.
 fn remains_of(call: &Call, record: &Record) -> Option<String> {
@@ -111,7 +111,7 @@ fn remains_in_registry(record: &OciRecord) -> Option<String> {
         OciRecord::Pushed(moved) => moved
             .changes()
             .then(|| format!("tag {} of {} is at {}", moved.tag, moved.repo, moved.digest)),
-        OciRecord::Attached(OciDetach { repo, subject, digest }) => {
+        OciRecord::Attached(OciDetach { repo, subject, digest, .. }) => {
             Some(format!("{digest} is attached to {repo}@{subject}"))
         }
         OciRecord::Left { what } => Some(what.clone()),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Arguments, CallError, WorkdirContext, mark, scalar_text};
 use crate::step::oci::{with_digest, with_either, with_tag};
-use crate::step::{ArtifactLayer, OciAttach, OciLook, OciPull, OciPush, OciRecord, Record};
+use crate::step::{ArtifactLayer, Asks, OciAttach, OciLook, OciPull, OciPush, OciRecord, Record};
 
 /// Most bytes of a layer that is pulled, where the step does not say otherwise.
 const PULL_USUAL: u64 = 64 << 20;
@@ -54,6 +54,7 @@ pub(super) fn push(
         digest: found.digest.clone(),
         before: found.before.clone(),
         max_bytes: arguments.count("max_bytes", PUSH_MAX)?.unwrap_or(PUSH_USUAL),
+        asks: Asks::No,
     })
 }
 
@@ -71,6 +72,7 @@ pub(super) fn attach(
         media_type: media_type.unwrap_or_else(|| "application/octet-stream".to_owned()),
         annotations: annotations(arguments)?,
         mark: mark(context.promotion, context.step),
+        asks: Asks::No,
     })
 }
 

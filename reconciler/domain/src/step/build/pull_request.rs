@@ -8,7 +8,7 @@ use super::super::pull_request::{
     PullRequestAt, PullRequestCall, is_same,
 };
 use super::{Arguments, CallError, Record, StepKind, WorkdirContext, mark};
-use crate::step::PushRecord;
+use crate::step::{Asks, PushRecord};
 
 /// Pause between looks where the step does not say otherwise.
 const INTERVAL: Duration = Duration::from_secs(30);
@@ -35,6 +35,7 @@ pub(super) fn open(
         mark: mark(context.promotion, context.step),
         source,
         repo,
+        asks: Asks::No,
     }))
 }
 
@@ -76,7 +77,17 @@ pub(super) fn merge(
     let target = opened.map(|opened| opened.target.clone());
     let wait = arguments.duration("wait")?.unwrap_or_default();
     let (interval, until) = (interval(arguments)?, context.after(wait));
-    Ok(PullRequestCall::Merge(MergeCall { at, method, target, head, brings, interval, until }))
+    let asks = Asks::No;
+    Ok(PullRequestCall::Merge(MergeCall {
+        at,
+        method,
+        target,
+        head,
+        brings,
+        interval,
+        until,
+        asks,
+    }))
 }
 
 pub(super) fn close(arguments: &Arguments<'_>) -> Result<PullRequestCall, CallError> {

@@ -14,8 +14,8 @@ use reconciler_domain::step::{
     Applied, ApplyCall, Asks, Call, ChartsRecord, CheckoutAt, CloneCall, CloneRecord, CommitCall,
     CommitRecord, FileChange, HttpCall, OciAttach, OciCall, OciDetach, OciLook, OciPush,
     OciPutBack, OciRecord, PlanCall, PlanGoal, PlanRecord, PlannedOutput, PushCall, PushRecord,
-    RanRecord, Record, RevertCall, RunCall, SkipUnchanged, StepOutcome, TagCall, TagMove,
-    TagRecord, UntagCall,
+    RanRecord, Record, RevertCall, RunCall, Seen, SkipUnchanged, StepOutcome, TagCall, TagMove,
+    TagRecord, Unseen, UntagCall,
 };
 use reconciler_domain::verification::{FrozenCheck, Measured, Measurement};
 use serde_json::{Map, Value, json};
@@ -57,6 +57,9 @@ pub(crate) struct Outside {
     /// Nodes whose next runs do what they are to and fail all the same: by name, how often, and whether that may
     /// pass. Only then does what else they were told count.
     pub(crate) late: BTreeMap<String, (u32, bool)>,
+    /// Nodes whose next runs send what they are to, and hear nothing of it: by name, how often, and whether it
+    /// arrives. Only then does what else they were told count.
+    pub(crate) lost: BTreeMap<String, (u32, bool)>,
     /// Nodes whose next runs hang: by name, how often, and who aborts the promotion meanwhile.
     pub(crate) hanging: BTreeMap<String, (u32, Option<String>)>,
     /// What the next measurements of a check show; when there is nothing left: a pass.
@@ -143,20 +146,53 @@ impl Outside {
         rebuild: &[(reconciler_domain::id::StepName, Call)],
     ) -> StepOutcome {
         let name = node_name(node);
+        let is_sent = call.unseen() != Unseen::Nothing && !call.only_asks();
+        let lost = self.lost.get(&name).filter(|(times, _)| *times > 0 && is_sent);
+        if let Some((_, arrives)) = lost {
+            if *arrives {
+                self.carry_out(call, rebuild);
+            }
+            let (message, retry, retry_after) = (format!("{name} was not answered"), true, None);
+            let (record, seen) = (Record::None, Seen::Perhaps);
+            return StepOutcome::Failed { message, retry, retry_after, record, seen };
+        }
         let late = self.late.get(&name).copied().filter(|(times, _)| *times > 0);
         if late.is_none()
             && let Some((_, retry)) = self.failures.get(&name).filter(|(times, _)| *times > 0)
         {
-            let (message, retry) = (format!("{name} was told to fail"), *retry);
-            return failed(message, retry);
+            // What fails for good was looked for, and refused in plain words.
+            let seen = if *retry { Seen::Unsaid } else { Seen::No };
+            let (message, retry_after) = (format!("{name} was told to fail"), None);
+            let (retry, record) = (*retry, Record::None);
+            return StepOutcome::Failed { message, retry, retry_after, record, seen };
         }
-        let outcome = self.carry_out(call, rebuild);
+        let outcome = match call {
+            Call::Http(_) => self.carry_out(call, rebuild),
+            call if call.only_asks() => return self.look_for(call, rebuild),
+            call => self.carry_out(call, rebuild),
+        };
         let Some((_, retry)) = late else { return outcome };
         let StepOutcome::Done { record, .. } = outcome else { return outcome };
         let sent = record == Record::None && matches!(call, Call::Http(_));
         let message = format!("{name} answered otherwise");
         let record = if sent { Record::Sent } else { record };
-        StepOutcome::Failed { message, retry, retry_after: None, record }
+        StepOutcome::Failed { message, retry, retry_after: None, record, seen: Seen::Unsaid }
+    }
+
+    /// What is there as the call makes it: making it changes nothing.
+    fn look_for(
+        &self,
+        call: &Call,
+        rebuild: &[(reconciler_domain::id::StepName, Call)],
+    ) -> StepOutcome {
+        let mut copy = self.clone();
+        let outcome = copy.carry_out(&call.asking(Asks::No), rebuild);
+        if copy.describe() == self.describe() && matches!(outcome, StepOutcome::Done { .. }) {
+            return outcome;
+        }
+        let (message, retry, retry_after) = ("it is not there".to_owned(), false, None);
+        let (record, seen) = (Record::None, Seen::No);
+        StepOutcome::Failed { message, retry, retry_after, record, seen }
     }
 
     fn carry_out(
@@ -205,7 +241,9 @@ impl Outside {
 
     /// Whether a run of the node hangs, and who asks for its end.
     pub(crate) fn hangs(&self, node: &Node) -> Option<Option<String>> {
-        if self.late.get(&node_name(node)).is_some_and(|(times, _)| *times > 0) {
+        let name = node_name(node);
+        let told = [&self.late, &self.lost];
+        if told.iter().any(|told| told.get(&name).is_some_and(|(times, _)| *times > 0)) {
             return None;
         }
         let (times, person) = self.hanging.get(&node_name(node))?;
@@ -214,11 +252,12 @@ impl Outside {
 
     /// A run of a node is on record: what it was told counts as heard.
     pub(crate) fn recorded(&mut self, node: &Node) {
-        if let Some((times, _)) =
-            self.late.get_mut(&node_name(node)).filter(|(times, _)| *times > 0)
-        {
-            *times -= 1;
-            return;
+        for told in [&mut self.lost, &mut self.late] {
+            if let Some((times, _)) = told.get_mut(&node_name(node)).filter(|(times, _)| *times > 0)
+            {
+                *times -= 1;
+                return;
+            }
         }
         if let Some((times, _)) = self.failures.get_mut(&node_name(node)) {
             *times = times.saturating_sub(1);
@@ -451,7 +490,7 @@ impl Outside {
                     self.count(format!("attach {mark}"));
                 }
                 let (repo, subject, digest) = (repo.clone(), subject.clone(), mark.clone());
-                let attached = OciDetach { repo, subject, digest };
+                let attached = OciDetach { repo, subject, digest, asks: Asks::No };
                 done(json!({}), Record::Oci(OciRecord::Attached(attached)))
             }
             OciCall::Detach(OciDetach { digest, .. }) => {
@@ -595,8 +634,8 @@ impl Outside {
         let state = self.states.entry(name).or_default();
         if state.serial + 1 != after.serial {
             let message = "the state was changed after the plan was made".to_owned();
-            let (retry, retry_after, record) = (false, None, Record::Stale);
-            let ended = StepOutcome::Failed { message, retry, retry_after, record };
+            let (retry, retry_after, record, seen) = (false, None, Record::Stale, Seen::Unsaid);
+            let ended = StepOutcome::Failed { message, retry, retry_after, record, seen };
             self.applies.insert(run, ended.clone());
             return ended;
         }
@@ -622,6 +661,7 @@ impl Outside {
                 retry: false,
                 retry_after: None,
                 record: Record::None,
+                seen: Seen::Unsaid,
             };
         }
         if first || call.at_most_once && !asks {
@@ -735,5 +775,6 @@ fn pushed(call: &PushCall, commit: Option<&String>) -> StepOutcome {
 }
 
 fn failed(message: String, retry: bool) -> StepOutcome {
-    StepOutcome::Failed { message, retry, retry_after: None, record: Record::None }
+    let (retry_after, record, seen) = (None, Record::None, Seen::Unsaid);
+    StepOutcome::Failed { message, retry, retry_after, record, seen }
 }

@@ -187,6 +187,11 @@ pub(crate) fn line_of(world: &mut World, line: &str) -> Result<(), Crash> {
             let times = times.parse().expect("a number");
             world.outside.late.insert((*node).to_owned(), (times, rest.contains(&"retry")));
         }
+        ["lost", node, times, rest @ ..] => {
+            let times = times.parse().expect("a number");
+            let arrives = !rest.contains(&"before");
+            world.outside.lost.insert((*node).to_owned(), (times, arrives));
+        }
         ["hang", node, "until", who] => {
             world.outside.hanging.insert((*node).to_owned(), (1, Some((*who).to_owned())));
         }

@@ -518,7 +518,7 @@ impl World {
                     self.append_own(id, Event::Intent { node, call, epoch: None })?;
                 }
                 self.boundary()?;
-                runs.into_iter().rev().try_for_each(|run| self.run(id, run))
+                runs.iter().rev().try_for_each(|run| self.run(id, run))
             }
             Act::Measure(check) => {
                 self.boundary()?;
@@ -539,33 +539,25 @@ impl World {
         self.replies.entry(id.clone()).or_default().insert(asker, reply);
     }
 
-    fn run(&mut self, id: &PromotionId, run: Run) -> Result<(), Crash> {
-        let Run { node, call, rebuild, deadline, .. } = run;
-        let outcome = match self.outside.hangs(&node) {
-            Some(person) => self.break_off(id, &node, person, deadline),
-            None => self.outside.run(&node, &call, &rebuild),
+    fn run(&mut self, id: &PromotionId, run: &Run) -> Result<(), Crash> {
+        let outcome = match self.outside.hangs(&run.node) {
+            Some(person) => self.break_off(id, run, person),
+            None => self.outside.run(&run.node, &run.call, &run.rebuild),
         };
-        let outcome = Box::new(outcome);
-        self.append_own(id, Event::Outcome { node: node.clone(), outcome })?;
-        self.outside.recorded(&node);
+        self.append_own(id, plan::ended(run, outcome))?;
+        self.outside.recorded(&run.node);
         Ok(())
     }
 
     /// What hangs ends when its time is over, or when somebody asks for it.
-    fn break_off(
-        &mut self,
-        id: &PromotionId,
-        node: &Node,
-        person: Option<String>,
-        deadline: Option<Timestamp>,
-    ) -> StepOutcome {
+    fn break_off(&mut self, id: &PromotionId, run: &Run, person: Option<String>) -> StepOutcome {
         let Some(person) = person else {
-            self.now = deadline.expect("what hangs has a timeout");
+            self.now = run.deadline.expect("what hangs has a timeout").max(self.now);
             return StepOutcome::Interrupted { by: Interruption::Timeout };
         };
         self.abort(id, &person);
         let last = &self.sagas[id].log.last().expect("an abort was asked for").event;
-        assert!(plan::breaks_off(Some(node), last));
+        assert!(plan::breaks_off(Some((&run.node, &run.call)), last, false));
         StepOutcome::Interrupted { by: Interruption::Abort }
     }
 
