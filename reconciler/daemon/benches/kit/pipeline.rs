@@ -20,7 +20,7 @@ use reconciler_store::{Change, NewPromotion, Project, Store};
 use serde_json::json;
 
 /// Writes that wait for the disk together.
-const AT_ONCE: usize = 200;
+pub(crate) const AT_ONCE: usize = 200;
 
 /// What there is to do.
 pub(crate) struct Pipeline {
@@ -170,7 +170,7 @@ fn step(name: &str, uses: StepKind, config: serde_json::Value) -> Step {
     Step::new(name.parse().unwrap(), uses, config)
 }
 
-fn promotion(stage: StageName) -> NewPromotion {
+pub(crate) fn promotion(stage: StageName) -> NewPromotion {
     NewPromotion {
         stage,
         freight: freight().0,
