@@ -1,5 +1,6 @@
 //! What decisions look at, each from one read transaction.
 
+mod commits;
 mod endings;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -11,10 +12,10 @@ use reconciler_domain::freeze::Freeze;
 use reconciler_domain::freight::{Freight, FreightFacts};
 use reconciler_domain::hold::Hold;
 use reconciler_domain::id::{FreightId, ProjectName, PromotionId, StageName, WarehouseName};
-use reconciler_domain::policy::{Across, Policy};
+use reconciler_domain::policy::Policy;
 use reconciler_domain::promotion::{Ended, Promotion};
 use reconciler_domain::snapshot::{
-    Committed, Defined, PromotionSnapshot, RunningPromotion, StageSnapshot, WarehouseSnapshot,
+    Defined, PromotionSnapshot, RunningPromotion, StageSnapshot, WarehouseSnapshot,
 };
 use reconciler_domain::stage::Stage;
 use reconciler_domain::step::Step;
@@ -34,7 +35,7 @@ use crate::freight;
 use crate::hold;
 use crate::kept;
 use crate::policy::{last_change, policies_for};
-use crate::promotion::{committed, rehearsals, running, slot_holder};
+use crate::promotion::{rehearsals, running, slot_holder};
 use crate::reply;
 use crate::sql::{Sql, instant};
 use crate::stay;
@@ -202,7 +203,7 @@ impl<'a> Loader<'a> {
         }
         let selecting = policies.iter().filter(|policy| policy.spec.selects(name));
         let specs: Vec<Policy> = selecting.map(|policy| policy.spec.clone()).collect();
-        let commits = self.commits(name, &specs)?;
+        let commits = commits::counted(sql, project, name, &specs)?;
         let snapshot = StageSnapshot {
             project: project.clone(),
             commits,
@@ -287,7 +288,7 @@ impl<'a> Loader<'a> {
                 None => Vec::new(),
             },
             stage: stage.map(Stored::defined),
-            commits: self.commits(&promotion.stage, &specs)?,
+            commits: commits::counted(sql, project, &promotion.stage, &specs)?,
             policies_changed_at: last_change(sql, project, &promotion.stage)?.map(instant),
             policies,
             current: self.companions(&promotion, succeeded.as_ref())?,
@@ -331,40 +332,6 @@ impl<'a> Loader<'a> {
             }
         }
         Ok(passing)
-    }
-
-    /// Commits that the rates of the stage's policies count: of each stage that they count, the
-    /// newest ones, as many as they can count to, and all that are under way.
-    fn commits(
-        &self,
-        stage: &StageName,
-        policies: &[Policy],
-    ) -> Result<Vec<Committed>, StoreError> {
-        let rated: Vec<&Policy> = policies
-            .iter()
-            .filter(|policy| !policy.rates.is_empty() && policy.selects(stage))
-            .collect();
-        if rated.is_empty() {
-            return Ok(Vec::new());
-        }
-        let rates = || rated.iter().flat_map(|policy| &policy.rates);
-        let counted = rates().filter_map(|rate| rate.most).map(|most| most.count);
-        // The promotion that is judged is not counted, and may be among them.
-        let newest = counted.fold(1, u32::max).saturating_add(1);
-        let mut stages = vec![stage.clone()];
-        if rates().any(|rate| rate.across == Across::Policy) {
-            let others = definition::rows(self.sql, self.project, Kind::Stage)?;
-            let others = others.iter().filter_map(|row| row.name.parse::<StageName>().ok());
-            let counts = |other: &StageName| {
-                *other != *stage && rated.iter().any(|policy| policy.selects(other))
-            };
-            stages.extend(others.filter(counts));
-        }
-        let mut commits = Vec::new();
-        for stage in stages {
-            commits.extend(committed(self.sql, self.project, &stage, newest)?);
-        }
-        Ok(commits)
     }
 
     /// Freight that goes with what is promoted: of the last succeeded promotion; where that has none

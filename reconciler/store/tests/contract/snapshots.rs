@@ -95,6 +95,35 @@ async fn rates_see_the_commits_that_they_count() {
 }
 
 #[tokio::test]
+async fn what_a_rate_counts_among_many_others_is_found() {
+    let world = World::new().await;
+    let store = &world.store;
+    let first = world.freight("1.0.0", 1).await;
+    world.succeed(&prod(), &first, 2).await;
+    for number in 3..8 {
+        let next = world.freight(&format!("1.{number}.0"), number).await;
+        world.succeed(&dev(), &next, number).await;
+    }
+    let under_way = world.freight("2.0.0", 8).await;
+    let id = world.promote(&prod(), &under_way, 8).await;
+    world.prepare(&id, &under_way, 8).await;
+    world.commit(&id, 9).await.unwrap();
+    let put = async |policy: &Policy| {
+        store.put_policy(&shop(), policy, &change(10)).await.unwrap();
+    };
+    put(&rated("p", &["*"], 1, Across::Policy)).await;
+    assert_eq!(commits(&world, &dev()).await, ["dev.4 6 over", "dev.5 7 over", "prod.2 9"]);
+    // More than were ever made: all of them, each once.
+    put(&rated("p", &["*"], 100, Across::Policy)).await;
+    assert_eq!(commits(&world, &prod()).await.len(), 7);
+    // A stage that is gone counts for nobody any more.
+    store.delete_stage(&shop(), &prod(), &change(11)).await.unwrap_err();
+    world.append(&id, finished(Ending::Failed), 12).await.unwrap();
+    store.delete_stage(&shop(), &prod(), &change(13)).await.unwrap();
+    assert_eq!(commits(&world, &dev()).await.len(), 5);
+}
+
+#[tokio::test]
 async fn a_stage_sees_new_freight_and_what_is_there_however_old() {
     let world = World::new().await;
     let first = world.freight("0.0.1", 1).await;
