@@ -167,7 +167,12 @@ fn parse_trigger(trigger: &v1::RollbackTrigger) -> RollbackOn {
 
 fn parse_bypass(rule: &v1::BypassRule) -> Bypass {
     let gates: BTreeSet<GateKind> = rule.gates.iter().map(bypass_gate).collect();
-    Bypass { name: rule.name.clone(), groups: rule.groups.iter().cloned().collect(), gates }
+    Bypass {
+        name: rule.name.clone(),
+        groups: rule.groups.iter().cloned().collect(),
+        gates,
+        expires: rule.expires,
+    }
 }
 
 /// The domain's name of a gate that a bypass may skip.
@@ -253,6 +258,7 @@ pub fn policy_spec(policy: &Policy) -> PolicySpec {
                 name: bypass.name.clone(),
                 groups: bypass.groups.iter().cloned().collect(),
                 gates: bypass.gates.iter().filter_map(|gate| wire_bypass_gate(*gate)).collect(),
+                expires: bypass.expires,
             })
             .collect(),
     }

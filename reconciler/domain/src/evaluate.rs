@@ -369,6 +369,7 @@ fn promotion(facts: &StatedFacts, freight: &Freight) -> Option<Promotion> {
         gates: facts.bypass.clone(),
         groups: facts.groups.clone(),
         reason: "stated".to_owned(),
+        expires: None,
     });
     Some(Promotion {
         rehearsal: false,

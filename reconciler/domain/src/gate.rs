@@ -511,8 +511,15 @@ fn apply_bypass(facts: &Facts<'_>, now: Timestamp, gates: &mut [Gate]) {
     let closed = times.closed(Action::Bypass, facts.asker(), now);
     for gate in gates.iter_mut().filter(|gate| request.gates.contains(&gate.kind)) {
         let failing: BTreeSet<&PolicyName> = gate.policies.iter().collect();
-        let may = gate.verdict != Verdict::Pass
-            && facts.joined.may_bypass(gate.kind, &failing, &request.groups);
+        let may_at = |at| facts.joined.may_bypass(gate.kind, &failing, &request.groups, at);
+        let may = gate.verdict != Verdict::Pass && may_at(now);
+        if let Some(end) = request.expires.filter(|end| *end <= now && may) {
+            gate.message = format!("{}; not skipped any more since {end}", gate.message);
+            continue;
+        }
+        if gate.verdict != Verdict::Pass && !may && may_at(Timestamp::MIN) {
+            gate.message = format!("{}; the right to skip it has ended", gate.message);
+        }
         match &closed {
             Some(closed) if may => {
                 gate.message = format!("{}; not skipped: {}", gate.message, closed.message);

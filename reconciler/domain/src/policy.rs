@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::expression::Expression;
@@ -166,6 +167,9 @@ pub struct Bypass {
     pub groups: BTreeSet<String>,
     /// The gates that may be skipped.
     pub gates: BTreeSet<GateKind>,
+    /// When the right ends; absent: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<Timestamp>,
 }
 
 /// A kind of gate.
@@ -399,7 +403,7 @@ impl<'a> Joined<'a> {
         asking.map(|policy| &policy.name).collect()
     }
 
-    /// Whether every one of these policies lets a member of the groups skip the gate.
+    /// Whether every one of these policies lets a member of the groups skip the gate at this instant.
     ///
     /// `failing` are the names of the policies whose gate does not pass; the upstream gate belongs
     /// to the stage and needs the right from each policy.
@@ -409,12 +413,14 @@ impl<'a> Joined<'a> {
         gate: GateKind,
         failing: &BTreeSet<&PolicyName>,
         groups: &BTreeSet<String>,
+        now: Timestamp,
     ) -> bool {
         let grants = |policy: &&&Policy| {
-            policy
-                .bypass
-                .iter()
-                .any(|right| right.gates.contains(&gate) && !right.groups.is_disjoint(groups))
+            policy.bypass.iter().any(|right| {
+                right.gates.contains(&gate)
+                    && !right.groups.is_disjoint(groups)
+                    && right.expires.is_none_or(|end| end > now)
+            })
         };
         let concerned = |policy: &&&Policy| failing.is_empty() || failing.contains(&policy.name);
         let mut concerned = self.policies.iter().filter(concerned).peekable();

@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 use reconciler_domain::id::{Principal, ProjectName, PromotionId};
 use reconciler_domain::plan::{Consequences, consequences};
-use reconciler_domain::promotion::{Entry, Event, IllegalEvent, Promotion, State};
+use reconciler_domain::promotion::{Entry, Event, IllegalEvent, Promotion, Skipped, State};
 use reconciler_domain::step::Said;
 use rusqlite::params;
 use serde_json::json;
@@ -110,7 +110,7 @@ impl Store {
         event: Event,
         now: Timestamp,
     ) -> Result<Appended, AppendError> {
-        if event == Event::Committed {
+        if matches!(event, Event::Committed { .. }) {
             return Err(AppendError::Guarded { promotion: id.clone() });
         }
         let (project, id, epoch) = (project.clone(), id.clone(), lease.map(|lease| lease.epoch));
@@ -162,6 +162,8 @@ impl Store {
     ///
     /// # Errors
     /// As for [`append`](Self::append); the project changed, or the slot is taken.
+    // Each is told by its name and its type.
+    #[expect(clippy::too_many_arguments, reason = "what is committed, by whom, and what was seen")]
     pub async fn commit_promotion(
         &self,
         project: &ProjectName,
@@ -169,9 +171,10 @@ impl Store {
         lease: &Lease,
         expected_seq: u64,
         revision: u64,
+        skipped: Vec<Skipped>,
         now: Timestamp,
     ) -> Result<Entry, AppendError> {
-        let event = Event::Committed;
+        let event = Event::Committed { skipped };
         let committed =
             self.append_judged(project, id, lease, expected_seq, revision, event, now).await?;
         Ok(committed.entry)
@@ -245,7 +248,8 @@ fn update_row(
     entry: &Entry,
     slot: Option<bool>,
 ) -> Result<(), AppendError> {
-    let committed_at = (entry.event == Event::Committed).then(|| micros(entry.at));
+    let is_commit = matches!(entry.event, Event::Committed { .. });
+    let committed_at = is_commit.then(|| micros(entry.at));
     let updated = write.sql.execute(
         "UPDATE promotion SET last_seq = $1, phase = $2, ended_at = $3, \
          slot = COALESCE($4, slot), \
@@ -286,7 +290,7 @@ fn actor(event: &Event) -> Principal {
         | Event::PrepareFailed { .. }
         | Event::Prepared(_)
         | Event::Probed { .. }
-        | Event::Committed
+        | Event::Committed { .. }
         | Event::SentBack { .. }
         | Event::Intent { .. }
         | Event::Outcome { .. }
@@ -379,7 +383,7 @@ impl Context<'_> {
             | Event::PrepareFailed { .. }
             | Event::Prepared(_)
             | Event::Probed { .. }
-            | Event::Committed
+            | Event::Committed { .. }
             | Event::Verifying { .. }
             | Event::Measured(_)
             | Event::Unwinding { .. } => format!("promotion {id}: {label}"),
@@ -401,7 +405,34 @@ impl Context<'_> {
             summary,
             body,
         })?;
+        self.tell_of_bypass(write, &entry.event)?;
         self.audit(write, entry, after)
+    }
+
+    /// What was skipped at the commit has an event of its own: whoever reads the ledger for it need not
+    /// read logs.
+    fn tell_of_bypass(&self, write: &mut Write<'_>, event: &Event) -> Result<(), StoreError> {
+        let Event::Committed { skipped } = event else { return Ok(()) };
+        if skipped.is_empty() {
+            return Ok(());
+        }
+        let Promotion { id, stage, requester, bypass, .. } = self.promotion;
+        let gates: Vec<&str> = skipped.iter().map(|skipped| skipped.gate.name()).collect();
+        let reason = bypass.as_ref().map_or("", |bypass| &bypass.reason);
+        write.record(&Happened {
+            at: self.now,
+            project: Some(self.project),
+            subject: Subject::Promotion(id.clone()),
+            touches: Vec::new(),
+            kind: "promotion.bypassed",
+            actor: requester,
+            summary: format!(
+                "{requester} had promotion {id} to {stage} committed past {}: {reason}",
+                gates.join(", ")
+            ),
+            body: json!({ "skipped": skipped, "bypass": bypass }),
+        })?;
+        Ok(())
     }
 
     /// Writes the event that a step adds to the ledger.

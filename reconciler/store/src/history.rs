@@ -182,7 +182,8 @@ impl Reader<'_> {
             let event: Event = parsed(&event, what)?;
             entries.push(Entry { seq: unsigned(seq), at: instant(at), event });
         }
-        let commit = entries.iter().rposition(|entry| entry.event == Event::Committed);
+        let commit =
+            entries.iter().rposition(|entry| matches!(entry.event, Event::Committed { .. }));
         entries.truncate(commit.map_or(0, |commit| commit + 1));
         Ok(entries)
     }

@@ -227,7 +227,12 @@ fn create(
         touches,
         kind: "promotion.created",
         actor: by,
-        summary: format!("{by} {verb} freight {} to {}", promotion.brings_in_short(), new.stage),
+        summary: format!(
+            "{by} {verb} freight {} to {}{}",
+            promotion.brings_in_short(),
+            new.stage,
+            new.bypass.as_ref().map(skips).unwrap_or_default()
+        ),
         body: json!({
             "promotion": promotion,
             "supersedes": new.supersedes,
@@ -238,6 +243,13 @@ fn create(
     wake(write, &WakeKey::Promotion(project.clone(), promotion.id.clone()), now)?;
     wake(write, &WakeKey::Stage(project.clone(), new.stage.clone()), now)?;
     Ok(promotion)
+}
+
+/// What a promotion is to skip, at the end of the sentence that it was asked for.
+fn skips(bypass: &BypassRequest) -> String {
+    let gates: Vec<&str> = bypass.gates.iter().map(|gate| gate.name()).collect();
+    let until = bypass.expires.map(|end| format!(" until {end}")).unwrap_or_default();
+    format!(" and skips {}{until}: {}", gates.join(", "), bypass.reason)
 }
 
 fn check(

@@ -233,6 +233,7 @@ impl World {
                 .into(),
             groups: groups.iter().map(|group| (*group).to_owned()).collect(),
             reason: "it burns".to_owned(),
+            expires: None,
         });
         self.promote(project, &stage, &freight, who, bypass);
     }

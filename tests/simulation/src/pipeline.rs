@@ -337,6 +337,7 @@ fn sane_policy(stage: &str, fate: &mut Fate) -> Policy {
         name: "oncall".to_owned(),
         groups: ["oncall".to_owned()].into(),
         gates: [GateKind::Soak, GateKind::Approvals, GateKind::Upstream].into(),
+        expires: None,
     });
     policy
 }

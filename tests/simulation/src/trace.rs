@@ -34,7 +34,9 @@ pub(crate) fn told(event: &Event) -> String {
         Event::AbortRequested { by, .. } | Event::Reverifying { by, .. } => {
             format!("{label} by {by}")
         }
-        Event::PrepareStarted(_) | Event::Committed | Event::Verifying { .. } => label.to_owned(),
+        Event::PrepareStarted(_) | Event::Committed { .. } | Event::Verifying { .. } => {
+            label.to_owned()
+        }
     }
 }
 

@@ -19,7 +19,8 @@ use reconciler_domain::check::{ProblemKind, check_windows};
 use reconciler_domain::id::{PolicyName, StageName};
 
 use crate::attribute::{
-    address_globs, count, filled, filled_list, span, span_map, stage_globs, word, word_list, words,
+    address_globs, count, filled, filled_list, instant, span, span_map, stage_globs, word,
+    word_list, words,
 };
 use crate::form::{self, Keyed, Read as _};
 use crate::managed::{Definition, Item, block};
@@ -433,6 +434,12 @@ fn bypass() -> Block {
         ("name", filled().required().describe("Its name in this policy.").into()),
         ("groups", filled_list().required().describe("Who has the right.").into()),
         (
+            "expires",
+            instant()
+                .describe("When the right ends, such as `2030-01-02T00:00:00Z`. Without it: never.")
+                .into(),
+        ),
+        (
             "gates",
             word_list(gates)
                 .required()
@@ -495,14 +502,16 @@ fn bypass_spec(bypass: &Reader<'_>) -> BypassRule {
         name: bypass.required("name"),
         groups: bypass.texts("groups"),
         gates: bypass.words("gates"),
+        expires: bypass.instant("expires"),
     }
 }
 
 fn bypass_value(bypass: &BypassRule) -> Value {
-    let BypassRule { name, groups, gates } = bypass;
+    let BypassRule { name, groups, gates, expires } = bypass;
     Value::object([
         ("name", name.into()),
         ("groups", groups.clone().into()),
         ("gates", Value::list(gates.iter().map(|gate| gate.as_str()))),
+        ("expires", form::instant(*expires)),
     ])
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -257,6 +258,9 @@ pub struct BypassRule {
     pub groups: Vec<String>,
     /// Which gates it skips.
     pub gates: Vec<BypassGate>,
+    /// When the right ends; null for never.
+    #[serde(default)]
+    pub expires: Option<Timestamp>,
 }
 
 /// A set of gates over a set of stages.

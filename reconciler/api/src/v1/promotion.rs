@@ -140,6 +140,9 @@ pub struct Bypass {
     pub gates: Vec<BypassGate>,
     /// Why; it is recorded.
     pub reason: String,
+    /// Until when they are skipped; null for as long as the promotion waits.
+    #[serde(default)]
+    pub expires: Option<Timestamp>,
 }
 
 /// One person's approval of one change set.

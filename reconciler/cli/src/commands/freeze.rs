@@ -29,7 +29,7 @@ enum Action {
     /// Show a freeze, and what it stops
     Show(Name),
     /// Let nothing happen in the project, or in any, for a time
-    Create(Create),
+    Create(Box<Create>),
     /// End a freeze
     End(Name),
 }
@@ -108,7 +108,7 @@ pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<(), F
             let freeze = session.client.get::<Freeze>(&session.project()?, &name).await?;
             session.out.answer(&freeze, |freeze| render::one(freeze, session.now))
         }
-        Action::Create(create) => self::create(create, session).await,
+        Action::Create(create) => self::create(*create, session).await,
         Action::End(Name { name, instance }) => {
             let (kind, project, what) = match instance {
                 true => (Kind::InstanceFreeze, String::new(), "instance freeze"),

@@ -1,6 +1,7 @@
 //! `lockstep promote`: asks for a promotion, or for one in every stage further down.
 
 use clap::Args;
+use jiff::Timestamp;
 use reconciler_api::client::ClientError;
 use reconciler_api::v1::{
     Bypass, BypassGate, CreatePromotion, FreightSelector, PromoteDownstream, StartedDownstream,
@@ -35,6 +36,9 @@ pub(crate) struct Arguments {
     /// Gates to skip, where a policy grants it: soak, approvals, infra, upstream
     #[arg(long, value_name = "GATE,…", value_delimiter = ',', requires = "reason")]
     bypass: Vec<BypassGate>,
+    /// Skip them until this instant only, such as 2026-12-20T00:00:00Z
+    #[arg(long, value_name = "INSTANT", requires = "bypass")]
+    bypass_until: Option<Timestamp>,
     /// Follow the promotion until it ends
     #[arg(long)]
     watch: bool,
@@ -44,8 +48,18 @@ pub(crate) struct Arguments {
 
 pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<(), Failure> {
     let project = session.project()?;
-    let Arguments { stage, freight, downstream, var, reason, bypass, watch, patience, .. } =
-        arguments;
+    let Arguments {
+        stage,
+        freight,
+        downstream,
+        var,
+        reason,
+        bypass,
+        bypass_until,
+        watch,
+        patience,
+        ..
+    } = arguments;
     let mut named = freight.into_iter();
     let freight = named.next();
     let along: Vec<String> = named.collect();
@@ -57,8 +71,11 @@ pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<(), F
             .await;
     }
     let freight = freight.map_or(FreightSelector::Newest, FreightSelector::Id);
-    let bypass = (!bypass.is_empty())
-        .then(|| Bypass { gates: bypass, reason: reason.clone().unwrap_or_default() });
+    let bypass = (!bypass.is_empty()).then(|| Bypass {
+        gates: bypass,
+        reason: reason.clone().unwrap_or_default(),
+        expires: bypass_until,
+    });
     let vars = var.into_iter().collect();
     let (ensure, rehearsal) = (false, false);
     let request =

@@ -1,6 +1,7 @@
 //! `lockstep rerun`: asks for a promotion once more.
 
 use clap::Args;
+use jiff::Timestamp;
 use reconciler_api::v1::{Bypass, BypassGate, Rerun};
 
 use super::watch::{self, Patience};
@@ -19,6 +20,9 @@ pub(crate) struct Arguments {
     /// Gates to skip, where a policy grants it: soak, approvals, infra, upstream
     #[arg(long, value_name = "GATE,…", value_delimiter = ',', requires = "reason")]
     bypass: Vec<BypassGate>,
+    /// Skip them until this instant only, such as 2026-12-20T00:00:00Z
+    #[arg(long, value_name = "INSTANT", requires = "bypass")]
+    bypass_until: Option<Timestamp>,
     /// Follow the promotion until it ends
     #[arg(long)]
     watch: bool,
@@ -28,9 +32,12 @@ pub(crate) struct Arguments {
 
 pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<(), Failure> {
     let project = session.project()?;
-    let Arguments { promotion, reason, bypass, watch, patience } = arguments;
-    let bypass = (!bypass.is_empty())
-        .then(|| Bypass { gates: bypass, reason: reason.clone().unwrap_or_default() });
+    let Arguments { promotion, reason, bypass, bypass_until, watch, patience } = arguments;
+    let bypass = (!bypass.is_empty()).then(|| Bypass {
+        gates: bypass,
+        reason: reason.clone().unwrap_or_default(),
+        expires: bypass_until,
+    });
     let started = session.client.rerun(&project, &promotion, &Rerun { reason, bypass }).await?;
     session.out.item(&started, |it| {
         let freight = brought(it);

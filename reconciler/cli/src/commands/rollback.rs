@@ -1,6 +1,7 @@
 //! `lockstep rollback`: asks a stage to go back.
 
 use clap::Args;
+use jiff::Timestamp;
 use reconciler_api::v1::{Bypass, BypassGate, CreatePromotion, FreightSelector};
 
 use super::watch::{self, Patience};
@@ -19,6 +20,9 @@ pub(crate) struct Arguments {
     /// Gates to skip, where a policy grants it: soak, approvals, infra, upstream
     #[arg(long, value_name = "GATE,…", value_delimiter = ',')]
     bypass: Vec<BypassGate>,
+    /// Skip them until this instant only, such as 2026-12-20T00:00:00Z
+    #[arg(long, value_name = "INSTANT", requires = "bypass")]
+    bypass_until: Option<Timestamp>,
     /// Follow the promotion until it ends
     #[arg(long)]
     watch: bool,
@@ -28,8 +32,12 @@ pub(crate) struct Arguments {
 
 pub(crate) async fn run(arguments: Arguments, session: &Session) -> Result<(), Failure> {
     let project = session.project()?;
-    let Arguments { stage, reason, bypass, watch, patience } = arguments;
-    let bypass = (!bypass.is_empty()).then(|| Bypass { gates: bypass, reason: reason.clone() });
+    let Arguments { stage, reason, bypass, bypass_until, watch, patience } = arguments;
+    let bypass = (!bypass.is_empty()).then(|| Bypass {
+        gates: bypass,
+        reason: reason.clone(),
+        expires: bypass_until,
+    });
     let (freight, reason) = (FreightSelector::Previous, Some(reason));
     let (ensure, rehearsal, vars) = (false, false, [].into());
     let along = Vec::new();

@@ -31,7 +31,8 @@ impl Show for Policy {
         let spec = &self.spec;
         let bypass = spec.bypass.iter().map(|it| {
             let (groups, gates) = (it.groups.join(" or "), words(&it.gates));
-            format!("{}: {groups} may skip {gates}", it.name)
+            let until = it.expires.map(|end| format!(" until {end}")).unwrap_or_default();
+            format!("{}: {groups} may skip {gates}{until}", it.name)
         });
         let infra: Vec<String> = spec.infra.iter().flat_map(infra).collect();
         let most = |what: &str, given: &Option<String>| {

@@ -1161,6 +1161,9 @@ fn help_documents_environment_and_exit_codes() {
           --bypass <GATE,…>
               Gates to skip, where a policy grants it: soak, approvals, infra, upstream
 
+          --bypass-until <INSTANT>
+              Skip them until this instant only, such as 2026-12-20T00:00:00Z
+
           --watch
               Follow the promotion until it ends
 

@@ -365,6 +365,7 @@ impl World {
             name: "emergency".to_owned(),
             groups: vec!["oncall".to_owned()],
             gates: vec![BypassGate::Soak, BypassGate::Upstream],
+            expires: None,
         };
         let window = WindowRule {
             name: "office".to_owned(),

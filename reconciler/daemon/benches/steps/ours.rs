@@ -52,7 +52,9 @@ fn figures(logs: &[Vec<Entry>], until: Timestamp, peak_mb: f64, cpu: f64) -> Fig
         let mut begun = None;
         for entry in log {
             match &entry.event {
-                Event::Committed => assert!(entry.at < until, "the promotions came too late"),
+                Event::Committed { .. } => {
+                    assert!(entry.at < until, "the promotions came too late");
+                }
                 Event::Intent { call, .. } if call.is_carried_out() => begun = Some(entry.at),
                 Event::Outcome { .. } => {
                     let Some(begun) = begun.take() else { continue };

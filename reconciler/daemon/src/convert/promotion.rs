@@ -77,6 +77,7 @@ pub(crate) fn promotion_row(
         bypass: promotion.bypass.as_ref().map(|bypass| v1::Bypass {
             gates: bypass.gates.iter().filter_map(|gate| wire_bypass_gate(*gate)).collect(),
             reason: bypass.reason.clone(),
+            expires: bypass.expires,
         }),
         change_set: None,
         gates: Vec::new(),
@@ -277,7 +278,12 @@ fn describe(event: &Event) -> (Option<String>, String) {
             (None, "nothing moved since it was prepared".to_owned())
         }
         Event::Probed { moved } => (None, format!("moved meanwhile: {}", moved.join(", "))),
-        Event::Committed => (None, "committed".to_owned()),
+        Event::Committed { skipped } if skipped.is_empty() => (None, "committed".to_owned()),
+        Event::Committed { skipped } => {
+            let told = skipped.iter().map(|it| format!("{} ({})", it.gate.name(), it.message));
+            let told: Vec<String> = told.collect();
+            (None, format!("committed past {}", told.join(", ")))
+        }
         Event::SentBack { why } => (None, format!("back to the gates: {why}")),
         Event::Intent { node, .. } => (Some(node.step().to_string()), starting(node).to_owned()),
         Event::Outcome { node, outcome } => (Some(node.step().to_string()), ended(node, outcome)),

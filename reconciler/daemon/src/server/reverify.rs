@@ -120,9 +120,9 @@ async fn others(server: &Server, project: &ProjectName, stage: &StageName) -> An
         let id = row.promotion.id;
         let log = server.store.promotion(project, &id).await?;
         let mut log = log.into_iter().flat_map(|(_, log)| log).rev();
-        let last =
-            log.find(|entry| matches!(entry.event, Event::Committed | Event::SentBack { .. }));
-        let committed = last.is_some_and(|entry| entry.event == Event::Committed);
+        let last = log
+            .find(|entry| matches!(entry.event, Event::Committed { .. } | Event::SentBack { .. }));
+        let committed = last.is_some_and(|entry| matches!(entry.event, Event::Committed { .. }));
         others.push(Other { promotion: id, phase: row.phase, committed });
     }
     Ok(others)

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::Extension;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use jiff::Timestamp;
 use reconciler_api::problem::{Problem, ProblemCode};
 use reconciler_api::v1::{
     self, CreatePromotion, FreightSelector, PromoteDownstream, Rerun, StartedDownstream,
@@ -134,7 +135,7 @@ async fn start(
     wish: &Wish<'_>,
 ) -> Answer<(StatusCode, PromotionId)> {
     let stage: StageName = name(&wish.wanted.stage)?;
-    let bypass = bypass_request(&wish.wanted, wish.caller)?;
+    let bypass = bypass_request(&wish.wanted, wish.caller, server.clock.now())?;
     for _ in 0..ATTEMPTS_MAX {
         let Some(snapshot) = server.store.stage_snapshot(project, &stage).await? else {
             return Err(Problem::not_found("stage", &format!("{project}/{stage}")).into());
@@ -158,8 +159,16 @@ async fn start(
     Err(busy())
 }
 
-fn bypass_request(wanted: &CreatePromotion, caller: &Caller) -> Answer<Option<BypassRequest>> {
+fn bypass_request(
+    wanted: &CreatePromotion,
+    caller: &Caller,
+    now: Timestamp,
+) -> Answer<Option<BypassRequest>> {
     let Some(bypass) = &wanted.bypass else { return Ok(None) };
+    if let Some(end) = bypass.expires.filter(|end| *end <= now) {
+        let detail = format!("the gates were to be skipped until {end}, which is over");
+        return Err(Problem::new(ProblemCode::Invalid, detail).into());
+    }
     if bypass.reason.trim().is_empty() {
         let detail = "skipping a gate needs a reason";
         return Err(Problem::new(ProblemCode::Invalid, detail).into());
@@ -168,6 +177,7 @@ fn bypass_request(wanted: &CreatePromotion, caller: &Caller) -> Answer<Option<By
         gates: bypass.gates.iter().map(convert::bypass_gate).collect(),
         groups: caller.0.groups.clone(),
         reason: bypass.reason.clone(),
+        expires: bypass.expires,
     }))
 }
 
@@ -249,7 +259,7 @@ async fn judged(
         return Ok(Judged::Exists(id));
     }
     let granted = if wanted.rehearsal {
-        rehearse(&facts).map(|()| Requested::default())
+        rehearse(&facts, now).map(|()| Requested::default())
     } else {
         request(&facts, now)
     };

@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use reconciler_domain::id::{ProjectName, PromotionId, StepName};
 use reconciler_domain::inquiry::{Asking, Replies, Reply};
 use reconciler_domain::plan::{self, Act, Base, Run};
-use reconciler_domain::promotion::{Event, Node, Phase};
+use reconciler_domain::promotion::{Event, Node, Phase, Skipped};
 use reconciler_domain::snapshot::PromotionSnapshot;
 use reconciler_domain::step::{Call, Interruption, StepOutcome, Workdir};
 use reconciler_effects::{Halted, Heard, RunContext};
@@ -144,7 +144,7 @@ impl Worker {
             }
             Act::Probe { bases, last } => self.probe(at, &bases, last).await,
             Act::Ask(asking) => self.ask(at, asking).await.map(|()| None),
-            Act::Commit => self.commit(at).await.map(|()| None),
+            Act::Commit { skipped } => self.commit(at, skipped).await.map(|()| None),
             Act::Run(_) => Err(WorkError::Unusable("a run is set off, not made".to_owned())),
             Act::Measure(check) => {
                 let project = at.subject.project;
@@ -334,12 +334,18 @@ impl Worker {
         }
     }
 
-    async fn commit(&self, at: &At<'_, '_>) -> Result<(), WorkError> {
+    async fn commit(&self, at: &At<'_, '_>, skipped: Vec<Skipped>) -> Result<(), WorkError> {
         let Subject { held, project, id } = at.subject;
-        let now = self.clock.now();
+        let (now, lease, seq, revision) = (self.clock.now(), &held.lease, at.seq, at.revision);
+        let past: Vec<&str> = skipped.iter().map(|skipped| skipped.gate.name()).collect();
+        let past = past.join(", ");
         let committed =
-            self.store.commit_promotion(project, id, &held.lease, at.seq, at.revision, now).await;
+            self.store.commit_promotion(project, id, lease, seq, revision, skipped, now).await;
         match committed {
+            Ok(_) if !past.is_empty() => {
+                tracing::warn!(promotion = %id, gates = past, "committed past gates, by right");
+                Ok(())
+            }
             Ok(_) => {
                 tracing::info!(promotion = %id, "committed");
                 Ok(())

@@ -469,9 +469,13 @@ pub(super) fn refuse(
     }
     let policies: Vec<_> = snapshot.policies.iter().map(|p| p.spec.clone()).collect();
     let joined = Joined::of(&policies, &snapshot.promotion.stage);
+    let asking = joined.asking(GateKind::Infra);
+    // What holds at the commit holds for all that it began.
+    let at = snapshot.state.committed_at.unwrap_or(Timestamp::MAX);
     let skipped = snapshot.promotion.bypass.as_ref().is_some_and(|bypass| {
         bypass.gates.contains(&GateKind::Infra)
-            && joined.may_bypass(GateKind::Infra, &joined.asking(GateKind::Infra), &bypass.groups)
+            && joined.may_bypass(GateKind::Infra, &asking, &bypass.groups, at)
+            && bypass.expires.is_none_or(|end| end > at)
     });
     let violations = judge(&apply.plan.summary, &joined.infra);
     let reasons: Vec<String> = violations.into_iter().map(|violation| violation.reason).collect();

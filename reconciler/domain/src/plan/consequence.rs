@@ -38,7 +38,7 @@ impl Consequences {
 pub fn consequences(promotion: &Promotion, before: &State, event: &Event) -> Consequences {
     let mut after = Consequences::default();
     match event {
-        Event::Committed | Event::Reverifying { .. } => after.slot = Some(true),
+        Event::Committed { .. } | Event::Reverifying { .. } => after.slot = Some(true),
         Event::SentBack { .. } => after.slot = Some(false),
         Event::Verifying { .. } => after.enter = Some(collection(before)),
         // What failed anew is not vouched for from the moment that it is known. What stays when it

@@ -114,7 +114,7 @@ fn within(mut next: Move, until: Timestamp) -> Move {
 /// Whether the move is one of a promotion that waits for nothing any more.
 fn comes_to_its_end(next: &Move) -> bool {
     match &next.act {
-        Some(Act::Commit | Act::Probe { .. } | Act::Ask(_)) => true,
+        Some(Act::Commit { .. } | Act::Probe { .. } | Act::Ask(_)) => true,
         Some(Act::Append(event)) => matches!(**event, Event::Finished(_)),
         Some(Act::Prepare { .. } | Act::Run(_) | Act::Measure(_)) | None => false,
     }

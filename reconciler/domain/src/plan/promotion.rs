@@ -12,7 +12,7 @@ use crate::gate::{Facts, Gate, Verdict, gates};
 use crate::id::{FreightId, Principal, PromotionId, StepName};
 use crate::inquiry::{Asking, Said, due, pose, said, stale_for_commit};
 use crate::policy::{GateKind, Joined};
-use crate::promotion::{Ending, Event, Finish, Node, Phase, State};
+use crate::promotion::{Ending, Event, Finish, Node, Phase, Skipped, State};
 use crate::snapshot::PromotionSnapshot;
 use crate::stage::Stage;
 use crate::step::{
@@ -63,7 +63,10 @@ pub enum Act {
     /// Ask these questions, all at once, and keep what came of each.
     Ask(Vec<Asking>),
     /// Take the slot, if nothing that this decision looked at has changed.
-    Commit,
+    Commit {
+        /// The gates that are skipped for it by right.
+        skipped: Vec<Skipped>,
+    },
     /// Run these side by side; one, unless they are of several lanes.
     Run(Vec<Run>),
     /// Take one measurement, then append it.
@@ -265,7 +268,7 @@ fn wait_at_gates(snapshot: &PromotionSnapshot, now: Timestamp) -> Move {
             None => {
                 let stale = stale_for_commit(&posed, &next.gates, now);
                 next.act = Some(if stale.is_empty() {
-                    probe_or_commit(snapshot, now)
+                    probe_or_commit(snapshot, &next.gates, now)
                 } else {
                     Act::Ask(stale)
                 });
@@ -387,12 +390,18 @@ fn slot_waiting(promotion: &PromotionId, holder: &PromotionId) -> Waiting {
     }
 }
 
-fn probe_or_commit(snapshot: &PromotionSnapshot, now: Timestamp) -> Act {
+fn probe_or_commit(snapshot: &PromotionSnapshot, gates: &[Gate], now: Timestamp) -> Act {
     let fresh = |at: Timestamp| at.checked_add(PROBE_VALID).is_ok_and(|end| end > now);
     match &snapshot.state.probe {
-        Some(probe) if fresh(probe.at) => Act::Commit,
+        Some(probe) if fresh(probe.at) => Act::Commit { skipped: skipped(gates) },
         Some(_) | None => Act::Probe { bases: bases(&snapshot.state), last: false },
     }
+}
+
+/// The gates that do not pass, and are skipped by right.
+fn skipped(gates: &[Gate]) -> Vec<Skipped> {
+    let skipped = gates.iter().filter(|gate| gate.bypassed);
+    skipped.map(|gate| Skipped { gate: gate.kind, message: gate.message.clone() }).collect()
 }
 
 /// What the prepared steps were made against.

@@ -29,14 +29,14 @@ pub(super) const REHEARSED: &str = "it was a rehearsal: nothing was changed";
 ///
 /// # Errors
 /// The stage does not take such freight, a gate may not be skipped by them, or there are too many.
-pub fn rehearse(facts: &RequestFacts<'_>) -> Result<(), RequestError> {
+pub fn rehearse(facts: &RequestFacts<'_>, now: Timestamp) -> Result<(), RequestError> {
     let snapshot = facts.stage;
     let stage = &snapshot.stage.spec;
     let name = || stage.name.to_string();
     if stage.is_control_flow() {
         return Err(RequestError::ControlFlow { stage: name() });
     }
-    check_bypass(facts, &Joined::of(&snapshot.policies, &stage.name))?;
+    check_bypass(facts, &Joined::of(&snapshot.policies, &stage.name), now)?;
     check_vars(facts)?;
     let mut wanted = Vec::with_capacity(1 + facts.along.len());
     for freight in std::iter::once(facts.freight).chain(facts.along) {

@@ -292,7 +292,7 @@ pub fn request(facts: &RequestFacts<'_>, now: Timestamp) -> Result<Requested, Re
         return Err(RequestError::ControlFlow { stage: stage.name.to_string() });
     }
     let joined = Joined::of(&facts.stage.policies, &stage.name);
-    check_bypass(facts, &joined)?;
+    check_bypass(facts, &joined, now)?;
     check_vars(facts)?;
     let mut wanted = Vec::with_capacity(1 + facts.along.len());
     for freight in facts.wanted() {
@@ -532,12 +532,13 @@ fn settable(may: &[String]) -> String {
 pub(super) fn check_bypass(
     facts: &RequestFacts<'_>,
     joined: &Joined<'_>,
+    now: Timestamp,
 ) -> Result<(), RequestError> {
     let Some(request) = facts.bypass else { return Ok(()) };
     for gate in &request.gates {
         // Where no policy asks for the gate, or it is the stage's own, each policy has to agree.
         let asking = joined.asking(*gate);
-        if !joined.may_bypass(*gate, &asking, &request.groups) {
+        if !joined.may_bypass(*gate, &asking, &request.groups, now) {
             return Err(RequestError::NoBypass {
                 who: facts.requester.to_owned(),
                 gate: gate.name(),

@@ -57,7 +57,7 @@ impl Event {
             Self::Prepared(_) => "prepared",
             Self::Approved(_) => "approved",
             Self::Probed { .. } => "probed",
-            Self::Committed => "committed",
+            Self::Committed { .. } => "committed",
             Self::SentBack { .. } => "sent_back",
             Self::Intent { .. } => "intent",
             Self::Outcome { .. } => "outcome",

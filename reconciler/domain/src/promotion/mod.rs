@@ -146,6 +146,18 @@ pub struct BypassRequest {
     pub groups: BTreeSet<String>,
     /// Why; mandatory.
     pub reason: String,
+    /// Until when they are skipped; absent: for as long as the promotion waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<Timestamp>,
+}
+
+/// A gate that did not pass at the commit, and that the requester skipped by right.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Skipped {
+    /// Which.
+    pub gate: GateKind,
+    /// Why it did not pass, in one sentence.
+    pub message: String,
 }
 
 /// One entry of a promotion's log.
@@ -198,7 +210,11 @@ pub enum Event {
         moved: Vec<String>,
     },
     /// The slot is taken; steps and variables are fixed.
-    Committed,
+    Committed {
+        /// What was skipped for it. Absent in logs of before it was noted.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        skipped: Vec<Skipped>,
+    },
     /// The slot is given back before anything was changed: what would be done is not what was agreed to.
     SentBack {
         /// What is otherwise.

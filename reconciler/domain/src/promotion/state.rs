@@ -200,7 +200,7 @@ impl State {
             }
             Event::Approved(approval) => self.approvals.push(approval),
             Event::Probed { moved } => self.probe = Some(Probe { at, moved }),
-            Event::Committed => self.committed_at = Some(at),
+            Event::Committed { .. } => self.committed_at = Some(at),
             Event::SentBack { why } => {
                 self.sent_back_at = Some(at);
                 self.committed_at = None;
@@ -253,7 +253,9 @@ impl State {
                     Phase::Waiting | Phase::Verifying | Phase::Unwinding | Phase::Ended(_) => false,
                 }
             }
-            Event::Approved(_) | Event::Probed { .. } | Event::Committed => phase == Phase::Waiting,
+            Event::Approved(_) | Event::Probed { .. } | Event::Committed { .. } => {
+                phase == Phase::Waiting
+            }
             Event::SentBack { .. } => {
                 let runs = self.nodes.values().any(|run| run.outcome.is_none());
                 phase == Phase::Committing && !runs

@@ -254,7 +254,7 @@ impl Event {
             | Self::PrepareFailed { .. }
             | Self::Prepared(_)
             | Self::Probed { .. }
-            | Self::Committed
+            | Self::Committed { .. }
             | Self::SentBack { .. }
             | Self::Intent { .. }
             | Self::Outcome { .. }

@@ -191,7 +191,7 @@ fn who_may_skips_the_gate_and_nobody_is_asked() {
     "), @r"
     dev.1 starts: f1, by ann
     dev.1 is prepared
-    dev.1 commits
+    dev.1 commits past ticket
     dev.1 runs push
     dev.1 succeeded: every step is done and every check passed
     ");

@@ -145,7 +145,7 @@ fn a_person_with_the_right_promotes_all_the_same() {
     f2 is made: api 1.1.0
     dev.2 starts: f2, by ann
     dev.2 is prepared
-    dev.2 commits
+    dev.2 commits past drift
     dev.2 runs apply
     dev.2 succeeded: every step is done and every check passed
     ");

@@ -139,9 +139,59 @@ fn a_person_with_the_right_skips_gates() {
       # soak Unknown (skipped): has to soak for 1d once it is verified upstream
       # approvals Fail: needs 1 approval of group sre, has 0
     prod.1 is approved by bob
-    prod.1 commits
+    prod.1 commits past upstream, soak
     prod.1 runs push
     prod.1 succeeded: every step is done and every check passed
+    ");
+}
+
+#[test]
+fn the_right_to_skip_ends_with_its_time() {
+    // The right, and what was asked for by it: each has an end of its own.
+    assert_snapshot!(run("
+        push gitops a.yaml#b=c
+        warehouse shop api
+        stage dev shop: app
+        policy gate dev manual approve=sre max_age=1h bypass=oncall:approvals+age@2026-01-01T02:00:00Z
+        policy other dev manual when=stage.name=='prod'
+        found shop api 1.0.0
+        promote dev f1 by ann bypass approvals as oncall until 2026-01-01T01:00:00Z
+        gates dev.1
+        +1h
+        gates dev.1
+        abort dev.1 by ann
+        promote dev f1 by ann bypass approvals,age as oncall
+        gates dev.2
+        +1h
+        gates dev.2
+        promote dev f1 by bob bypass approvals as oncall
+    "), @r"
+    f1 is made: api 1.0.0
+    dev.1 starts: f1, by ann
+    dev.1 is prepared
+      # upstream Pass: the freight is available: straight from its warehouse
+      # age Pass: not older than 1h until 2026-01-01T01:00:00Z
+      # condition Fail: condition does not hold: stage.name=='prod'
+      # approvals Fail (skipped): needs 1 approval of group sre, has 0
+    -- +1h
+      # upstream Pass: the freight is available: straight from its warehouse
+      # age Fail: older than 1h since 2026-01-01T01:00:00Z; newer freight is needed
+      # condition Fail: condition does not hold: stage.name=='prod'
+      # approvals Fail: needs 1 approval of group sre, has 0; not skipped any more since 2026-01-01T01:00:00Z
+    dev.1 is to stop, says ann
+    dev.1 aborted: aborted by ann: not now
+    dev.2 starts: f1, by ann
+    dev.2 is prepared
+      # upstream Pass: the freight is available: straight from its warehouse
+      # age Fail (skipped): older than 1h since 2026-01-01T01:00:00Z; newer freight is needed
+      # condition Fail: condition does not hold: stage.name=='prod'
+      # approvals Fail (skipped): needs 1 approval of group sre, has 0
+    -- +1h
+      # upstream Pass: the freight is available: straight from its warehouse
+      # age Fail: older than 1h since 2026-01-01T01:00:00Z; newer freight is needed; the right to skip it has ended
+      # condition Fail: condition does not hold: stage.name=='prod'
+      # approvals Fail: needs 1 approval of group sre, has 0; the right to skip it has ended
+    refused: no policy gives bob the right to skip the gate approvals of stage dev
     ");
 }
 
@@ -164,7 +214,7 @@ fn a_bypass_overtakes_the_promotion_that_waits() {
     dev.2 starts: f1, by ann
     dev.1 superseded: promotion dev.2 takes its place
     dev.2 is prepared
-    dev.2 commits
+    dev.2 commits past approvals
     dev.2 runs push
     dev.2 succeeded: every step is done and every check passed
     ");
@@ -190,7 +240,7 @@ fn every_policy_that_asks_has_to_grant_the_bypass() {
     dev.2 starts: f1, by ann
     dev.1 superseded: promotion dev.2 takes its place
     dev.2 is prepared
-    dev.2 commits
+    dev.2 commits past approvals
     dev.2 runs push
     dev.2 succeeded: every step is done and every check passed
     ");

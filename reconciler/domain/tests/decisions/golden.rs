@@ -58,7 +58,7 @@ named!(event, EVENTS, Event, {
     "prepared": Event::Prepared(_),
     "approved": Event::Approved(_),
     "probed": Event::Probed { .. },
-    "committed": Event::Committed,
+    "committed": Event::Committed { .. },
     "sent_back": Event::SentBack { .. },
     "intent": Event::Intent { .. },
     "outcome": Event::Outcome { .. },
@@ -191,13 +191,13 @@ fn stands_in(promotion: &Promotion, log: &[Entry]) -> BTreeSet<String> {
                     add(record(left));
                 }
             }
+            Event::Committed { skipped } => add(if skipped.is_empty() { STRAIGHT } else { PAST }),
             Event::Finished(finish) => add(ending(&finish.ending)),
             Event::PassedOver { .. }
             | Event::PrepareFailed { .. }
             | Event::Prepared(_)
             | Event::Approved(_)
             | Event::Probed { .. }
-            | Event::Committed
             | Event::SentBack { .. }
             | Event::Answered(_)
             | Event::Verifying { .. }
@@ -216,12 +216,17 @@ const UNIT: &str = "promotion of a unit";
 /// A call that is only looked for.
 const LOOK: &str = "call that only looks";
 
+/// A commit that passed every gate, and one past gates that were skipped.
+const STRAIGHT: &str = "committed straight";
+const PAST: &str = "committed past gates";
+
 /// Everything that has to stand in some log.
 fn wanted() -> BTreeSet<String> {
     let named = [EVENTS, NODES, OUTCOMES, SEEN, ENDINGS, CALLS, RECORDS].concat();
     let kinds = StepKind::ALL.into_iter().filter(|kind| *kind != StepKind::Task);
     let kinds = kinds.map(|kind| format!("step {}", kind.name()));
-    named.into_iter().chain([ALONE, UNIT, LOOK]).map(str::to_owned).chain(kinds).collect()
+    let whole = [ALONE, UNIT, LOOK, STRAIGHT, PAST];
+    named.into_iter().chain(whole).map(str::to_owned).chain(kinds).collect()
 }
 
 fn means(log: &[Entry]) -> Result<Means, IllegalEvent> {
@@ -239,8 +244,9 @@ fn means(log: &[Entry]) -> Result<Means, IllegalEvent> {
 }
 
 /// The files of this format, the oldest first. None of them is ever written anew.
-const FILES: [&str; 5] = [
+const FILES: [&str; 6] = [
     include_str!("../golden/logs_0_1_all.json"),
+    include_str!("../golden/logs_0_1_bypass.json"),
     include_str!("../golden/logs_0_1_envelope.json"),
     include_str!("../golden/logs_0_1_sent.json"),
     include_str!("../golden/logs_0_1_units.json"),
@@ -299,6 +305,10 @@ fn worlds() -> Vec<World> {
         verification errors count=2 deadline=5m
     ";
     let scripts = [
+        "stage dev shop: app
+         policy gate dev gated approve=sre bypass=oncall:approvals
+         found shop api 1.0.0
+         promote dev f1 by ann bypass approvals as oncall until 2027-01-01T00:00:00Z",
         "stage dev shop: app
          policy gate dev gated approve=sre max_wait=1h
          found shop api 1.0.0

@@ -330,7 +330,7 @@ fn a_plan_made_after_the_commit_is_judged_before_it_is_applied() {
     dev.1 is prepared
     dev.1   size waits for steps.call.size
     dev.1   plan waits for file infra/module
-    dev.1 commits
+    dev.1 commits past infra
     dev.1 runs call
     dev.1 runs size
     dev.1 runs plan

@@ -23,7 +23,8 @@ fn history(world: &World, changes: &Changes) -> History {
         if saga.state.committed_at.is_none() {
             continue;
         }
-        let commit = saga.log.iter().rposition(|entry| entry.event == Event::Committed);
+        let commit =
+            saga.log.iter().rposition(|entry| matches!(entry.event, Event::Committed { .. }));
         let at = commit.expect("it committed");
         let committed_at = saga.log[at].at;
         let ended_at = match saga.state.phase() {

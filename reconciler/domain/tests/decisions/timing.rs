@@ -68,7 +68,7 @@ fn a_person_waits_for_the_window_too_unless_they_may_skip_it() {
     dev.2 starts: f1, by ann
     dev.1 superseded: promotion dev.2 takes its place
     dev.2 is prepared
-    dev.2 commits
+    dev.2 commits past window
     dev.2 runs push
     dev.2 succeeded: every step is done and every check passed
     ");
@@ -87,7 +87,7 @@ fn a_person_waits_for_the_window_too_unless_they_may_skip_it() {
       # upstream Pass: the freight is available: straight from its warehouse
       # window Fail: denied by window shut; opens at 2026-01-01T09:00:00Z; not skipped: denied by window shut; opens at 2026-01-01T02:00:00Z
     -- +1h
-    dev.1 commits
+    dev.1 commits past window
     dev.1 runs push
     dev.1 succeeded: every step is done and every check passed
     ");

@@ -74,7 +74,8 @@ async fn a_freeze_that_comes_in_between_stops_a_commit() {
     world.store.put_freeze(&shop(), &freeze(&[]), &creating(2)).await.unwrap();
     let lease = world.lease(&id, 3).await;
     let seq = world.last_seq(&id).await;
-    let committed = world.store.commit_promotion(&shop(), &id, &lease, seq, judged, at(3)).await;
+    let committed =
+        world.store.commit_promotion(&shop(), &id, &lease, seq, judged, Vec::new(), at(3)).await;
     let error = committed.unwrap_err().to_string();
     assert!(error.contains("judge the gates again"), "{error}");
 }

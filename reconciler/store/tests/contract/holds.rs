@@ -64,7 +64,8 @@ async fn a_hold_that_comes_in_between_stops_a_commit() {
     world.store.put_hold(&shop(), &held, &creating(2)).await.unwrap();
     let lease = world.lease(&id, 3).await;
     let seq = world.last_seq(&id).await;
-    let committed = world.store.commit_promotion(&shop(), &id, &lease, seq, judged, at(3)).await;
+    let committed =
+        world.store.commit_promotion(&shop(), &id, &lease, seq, judged, Vec::new(), at(3)).await;
     let error = committed.unwrap_err().to_string();
     assert!(error.contains("judge the gates again"), "{error}");
 }

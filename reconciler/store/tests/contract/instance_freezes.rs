@@ -134,7 +134,8 @@ async fn one_that_comes_in_between_stops_commits_and_starts_of_every_project() {
     assert!(world.store.revision(&lab()).await.unwrap() > in_lab);
     let lease = world.lease(&id, 3).await;
     let seq = world.last_seq(&id).await;
-    let committed = world.store.commit_promotion(&shop(), &id, &lease, seq, judged, at(3)).await;
+    let committed =
+        world.store.commit_promotion(&shop(), &id, &lease, seq, judged, Vec::new(), at(3)).await;
     let error = committed.unwrap_err().to_string();
     assert!(error.contains("judge the gates again"), "{error}");
     let new = reconciler_store::NewPromotion {
@@ -144,7 +145,8 @@ async fn one_that_comes_in_between_stops_commits_and_starts_of_every_project() {
     let started = world.store.create_promotion(&shop(), &new, at(3)).await;
     assert!(started.unwrap_err().to_string().contains("decide again"));
     let judged = world.store.revision(&shop()).await.unwrap();
-    let committed = world.store.commit_promotion(&shop(), &id, &lease, seq, judged, at(3)).await;
+    let committed =
+        world.store.commit_promotion(&shop(), &id, &lease, seq, judged, Vec::new(), at(3)).await;
     committed.unwrap();
 }
 

@@ -1,6 +1,8 @@
 use reconciler_domain::id::Principal;
-use reconciler_domain::policy::Policy;
-use reconciler_domain::promotion::{Approval, Ending, Event, Finish, Phase};
+use reconciler_domain::policy::{GateKind, Policy};
+use reconciler_domain::promotion::{
+    Approval, BypassRequest, Ending, Event, Finish, Phase, Skipped,
+};
 use reconciler_store::{
     AppendError, CreatePromotionError, NewPromotion, Page, PromotionFilter, PromotionRow,
 };
@@ -70,7 +72,7 @@ async fn a_stale_epoch_cannot_append() {
     let revision = world.store.revision(&shop()).await.unwrap();
     let error = world
         .store
-        .commit_promotion(&shop(), &id, &first, 1, revision, at(after))
+        .commit_promotion(&shop(), &id, &first, 1, revision, Vec::new(), at(after))
         .await
         .unwrap_err();
     assert!(matches!(error, AppendError::Fenced { .. }), "{error}");
@@ -121,7 +123,7 @@ async fn events_follow_in_order_only() {
         error.to_string(),
         "entry 1 (verifying) cannot happen while the promotion is preparing"
     );
-    let error = world.append(&id, Event::Committed, 3).await.unwrap_err();
+    let error = world.append(&id, Event::Committed { skipped: Vec::new() }, 3).await.unwrap_err();
     assert!(matches!(error, AppendError::Guarded { .. }), "{error}");
     world.append(&id, finished(Ending::Failed), 3).await.unwrap();
     let error = world.append(&id, abort(), 3).await.unwrap_err();
@@ -212,11 +214,16 @@ async fn a_commit_needs_the_revision_it_was_decided_from() {
     let hotfix = "hotfix";
     store.approve_freight(&shop(), &freight.id, &prod(), &alice(), hotfix, at(4)).await.unwrap();
     let stale = seen.revision;
-    let error =
-        store.commit_promotion(&shop(), &id, &lease, seen.value.1, stale, at(4)).await.unwrap_err();
+    let error = store
+        .commit_promotion(&shop(), &id, &lease, seen.value.1, stale, Vec::new(), at(4))
+        .await
+        .unwrap_err();
     let AppendError::Revision { revision } = error else { panic!("{error}") };
     assert_eq!(revision, seen.revision + 1);
-    store.commit_promotion(&shop(), &id, &lease, seen.value.1, revision, at(4)).await.unwrap();
+    store
+        .commit_promotion(&shop(), &id, &lease, seen.value.1, revision, Vec::new(), at(4))
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
@@ -477,4 +484,43 @@ async fn whoever_watches_hears_of_each_entry() {
     let entries = world.store.log(&shop(), &id, 0, 10).await.unwrap();
     assert_eq!((entries.len(), entries[0].event.label()), (1, "abort_requested"));
     assert_eq!(world.store.log(&shop(), &id, 1, 10).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn what_is_skipped_by_right_is_told_in_the_ledger() {
+    let world = World::new().await;
+    let freight = world.freight("1.0.0", 1).await;
+    let bypass = BypassRequest {
+        gates: [GateKind::Soak].into(),
+        groups: ["oncall".to_owned()].into(),
+        reason: "the site is down".to_owned(),
+        expires: Some(at(100)),
+    };
+    let new = NewPromotion {
+        requester: Principal::Named("ann".to_owned()),
+        bypass: Some(bypass),
+        ..new_promotion(&dev(), &freight.id)
+    };
+    let id = world.store.create_promotion(&shop(), &new, at(2)).await.unwrap().id;
+    world.prepare(&id, &freight, 3).await;
+    let lease = world.lease(&id, 3).await;
+    let store = &world.store;
+    let seen = store.promotion_snapshot(&shop(), &id).await.unwrap().unwrap();
+    let skipped = vec![Skipped { gate: GateKind::Soak, message: "has to soak for 1d".to_owned() }];
+    let (seq, revision) = (seen.value.1, seen.revision);
+    let committed =
+        store.commit_promotion(&shop(), &id, &lease, seq, revision, skipped.clone(), at(4)).await;
+    assert_eq!(committed.unwrap().event, Event::Committed { skipped });
+    let events = store.events(Some(&shop()), 0, 100).await.unwrap();
+    let told = |kind: &str| {
+        let event = events.iter().find(|event| event.kind == kind).unwrap();
+        (event.actor.to_string(), event.summary.clone())
+    };
+    let (by, created) = told("promotion.created");
+    assert_eq!(by, "ann");
+    let end = " to dev and skips soak until 2027-01-15T08:01:40Z: the site is down";
+    assert!(created.ends_with(end), "{created}");
+    let past = "ann had promotion dev.1 to dev committed past soak: the site is down";
+    assert_eq!(told("promotion.bypassed"), ("ann".to_owned(), past.to_owned()));
+    store.verify_chain().await.unwrap();
 }

@@ -282,8 +282,10 @@ impl World {
         let lease = self.lease(id, second).await;
         let seq = self.last_seq(id).await;
         let revision = self.store.revision(&shop()).await.unwrap();
-        let committed =
-            self.store.commit_promotion(&shop(), id, &lease, seq, revision, at(second)).await;
+        let committed = self
+            .store
+            .commit_promotion(&shop(), id, &lease, seq, revision, Vec::new(), at(second))
+            .await;
         self.store.release(&lease, None).await.unwrap();
         committed.map(drop)
     }

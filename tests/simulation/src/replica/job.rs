@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use jiff::Timestamp;
 use reconciler_domain::plan::{StageAct, WarehouseAct};
-use reconciler_domain::promotion::Event;
+use reconciler_domain::promotion::{Event, Skipped};
 use reconciler_store::{Lease, WakeKey};
 
 use super::flight::{Answer, Ask};
@@ -28,7 +28,7 @@ pub(crate) enum Doing {
     /// Append to the log, then look again or send.
     Append { seq: u64, event: Box<Event>, then: Then },
     /// Take the slot.
-    Commit { seq: u64, revision: u64 },
+    Commit { seq: u64, revision: u64, skipped: Vec<Skipped> },
     /// Ask the world outside for something.
     Send { seq: u64, ask: Box<Ask> },
     /// Wait for the answer.

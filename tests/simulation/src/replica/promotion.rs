@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 use reconciler_domain::id::{ProjectName, PromotionId};
 use reconciler_domain::plan::{self, Act, Move};
-use reconciler_domain::promotion::Event;
+use reconciler_domain::promotion::{Event, Skipped};
 use reconciler_domain::step::{Record, StepOutcome};
 use reconciler_store::{AppendError, Lease, StoreError, WakeKey};
 
@@ -29,7 +29,9 @@ impl World {
             Doing::Append { seq, event, then } => {
                 self.append(process.replica, lease, seq, &event, then)
             }
-            Doing::Commit { seq, revision } => self.commit(process.replica, lease, seq, revision),
+            Doing::Commit { seq, revision, skipped } => {
+                self.commit(process.replica, lease, seq, revision, skipped)
+            }
             Doing::Send { seq, ask } => {
                 self.send(process, id, &lease.key, &ask);
                 Next::Wait(Doing::Wait { seq, ask })
@@ -68,7 +70,7 @@ impl World {
             }
             Act::Probe { bases, last: _ } => send(Ask::Probe { bases }),
             Act::Ask(_) => unreachable!("no policy of the simulation asks anybody"),
-            Act::Commit => Next::Do(Doing::Commit { seq, revision }),
+            Act::Commit { skipped } => Next::Do(Doing::Commit { seq, revision, skipped }),
             // Side by side: any of them goes on, and whatever was begun stays open meanwhile.
             Act::Run(mut runs) => {
                 let among = self.fate.index(runs.len());
@@ -142,7 +144,14 @@ impl World {
         Ok(seq)
     }
 
-    fn commit(&mut self, replica: usize, lease: &Lease, seq: u64, revision: u64) -> Next {
+    fn commit(
+        &mut self,
+        replica: usize,
+        lease: &Lease,
+        seq: u64,
+        revision: u64,
+        skipped: Vec<Skipped>,
+    ) -> Next {
         let (project, id) = subject(lease);
         let local = self.local(replica);
         let faults = self.faults();
@@ -153,11 +162,13 @@ impl World {
         let watch = &mut self.watch;
         let look = |snapshot: &_| watch.may_commit(snapshot, &steps, local);
         let judged = self.store.look_at_promotion(project, id, look).map(|seen| seen.value);
-        let committed = self.store.commit_promotion(project, id, lease, seq, revision, local);
+        let event = Event::Committed { skipped };
+        let committed =
+            self.store.commit_promotion(project, id, lease, seq, revision, &event, local);
         match committed {
             Ok(written) => {
                 self.watch.committed(project, id, judged);
-                self.accepted(Some(lease), project, id, &Event::Committed, written);
+                self.accepted(Some(lease), project, id, &event, written);
                 if self.fate.strikes(faults.store_reply_lost) {
                     return Next::Done(Err(End::Failed("cut off".to_owned())));
                 }

@@ -30,13 +30,14 @@ impl Store {
         event: Event,
         now: Timestamp,
     ) -> Result<Appended, AppendError> {
-        if event == Event::Committed {
+        if matches!(event, Event::Committed { .. }) {
             return Err(AppendError::Guarded { promotion: id.clone() });
         }
         self.ready(project, id, lease, expected_seq)?;
         self.add(project, id, event, lease.is_some(), now)
     }
 
+    #[expect(clippy::too_many_arguments, reason = "the real one has them")]
     pub(crate) fn commit_promotion(
         &mut self,
         project: &ProjectName,
@@ -44,6 +45,7 @@ impl Store {
         lease: &Lease,
         expected_seq: u64,
         revision: u64,
+        committed: &Event,
         now: Timestamp,
     ) -> Result<Appended, AppendError> {
         self.ready(project, id, Some(lease), expected_seq)?;
@@ -51,7 +53,7 @@ impl Store {
         if present != revision && self.bug != Some(Bug::RevisionIgnored) {
             return Err(AppendError::Revision { revision: present });
         }
-        self.add(project, id, Event::Committed, true, now)
+        self.add(project, id, committed.clone(), true, now)
     }
 
     /// Whether whoever asks may append and has seen all of the log.

@@ -371,7 +371,7 @@ impl Watch {
             stage: promotion.stage.clone(),
             requester: promotion.requester.clone(),
             closed: next.gates.iter().filter(|gate| !gate.lets_pass()).cloned().collect(),
-            moves: matches!(next.act, Some(Act::Commit | Act::Probe { .. })),
+            moves: matches!(next.act, Some(Act::Commit { .. } | Act::Probe { .. })),
             digest: snapshot.state.change_set.as_ref().map_or("", |set| &set.digest).to_owned(),
             asked: rules
                 .map(|rule| (rule.count, rule.exclude.contains(&Excluded::Requester)))

@@ -104,7 +104,7 @@ fn turn<'a>(
                         Act::Prepare { .. }
                         | Act::Probe { .. }
                         | Act::Ask(_)
-                        | Act::Commit
+                        | Act::Commit { .. }
                         | Act::Measure(_),
                     )
                     | None => Next::Wait,

@@ -629,17 +629,23 @@ fn gate_kinds(names: &str, separator: char) -> BTreeSet<GateKind> {
 fn bypass(value: &str) -> Bypass {
     let (group, gates) = value.split_once(':').expect("GROUP:GATE");
     let groups = BTreeSet::from([group.to_owned()]);
-    Bypass { name: group.to_owned(), groups, gates: gate_kinds(gates, '+') }
+    let (gates, expires) = gates
+        .split_once('@')
+        .map_or((gates, None), |(gates, end)| (gates, Some(end.parse().expect("an instant"))));
+    Bypass { name: group.to_owned(), groups, gates: gate_kinds(gates, '+'), expires }
 }
 
-/// `bypass GATE,GATE as GROUP`.
+/// `bypass GATE,GATE as GROUP [until INSTANT]`.
 fn bypass_of(words: &[&str]) -> Option<BypassRequest> {
+    let request = |gates: &str, group: &str, end: Option<&str>| BypassRequest {
+        gates: gate_kinds(gates, ','),
+        groups: BTreeSet::from([group.to_owned()]),
+        reason: "the site is down".to_owned(),
+        expires: end.map(|end| end.parse().expect("an instant")),
+    };
     match words {
-        ["bypass", gates, "as", group] => Some(BypassRequest {
-            gates: gate_kinds(gates, ','),
-            groups: BTreeSet::from([(*group).to_owned()]),
-            reason: "the site is down".to_owned(),
-        }),
+        ["bypass", gates, "as", group] => Some(request(gates, group, None)),
+        ["bypass", gates, "as", group, "until", end] => Some(request(gates, group, Some(end))),
         [] => None,
         other => panic!("unknown words {other:?}"),
     }

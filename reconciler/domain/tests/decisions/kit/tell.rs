@@ -31,7 +31,11 @@ pub(crate) fn event(saga: &Saga, event: &Event) -> Vec<String> {
         Event::Approved(approval) => vec![format!("is approved by {}", approval.by)],
         Event::Answered(answer) => vec![format!("is answered by {}", answer.by)],
         Event::Probed { moved } => moved.clone(),
-        Event::Committed => vec!["commits".to_owned()],
+        Event::Committed { skipped } if skipped.is_empty() => vec!["commits".to_owned()],
+        Event::Committed { skipped } => {
+            let gates: Vec<&str> = skipped.iter().map(|it| it.gate.name()).collect();
+            vec![format!("commits past {}", gates.join(", "))]
+        }
         Event::SentBack { why } => vec![format!("goes back to its gates: {why}")],
         Event::Outcome { node, outcome } => vec![ran(saga, node, outcome)],
         Event::Verifying { checks, .. } if checks.is_empty() => Vec::new(),

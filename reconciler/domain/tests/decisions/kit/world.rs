@@ -504,9 +504,9 @@ impl World {
                 }
                 Ok(())
             }
-            Act::Commit => {
+            Act::Commit { skipped } => {
                 assert_eq!(self.slot(&self.sagas[id].promotion.stage), None, "the slot is free");
-                self.append_own(id, Event::Committed)
+                self.append_own(id, Event::Committed { skipped })
             }
             Act::Run(runs) => {
                 if let Some(given_up) = runs.iter().find_map(plan::given_up) {
@@ -645,7 +645,7 @@ impl World {
         let (freight, along) = (&wanted[0], &wanted[1..]);
         let (vars, bypass) = (&vars, None);
         let facts = RequestFacts { stage: &snapshot, freight, along, requester: who, vars, bypass };
-        match plan::rehearse(&facts) {
+        match plan::rehearse(&facts, self.now) {
             Err(error) => self.tell(format!("refused: {error}")),
             Ok(()) => {
                 let asked = Asked { rehearsal: true, ..Asked::default() };

@@ -4,8 +4,8 @@ use acceptance::{Failure, Outcome};
 use reconciler_api::client::Client;
 use reconciler_api::problem::ProblemCode;
 use reconciler_api::v1::{
-    AbortPromotion, Bypass, BypassGate, CreatePromotion, FreightApproval, FreightSelector, Gate,
-    GateKind, Phase, Promotion, PromotionQuery, Verdict,
+    AbortPromotion, Bypass, BypassGate, CreatePromotion, EventsQuery, FreightApproval,
+    FreightSelector, Gate, GateKind, Phase, Promotion, PromotionQuery, Verdict,
 };
 use serde_json::json;
 
@@ -159,7 +159,7 @@ async fn ask_past(
     gates: &[BypassGate],
     reason: &str,
 ) -> Result<Promotion, reconciler_api::client::ClientError> {
-    let bypass = Bypass { gates: gates.to_vec(), reason: reason.to_owned() };
+    let bypass = Bypass { gates: gates.to_vec(), reason: reason.to_owned(), expires: None };
     let wish = CreatePromotion {
         stage: "prod".to_owned(),
         freight: FreightSelector::Id(freight.to_owned()),
@@ -192,6 +192,11 @@ async fn gates_are_skipped_by_right_and_with_a_reason() -> Outcome {
     let id = ask_past(&oncall, &freight, &both, "prod is on fire").await?.id;
     let done = site.is(&id, Phase::Succeeded).await?;
     assert_eq!(done.bypass.map(|bypass| bypass.reason).as_deref(), Some("prod is on fire"));
+    // What was skipped stands where it committed.
+    let events = oncall.promotion_events(PROJECT, &id, &EventsQuery::default()).await?;
+    let past = events.iter().find(|event| event.kind == "committed").map(|it| it.message.as_str());
+    let skipped = "committed past upstream (not verified upstream in dev), approvals (needs ";
+    assert!(past.is_some_and(|past| past.starts_with(skipped)), "{past:?}");
     Ok(())
 }
 
