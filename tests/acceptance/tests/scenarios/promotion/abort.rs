@@ -294,7 +294,7 @@ async fn is_under_way(
 }
 
 /// Aborts, and makes sure that the log says that it was over soon after.
-async fn abort(site: &Site, id: &str, ends: Phase) -> Outcome<Promotion> {
+pub(super) async fn abort(site: &Site, id: &str, ends: Phase) -> Outcome<Promotion> {
     let client = site.client()?;
     client.abort(PROJECT, id, &AbortPromotion { reason: "it hangs".to_owned() }).await?;
     let ended = site.is(id, ends).await?;

@@ -17,4 +17,5 @@ mod tickets;
 mod together;
 mod undo;
 mod units;
+mod unseen;
 mod verification;
