@@ -103,7 +103,7 @@ impl Client {
     }
 
     async fn no_answer(&self, call: Call) -> Result<(), ClientError> {
-        self.send(call).await?.check(self.endpoint()).map(drop)
+        self.send(call).await?.accepted(self.endpoint())
     }
 
     /// Sends until the answer counts, or repeating makes no sense any more.

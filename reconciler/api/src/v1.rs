@@ -77,8 +77,8 @@ pub use policy::{
 };
 pub use precondition::Precondition;
 pub use preview::{
-    Definition, Effect, EffectKind, Preview, PreviewChange, PreviewQuestion, PreviewRequest,
-    PreviewSet, PreviewWarning, Replay, Witness,
+    Definition, Effect, EffectKind, PREVIEW_TIME_MAX, Preview, PreviewChange, PreviewQuestion,
+    PreviewRequest, PreviewSet, PreviewWarning, Replay, Witness,
 };
 pub use project::{Project, ProjectSpec};
 pub use promotion::{

@@ -96,6 +96,17 @@ impl Answer {
         serde_json::from_slice(&answer.body).map_err(|error| answer.unreadable(endpoint, &error))
     }
 
+    /// That the daemon accepted, where it answers nothing to read: a page of whatever else stands there
+    /// is no such answer.
+    pub(super) fn accepted(self, endpoint: &str) -> Result<(), ClientError> {
+        let answer = self.check(endpoint)?;
+        if answer.version.is_some() || answer.status == StatusCode::NO_CONTENT {
+            return Ok(());
+        }
+        let (endpoint, answered) = (endpoint.to_owned(), answer.describe());
+        Err(ClientError::NotLockstep { endpoint, answered })
+    }
+
     /// The answer, if the daemon accepted; else why it did not.
     pub(super) fn check(self, endpoint: &str) -> Result<Self, ClientError> {
         if self.status.is_success() {

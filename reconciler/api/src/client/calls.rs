@@ -8,10 +8,10 @@ use crate::v1::{
     AbortPromotion, AccessToken, AnswerStep, ApprovePromotion, CreateAccessToken, CreatePromotion,
     CreatedAccessToken, EventsQuery, Evidence, Explain, Forecast, ForecastQuery, Freight,
     FreightApproval, FreightQuery, FullPlan, Health, Kind, LiftHold, ListQuery, MintToken, Object,
-    PAGE_LIMIT_MAX, Page, Pipeline, Policy, Precondition, Preview, PreviewRequest, PreviewSet,
-    PromoteDownstream, Promotion, PromotionEvent, PromotionQuery, RenamePolicy, RenewToken, Rerun,
-    Reverify, ServerVersion, SigningKeys, Stage, StageDrift, StartedDownstream, TokenQuery,
-    Warehouse, Whoami,
+    PAGE_LIMIT_MAX, PREVIEW_TIME_MAX, Page, Pipeline, Policy, Precondition, Preview,
+    PreviewRequest, PreviewSet, PromoteDownstream, Promotion, PromotionEvent, PromotionQuery,
+    RenamePolicy, RenewToken, Rerun, Reverify, ServerVersion, SigningKeys, Stage, StageDrift,
+    StartedDownstream, TokenQuery, Warehouse, Whoami,
 };
 
 /// The path of one object.
@@ -166,7 +166,7 @@ impl Client {
         request: &PreviewRequest,
     ) -> Result<Preview, ClientError> {
         let path = ["v1", "projects", project, "preview"];
-        self.answer(Call::post(&path).body(request).repeatable()).await
+        self.answer(Call::post(&path).body(request).repeatable().waiting(PREVIEW_TIME_MAX)).await
     }
 
     /// Asks what several changes would do together, and what they would have done in the past.
@@ -181,7 +181,7 @@ impl Client {
         set: &PreviewSet,
     ) -> Result<Preview, ClientError> {
         let path = ["v1", "projects", project, "preview"];
-        self.answer(Call::post(&path).body(set).repeatable()).await
+        self.answer(Call::post(&path).body(set).repeatable().waiting(PREVIEW_TIME_MAX)).await
     }
 
     /// Reads the graph of a project's stages.

@@ -134,6 +134,15 @@ impl ClientError {
             || self.code() == Some(ProblemCode::Unavailable)
     }
 
+    /// Whether something answered that this client cannot speak to: another version, or no daemon.
+    #[must_use]
+    pub fn is_foreign(&self) -> bool {
+        matches!(
+            self,
+            Self::NotLockstep { .. } | Self::VersionMismatch { .. } | Self::Unreadable { .. }
+        )
+    }
+
     /// Whether the daemon may have done what it was asked although there is no answer.
     #[must_use]
     pub fn is_uncertain(&self) -> bool {

@@ -13,7 +13,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::{Client, ClientError, Duration, RetryPolicy};
 use crate::problem::{Problem, ProblemCode};
-use crate::v1::{FreightQuery, Kind, Precondition, Project, ProjectSpec, Secret, WorldToken};
+use crate::v1::{
+    FreightQuery, Kind, Precondition, PreviewSet, Project, ProjectSpec, Secret, WorldToken,
+};
 use crate::{VERSION, VERSION_HEADER};
 
 /// Serves a router on a loopback port of its own, and a client of it.
@@ -285,6 +287,29 @@ async fn each_failure_says_what_to_do() {
     the answer of lockstepd at ENDPOINT cannot be read: missing field `spec` at line 1 column 2
     this is a fault of ours: please report it with the message
     ");
+}
+
+#[tokio::test]
+async fn a_page_is_no_answer_to_a_removal() {
+    let delete = async |client: Client| {
+        client.delete(Kind::Project, "shop", "shop", Precondition::None).await
+    };
+    assert!(delete(always(StatusCode::NO_CONTENT).await).await.is_ok());
+    let refused = delete(always("hello").await).await.unwrap_err();
+    assert!(
+        matches!(refused, ClientError::NotLockstep { .. }) && refused.is_foreign(),
+        "{refused}"
+    );
+}
+
+#[tokio::test]
+async fn a_preview_is_waited_for_as_long_as_it_is_judged() {
+    let never = serve(Router::new().fallback(any(std::future::pending::<()>))).await;
+    let client = never.with_timeout(Duration::from_millis(50));
+    let set = PreviewSet::default();
+    let asked = client.preview_set("shop", &set);
+    let waited = tokio::time::timeout(Duration::from_millis(500), asked).await;
+    assert!(waited.is_err(), "it is still waited for: {waited:?}");
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Previews: what a change of a definition would do to live freight.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::de::Error as _;
@@ -11,6 +13,9 @@ use super::{
     Verdict, VerificationSpec, WarehouseSpec, WorldToken,
 };
 use crate::problem::FieldProblem;
+
+/// The longest that the daemon judges one question; a client waits a little longer.
+pub const PREVIEW_TIME_MAX: Duration = Duration::from_secs(60);
 
 /// Asks what a change of one definition would do. Nothing is changed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -7,8 +7,6 @@
 mod set;
 mod world;
 
-use std::time::Duration;
-
 use axum::Extension;
 use axum::extract::{Path, State};
 use axum::http::{HeaderValue, header};
@@ -16,7 +14,7 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use reconciler_api::problem::Problem;
-use reconciler_api::v1::{PreviewQuestion, PreviewRequest};
+use reconciler_api::v1::{PREVIEW_TIME_MAX, PreviewQuestion, PreviewRequest};
 use reconciler_domain::id::ProjectName;
 use reconciler_domain::preview::{Changes, Preview, preview as judge};
 use reconciler_store::Subject;
@@ -65,18 +63,15 @@ fn key(project: &ProjectName, asked: &PreviewRequest) -> Option<String> {
     Some(format!("{project}/{}", URL_SAFE_NO_PAD.encode(hash.finalize())))
 }
 
-/// The longest that a preview is judged: nobody waits any longer for its answer.
-const JUDGED_MAX: Duration = Duration::from_secs(60);
-
 /// Judges on a thread of its own: the world of many stages takes a while, in which others are answered.
 async fn aside<T: Send + 'static>(judge: impl FnOnce() -> T + Send + 'static) -> Answer<T> {
     let judging = tokio::task::spawn_blocking(judge);
-    match tokio::time::timeout(JUDGED_MAX, judging).await {
+    match tokio::time::timeout(PREVIEW_TIME_MAX, judging).await {
         Ok(Ok(judged)) => Ok(judged),
         Ok(Err(error)) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
         Ok(Err(_)) => Err(Problem::unavailable("lockstepd is about to stop").into()),
         Err(_) => {
-            let seconds = JUDGED_MAX.as_secs();
+            let seconds = PREVIEW_TIME_MAX.as_secs();
             let detail =
                 format!("the preview took longer than {seconds} seconds; ask for fewer changes");
             Err(Problem::unavailable(detail).into())
