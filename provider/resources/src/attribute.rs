@@ -373,6 +373,9 @@ mod tests {
         let instant = instant();
         assert!(instant.same(&"2030-01-01T01:00:00+01:00".into(), &"2030-01-01T00:00:00Z".into()));
         assert!(!instant.same(&"2030-01-01T01:00:00Z".into(), &"2030-01-01T00:00:00Z".into()));
+        let kept = "2030-01-01T00:00:00.123456Z".into();
+        assert!(instant.same(&"2030-01-01T00:00:00.123456789Z".into(), &kept));
+        assert!(!instant.same(&"2030-01-01T00:00:00.123457Z".into(), &kept));
         assert!(version_range().same(&"^1.4".into(), &" ^ 1.4".into()));
         assert!(!version_range().same(&"^1.4".into(), &"^1.5".into()));
     }

@@ -42,9 +42,13 @@ pub(crate) fn span_map<N: FromStr<Err: Display> + 'static>() -> Attribute {
     map.equal(move |left, right| parse(left).is_some() && parse(left) == parse(right))
 }
 
-/// An instant, as RFC 3339 has it. Two texts of the same instant are no change.
+/// An instant, as RFC 3339 has it. Two texts of the same instant are no change; the daemon keeps
+/// microseconds, so what is finer than that does not tell two instants apart.
 pub(crate) fn instant() -> Attribute {
-    let parse = |value: &Value| value.as_str().and_then(|text| text.parse::<Timestamp>().ok());
+    let parse = |value: &Value| {
+        let at = value.as_str().and_then(|text| text.parse::<Timestamp>().ok());
+        at.map(Timestamp::as_microsecond)
+    };
     checked(|text| match text.parse::<Timestamp>() {
         Ok(_) => Ok(()),
         Err(_) => Err(format!(
