@@ -16,7 +16,7 @@ use reconciler_domain::id::StepName;
 use reconciler_domain::step::{CONTROL, Field, FieldType, Output, StepKind, check_step, fields};
 use std::fmt::Write as _;
 
-use crate::resources::step_type;
+use crate::resources::{inexact, step_type};
 use crate::words::sentence;
 
 /// The function of a kind of step.
@@ -70,17 +70,18 @@ impl StepFunction {
         if config.is_unknown() {
             return Ok(Value::unknown());
         }
-        let mut partial = Partial { unknown: Vec::new(), complete: true };
+        let mut partial = Partial { unknown: Vec::new(), complete: true, inexact: Vec::new() };
         let arguments = partial.json(config, "", Place::Step(self.kind));
-        let Partial { unknown, complete } = partial;
-        let lines: Vec<String> = check_step(self.kind, &arguments)
+        let Partial { unknown, complete, inexact } = partial;
+        let problems = check_step(self.kind, &arguments);
+        let judged = problems
             .iter()
             .filter(|problem| !unknown.iter().any(|place| is_at_or_below(&problem.path, place)))
             .map(|problem| {
                 let text = sentence(&problem.message);
                 if problem.path.is_empty() { text } else { format!("{}: {text}", problem.path) }
-            })
-            .collect();
+            });
+        let lines: Vec<String> = inexact.into_iter().chain(judged).collect();
         if !lines.is_empty() {
             return Err(lines.join("\n"));
         }
@@ -95,6 +96,8 @@ struct Partial {
     unknown: Vec<String>,
     /// Whether everything is known.
     complete: bool,
+    /// What is wrong with numbers that JSON here cannot hold.
+    inexact: Vec<String>,
 }
 
 impl Partial {
@@ -120,11 +123,16 @@ impl Partial {
                 };
                 elements.iter().map(element).collect()
             }
-            known @ (Value::Null
-            | Value::Bool(_)
-            | Value::Number(_)
-            | Value::String(_)
-            | Value::Dynamic(_)) => json::to_plain(known),
+            known @ Value::Number(_) => {
+                let plain = json::to_plain(known);
+                if let Some(number) = plain.as_str() {
+                    self.inexact.push(format!("{place}: {}", inexact(number)));
+                }
+                plain
+            }
+            known @ (Value::Null | Value::Bool(_) | Value::String(_) | Value::Dynamic(_)) => {
+                json::to_plain(known)
+            }
         }
     }
 }
@@ -333,5 +341,22 @@ mod tests {
         let config = Value::object([("dir", Value::from("x")), ("vars", vars)]);
         let step = call(StepKind::TfPlan, "plan", config).expect("a step");
         assert_eq!(step.get("config"), Some(&r#"{"dir":"x","vars":{"ratio":0.1}}"#.into()));
+    }
+
+    #[test]
+    fn a_number_that_cannot_keep_its_digits_is_refused() {
+        let number = "123456789012345678901";
+        let long = || Value::Number(number.parse().expect("a number"));
+        let config = |value: Value| {
+            let vars = Value::object([("account", value)]);
+            Value::object([("dir", Value::from("x")), ("vars", vars)])
+        };
+        let refused = call(StepKind::TfPlan, "plan", config(long())).expect_err("it is too long");
+        let text = format!(
+            "vars.account: {number} has more digits than a number can keep: write it as text, \
+             \"{number}\"."
+        );
+        assert_eq!(refused, FunctionError::argument(1, text));
+        assert!(call(StepKind::TfPlan, "plan", config(number.into())).is_ok());
     }
 }

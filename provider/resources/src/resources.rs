@@ -23,7 +23,7 @@ pub(crate) use policy::Policy;
 pub(crate) use project::Project;
 pub(crate) use promotion::Promotion;
 pub(crate) use stage::Stage;
-pub(crate) use steps::step_type;
+pub(crate) use steps::{inexact, step_type};
 pub(crate) use task::Task;
 pub(crate) use verification::Verification;
 pub(crate) use warehouse::Warehouse;

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use provider_protocol::Diagnostics;
-use provider_protocol::cty::{Path, Type, Value};
+use provider_protocol::cty::{Path, Type, Value, json};
 use provider_protocol::provider::{Field, Reader, duplicates};
 use provider_protocol::schema::Attribute;
 use reconciler_api::v1::Step;
@@ -174,7 +174,36 @@ fn arguments(step: &Reader<'_>, diags: &mut Diagnostics) -> Option<Json> {
     };
     let read = serde_json::from_str(text)
         .map_err(|error| format!("It is not JSON: {error}. Write it with jsonencode({{ … }})."));
-    diags.take(step.path().clone(), "Invalid arguments of a step", read)
+    let exact = read.and_then(|read| match changed_number(text, &read) {
+        None => Ok(read),
+        Some(number) => Err(inexact(&number)),
+    });
+    diags.take(step.path().clone(), "Invalid arguments of a step", exact)
+}
+
+/// What is wrong with a number that no JSON number of the daemon holds: what was written would become
+/// another one.
+pub(crate) fn inexact(number: &str) -> String {
+    format!("{number} has more digits than a number can keep: write it as text, {number:?}.")
+}
+
+/// A number of a text that became another one when it was read, as it was written.
+fn changed_number(text: &str, read: &Json) -> Option<String> {
+    fn differs(exact: &Json, read: &Json) -> Option<String> {
+        match (exact, read) {
+            (Json::String(written), Json::Number(_)) => Some(written.clone()),
+            (Json::Array(exact), Json::Array(read)) => {
+                exact.iter().zip(read).find_map(|(exact, read)| differs(exact, read))
+            }
+            (Json::Object(exact), Json::Object(read)) => exact
+                .iter()
+                .filter_map(|(name, exact)| Some((exact, read.get(name)?)))
+                .find_map(|(exact, read)| differs(exact, read)),
+            _ => None,
+        }
+    }
+    // What cannot be read so nests too deep, which is told elsewhere.
+    differs(&json::read_plain(text).ok()?, read)
 }
 
 /// What the steps before a step give it.

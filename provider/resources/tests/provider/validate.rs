@@ -276,6 +276,20 @@ fn steps_by_hand_are_checked_as_strictly() {
     );
 }
 
+#[test]
+fn a_number_by_hand_keeps_its_digits_or_is_refused() {
+    let step = |number: &str| {
+        let config =
+            format!("{{\\\"dir\\\":\\\"x\\\",\\\"vars\\\":{{\\\"account\\\":[{number}]}}}}");
+        stage(&format!("{{ name = \"plan\", uses = \"tf_plan\", config = \"{config}\" }},"))
+    };
+    check(&step("18446744073709551615"), &[]);
+    check(&step("0.25"), &[]);
+    for number in ["123456789012345678901", "0.12345678901234567891"] {
+        check(&step(number), &[&format!("{number} has more digits than a number can keep")]);
+    }
+}
+
 /// As the description of `steps` says: the client drops what it does not know of an object that is
 /// written by hand, and a function sees it.
 #[test]
