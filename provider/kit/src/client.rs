@@ -27,7 +27,7 @@ pub type Calls = ProviderClient<Transport>;
 
 /// A client that can do everything.
 pub const CAPABLE: ClientCapabilities = ClientCapabilities {
-    deferral_allowed: false,
+    deferral_allowed: true,
     write_only_attributes_allowed: true,
     store_planned_private: true,
     computed_blocks_allowed: true,
@@ -190,6 +190,7 @@ impl Resource<'_> {
         };
         let answer =
             self.calls.plan_resource_change(request).await.expect("an answer").into_inner();
+        assert_eq!(answer.deferred, None, "nothing is put off");
         let object = Object {
             value: decode(answer.planned_state.as_ref(), &self.ty),
             private: answer.planned_private,
@@ -239,6 +240,7 @@ impl Resource<'_> {
             ..wire::read_resource::Request::default()
         };
         let answer = self.calls.read_resource(request).await.expect("an answer").into_inner();
+        assert_eq!(answer.deferred, None, "nothing is put off");
         let read = Object {
             value: decode(answer.new_state.as_ref(), &self.ty),
             private: answer.private,
@@ -271,6 +273,7 @@ impl Resource<'_> {
         };
         let answer =
             self.calls.import_resource_state(request).await.expect("an answer").into_inner();
+        assert_eq!(answer.deferred, None, "nothing is put off");
         let imported = answer.imported_resources.first().map(|imported| Object {
             value: decode(imported.state.as_ref(), &self.ty),
             private: imported.private.clone(),
