@@ -79,8 +79,8 @@ pub(crate) fn schema() -> Schema {
         .attribute(
             REQUEST_TIMEOUT.attribute,
             request_timeout_attribute().describe(or_variable(
-                "How long one request may take until `lockstepd` counts as not answering. \
-                 Default: `30s`.",
+                "How long one request may take until `lockstepd` counts as not answering; one \
+                 about the effect of a change takes up to a minute more. Default: `30s`.",
                 REQUEST_TIMEOUT,
             )),
         );

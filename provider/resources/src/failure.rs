@@ -54,6 +54,21 @@ pub(crate) fn tell_field(
     diags.error_at(path, summary, detail);
 }
 
+/// Tells that an object was never read, and cannot be: the configuration of the provider is not known.
+/// `what` is what was to be done: `import stage shop/prod`.
+pub(crate) fn tell_unreadable(what: &str, diags: &mut Diagnostics) {
+    diags.error(
+        format!("Cannot {what}"),
+        "The provider's configuration is known only after apply, so that nothing can be read, and          an import is made of what is read. Apply what the configuration depends on first, such as          with -target, or give it values that are known; then import.",
+    );
+}
+
+/// Of a preview, whether only this answer did not come in time, or not now: a preview of much takes long, and the
+/// daemon answers everything else meanwhile.
+pub(crate) fn is_slow(error: &ClientError) -> bool {
+    matches!(error, ClientError::Timeout { .. }) || error.code() == Some(ProblemCode::Unavailable)
+}
+
 /// What happened, what to do, and the name of the request in the daemon's log.
 pub(crate) fn detail(error: &ClientError) -> String {
     let mut lines = vec![sentence(&error.to_string())];

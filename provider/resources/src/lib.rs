@@ -11,6 +11,7 @@
 //!  form          values to and from what the API speaks, in the form that the user wrote
 //!  follow        a promotion until it ends, for what waits for one
 //!  ask, stop     one call of the daemon, and what an interrupt means for it
+//!  overlay, references    what this run planned before, and whether there is what names refer to
 //!  reach, reads  a daemon that is away is told once; a refresh of many is few requests
 //!  place, failure, words    what is told to the user, and where
 //! ```
@@ -23,6 +24,8 @@ mod actions;
 mod ask;
 mod attribute;
 mod connection;
+#[cfg(test)]
+mod damaged;
 mod data_sources;
 mod ephemeral;
 mod failure;
@@ -35,6 +38,7 @@ mod place;
 mod provider;
 mod reach;
 mod reads;
+mod references;
 mod resources;
 mod session;
 mod stop;

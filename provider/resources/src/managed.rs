@@ -19,6 +19,7 @@ mod preview;
 mod protection;
 mod read;
 mod refused;
+mod together;
 mod upgrade;
 
 use std::fmt::Display;
@@ -35,7 +36,7 @@ use provider_protocol::schema::{Attribute, Block, NestedBlock, Schema};
 use reconciler_api::v1;
 
 use crate::attribute::parsed;
-use crate::failure::Places;
+use crate::failure::{Places, tell_unreadable};
 use crate::form::{Keyed, keep};
 use crate::place::Moved;
 use crate::session::{Identity, Session};
@@ -322,6 +323,10 @@ impl<D: Definition> Resource<Session> for Managed<D> {
     ) -> Option<State> {
         let Some(session) = &cx.client else {
             // The configuration of the provider is not known yet, and that was told already.
+            if state.private.is_empty() {
+                tell_unreadable(&Self::doing("import", &state.value), diags);
+                return None;
+            }
             return Some(state.clone());
         };
         let read = stop::or_now(&cx.cancel, Self::read_object(session, state, diags)).await;
@@ -338,10 +343,12 @@ impl<D: Definition> Resource<Session> for Managed<D> {
         diags: &mut Diagnostics,
     ) -> Option<State> {
         let session = cx.client(diags)?;
-        let updated = stop::or_late(&cx.cancel, Self::update_object(&session, change, diags)).await;
+        let mut done = None;
+        let update = Self::update_object(&session, change, &mut done, diags);
+        let updated = stop::or_late(&cx.cancel, update).await;
         updated.unwrap_or_else(|stopped| {
             stopped.tell(&Self::doing("update", change.planned), UNCERTAIN, diags);
-            None
+            done
         })
     }
 

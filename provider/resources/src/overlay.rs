@@ -5,28 +5,33 @@
 //! nothing of this may enter a planned value, only what is told beside it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use reconciler_api::v1::Kind;
+use reconciler_api::v1::{Definition, Kind, PreviewWarning};
 
 use crate::session::Identity;
 
 /// The objects that were planned in this process.
 #[derive(Debug, Default)]
-pub(crate) struct Overlay(Mutex<BTreeMap<(Kind, String), BTreeMap<String, Planned>>>);
+pub(crate) struct Overlay {
+    objects: Mutex<BTreeMap<(Kind, String), BTreeMap<String, Planned>>>,
+    warned: Mutex<BTreeSet<(Kind, String, String, String)>>,
+}
 
 /// One object that was planned.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Planned {
     /// Whether it will be created or changed.
     pub(crate) changes: bool,
     /// Of a stage, the stages it takes freight from.
     pub(crate) upstreams: BTreeSet<String>,
+    /// What it will be, if that is wholly known and can be previewed.
+    pub(crate) definition: Option<Arc<Definition>>,
 }
 
 impl Overlay {
     fn objects(&self) -> MutexGuard<'_, BTreeMap<(Kind, String), BTreeMap<String, Planned>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.objects.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Remembers an object.
@@ -36,15 +41,56 @@ impl Overlay {
         named.insert(identity.name.clone(), planned);
     }
 
-    /// The planned objects of a kind.
-    pub(crate) fn of(&self, kind: Kind, project: &str) -> BTreeMap<String, Planned> {
-        self.objects().get(&(kind, project.to_owned())).cloned().unwrap_or_default()
+    /// The planned objects of a kind, as far as they are wanted.
+    fn of<T>(
+        &self,
+        kind: Kind,
+        project: &str,
+        want: impl Fn(&str, &Planned) -> Option<T>,
+    ) -> Vec<T> {
+        let objects = self.objects();
+        let named = objects.get(&(kind, project.to_owned())).into_iter().flatten();
+        named.filter_map(|(name, planned)| want(name, planned)).collect()
+    }
+
+    /// The names of the planned objects of a kind.
+    pub(crate) fn names(&self, kind: Kind, project: &str) -> BTreeSet<String> {
+        self.of(kind, project, |name, _| Some(name.to_owned())).into_iter().collect()
+    }
+
+    /// The planned objects of a kind that change, and what each will be, if that is known.
+    pub(crate) fn changed(
+        &self,
+        kind: Kind,
+        project: &str,
+    ) -> Vec<(String, Option<Arc<Definition>>)> {
+        self.of(kind, project, |name, planned| {
+            planned.changes.then(|| (name.to_owned(), planned.definition.clone()))
+        })
+    }
+
+    /// The upstreams of each planned stage.
+    pub(crate) fn upstreams(&self, project: &str) -> Vec<(String, BTreeSet<String>)> {
+        self.of(Kind::Stage, project, |name, planned| {
+            Some((name.to_owned(), planned.upstreams.clone()))
+        })
+    }
+
+    /// An object as it was planned.
+    pub(crate) fn get(&self, kind: Kind, project: &str, name: &str) -> Option<Planned> {
+        self.objects().get(&(kind, project.to_owned()))?.get(name).cloned()
     }
 
     /// Whether such an object was planned.
     pub(crate) fn has(&self, kind: Kind, project: &str, name: &str) -> bool {
-        self.objects()
-            .get(&(kind, project.to_owned()))
-            .is_some_and(|named| named.contains_key(name))
+        self.get(kind, project, name).is_some()
+    }
+
+    /// Whether nobody was warned of this before, of this object. The same comes out of more than one
+    /// question: about the object alone, and together with others.
+    pub(crate) fn is_news(&self, identity: &Identity, warning: &PreviewWarning) -> bool {
+        let Identity { kind, .. } = identity;
+        let said = (*kind, identity.to_string(), warning.summary.clone(), warning.detail.clone());
+        self.warned.lock().unwrap_or_else(PoisonError::into_inner).insert(said)
     }
 }

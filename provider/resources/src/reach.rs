@@ -4,6 +4,9 @@
 //! without it tells, the others do not. What cannot go on without an answer (writes, data sources,
 //! actions, ephemeral resources) fails with the same words, and only the first waits for them. After
 //! a pause it is asked again: it may be back.
+//!
+//! What answers and is of another version, or no daemon at all, is told once as an error. The run
+//! fails for it, so that nothing else has to say it: it is not asked again.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -24,6 +27,16 @@ pub(crate) struct Reach(Mutex<State>);
 struct State {
     down: Option<Down>,
     told: bool,
+    /// What answers cannot be spoken to, and why. Whoever saw it first told it.
+    foreign: Option<String>,
+}
+
+impl State {
+    /// Why nothing can be asked just now.
+    fn trouble(&self) -> Option<&str> {
+        let down = self.down.as_ref().filter(|down| down.is_recent());
+        self.foreign.as_deref().or(down.map(|down| down.detail.as_str()))
+    }
 }
 
 #[derive(Debug)]
@@ -43,11 +56,27 @@ impl Reach {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Remembers a failed call, if it failed because the daemon could not be asked.
-    pub(crate) fn noticed(&self, error: &ClientError) {
-        if error.is_unreachable() {
-            self.state().down = Some(Down { detail: detail(error), since: Instant::now() });
+    /// Remembers a failed call, if it failed because the daemon could not be asked. False if what
+    /// answers was told before to be no daemon to speak to.
+    pub(crate) fn noticed(&self, error: &ClientError) -> bool {
+        let mut state = self.state();
+        if error.is_foreign() {
+            let is_news = state.foreign.is_none();
+            state.foreign.get_or_insert_with(|| detail(error));
+            return is_news;
         }
+        if error.is_unreachable() {
+            state.down = Some(Down { detail: detail(error), since: Instant::now() });
+        }
+        true
+    }
+
+    /// Remembers the failed call of something that may go on without an answer, and whether it does:
+    /// why is told once, here or by whoever noticed it before.
+    pub(crate) fn goes_on_without(&self, error: &ClientError, diags: &mut Diagnostics) -> bool {
+        let is_news = self.noticed(error);
+        let is_told = error.is_unreachable() || (error.is_foreign() && !is_news);
+        is_told && self.goes_without(diags)
     }
 
     /// Remembers a failed write. One connection that broke may have been about that one request: it
@@ -61,6 +90,9 @@ impl Reach {
     /// Whether a plan has to do without the daemon; tells so once.
     pub(crate) fn goes_without(&self, diags: &mut Diagnostics) -> bool {
         let mut state = self.state();
+        if state.foreign.is_some() {
+            return true;
+        }
         let Some(down) = state.down.as_ref().filter(|down| down.is_recent()) else { return false };
         if !state.told {
             let text = format!(
@@ -78,8 +110,8 @@ impl Reach {
     /// what was to be done: `create stage shop/prod`.
     pub(crate) fn refuses(&self, what: &str, diags: &mut Diagnostics) -> bool {
         let state = self.state();
-        let Some(down) = state.down.as_ref().filter(|down| down.is_recent()) else { return false };
-        diags.error(format!("Cannot {what}"), down.detail.clone());
+        let Some(trouble) = state.trouble() else { return false };
+        diags.error(format!("Cannot {what}"), trouble);
         true
     }
 }
@@ -112,6 +144,21 @@ mod tests {
         assert_eq!(seen(&reach), (false, false, 0));
         reach.noticed(&lost());
         assert_eq!(seen(&reach), (true, true, 1));
+    }
+
+    #[test]
+    fn what_cannot_be_spoken_to_is_told_by_the_first_call() {
+        let reach = Reach::default();
+        let endpoint = "http://127.0.0.1:1".to_owned();
+        let newer = ClientError::VersionMismatch {
+            endpoint,
+            server: "9.0.0".to_owned(),
+            client: "0.1.0",
+            reason: "missing field `name`".to_owned(),
+        };
+        assert!(reach.noticed(&newer));
+        assert!(!reach.noticed(&newer));
+        assert_eq!(seen(&reach), (true, true, 1), "what is refused says why, and nothing else");
     }
 
     #[test]

@@ -4,18 +4,20 @@
 //! a request of its own; with the second the whole kind is listed, in large pages, and what follows
 //! is answered from that. Rules, so that nothing old is ever answered:
 //!
-//! - a list is a few seconds old at most, counted from before it was asked for;
+//! - a list was asked for a few seconds at most before whoever is answered from it asked;
 //! - an object is answered once from a list, and never after this process wrote it;
+//! - a list that takes long is not asked for again: objects are then read one by one, side by side;
 //! - what a list does not have is asked for by itself: only the daemon says that something is gone.
 //!
 //! Nothing outlives the process, which the client starts anew for each plan and each apply.
 
 use std::any::Any;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use reconciler_api::client::{Client, ClientError};
+use reconciler_api::problem::ProblemCode;
 use reconciler_api::v1::{Kind, ListQuery, Object, PAGE_LIMIT_MAX, Pipeline};
 use tokio::sync::Mutex as Turn;
 
@@ -24,19 +26,20 @@ use crate::session::Identity;
 /// How old an answer may be.
 const FRESH: Duration = Duration::from_secs(5);
 
+/// A list that takes longer is slow: waiting for another one in turn costs more than it spares.
+const SLOW: Duration = Duration::from_millis(2_500);
+
 /// Pages of a list that are read at most; what is on later ones is asked for by itself.
 const PAGES_MAX: usize = 20;
 
 /// What was read in this process.
 #[derive(Debug, Default)]
 pub(crate) struct Reads {
-    collections: Mutex<HashMap<(Kind, String), Arc<Collection>>>,
-    pipelines: Mutex<HashMap<String, Arc<Turn<Graph>>>>,
-    refreshed: Mutex<HashSet<(Kind, String)>>,
+    collections: Mutex<HashMap<OfKind, Arc<Collection>>>,
+    pipelines: Mutex<HashMap<String, Arc<Question<Pipeline>>>>,
+    names: Mutex<HashMap<OfKind, Arc<Question<Names>>>>,
+    refreshed: Mutex<HashSet<OfKind>>,
 }
-
-/// The graph of one project, if it was read.
-type Graph = Option<Aged<Arc<Pipeline>>>;
 
 /// The objects of one kind in one project.
 #[derive(Default)]
@@ -44,11 +47,52 @@ struct Collection {
     /// Whether one was asked for by itself.
     asked: Mutex<bool>,
     /// Who has the turn lists; the others wait for that.
-    listed: Turn<Option<Aged<Objects>>>,
+    listed: Turn<Option<Aged<Listed>>>,
     written: Mutex<HashMap<String, Instant>>,
 }
 
+/// A kind, and the project or the object that it is about.
+type OfKind = (Kind, String);
+
+/// The names of the objects of a kind.
+type Names = BTreeSet<String>;
+
 type Objects = HashMap<String, Box<dyn Any + Send + Sync>>;
+
+/// A list of objects; empty if it could not be read.
+struct Listed {
+    objects: Objects,
+    /// Whether it took long, or could not be read.
+    slow: bool,
+}
+
+/// A question that many ask: who has the turn asks the daemon, the others wait for that.
+#[derive(Debug)]
+struct Question<T>(Turn<Option<Aged<Option<Arc<T>>>>>);
+
+impl<T> Default for Question<T> {
+    fn default() -> Self {
+        Self(Turn::default())
+    }
+}
+
+impl<T> Question<T> {
+    /// The answer; none if another got none just now.
+    async fn answer(
+        &self,
+        ask: impl Future<Output = Result<T, ClientError>>,
+    ) -> Result<Option<Arc<T>>, ClientError> {
+        let asked = Instant::now();
+        let mut last = self.0.lock().await;
+        if let Some(last) = last.as_ref().filter(|last| last.answers(asked)) {
+            return Ok(last.it.clone());
+        }
+        let since = Instant::now();
+        let answer = ask.await.map(Arc::new);
+        *last = Some(Aged { since, it: answer.as_ref().ok().cloned() });
+        answer.map(Some)
+    }
+}
 
 /// Something, and when it was asked for.
 #[derive(Debug)]
@@ -58,8 +102,10 @@ struct Aged<T> {
 }
 
 impl<T> Aged<T> {
-    fn fresh(&mut self) -> Option<&mut T> {
-        (self.since.elapsed() < FRESH).then_some(&mut self.it)
+    /// Whether it answers what was asked at an instant. How long it took to come does not count:
+    /// whoever asked meanwhile waited for it.
+    fn answers(&self, asked: Instant) -> bool {
+        asked.saturating_duration_since(self.since) < FRESH
     }
 }
 
@@ -85,27 +131,56 @@ impl Reads {
     ) -> Result<Option<T>, ClientError> {
         let Identity { project, name, .. } = identity;
         let collection = self.collection(T::KIND, project);
-        if let Some(found) = collection.listed(api, project, name).await {
-            return Ok(Some(found));
+        let take = |list: &mut Objects| list.remove(name)?.downcast::<T>().ok();
+        if let Some(found) = collection.listed::<T, _>(api, identity, take).await {
+            return Ok(Some(*found));
         }
         api.find(project, name).await
     }
 
-    /// The graph of a project's stages.
+    /// Reads an object, if it is there, for something else that is about it: whoever reads the object
+    /// itself still finds it in the list.
+    pub(crate) async fn see<T: Object + Clone>(
+        &self,
+        api: &Client,
+        identity: &Identity,
+    ) -> Result<Option<T>, ClientError> {
+        let Identity { project, name, .. } = identity;
+        let collection = self.collection(T::KIND, project);
+        let see = |list: &mut Objects| list.get(name)?.downcast_ref::<T>().cloned();
+        match collection.listed::<T, _>(api, identity, see).await {
+            Some(found) => Ok(Some(found)),
+            None => api.find(project, name).await,
+        }
+    }
+
+    /// The graph of a project's stages; none if another could not read it just now.
     pub(crate) async fn pipeline(
         &self,
         api: &Client,
         project: &str,
-    ) -> Result<Arc<Pipeline>, ClientError> {
-        let turn = Arc::clone(lock(&self.pipelines).entry(project.to_owned()).or_default());
-        let mut read = turn.lock().await;
-        if let Some(pipeline) = read.as_mut().and_then(Aged::fresh) {
-            return Ok(Arc::clone(pipeline));
-        }
-        let since = Instant::now();
-        let it = Arc::new(api.pipeline(project).await?);
-        *read = Some(Aged { since, it: Arc::clone(&it) });
-        Ok(it)
+    ) -> Result<Option<Arc<Pipeline>>, ClientError> {
+        let question = Arc::clone(lock(&self.pipelines).entry(project.to_owned()).or_default());
+        question.answer(api.pipeline(project)).await
+    }
+
+    /// The names of the live objects of a kind; none if another could not read them just now.
+    pub(crate) async fn names<T: Object>(
+        &self,
+        api: &Client,
+        project: &str,
+    ) -> Result<Option<Arc<Names>>, ClientError> {
+        let key = (T::KIND, project.to_owned());
+        let question = Arc::clone(lock(&self.names).entry(key).or_default());
+        let names = async {
+            match api.list_all::<T>(project).await {
+                Ok(objects) => Ok(objects.iter().map(|it| it.meta().name.clone()).collect()),
+                // In a project that is still to be made there is nothing.
+                Err(error) if error.code() == Some(ProblemCode::NotFound) => Ok(Names::new()),
+                Err(error) => Err(error),
+            }
+        };
+        question.answer(names).await
     }
 
     /// Remembers that the client had this process read an object.
@@ -125,28 +200,40 @@ impl Reads {
         let collection = self.collection(*kind, project);
         lock(&collection.written).insert(name.clone(), Instant::now());
         lock(&self.pipelines).remove(project);
+        lock(&self.names).remove(&(*kind, project.clone()));
     }
 }
 
 impl Collection {
-    /// An object from a list, unless it has to be asked for by itself.
-    async fn listed<T: Object>(&self, api: &Client, project: &str, name: &str) -> Option<T> {
+    /// What `pick` finds in a list, unless the object has to be asked for by itself.
+    async fn listed<T: Object, P>(
+        &self,
+        api: &Client,
+        Identity { project, name, .. }: &Identity,
+        pick: impl FnOnce(&mut Objects) -> Option<P>,
+    ) -> Option<P> {
+        let asked = Instant::now();
         if !std::mem::replace(&mut *lock(&self.asked), true) {
             return None;
         }
-        let mut listed = self.listed.lock().await;
-        if listed.as_mut().and_then(Aged::fresh).is_none() {
+        let mut turn = self.listed.lock().await;
+        if !turn.as_ref().is_some_and(|listed| listed.answers(asked)) {
+            if turn.as_ref().is_some_and(|listed| listed.it.slow) {
+                return None;
+            }
             let since = Instant::now();
+            let objects = list::<T>(api, project).await;
+            let slow = objects.is_err() || since.elapsed() > SLOW;
             // Where the list cannot be read, each object says itself what is wrong.
-            let it = list::<T>(api, project).await.unwrap_or_default();
-            *listed = Some(Aged { since, it });
+            let objects = objects.unwrap_or_default();
+            *turn = Some(Aged { since, it: Listed { objects, slow } });
         }
-        let listed = listed.as_mut()?;
+        let listed = turn.as_mut()?;
         let written = lock(&self.written).get(name).copied();
         if written.is_some_and(|written| written >= listed.since) {
             return None;
         }
-        listed.it.remove(name)?.downcast().ok().map(|found| *found)
+        pick(&mut listed.it.objects)
     }
 }
 

@@ -36,6 +36,11 @@ pub(super) const ADOPT_EXISTING: Setting =
 pub(super) const REQUEST_TIMEOUT: Setting =
     Setting { attribute: "request_timeout", variable: "LOCKSTEP_REQUEST_TIMEOUT" };
 
+/// All of them.
+#[cfg(test)]
+pub(super) const ALL: [Setting; 7] =
+    [ENDPOINT, TOKEN, TOKEN_FILE, PROJECT, DELETION_PROTECTION, ADOPT_EXISTING, REQUEST_TIMEOUT];
+
 /// Reads an environment variable.
 pub(crate) type Environment<'e> = &'e (dyn Fn(&str) -> Option<String> + Sync);
 

@@ -120,3 +120,15 @@ async fn a_project_of_the_environment_has_a_name() {
     let configured = [("project", Value::from("shop"))];
     check(&configured, &environment("My Shop"), &[": Lockstep is not reachable"], true).await;
 }
+
+#[test]
+fn every_attribute_has_a_variable() {
+    let schema = schema();
+    let offered: Vec<&str> = schema.block.attributes.keys().map(String::as_str).collect();
+    assert_eq!(offered, settings::ALL.map(|it| it.attribute));
+    for Setting { attribute, variable } in settings::ALL {
+        assert_eq!(variable, format!("LOCKSTEP_{}", attribute.to_ascii_uppercase()));
+        let description = &schema.block.attributes[attribute].description;
+        assert!(description.contains(&format!("`{variable}`")), "{attribute}: {description}");
+    }
+}

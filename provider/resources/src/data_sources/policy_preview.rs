@@ -13,6 +13,7 @@ use reconciler_domain::preview::{REPLAY_DEFAULT, REPLAY_MAX};
 
 use super::{project, project_attribute, read, read_only};
 use crate::attribute::parsed;
+use crate::failure::{detail, is_slow};
 use crate::form::{self, Read as _};
 use crate::functions::policy_spec;
 use crate::session::Session;
@@ -114,8 +115,20 @@ impl DataSource<Session> for PolicyPreviewData {
         let replay = Some(reader.count("history").unwrap_or(REPLAY_DEFAULT));
         let set = PreviewSet { changes: vec![change], replay };
         let what = format!("preview a policy of {project}");
-        let call = session.api.preview_set(&project, &set);
-        let preview = read(cx, &session, &what, call, diags).await?;
+        let call = async {
+            match session.api.preview_set(&project, &set).await {
+                // That is no reason to ask the daemon for nothing else.
+                Err(error) if is_slow(&error) => Ok(Err(error)),
+                answer => answer.map(Ok),
+            }
+        };
+        let preview = match read(cx, &session, &what, call, diags).await? {
+            Ok(preview) => preview,
+            Err(error) => {
+                diags.error(format!("Cannot {what}"), detail(&error));
+                return None;
+            }
+        };
         for problem in &preview.problems {
             let place = problem.path.trim_start_matches("changes[0]");
             let text = format!("{}: {}", place.trim_start_matches('.'), sentence(&problem.message));

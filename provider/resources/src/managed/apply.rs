@@ -5,7 +5,7 @@ use provider_protocol::cty::{Path, Value};
 use provider_protocol::provider::{Change, Destroy, State};
 use reconciler_api::client::ClientError;
 use reconciler_api::problem::ProblemCode;
-use reconciler_api::v1::{Object, Precondition};
+use reconciler_api::v1::{Object, Policy, Precondition};
 
 use super::kept::Kept;
 use super::{Definition, Managed, preview, protection};
@@ -123,14 +123,19 @@ impl<D: Definition> Managed<D> {
                 return Ok(found);
             }
             Ok(_) => {}
-            Err(away) => session.reach.noticed(&away),
+            Err(away) => {
+                session.reach.noticed(&away);
+            }
         }
         Err(error)
     }
 
+    /// Updates an object. `done` is the state of what is done so far, for whoever does not wait for
+    /// the rest.
     pub(super) async fn update_object(
         session: &Session,
         change: Change<'_>,
+        done: &mut Option<State>,
         diags: &mut Diagnostics,
     ) -> Option<State> {
         let prior = change.prior?;
@@ -143,18 +148,17 @@ impl<D: Definition> Managed<D> {
         D::confide(&mut spec, &change);
         let planned = Self::with_impact(session, &seen, change, diags).await?;
         let mut generation = Self::generation(change.private, &seen, diags)?;
-        let mut renamed = None;
         if identity.name != seen.name {
             let state = Self::rename(session, &seen, &identity, (prior, generation), diags).await?;
             generation = Kept::from_bytes(&state.private)?.generation;
-            renamed = Some(state);
+            *done = Some(state);
         }
         let condition = Precondition::Generation(generation);
         match Self::put(session, &identity, (&planned, &spec), condition).await {
             Ok(object) => Some(Self::written(planned, &object)),
             Err(error) => {
                 Self::tell_refused(session, &error, "update", (&identity, prior), diags).await;
-                renamed
+                done.take()
             }
         }
     }
@@ -169,9 +173,15 @@ impl<D: Definition> Managed<D> {
     ) -> Option<State> {
         let condition = Precondition::Generation(generation);
         let call = session.api.rename_policy(&seen.project, &seen.name, &wanted.name, condition);
-        let renamed = call.await;
+        let mut renamed = call.await;
         session.reads.writes(seen);
         session.reads.writes(wanted);
+        if let Err(error) = &renamed
+            && error.is_uncertain()
+            && let Some(policy) = Self::renamed_after_all(session, wanted, generation).await
+        {
+            renamed = Ok(policy);
+        }
         match renamed {
             Ok(policy) => {
                 let value =
@@ -196,6 +206,19 @@ impl<D: Definition> Managed<D> {
         }
     }
 
+    /// The policy under its new name, where the answer was lost: it was this rename if it is the next
+    /// generation, by this principal.
+    async fn renamed_after_all(
+        session: &Session,
+        wanted: &Identity,
+        generation: u64,
+    ) -> Option<Policy> {
+        let found = session.api.find::<Policy>(&wanted.project, &wanted.name).await.ok()??;
+        let meta = found.meta();
+        let is_ours = session.principal.as_ref() == Some(&meta.changed_by);
+        (is_ours && meta.generation == generation + 1).then_some(found)
+    }
+
     pub(super) async fn delete_object(
         session: &Session,
         destroy: Destroy<'_>,
@@ -215,12 +238,19 @@ impl<D: Definition> Managed<D> {
             Ok(()) => {}
             // Somebody was faster.
             Err(error) if error.code() == Some(ProblemCode::NotFound) => {}
+            Err(ClientError::Lost { .. }) if Self::is_gone(session, &identity).await => {}
             Err(error) => {
                 session.reach.noticed_of_write(&error);
                 let of = (&identity, destroy.state);
                 Self::tell_refused(session, &error, "delete", of, diags).await;
             }
         }
+    }
+
+    /// Whether an object is gone, where the answer to its removal was lost.
+    async fn is_gone(session: &Session, identity: &Identity) -> bool {
+        let Identity { project, name, .. } = identity;
+        matches!(session.api.find::<D::Object>(project, name).await, Ok(None))
     }
 
     /// What was planned, with the effect that the daemon foresees where that is not known yet.
@@ -237,10 +267,17 @@ impl<D: Definition> Managed<D> {
         let token = Kept::from_bytes(change.private).and_then(|kept| kept.token);
         let mut spec = Self::known_spec(change.planned, diags)?;
         D::confide(&mut spec, &change);
-        match Self::ask(session, identity, spec, token, false).await {
-            Some(Ok(preview)) => planned.set("impact", preview::impact(&preview)),
-            None => planned.set("impact", Value::Null),
-            Some(Err(error)) => {
+        let Some(definition) = D::definition(spec) else {
+            return Some(planned.with("impact", Value::Null));
+        };
+        match preview::ask(session, identity, definition, token, false).await {
+            Ok(preview) => planned.set("impact", preview::impact(&preview)),
+            // It is no reason not to make it: of what is new the state may leave the effect open.
+            Err(error) if change.prior.is_none() => {
+                preview::tell_unforeseen(identity, &error, diags);
+                planned.set("impact", Value::Null);
+            }
+            Err(error) => {
                 Self::tell_failure(&error, "preview", identity, diags);
                 return None;
             }

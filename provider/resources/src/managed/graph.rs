@@ -9,12 +9,12 @@ use provider_protocol::Diagnostics;
 use provider_protocol::cty::{Path, Value};
 use reconciler_api::client::ClientError;
 use reconciler_api::problem::{FieldCode, FieldProblem, ProblemCode};
-use reconciler_api::v1::{Kind, Object, Stage, Task, Verification, Warehouse};
+use reconciler_api::v1::Kind;
 use reconciler_domain::step::StepKind;
 
 use crate::failure::{Places, tell_field};
+use crate::references::{Reference, tell_idle, tell_unknown};
 use crate::session::{Identity, Session};
-use crate::words::did_you_mean;
 
 /// An object as this run plans it.
 #[derive(Clone, Copy)]
@@ -22,13 +22,6 @@ pub(super) struct Run<'r> {
     pub(super) session: &'r Session,
     pub(super) identity: &'r Identity,
     pub(super) planned: &'r Value,
-}
-
-/// A name of another object.
-struct Reference {
-    kind: Kind,
-    name: String,
-    path: Path,
 }
 
 impl<'r> Run<'r> {
@@ -39,34 +32,66 @@ impl<'r> Run<'r> {
             && self.session.overlay.has(Kind::Project, project, project)
     }
 
-    /// Tells the problems that stay problems with what this run plans.
+    /// Tells the problems that stay problems with what this run plans: those that the object has
+    /// together with its changes, if the daemon was asked about that.
     pub(super) fn tell_problems(
         &self,
-        problems: &[FieldProblem],
+        alone: &[FieldProblem],
+        together: Option<&[FieldProblem]>,
         places: &Places,
         diags: &mut Diagnostics,
     ) {
-        let moves = self.refers_to_changes();
-        for problem in problems.iter().filter(|problem| !moves && !is_of_graph(problem.code)) {
+        // What it refers to is otherwise by then, so alone it is judged against what will not be.
+        let problems = match together {
+            Some(together) => together,
+            None if self.refers_to_changes() => &[],
+            None => alone,
+        };
+        for problem in problems.iter().filter(|problem| !is_of_graph(problem.code)) {
             tell_field(problem, &format!("Invalid {}", self.identity.kind), places, diags);
         }
     }
 
     /// Tells names that nothing has, and circles.
     pub(super) async fn tell_graph(&self, diags: &mut Diagnostics) {
-        if self.identity.kind == Kind::Stage {
-            for kind in [Kind::Warehouse, Kind::Stage, Kind::Task, Kind::Verification] {
-                self.tell_unknown(kind, diags).await;
-            }
-            self.tell_circle(diags).await;
-        }
         if self.identity.kind == Kind::Task {
-            self.tell_unknown(Kind::Task, diags).await;
             self.tell_own_use(diags);
         }
-        if matches!(self.identity.kind, Kind::Hold | Kind::Policy) {
-            self.tell_unknown(Kind::Stage, diags).await;
+        let project = &self.identity.project;
+        for kind in [Kind::Warehouse, Kind::Stage, Kind::Task, Kind::Verification] {
+            tell_unknown(self.session, project, kind, self.references(), diags).await;
         }
+        tell_idle(self.session, project, self.patterns(), diags).await;
+        if self.identity.kind == Kind::Stage {
+            self.tell_circle(diags).await;
+        }
+    }
+
+    /// The patterns of stages' names, as far as they are known.
+    fn patterns(&self) -> Vec<Reference> {
+        let (block, attribute) = match self.identity.kind {
+            Kind::Policy => ("stages", "names"),
+            Kind::Freeze => ("except", "stages"),
+            Kind::Project
+            | Kind::Warehouse
+            | Kind::Stage
+            | Kind::Verification
+            | Kind::Task
+            | Kind::Hold
+            | Kind::Credential
+            | Kind::Token
+            | Kind::InstanceFreeze => return Vec::new(),
+        };
+        let mut found = Vec::new();
+        for (block, path) in blocks(self.planned, block) {
+            let patterns = block.get(attribute).and_then(Value::as_list).unwrap_or_default();
+            for (at, pattern) in patterns.iter().enumerate() {
+                let Some(name) = pattern.as_str().map(str::to_owned) else { continue };
+                let path = path.field(attribute).index(at);
+                found.push(Reference { kind: Kind::Stage, name, path });
+            }
+        }
+        found
     }
 
     /// The names of other objects, as far as they are known. One's own name is no reference.
@@ -143,8 +168,8 @@ impl<'r> Run<'r> {
     fn refers_to_changes(&self) -> bool {
         let project = &self.identity.project;
         self.references().iter().any(|reference| {
-            let planned = self.session.overlay.of(reference.kind, project);
-            planned.get(&reference.name).is_some_and(|planned| planned.changes)
+            let planned = self.session.overlay.get(reference.kind, project, &reference.name);
+            planned.is_some_and(|planned| planned.changes)
         })
     }
 
@@ -157,64 +182,6 @@ impl<'r> Run<'r> {
         }
     }
 
-    async fn tell_unknown(&self, kind: Kind, diags: &mut Diagnostics) {
-        let project = &self.identity.project;
-        let mut known: BTreeSet<String> =
-            self.session.overlay.of(kind, project).into_keys().collect();
-        let mut unknown = self.references();
-        unknown.retain(|it| it.kind == kind && !known.contains(&it.name));
-        if unknown.is_empty() {
-            return;
-        }
-        let Some(live) = self.live(kind).await else { return };
-        known.extend(live);
-        for Reference { name, path, .. } in unknown {
-            if known.contains(&name) {
-                continue;
-            }
-            let type_name = if kind == Kind::Task {
-                "lockstep_promotion_task".to_owned()
-            } else {
-                format!("lockstep_{kind}")
-            };
-            let text = format!(
-                "There is no {kind} {name:?} in project {project:?}. {}\n\nIf this configuration \
-                 creates it, refer to it, so that it is created first: {type_name}.NAME.name.",
-                did_you_mean(&name, known.iter().map(String::as_str))
-            );
-            diags.error_at(path, format!("Unknown {kind}"), text);
-        }
-    }
-
-    /// The names of the live objects of a kind; none if they cannot be read.
-    async fn live(&self, kind: Kind) -> Option<Vec<String>> {
-        match kind {
-            Kind::Warehouse => self.names::<Warehouse>().await,
-            Kind::Stage => self.names::<Stage>().await,
-            Kind::Verification => self.names::<Verification>().await,
-            Kind::Task => self.names::<Task>().await,
-            Kind::Project
-            | Kind::Policy
-            | Kind::Hold
-            | Kind::Freeze
-            | Kind::Credential
-            | Kind::Token
-            | Kind::InstanceFreeze => Some(Vec::new()),
-        }
-    }
-
-    async fn names<T: Object>(&self) -> Option<Vec<String>> {
-        match self.session.api.list_all::<T>(&self.identity.project).await {
-            Ok(objects) => Some(objects.iter().map(|object| object.meta().name.clone()).collect()),
-            // In a project that is still to be made there is nothing.
-            Err(error) if error.code() == Some(ProblemCode::NotFound) => Some(Vec::new()),
-            Err(error) => {
-                self.session.reach.noticed(&error);
-                None
-            }
-        }
-    }
-
     /// Tells a circle of stages that the planned one closes.
     async fn tell_circle(&self, diags: &mut Diagnostics) {
         let Identity { project, name, .. } = self.identity;
@@ -224,14 +191,12 @@ impl<'r> Run<'r> {
         }
         let mut graph: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         let live = self.session.reads.pipeline(&self.session.api, project).await;
-        for edge in live.iter().flat_map(|pipeline| &pipeline.edges) {
+        for edge in live.iter().flatten().flat_map(|pipeline| &pipeline.edges) {
             if let Some(from) = &edge.from {
                 graph.entry(edge.to.clone()).or_default().insert(from.clone());
             }
         }
-        for (stage, planned) in self.session.overlay.of(Kind::Stage, project) {
-            graph.insert(stage, planned.upstreams);
-        }
+        graph.extend(self.session.overlay.upstreams(project));
         graph.insert(name.clone(), wanted);
         let Some(circle) = circle(&graph, name) else { return };
         let text = format!(

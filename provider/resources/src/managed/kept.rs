@@ -36,7 +36,21 @@ impl Kept {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::damaged::damaged;
+
+    proptest! {
+        #[test]
+        fn what_is_read_of_anything_is_what_is_written(
+            bytes in damaged(Kept::new(u64::MAX, Some(WorldToken(7))).to_bytes()),
+        ) {
+            if let Some(kept) = Kept::from_bytes(&bytes) {
+                prop_assert_eq!(Kept::from_bytes(&kept.to_bytes()), Some(kept));
+            }
+        }
+    }
 
     #[test]
     fn what_is_kept_is_read_back() {

@@ -1,12 +1,16 @@
 //! Planning: identity, what this run planned before, and what the daemon foresees.
 
+use std::sync::Arc;
+
 use provider_protocol::Diagnostics;
 use provider_protocol::cty::{Path, Value};
 use provider_protocol::provider::{Context, Plan};
+use reconciler_api::v1;
 
 use super::graph::{Run, upstreams};
 use super::kept::Kept;
 use super::{Definition, Managed, preview, protection};
+use crate::failure::is_slow;
 use crate::overlay::Planned;
 use crate::session::{Identity, Session};
 use crate::stop::or_now;
@@ -41,8 +45,16 @@ impl<D: Definition> Managed<D> {
         else {
             return;
         };
-        let planned = Planned { changes: !plan.is_noop(), upstreams: upstreams(&plan.planned) };
-        session.overlay.add(Self::KIND, &identity, planned);
+        let definition = Self::spec(&plan.planned).and_then(D::definition);
+        session.overlay.add(
+            Self::KIND,
+            &identity,
+            Planned {
+                changes: !plan.is_noop(),
+                upstreams: upstreams(&plan.planned),
+                definition: definition.clone().map(Arc::new),
+            },
+        );
         if plan.is_noop() {
             return;
         }
@@ -55,7 +67,8 @@ impl<D: Definition> Managed<D> {
         if goes_without {
             return;
         }
-        let foreseen = or_now(&cx.cancel, Self::foresee(session, &identity, need, plan, diags));
+        let foreseen =
+            or_now(&cx.cancel, Self::foresee(session, &identity, (need, definition), plan, diags));
         match (foreseen.await, need) {
             (Ok(()), _) | (Err(_), Need::May) => {}
             (Err(stopped), Need::Must) => stopped.tell(&what, "", diags),
@@ -99,37 +112,44 @@ impl<D: Definition> Managed<D> {
         }
     }
 
-    /// Asks the daemon what the change would do, tells it, and plans the impact.
+    /// Asks the daemon what the change would do, alone and together with others of this run, tells
+    /// it, and plans the impact.
     async fn foresee(
         session: &Session,
         identity: &Identity,
-        need: Need,
+        (need, definition): (Need, Option<v1::Definition>),
         plan: &mut Plan<'_>,
         diags: &mut Diagnostics,
     ) {
-        let Some(spec) = Self::spec(&plan.planned) else { return };
+        if Self::spec(&plan.planned).is_none() {
+            return;
+        }
+        let run = Run { session, identity, planned: &plan.planned };
+        let Some(definition) = definition else { return run.tell_graph(diags).await };
         // A renamed policy is still the one that is there under its old name.
         let seen = plan.prior.and_then(|prior| Identity::of(Self::KIND, prior));
         let seen = seen.filter(|seen| seen.project == identity.project);
         let token = Kept::from_bytes(&plan.private).and_then(|kept| kept.token);
         let token = token.filter(|_| !plan.is_create());
         let subject = seen.as_ref().unwrap_or(identity);
-        let run = Run { session, identity, planned: &plan.planned };
-        let Some(asked) = Self::ask(session, subject, spec, token, false).await else {
-            return run.tell_graph(diags).await;
-        };
         let places = Self::places();
-        match asked {
+        match preview::ask(session, subject, definition.clone(), token, false).await {
             Ok(answer) => {
-                preview::tell_warnings(&answer, &places, diags);
-                run.tell_problems(&answer.problems, &places, diags);
+                preview::tell_warnings(session, identity, &answer, &places, diags);
+                let together = run.judge_together(subject, definition, &places, diags).await;
+                run.tell_problems(&answer.problems, together.as_deref(), &places, diags);
                 run.tell_graph(diags).await;
                 if Self::HAS_IMPACT && !plan.is_create() && answer.known {
                     plan.set("impact", preview::impact(&answer));
                 }
             }
             Err(error) if run.creates_project(&error) => run.tell_graph(diags).await,
-            Err(error) => preview::tell_unanswered(session, identity, need, &error, diags),
+            Err(error) => {
+                preview::tell_unanswered(session, identity, need, &error, diags);
+                if is_slow(&error) {
+                    run.tell_graph(diags).await;
+                }
+            }
         }
     }
 
@@ -144,16 +164,14 @@ impl<D: Definition> Managed<D> {
         if session.reach.goes_without(diags) {
             return;
         }
-        let (Some(identity), Some(spec)) = (Identity::of(Self::KIND, state), Self::spec(state))
+        let definition = Self::spec(state).and_then(D::definition);
+        let (Some(identity), Some(definition)) = (Identity::of(Self::KIND, state), definition)
         else {
             return;
         };
-        let asked = tokio::select! {
-            asked = Self::ask(session, &identity, spec, None, true) => asked,
-            () = cx.cancel.cancelled() => return,
-        };
-        if let Some(Ok(answer)) = asked {
-            preview::tell_warnings(&answer, &Self::places(), diags);
+        let asked = preview::ask(session, &identity, definition, None, true);
+        if let Ok(Ok(answer)) = or_now(&cx.cancel, asked).await {
+            preview::tell_warnings(session, &identity, &answer, &Self::places(), diags);
         }
     }
 }

@@ -8,29 +8,25 @@ use provider_protocol::cty::{Path, Type, Value};
 use provider_protocol::schema::Attribute;
 use reconciler_api::client::ClientError;
 use reconciler_api::problem::ProblemCode;
-use reconciler_api::v1::{Effect, EffectKind, Object, Preview, PreviewRequest, WorldToken};
+use reconciler_api::v1::{Definition, Effect, EffectKind, Preview, PreviewRequest, WorldToken};
 
 use super::plan::Need;
-use super::{Definition, Managed};
 use crate::attribute::words;
-use crate::failure::{Places, detail};
+use crate::failure::{Places, detail, is_slow};
 use crate::form;
 use crate::session::{Identity, Session};
 use crate::words::{headline, sentence};
 
-impl<D: Definition> Managed<D> {
-    /// Asks what a write or a removal would do. None if there are no previews of the kind.
-    pub(super) async fn ask(
-        session: &Session,
-        identity: &Identity,
-        spec: <D::Object as Object>::Spec,
-        token: Option<WorldToken>,
-        remove: bool,
-    ) -> Option<Result<Preview, ClientError>> {
-        let definition = D::definition(spec)?;
-        let request = PreviewRequest { name: identity.name.clone(), definition, token, remove };
-        Some(session.api.preview(&identity.project, &request).await)
-    }
+/// Asks what a write or a removal would do.
+pub(super) async fn ask(
+    session: &Session,
+    identity: &Identity,
+    definition: Definition,
+    token: Option<WorldToken>,
+    remove: bool,
+) -> Result<Preview, ClientError> {
+    let request = PreviewRequest { name: identity.name.clone(), definition, token, remove };
+    session.api.preview(&identity.project, &request).await
 }
 
 const EFFECT_FIELDS: [(&str, &str); 6] = [
@@ -75,11 +71,28 @@ fn effect(effect: &Effect) -> Value {
 }
 
 /// Tells what the author of the change should know.
-pub(super) fn tell_warnings(preview: &Preview, places: &Places, diags: &mut Diagnostics) {
-    for warning in &preview.warnings {
+pub(super) fn tell_warnings(
+    session: &Session,
+    identity: &Identity,
+    preview: &Preview,
+    places: &Places,
+    diags: &mut Diagnostics,
+) {
+    let news = preview.warnings.iter().filter(|it| session.overlay.is_news(identity, it));
+    for warning in news {
         let path = places.path(&warning.path);
         diags.warning_at(path, headline(&warning.summary), sentence(&warning.detail));
     }
+}
+
+/// Tells that a change goes on without the answer.
+pub(super) fn tell_unforeseen(identity: &Identity, error: &ClientError, diags: &mut Diagnostics) {
+    let text = format!(
+        "What this does to live freight is not shown for {} {identity}: {}",
+        identity.kind,
+        detail(error)
+    );
+    diags.warning("The effect is not known", text);
 }
 
 /// Tells why there is no answer.
@@ -91,13 +104,14 @@ pub(super) fn tell_unanswered(
     diags: &mut Diagnostics,
 ) {
     let Identity { kind, project, .. } = identity;
-    session.reach.noticed(error);
-    let goes_on = match need {
-        Need::May => error.is_unreachable() && session.reach.goes_without(diags),
-        Need::Must => false,
-    };
-    if goes_on {
-        return;
+    match need {
+        Need::May if is_slow(error) => return tell_unforeseen(identity, error, diags),
+        Need::Must if is_slow(error) => {}
+        Need::May if session.reach.goes_on_without(error, diags) => return,
+        Need::May => {}
+        Need::Must => {
+            session.reach.noticed(error);
+        }
     }
     if error.code() == Some(ProblemCode::NotFound) {
         let text = format!(

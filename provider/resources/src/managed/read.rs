@@ -27,10 +27,10 @@ impl<D: Definition> Managed<D> {
                 State::new(Self::state(&object, &state.value)).private(Self::kept(&object))
             }),
             Err(error) => {
-                session.reach.noticed(&error);
-                if was_read && error.is_unreachable() && session.reach.goes_without(diags) {
+                if was_read && session.reach.goes_on_without(&error, diags) {
                     return Some(state.clone());
                 }
+                session.reach.noticed(&error);
                 let what = format!("read {} {identity}", Self::KIND);
                 tell(&error, &what, &Self::places(), diags);
                 None

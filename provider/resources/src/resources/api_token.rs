@@ -37,7 +37,9 @@ impl Definition for ApiToken {
         yours: give it in `secret_wo`, which needs Terraform or OpenTofu 1.11, or only its hash in \
         `secret_sha256`. It is in no state, plan or log, and the daemon keeps its hash. A new \
         secret works at once and the old one no longer; to change without a gap, make a second \
-        token first. Destroying the resource revokes the token, and all that were minted from it.";
+        token first. Destroying the resource revokes the token, and all that were minted from it. A configuration \
+        that the client writes for one that is there has no secret: add `secret_wo`, or the hash, \
+        and plan again.";
     const NAMED: &'static str = "letters, digits, `-`, `_`, `.` and `@`, 100 at most; approvals \
         and the ledger name its bearer so";
     const MOVED: Moved = &[("secret", SECRET), ("version", VERSION)];

@@ -41,7 +41,8 @@ impl Definition for Credential {
         registries, HTTP. Secrets are kept sealed by the daemon and are never in a state, a plan or \
         a log: give them in `data_wo`, which needs Terraform or OpenTofu 1.11, or let the daemon \
         read them with `from`. A credential is used below its address only, and is not sent on by \
-        redirects.";
+        redirects. A configuration that the client writes for one that is there has no secrets: \
+        add `data_wo`, and plan again.";
     const KEYED: Keyed = &[(&["from"], "key")];
     const MOVED: Moved = &[("data", DATA), ("version", VERSION)];
     const OBSERVED: &'static [&'static str] = &["fingerprints"];

@@ -18,8 +18,9 @@ use reconciler_domain::id::{ProjectName, StageName};
 use serde::{Deserialize, Serialize};
 
 use crate::attribute::{checked, filled, parsed, span, text_map};
-use crate::failure::detail;
-use crate::session::Session;
+use crate::failure::{detail, tell_unreadable};
+use crate::references::{Reference, tell_unknown};
+use crate::session::{Identity, Session};
 use crate::stop::or_now;
 use wish::{Outcome, Wish};
 
@@ -180,7 +181,7 @@ impl Resource<Session> for Promotion {
 
     async fn plan(&self, cx: &Context<Session>, plan: &mut Plan<'_>, diags: &mut Diagnostics) {
         plan_project(cx, plan, diags);
-        let Some(prior) = plan.prior else { return };
+        let Some(prior) = plan.prior else { return tell_unknown_stage(cx, plan, diags).await };
         let enforced = plan.planned.get("enforce").and_then(Value::as_bool) == Some(true);
         let there = prior.get("freight_id").and_then(Value::as_str);
         let kept = Kept::from_bytes(&plan.private);
@@ -192,6 +193,9 @@ impl Resource<Session> for Promotion {
         let starts = drifted || other || (asked.is_some() && !imported);
         if let Some(name) = asked.filter(|_| !starts) {
             tell_taken_over(name, diags);
+        }
+        if starts {
+            tell_unknown_stage(cx, plan, diags).await;
         }
         for name in FOUND {
             let value = match prior.get(name) {
@@ -220,7 +224,14 @@ impl Resource<Session> for Promotion {
         state: &State,
         diags: &mut Diagnostics,
     ) -> Option<State> {
-        let Some(session) = &cx.client else { return Some(state.clone()) };
+        let Some(session) = &cx.client else {
+            if state.private.is_empty() {
+                let id = state.value.get("id").and_then(Value::as_str).unwrap_or_default();
+                tell_unreadable(&format!("import promotion {id}"), diags);
+                return None;
+            }
+            return Some(state.clone());
+        };
         let was_read = Kept::from_bytes(&state.private).is_some();
         if was_read && session.reach.goes_without(diags) {
             return Some(state.clone());
@@ -231,10 +242,10 @@ impl Resource<Session> for Promotion {
             Ok(Ok(read)) => Some(read),
             Ok(Err(error)) if error.code() == Some(ProblemCode::NotFound) => None,
             Ok(Err(error)) => {
-                session.reach.noticed(&error);
-                if was_read && error.is_unreachable() && session.reach.goes_without(diags) {
+                if was_read && session.reach.goes_on_without(&error, diags) {
                     return Some(state.clone());
                 }
+                session.reach.noticed(&error);
                 diags.error(format!("Cannot {what}"), detail(&error));
                 None
             }
@@ -316,6 +327,22 @@ fn plan_project(cx: &Context<Session>, plan: &mut Plan<'_>, diags: &mut Diagnost
     }
 }
 
+/// Tells a stage that is neither there nor planned: the apply would find that out in the end.
+async fn tell_unknown_stage(cx: &Context<Session>, plan: &Plan<'_>, diags: &mut Diagnostics) {
+    let text = |name| plan.planned.get(name).and_then(Value::as_str).map(str::to_owned);
+    let (Some(session), Some(project), Some(name)) = (&cx.client, text("project"), text("stage"))
+    else {
+        return;
+    };
+    if session.reach.goes_without(diags) {
+        return;
+    }
+    let stage = Reference { kind: v1::Kind::Stage, name, path: Path::attribute("stage") };
+    let told = tell_unknown(session, &project, v1::Kind::Stage, vec![stage], diags);
+    // An interrupt is told by whatever the plan waits for.
+    drop(or_now(&cx.cancel, told).await);
+}
+
 /// The state as it is now. Without the daemon, and with any other refusal of it, there is none.
 async fn look(
     session: &Session,
@@ -375,7 +402,9 @@ async fn in_stage(session: &Session, promotion: &v1::Promotion) -> Result<Value,
     if !promotion.phase.is_finished() {
         return Ok(freight.as_str().into());
     }
-    let found = session.api.find::<v1::Stage>(project, stage).await?;
+    let (kind, project, name) = (v1::Kind::Stage, project.clone(), stage.clone());
+    let identity = Identity { kind, project, name };
+    let found = session.reads.see::<v1::Stage>(&session.api, &identity).await?;
     let current = found.map(|stage| stage.status.current).unwrap_or_default();
     if current.values().any(|current| current.freight == *freight) {
         return Ok(freight.as_str().into());
@@ -383,4 +412,23 @@ async fn in_stage(session: &Session, promotion: &v1::Promotion) -> Result<Value,
     let warehouse = collection.iter().find(|(_, id)| *id == freight);
     let other = warehouse.and_then(|(warehouse, _)| current.get(warehouse));
     Ok(other.map(|other| other.freight.clone()).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::damaged::damaged;
+
+    proptest! {
+        #[test]
+        fn what_is_read_of_anything_is_what_is_written(
+            bytes in damaged(Kept { imported: true, ..Kept::new("c0ffee") }.to_bytes()),
+        ) {
+            if let Some(kept) = Kept::from_bytes(&bytes) {
+                prop_assert_eq!(Kept::from_bytes(&kept.to_bytes()), Some(kept));
+            }
+        }
+    }
 }

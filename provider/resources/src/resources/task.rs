@@ -75,6 +75,10 @@ impl Definition for Task {
         }
         value
     }
+
+    fn definition(spec: TaskSpec) -> Option<v1::Definition> {
+        Some(v1::Definition::Task(spec))
+    }
 }
 
 fn input() -> Block {

@@ -121,6 +121,10 @@ impl Definition for Verification {
             ("prometheus", Value::list(prometheus.iter().map(prometheus_value))),
         ])
     }
+
+    fn definition(spec: VerificationSpec) -> Option<v1::Definition> {
+        Some(v1::Definition::Verification(spec))
+    }
 }
 
 /// Checks that the measurements end in time, as the daemon does, once all of that is known.

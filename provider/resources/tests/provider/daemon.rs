@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use axum::extract::{Path, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, Uri};
@@ -15,8 +16,8 @@ use axum::routing::{any, delete, get, post};
 use axum::{Json, Router};
 use reconciler_api::problem::{Conflict, FieldProblem, PROBLEM_MEDIA_TYPE, Problem};
 use reconciler_api::v1::{
-    Effect, Kind, ListQuery, PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX, Precondition, PreviewRequest,
-    PreviewWarning, RenamePolicy, Whoami, WorldToken,
+    Effect, Kind, ListQuery, PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX, Precondition, PreviewQuestion,
+    PreviewSet, PreviewWarning, RenamePolicy, Whoami, WorldToken,
 };
 use reconciler_api::{VERSION, VERSION_HEADER};
 use serde_json::{Value, json};
@@ -38,12 +39,20 @@ pub(crate) struct World {
     pub(crate) warnings: Vec<PreviewWarning>,
     /// Problems that every preview answers, by name of the object.
     pub(crate) problems: BTreeMap<String, Vec<FieldProblem>>,
+    /// Warnings and problems that previews of several changes answer.
+    pub(crate) together: (Vec<PreviewWarning>, Vec<FieldProblem>),
     /// Requests that are never answered, by how they begin, and who is told that one arrived.
     pub(crate) hang: Option<(String, Sender<()>)>,
+    /// Requests that take long, by how they begin, and how long.
+    pub(crate) slow: Option<(String, Duration)>,
+    /// Whether previews are refused for now.
+    pub(crate) busy: bool,
     /// Every request: method and path.
     pub(crate) requests: Vec<String>,
     /// The previews that were asked for.
     pub(crate) asked: Vec<(String, Option<u64>)>,
+    /// The changes of each preview of several: kinds and names.
+    pub(crate) sets: Vec<Vec<String>>,
     /// What was sent to start or steer promotions: path and body.
     pub(crate) steered: Vec<(String, Value)>,
     /// Objects by kind, project and name.
@@ -161,13 +170,18 @@ fn router(world: Arc<Mutex<World>>) -> Router {
 /// Says which version it is, and lets nobody in without the token.
 async fn guard(State(world): Shared, request: Request, next: Next) -> Response {
     let line = format!("{} {}", request.method(), request.uri());
-    let hangs = {
+    let (hangs, slow) = {
         let mut world = world.lock().unwrap();
+        let slow = world.slow.as_ref().filter(|(request, _)| line.starts_with(request.as_str()));
+        let slow = slow.map(|(_, takes)| *takes);
         let hang = world.hang.as_ref().filter(|(request, _)| line.starts_with(request.as_str()));
         let hangs = hang.map(|(_, arrived)| arrived.send(()).is_ok());
         world.requests.push(line);
-        hangs.is_some()
+        (hangs.is_some(), slow)
     };
+    if let Some(takes) = slow {
+        tokio::time::sleep(takes).await;
+    }
     if hangs {
         std::future::pending::<()>().await;
     }
@@ -390,8 +404,11 @@ fn wire(key: &(Kind, String, String), object: &Object) -> Value {
         Kind::Stage => {
             wire["conditions"] = json!([{ "type": "Moving", "status": "false",
                 "reason": "NoFreight", "message": "no freight is available" }]);
+            let there = json!({ "freight": FREIGHT, "promotion": "dev.1",
+                "entered_at": "2026-01-02T03:04:05Z", "verified_at": null });
+            let current = if name == "dev" { json!({ "shop": there }) } else { json!({}) };
             wire["status"] = json!({
-                "current": {}, "promotion": null, "holds": [], "downstream": [],
+                "current": current, "promotion": null, "holds": [], "downstream": [],
                 "waiting": [{ "subject": format!("stage/{name}"), "reason": "NoFreight",
                     "message": "no freight is available", "until": null }],
             });
@@ -479,12 +496,19 @@ async fn rename(
 async fn preview(
     State(world): Shared,
     Path(project): Path<String>,
-    Json(request): Json<PreviewRequest>,
+    Json(question): Json<PreviewQuestion>,
 ) -> Response {
     if !exists(&world, &project) {
         return refuse(Problem::not_found("project", &project));
     }
     let mut world = world.lock().unwrap();
+    if world.busy {
+        return refuse(Problem::unavailable("the preview took longer than 60 seconds"));
+    }
+    let request = match question {
+        PreviewQuestion::One(request) => request,
+        PreviewQuestion::Set(set) => return together(&mut world, &set),
+    };
     world.asked.push((request.name.clone(), request.token.map(|token| token.0)));
     let as_of = request.token.map_or(world.token, |token| token.0);
     let effects = world.effects.range(..=as_of).next_back().map(|(_, effects)| effects.clone());
@@ -492,6 +516,18 @@ async fn preview(
         "as_of": WorldToken(as_of), "known": true, "effects": effects.unwrap_or_default(),
         "warnings": world.warnings,
         "problems": world.problems.get(&request.name).cloned().unwrap_or_default(),
+    }))
+    .into_response()
+}
+
+fn together(world: &mut World, set: &PreviewSet) -> Response {
+    let changes = set.changes.iter().map(|it| format!("{} {}", it.definition.kind(), it.name));
+    world.sets.push(changes.collect());
+    let (warnings, problems) = &world.together;
+    let nothing: [Value; 0] = [];
+    Json(json!({
+        "as_of": WorldToken(world.token), "known": true, "effects": nothing, "warnings": warnings,
+        "problems": problems,
     }))
     .into_response()
 }

@@ -91,3 +91,32 @@ fn an_interrupted_apply_tells_what_it_could_not_foresee() {
     assert!(run.text.contains("Interrupted: preview policy shop/prod"), "{}", run.text);
     assert!(!run.text.contains("inconsistent"), "{}", run.text);
 }
+
+#[test]
+fn a_rename_that_is_cut_off_keeps_the_new_name() {
+    let daemon = Daemon::start();
+    daemon.put(Kind::Project, "shop", json!({}));
+    let policy = |name: &str, stages: &str| {
+        format!(
+            "resource \"lockstep_promotion_policy\" \"it\" {{\n  name = \"{name}\"\n  mode = \
+             \"manual\"\n  stages {{ names = [\"{stages}\"] }}\n}}\n"
+        )
+    };
+    let mut terraform = Terraform::at(&daemon.endpoint, &policy("prod", "prod"));
+    terraform.apply();
+    terraform.write(&policy("gates", "prod*"));
+    let (arrived, arrivals) = channel();
+    daemon.world().hang = Some(("PUT /v1/projects/shop/policies/gates".to_owned(), arrived));
+    terraform.set("LOCKSTEP_REQUEST_TIMEOUT", "10m");
+    let running = terraform.start(&["apply", "-auto-approve", "-no-color"]);
+    arrivals.recv().unwrap();
+    let run = running.interrupt(STOPS_WITHIN);
+    assert_eq!(run.code, 1, "{}", run.text);
+    assert!(run.text.contains("Interrupted: update policy shop/gates"), "{}", run.text);
+    daemon.world().hang = None;
+    assert_eq!(terraform.attributes("lockstep_promotion_policy", "it")["id"], "shop/gates");
+    let plan = terraform.plan(&[]);
+    assert!(plan.text.contains("Plan: 0 to add, 1 to change, 0 to destroy"), "{}", plan.text);
+    terraform.apply();
+    terraform.plan_is_empty();
+}

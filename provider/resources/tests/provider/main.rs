@@ -24,6 +24,7 @@ mod reads;
 mod references;
 mod schemas;
 mod secrets;
+mod slow;
 mod stages;
 mod states;
 mod terraform;

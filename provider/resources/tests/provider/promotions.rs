@@ -13,6 +13,7 @@ fn promotion(settings: &str) -> String {
 fn daemon() -> Daemon {
     let daemon = Daemon::start();
     daemon.put(Kind::Project, "shop", json!({}));
+    daemon.put(Kind::Stage, "dev", json!({ "requests": [{ "warehouse": "shop" }] }));
     daemon
 }
 

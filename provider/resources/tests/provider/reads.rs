@@ -1,6 +1,7 @@
 //! A refresh of many objects is few requests, and shows what is there.
 
 use std::fs;
+use std::time::Duration;
 
 use reconciler_api::v1::Kind;
 use serde_json::{Value as Json, json};
@@ -96,4 +97,66 @@ fn one_object_is_one_request() {
     requests(&daemon);
     assert!(terraform.plan(&[]).text.contains(NO_CHANGES));
     assert_eq!(requests(&daemon), ["GET /v1/whoami", "GET /v1/projects/one"]);
+}
+
+#[test]
+fn a_list_that_takes_long_is_asked_for_once() {
+    let daemon = Daemon::start();
+    daemon.put(Kind::Project, "shop", json!({}));
+    let terraform = Terraform::at(&daemon.endpoint, &config(0, 1));
+    terraform.apply();
+    let mut state = terraform.state();
+    for resource in state["resources"].as_array_mut().unwrap() {
+        multiply(&daemon, resource, Kind::Verification, 30);
+    }
+    fs::write(terraform.path().join("terraform.tfstate"), state.to_string()).unwrap();
+    terraform.write(&config(0, 30));
+    let lists = "GET /v1/projects/shop/verifications?";
+    daemon.world().slow = Some((lists.to_owned(), Duration::from_secs(6)));
+    requests(&daemon);
+    assert!(terraform.plan(&[]).text.contains(NO_CHANGES));
+    let asked = requests(&daemon);
+    let listed = asked.iter().filter(|request| request.starts_with(lists)).count();
+    assert!(listed == 1 && asked.len() <= 32, "{listed} lists, {asked:?}");
+}
+
+#[test]
+fn what_stage_names_mean_is_one_request() {
+    let daemon = Daemon::start();
+    daemon.put(Kind::Project, "shop", json!({}));
+    daemon.put(Kind::Stage, "dev", json!({ "requests": [{ "warehouse": "shop" }] }));
+    let holds = r#"
+        resource "lockstep_hold" "many" {
+          count  = 30
+          name   = "h${count.index}"
+          reason = "a test"
+          stage  = "dev"
+        }
+    "#;
+    let terraform = Terraform::at(&daemon.endpoint, holds);
+    assert_eq!(terraform.plan(&[]).code, 2);
+    let lists = |request: &&String| request.starts_with("GET /v1/projects/shop/stages?");
+    assert_eq!(requests(&daemon).iter().filter(lists).count(), 1);
+}
+
+#[test]
+fn what_is_in_the_stages_of_promotions_is_few_requests() {
+    let daemon = Daemon::start();
+    daemon.put(Kind::Project, "shop", json!({}));
+    daemon.put(Kind::Stage, "dev", json!({ "requests": [{ "warehouse": "shop" }] }));
+    let promotions = r#"
+        resource "lockstep_promotion" "many" {
+          count   = 12
+          stage   = "dev"
+          newest  = true
+          enforce = true
+        }
+    "#;
+    let terraform = Terraform::at(&daemon.endpoint, promotions);
+    terraform.apply();
+    requests(&daemon);
+    terraform.plan(&["-refresh-only"]);
+    let of_stages = |request: &&String| request.starts_with("GET /v1/projects/shop/stages");
+    let asked = requests(&daemon);
+    assert_eq!(asked.iter().filter(of_stages).count(), 2, "{asked:?}");
 }

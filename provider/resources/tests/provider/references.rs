@@ -1,8 +1,8 @@
 //! References between objects: of one run, of the live world, and to nothing.
 
 use reconciler_api::problem::{FieldCode, FieldProblem};
-use reconciler_api::v1::Kind;
-use serde_json::json;
+use reconciler_api::v1::{Kind, PreviewWarning};
+use serde_json::{Value as Json, json};
 
 use crate::daemon::Daemon;
 use crate::terraform::Terraform;
@@ -132,4 +132,142 @@ fn typing_errors_are_found_in_a_project_that_this_run_creates() {
     assert!(plan.text.contains("There is no stage \"deb\""), "{}", plan.text);
     assert!(plan.text.contains("Did you mean \"dev\"?"), "{}", plan.text);
     assert_eq!(plan.text.matches("Error:").count(), 1, "{}", plan.text);
+}
+
+#[test]
+fn a_pattern_that_selects_nothing_is_warned_of() {
+    let daemon = daemon();
+    let config = r#"
+        resource "lockstep_promotion_policy" "prod" {
+          name = "prod"
+          mode = "manual"
+          stages { names = ["de*", "stagin"] }
+        }
+        resource "lockstep_freeze" "year_end" {
+          name   = "year-end"
+          reason = "a test"
+          except { stages = ["staging", "prod-*"] }
+        }
+    "#;
+    let terraform = Terraform::at(&daemon.endpoint, config);
+    let plan = terraform.plan(&[]);
+    assert_eq!(plan.code, 2, "{}", plan.text);
+    assert!(plan.text.contains("Warning: Selects no stage"), "{}", plan.text);
+    let told: Vec<String> = warned(&terraform);
+    assert_eq!(told.len(), 2, "{told:?}");
+    for part in [
+        "stages { names = [\"de*\", \"stagin\"] }: No stage of project \"shop\" matches \"stagin\". Did you mean \
+         \"staging\"?",
+        "except { stages = [\"staging\", \"prod-*\"] }: No stage of project \"shop\" matches \"prod-*\". There are: \
+         dev, staging.",
+    ] {
+        assert!(told.iter().any(|told| told.contains(part)), "{part}: {told:?}");
+    }
+    // What this run plans first counts.
+    let prod = stage("prod", "\"live\"", "\"dev\"");
+    let policy = config.replace("\"stagin\"", "lockstep_stage.prod.name");
+    let freeze = "reason = \"a test\"";
+    let policy = policy.replace(freeze, &format!("{freeze}\n depends_on = [lockstep_stage.prod]"));
+    terraform.write(&format!("{prod}{}", policy.replace("prod-*", "pro*")));
+    assert_eq!(warned(&terraform), [""; 0]);
+}
+
+/// The warnings of a plan: the code that they are at, and what they say.
+fn warned(terraform: &Terraform) -> Vec<String> {
+    let run = terraform.run(&["plan", "-json"]);
+    let lines = run.text.lines().filter_map(|line| serde_json::from_str::<Json>(line).ok());
+    let told = lines.filter_map(|line| line.get("diagnostic").cloned());
+    let warnings = told.filter(|it| it["severity"] == "warning");
+    let ours =
+        warnings.filter(|it| it["summary"] != "Provider development overrides are in effect");
+    ours.map(|it| {
+        let code = it["snippet"]["code"].as_str().unwrap_or_default().trim().to_owned();
+        format!("{code}: {}", it["detail"].as_str().unwrap_or_default())
+    })
+    .collect()
+}
+
+#[test]
+fn a_promotion_to_no_stage_is_told_in_the_plan() {
+    let daemon = daemon();
+    let promotion = |stage: &str| {
+        format!(
+            "resource \"lockstep_promotion\" \"it\" {{\n  stage  = {stage}\n  newest = true\n}}\n"
+        )
+    };
+    let terraform = Terraform::at(&daemon.endpoint, &promotion("\"stagin\""));
+    let plan = terraform.plan(&[]);
+    assert_eq!(plan.code, 1, "{}", plan.text);
+    for part in ["Error: Unknown stage", "stage = \"stagin\"", "Did you mean \"staging\"?"] {
+        assert!(plan.text.contains(part), "{part}: {}", plan.text);
+    }
+    let new = stage("new", "\"live\"", "");
+    terraform.write(&format!("{new}{}", promotion("lockstep_stage.new.name")));
+    assert_eq!(terraform.plan(&[]).code, 2);
+}
+
+/// A stage and its policy, both new.
+fn pair() -> String {
+    let stage = stage("qa", "\"live\"", "\"dev\"");
+    let policy = r#"
+        resource "lockstep_promotion_policy" "qa" {
+          name = "qa"
+          mode = "automatic"
+          stages { names = [lockstep_stage.qa.name] }
+        }
+    "#;
+    format!("{stage}{policy}")
+}
+
+fn warning(path: &str, summary: &str, detail: &str) -> PreviewWarning {
+    PreviewWarning { path: path.to_owned(), summary: summary.to_owned(), detail: detail.to_owned() }
+}
+
+#[test]
+fn what_changes_do_together_is_told_once() {
+    let daemon = daemon();
+    {
+        let mut world = daemon.world();
+        world.warnings = vec![warning("", "said of each", "by itself")];
+        let together = [
+            warning("changes[0].requests", "promotes freight", "freight f1 to stage qa"),
+            warning("changes[1].mode", "of the policy", "with its stage"),
+            warning("changes[1]", "said of each", "by itself"),
+        ];
+        world.together.0 = together.to_vec();
+    }
+    let terraform = Terraform::at(&daemon.endpoint, &pair());
+    let mut told = warned(&terraform);
+    told.sort();
+    let expected = [
+        "mode = \"automatic\": With its stage.",
+        "resource \"lockstep_promotion_policy\" \"qa\" {: By itself.",
+        "resource \"lockstep_promotion_policy\" \"qa\" {: Freight f1 to stage qa.\n\nSo it is \
+         together with stage shop/qa, which this run changes.",
+        "resource \"lockstep_stage\" \"qa\" {: By itself.",
+    ];
+    assert_eq!(told, expected);
+    assert_eq!(daemon.world().sets, [["stage qa", "policy qa"]]);
+    terraform.apply();
+    terraform.plan_is_empty();
+}
+
+#[test]
+fn problems_beside_what_this_run_creates_are_told() {
+    let daemon = daemon();
+    let alone = FieldProblem::new("requests[0]", FieldCode::Invalid, "alone it cannot stand");
+    daemon.world().problems.insert("test".to_owned(), vec![alone]);
+    let config = format!("{WAREHOUSE}{}", stage("test", REFERENCE, "\"dev\""));
+    let terraform = Terraform::at(&daemon.endpoint, &config);
+    let plan = terraform.plan(&[]);
+    assert_eq!(plan.code, 2, "what is not so together is no problem: {}", plan.text);
+    assert_eq!(daemon.world().sets, [["warehouse shop", "stage test"]]);
+    let place = "changes[1].requests[0].from[0]";
+    let never = FieldProblem::new(place, FieldCode::Invalid, "its freight never gets there");
+    daemon.world().together.1 = vec![never];
+    let plan = terraform.plan(&[]);
+    assert_eq!(plan.code, 1, "{}", plan.text);
+    for part in ["Error: Invalid stage", "from = [\"dev\"]", "Its freight never gets there."] {
+        assert!(plan.text.contains(part), "{part}: {}", plan.text);
+    }
 }

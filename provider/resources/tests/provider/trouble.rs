@@ -169,21 +169,82 @@ fn one_that_fails_in_the_middle_is_told_once_and_the_plan_goes_on() {
 }
 
 #[test]
+fn one_of_another_version_in_the_middle_is_one_error() {
+    let daemon = Daemon::start();
+    daemon.put(Kind::Project, "shop", json!({}));
+    let all = ["a", "b", "c", "d", "e", "f"].map(policy).concat();
+    let mut terraform = Terraform::at(&daemon.endpoint, &all);
+    terraform.apply();
+    let rogue = Rogue::start(|request, stream| {
+        let mut head = "200 OK\r\ncontent-type: application/json".to_owned();
+        if request.starts_with("GET /v1/whoami") {
+            return say(stream, &head, r#"{"name":"alice","groups":[],"admin":true}"#);
+        }
+        head.push_str("\r\nlockstep-version: 9.0.0");
+        say(stream, &head, "{\"who\": {}}");
+    });
+    terraform.set("LOCKSTEP_ENDPOINT", &rogue.endpoint);
+    let plan = terraform.plan(&[]);
+    let (errors, warnings, text) = told(&plan.text);
+    assert_eq!((plan.code, errors, warnings), (1, 1, 0), "{text}");
+    assert!(text.contains("ockstepd 9.0.0 at"), "{text}");
+}
+
+/// Passes everything on, and loses the answers to what begins so.
+fn lossy(daemon: &Daemon, loses: &'static str) -> Rogue {
+    let behind = daemon.endpoint.trim_start_matches("http://").to_owned();
+    Rogue::start(move |request, stream| {
+        let mut real = TcpStream::connect(&behind).unwrap();
+        let passed = request.replacen("\r\n", "\r\nconnection: close\r\n", 1);
+        real.write_all(passed.as_bytes()).unwrap();
+        let mut answer = Vec::new();
+        real.read_to_end(&mut answer).unwrap();
+        let head = request.lines().next().unwrap_or_default();
+        let is_lost = loses.split('*').all(|part| head.contains(part));
+        if !is_lost {
+            let _sent = stream.write_all(&answer);
+        }
+    })
+}
+
+#[test]
+fn a_rename_whose_answer_was_lost_is_found_to_be_done() {
+    let daemon = Daemon::start();
+    daemon.put(Kind::Project, "shop", json!({}));
+    let mut terraform = Terraform::at(&daemon.endpoint, POLICY);
+    terraform.apply();
+    let rogue = lossy(&daemon, "POST *rename");
+    terraform.set("LOCKSTEP_ENDPOINT", &rogue.endpoint);
+    terraform.write(&POLICY.replace("name = \"prod\"", "name = \"gates\""));
+    terraform.apply();
+    assert_eq!(terraform.attributes("lockstep_promotion_policy", "prod")["name"], "gates");
+    terraform.plan_is_empty();
+    // What somebody else has under the new name is not taken for it.
+    daemon.put(Kind::Policy, "theirs", json!({ "mode": "manual", "stages": { "names": ["x"] } }));
+    terraform.write(&POLICY.replace("name = \"prod\"", "name = \"theirs\""));
+    let text = terraform.apply_fails();
+    assert!(text.contains("cannot take that name") || text.contains("It may have been"), "{text}");
+    assert_eq!(terraform.attributes("lockstep_promotion_policy", "prod")["name"], "gates");
+}
+
+#[test]
+fn a_removal_whose_answer_was_lost_is_found_to_be_done() {
+    let daemon = Daemon::start();
+    daemon.put(Kind::Project, "shop", json!({}));
+    let mut terraform = Terraform::at(&daemon.endpoint, POLICY);
+    terraform.apply();
+    let rogue = lossy(&daemon, "DELETE ");
+    terraform.set("LOCKSTEP_ENDPOINT", &rogue.endpoint);
+    let run = terraform.run(&["destroy", "-auto-approve", "-no-color"]);
+    assert_eq!(run.code, 0, "{}", run.text);
+    assert_eq!(daemon.spec(Kind::Policy, "prod"), None);
+}
+
+#[test]
 fn a_write_whose_answer_was_lost_is_found_to_be_done() {
     let daemon = Daemon::start();
     daemon.put(Kind::Project, "shop", json!({}));
-    let behind = daemon.endpoint.trim_start_matches("http://").to_owned();
-    // Passes everything on, and loses the answers to writes.
-    let lossy = Rogue::start(move |request, stream| {
-        let mut real = TcpStream::connect(&behind).unwrap();
-        let request = request.replacen("\r\n", "\r\nconnection: close\r\n", 1);
-        real.write_all(request.as_bytes()).unwrap();
-        let mut answer = Vec::new();
-        real.read_to_end(&mut answer).unwrap();
-        if !request.starts_with("PUT") {
-            let _sent = stream.write_all(&answer);
-        }
-    });
+    let lossy = lossy(&daemon, "PUT ");
     let mut terraform = Terraform::at(&daemon.endpoint, POLICY);
     terraform.set("LOCKSTEP_ENDPOINT", &lossy.endpoint);
     terraform.apply();

@@ -1,9 +1,13 @@
 //! The provider over the wire, in this process: what the installed client may be too old for, and
 //! what has to be interrupted at a known place.
 
-use provider_kit::client::{CAPABLE, Client, decode, encode, texts};
+use provider_kit::client::{
+    CAPABLE, Client, Object, Planned, Resource, Told, decode, encode, texts,
+};
 use provider_kit::read_schema;
+use provider_protocol::cty::conform::conform;
 use provider_protocol::cty::{Type, Value};
+use provider_protocol::plan::proposed_new;
 use provider_protocol::wire::tfplugin6 as wire;
 use provider_resources::Lockstep;
 
@@ -61,6 +65,13 @@ pub(crate) fn whole(given: Fields<'_>, ty: &Type) -> Value {
     }))
 }
 
+/// Plans to create an object; with what was told.
+pub(crate) async fn created(resource: &mut Resource<'_>, config: &Value) -> Told<Planned> {
+    let proposed = proposed_new(&resource.schema.block, &Value::Null, config);
+    let proposed = conform(proposed, &resource.ty).unwrap();
+    resource.plan(&Object::default(), &proposed, config, &[]).await
+}
+
 /// Reads a data source; what it has, and what was told.
 pub(crate) async fn data(
     client: &mut Client,
@@ -75,6 +86,7 @@ pub(crate) async fn data(
         ..wire::read_data_source::Request::default()
     };
     let answer = client.calls.read_data_source(request).await.unwrap().into_inner();
+    assert_eq!(answer.deferred, None, "nothing is put off");
     (decode(answer.state.as_ref(), &ty), texts(&answer.diagnostics))
 }
 
@@ -143,5 +155,6 @@ pub(crate) async fn open(
         client_capabilities: Some(CAPABLE),
     };
     let answer = client.calls.open_ephemeral_resource(request).await.unwrap().into_inner();
+    assert_eq!(answer.deferred, None, "nothing is put off");
     (decode(answer.result.as_ref(), &ty), answer.private, texts(&answer.diagnostics))
 }
