@@ -7,6 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use provider_kit::client::{Client, Object, encode, texts};
+use provider_kit::core;
 use provider_kit::read_schema;
 use provider_protocol::cty::conform::conform;
 use provider_protocol::cty::json::{self, Extra};
@@ -14,11 +15,13 @@ use provider_protocol::cty::{Dynamic, Number, Type, Value};
 use provider_protocol::provider::Provider as _;
 use provider_protocol::schema::{Mode, Schema};
 use provider_protocol::wire::tfplugin6 as wire;
+use provider_protocol::wire::tfplugin6::diagnostic::Severity;
 use provider_resources::Lockstep;
 use reconciler_domain::step::{StepKind, fields};
 use serde_json::Value as Json;
 
 use crate::daemon::Daemon;
+use crate::states::daemon;
 use crate::wire::{beside, block_on, client as wire_client, whole};
 
 /// What must be in no message.
@@ -168,6 +171,42 @@ fn whatever_stands_in_a_configuration_is_accepted_or_told() {
         }
         assert_eq!(wrong, [""; 0]);
         assert!(tried > 1000, "{tried}");
+    });
+}
+
+/// What the checks let pass is planned, with a daemon, by the client's rules.
+#[test]
+fn whatever_is_valid_is_planned_or_told() {
+    beside(&daemon(), async |daemon| {
+        let mut client = wire_client(daemon, Some("shop")).await;
+        let (mut planned, mut wrong) = (0, Vec::new());
+        for resource in Lockstep.resources() {
+            let (name, schema) = (resource.type_name(), resource.schema());
+            let ty = schema.block.ty();
+            let mut config = kept(name, &ty);
+            for (attribute, it) in &schema.block.attributes {
+                if it.mode == Mode::Computed || it.write_only {
+                    config.set(attribute, Value::Null);
+                }
+            }
+            let mut client = client.resource(name);
+            for (place, bad) in variations(&config, &ty, name) {
+                if client.validate(&bad).await.iter().any(|it| it.severity() == Severity::Error) {
+                    continue;
+                }
+                planned += 1;
+                let Err(told) = core::plan(&mut client, &Object::default(), &bad).await else {
+                    continue;
+                };
+                wrong.extend(told.split("\nerror at ").filter_map(|text| judge(&place, text)));
+                // An error of the provider, and no rule of the client that it broke.
+                if !told.starts_with("error at ") && !told.starts_with("warning at ") {
+                    wrong.push(format!("{place}: {told}"));
+                }
+            }
+        }
+        assert_eq!(wrong, [""; 0]);
+        assert!(planned > 500, "{planned}");
     });
 }
 

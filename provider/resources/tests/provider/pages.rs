@@ -49,7 +49,10 @@ fn resource(name: &str, schema: &Schema, identity: Option<&Identity>) -> String 
         usage(&example(&format!("{folder}/resource.tf"))),
         docs::render(schema),
         import.trim(),
-        identity.map(|identity| by_identity(name, import.trim(), identity)).unwrap_or_default()
+        identity.map_or_else(
+            || "\nIt has no identity: import it by its id.\n".to_owned(),
+            |identity| by_identity(name, import.trim(), identity)
+        )
     );
     page(&format!("{name} (Resource)"), "", &schema.block.description, &body)
 }
