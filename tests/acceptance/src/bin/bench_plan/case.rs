@@ -8,17 +8,18 @@ pub(crate) struct Case {
     pub(crate) count: usize,
     /// The resources that are counted, with `count` in their `COUNT`.
     resource: &'static str,
-    /// What they need beside them.
-    beside: &'static str,
+    /// What is there already when the first plan is made: in a project that a plan creates itself
+    /// the daemon foresees nothing.
+    live: &'static str,
 }
 
 /// Every case.
 pub(crate) fn all() -> [Case; 4] {
     [
-        Case { name: "1 project", count: 1, resource: PROJECT, beside: "" },
-        Case { name: "1,000 projects", count: 1_000, resource: PROJECT, beside: "" },
-        Case { name: "1,000 holds", count: 1_000, resource: HOLD, beside: SHOP },
-        Case { name: "200 stages of ten steps", count: 200, resource: STAGE, beside: SHOP },
+        Case { name: "1 project", count: 1, resource: PROJECT, live: "" },
+        Case { name: "1,000 projects", count: 1_000, resource: PROJECT, live: "" },
+        Case { name: "1,000 holds", count: 1_000, resource: HOLD, live: SHOP },
+        Case { name: "200 stages of ten steps", count: 200, resource: STAGE, live: SHOP },
     ]
 }
 
@@ -26,7 +27,12 @@ impl Case {
     /// The root module with our provider.
     pub(crate) fn ours(&self) -> String {
         let resource = self.resource.replace("COUNT", &self.count.to_string());
-        format!("{REQUIRED}{}{resource}", self.beside)
+        format!("{}{resource}", self.live())
+    }
+
+    /// The root module as it is applied before anything is measured.
+    pub(crate) fn live(&self) -> String {
+        format!("{REQUIRED}{}", self.live)
     }
 
     /// The same count of `terraform_data`, each with no more than a name: the least that a plan
@@ -68,6 +74,15 @@ resource "lockstep_warehouse" "shop" {
     repo       = "127.0.0.1:9/shop/api"
     constraint = "^1.4"
     insecure   = true
+  }
+}
+
+resource "lockstep_stage" "live" {
+  project = lockstep_project.shop.name
+  name    = "live"
+
+  request {
+    warehouse = lockstep_warehouse.shop.name
   }
 }
 "#;

@@ -2,9 +2,10 @@
 //! `terraform_data`.
 //!
 //! Both are measured in one run, one after the other and again: the first plan, which creates
-//! everything, and the plan after the apply, which refreshes and finds nothing to do. What counts
+//! everything, and the plan after the apply, which refreshes and finds nothing to do. The project and
+//! a stage are there before, so that the daemon is asked what each change would do. What counts
 //! is the ratio; the times are those of this machine at this minute. The client's own CPU is told beside that
-//! of the provider: no provider could make a plan cheaper than that.
+//! of the provider, and the most memory that the provider had: no provider could make a plan cheaper than that.
 //!
 //! ```text
 //! bench_plan [ROUNDS]     rounds of each plan, 5 if not said
@@ -21,6 +22,7 @@ use acceptance::{At as _, Failure, Outcome};
 
 mod case;
 mod cpu;
+mod memory;
 
 use case::Case;
 use cpu::Cpu;
@@ -50,9 +52,9 @@ async fn whole() -> Outcome {
     println!("{}, the median of {rounds}\n", tool.version().await?);
     println!(
         "| resources | plan | lockstep ms | terraform_data ms | more ms | ratio | client's own CPU ms | \
-         of terraform_data | ratio | provider's CPU ms | state KiB each |"
+         of terraform_data | ratio | provider's CPU ms | provider's MB at most | state KiB each |"
     );
-    println!("|---|---|---|---|---|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|---|---|---|---|");
     for case in case::all() {
         measure(&tool, &case, rounds).await?;
     }
@@ -63,6 +65,8 @@ async fn whole() -> Outcome {
 async fn measure(tool: &Tool, case: &Case, rounds: usize) -> Outcome {
     let lockstepd = Lockstepd::start().await?;
     let ours = Workspace::new(tool, &lockstepd)?;
+    ours.write("main.tf", &case.live())?;
+    ours.apply().await?;
     ours.write("main.tf", &case.ours())?;
     let built_in = Workspace::new(tool, &lockstepd)?;
     built_in.write("main.tf", &case.built_in())?;
@@ -79,12 +83,14 @@ async fn measure(tool: &Tool, case: &Case, rounds: usize) -> Outcome {
     Ok(())
 }
 
-/// The medians of a plan of ours and of the built-in's, and the CPU of one of each.
+/// The medians of a plan of ours and of the built-in's, the CPU of one of each, and the memory of one
+/// of ours.
 struct Pair {
     ours: Duration,
     built_in: Duration,
     cpu: Cpu,
     built_in_cpu: Cpu,
+    memory: f64,
 }
 
 /// Plans here and there in turn, so that what else the machine does falls on both.
@@ -99,7 +105,10 @@ async fn plans(
         taken.0.push(ours.run(&["plan"]).await?.ok()?.took);
         taken.1.push(built_in.run(&["plan"]).await?.ok()?.took);
     }
+    let planned = async { ours.run(&["plan"]).await?.ok() };
+    let (_, memory) = memory::at_most("terraform-provider-lockstep", planned).await?;
     Ok(Pair {
+        memory,
         ours: median(taken.0),
         built_in: median(taken.1),
         cpu: cpu::of_a_plan(tool, ours)?,
@@ -113,10 +122,10 @@ fn median(mut taken: Vec<Duration>) -> Duration {
 }
 
 fn tell(case: &Case, plan: &str, pair: &Pair, state: &str) {
-    let Pair { ours, built_in, cpu, built_in_cpu } = pair;
+    let Pair { ours, built_in, cpu, built_in_cpu, memory } = pair;
     let ms = |time: &Duration| time.as_secs_f64() * 1e3;
     println!(
-        "| {} | {plan} | {:.0} | {:.0} | {:.0} | {:.2} | {:.0} | {:.0} | {:.2} | {:.0} | {state} |",
+        "| {} | {plan} | {:.0} | {:.0} | {:.0} | {:.2} | {:.0} | {:.0} | {:.2} | {:.0} | {memory:.1} | {state} |",
         case.name,
         ms(ours),
         ms(built_in),
