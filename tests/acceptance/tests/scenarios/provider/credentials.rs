@@ -7,6 +7,7 @@ use std::path::Path;
 use acceptance::git::GitServer;
 use acceptance::lockstepd::{Lockstepd, Settings};
 use acceptance::registry::{LOGIN, Registry};
+use acceptance::terraform::{Tool, installed};
 use acceptance::{At as _, Failure, Outcome};
 use jiff::Timestamp;
 use reconciler_api::v1::{Condition, ConditionStatus, Credential, Object as _, Warehouse};
@@ -131,7 +132,7 @@ impl Places {
 
 #[tokio::test]
 async fn passwords_open_what_they_are_for_and_are_nowhere_to_be_read() -> Outcome {
-    let Some(tool) = with_write_only().await? else { return Ok(()) };
+    let tool = with_write_only().await?;
     let places = Places::start().await?;
     let mut root = root(&tool, &places.lockstepd, CONFIG)?;
     let file = places.secrets.path().join("registry").display().to_string();
@@ -269,16 +270,40 @@ async fn a_new_key_seals_everything_anew() -> Outcome {
     Ok(())
 }
 
-/// A tool that has write-only attributes, if there is one.
-pub(super) async fn with_write_only() -> Outcome<Option<acceptance::terraform::Tool>> {
-    for tool in acceptance::terraform::installed()? {
+/// A tool that has write-only attributes.
+pub(super) async fn with_write_only() -> Outcome<Tool> {
+    let mut found = Vec::new();
+    for tool in installed()? {
         let version = tool.version().await?;
-        let minor = version.split('.').nth(1).and_then(|minor| minor.parse::<u32>().ok());
-        if minor.is_some_and(|minor| minor >= 11) {
-            return Ok(Some(tool));
+        if release(&version).is_some_and(|release| release >= (1, 11)) {
+            return Ok(tool);
         }
+        found.push(version);
     }
-    Ok(None)
+    let found = found.join(", ");
+    Err(Failure::new(format!(
+        "write-only attributes need Terraform or OpenTofu 1.11; found {found}"
+    )))
+}
+
+/// Major and minor of what a tool says that it is: `Terraform v1.11.4`.
+fn release(version: &str) -> Option<(u32, u32)> {
+    let numbers = version.rsplit(' ').next()?.trim_start_matches('v');
+    let mut numbers = numbers.split('.').map(|number| number.parse().ok());
+    Some((numbers.next()??, numbers.next()??))
+}
+
+#[test]
+fn a_tool_says_its_release() {
+    for (version, expected) in [
+        ("Terraform v1.11.4", Some((1, 11))),
+        ("OpenTofu v1.9.0", Some((1, 9))),
+        ("Terraform v2.0.1", Some((2, 0))),
+        ("Terraform", None),
+    ] {
+        assert_eq!(release(version), expected, "{version}");
+    }
+    assert!(release("Terraform v2.0.1") >= Some((1, 11)));
 }
 
 async fn fingerprint(places: &Places) -> Outcome<String> {

@@ -8,7 +8,7 @@ use reconciler_api::v1::{
 };
 use serde_json::{Value, json};
 
-use super::{root, with_each_tool};
+use super::{root, with_each_tool, words};
 use crate::pipeline::{after, call, direct};
 use crate::site::{PROJECT, Site};
 
@@ -110,12 +110,6 @@ async fn an_update_shows_what_the_daemon_foresees() -> Outcome {
         Ok(())
     })
     .await
-}
-
-/// A text without the frame and the line breaks that the tool puts into it.
-fn words(text: &str) -> String {
-    let words = text.split_whitespace().filter(|word| !["│", "╷", "╵"].contains(word));
-    words.collect::<Vec<_>>().join(" ")
 }
 
 #[tokio::test]

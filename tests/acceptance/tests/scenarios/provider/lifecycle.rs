@@ -2,14 +2,19 @@
 
 use std::collections::BTreeSet;
 
+use acceptance::lockstepd::Settings;
 use acceptance::terraform::{Plan, Tool, Workspace};
 use acceptance::{Failure, Outcome};
 use reconciler_api::client::Client;
-use reconciler_api::v1::{Object, Policy, Project, Stage, Task, Verification as Checks, Warehouse};
-use serde_json::Value;
+use reconciler_api::v1::{
+    AccessToken, Credential, Freeze, Hold, Object, Policy, Project, Stage, Task,
+    Verification as Checks, Warehouse,
+};
+use serde_json::{Value, json};
 
+use super::credentials::with_write_only;
 use super::{root, with_each_tool};
-use crate::pipeline::direct;
+use crate::pipeline::{call, direct};
 use crate::site::{PROJECT, Site};
 
 /// A resource, and a change of it.
@@ -278,6 +283,203 @@ async fn a_policy() -> Outcome {
     with_each_tool(async |tool| {
         let site = Site::start(&[]).await?;
         life.lead::<Policy>(tool, &site).await
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_hold() -> Outcome {
+    let life = Life {
+        address: "lockstep_hold.cve",
+        id: "shop/cve-2026-1234",
+        config: r#"resource "lockstep_hold" "cve" {
+          name    = "cve-2026-1234"
+          reason  = "leaks tokens"
+          expires = "2100-01-01T09:00:00.123456789+01:00"
+          artifacts {
+            subscription    = "infra"
+            commit          = "0123456789"
+            committed_from  = "2026-01-01T00:00:00Z"
+            committed_until = "2026-02-01T00:00:00Z"
+          }
+        }"#,
+        edits: &[("leaks tokens", "leaks passwords"), ("\"0123456789\"", "\"0123456780\"")],
+        changes: &["reason", "artifacts"],
+    };
+    with_each_tool(async |tool| life.lead::<Hold>(tool, &Site::start(&[]).await?).await).await
+}
+
+#[tokio::test]
+async fn a_freeze() -> Outcome {
+    let life = Life {
+        address: "lockstep_freeze.year_end",
+        id: "shop/year-end",
+        config: r#"resource "lockstep_freeze" "year_end" {
+          name    = "year-end"
+          reason  = "the books close"
+          from    = "2100-12-20T00:00:00+01:00"
+          until   = "2101-01-02T00:00:00.000000001Z"
+          actions = ["rollback", "promote"]
+          window {
+            rule     = "FREQ=DAILY;BYHOUR=8"
+            duration = "10h"
+            timezone = "Europe/Berlin"
+            start    = "2026-01-05T08:00:00"
+          }
+          except {
+            stages     = ["dev", "qa-*"]
+            principals = ["ada"]
+            groups     = ["oncall"]
+          }
+        }"#,
+        edits: &[("the books close", "the books are closed"), ("\"10h\"", "\"11h\"")],
+        changes: &["reason", "window"],
+    };
+    with_each_tool(async |tool| life.lead::<Freeze>(tool, &Site::start(&[]).await?).await).await
+}
+
+/// A daemon that may read secrets from variables of these names.
+async fn site_with_secrets() -> Outcome<Site> {
+    let config = Some("secret_variables = [\"SHOP_*\"]\n".to_owned());
+    Site::start_with(Settings { config, ..Settings::default() }, &[]).await
+}
+
+#[tokio::test]
+async fn a_credential_that_the_daemon_reads() -> Outcome {
+    let life = Life {
+        address: "lockstep_credential.git",
+        id: "shop/git",
+        config: r#"resource "lockstep_credential" "git" {
+          name        = "git"
+          description = "Of the team."
+          kind        = "git"
+          address     = "https://git.example.com/team"
+          username    = "lockstep"
+          from {
+            key = "password"
+            env = "SHOP_PASSWORD"
+          }
+        }"#,
+        edits: &[("Of the team.", "Of the whole team.")],
+        changes: &["description"],
+    };
+    let site = site_with_secrets;
+    with_each_tool(async |tool| life.lead::<Credential>(tool, &site().await?).await).await
+}
+
+#[tokio::test]
+async fn a_credential_with_its_secret() -> Outcome {
+    let life = Life {
+        address: "lockstep_credential.registry",
+        id: "shop/registry",
+        config: r#"resource "lockstep_credential" "registry" {
+          name            = "registry"
+          description     = "Of the team."
+          kind            = "image"
+          address         = "oci://registry.example.com/team"
+          username        = "lockstep"
+          data_wo         = { password = "long enough" }
+          data_wo_version = 3
+        }"#,
+        edits: &[("Of the team.", "Of the whole team.")],
+        changes: &["description"],
+    };
+    let tool = with_write_only().await?;
+    life.lead::<Credential>(&tool, &Site::start(&[]).await?).await
+}
+
+#[tokio::test]
+async fn an_api_token() -> Outcome {
+    let life = Life {
+        address: "lockstep_api_token.ci",
+        id: "terraform-ci",
+        config: r#"resource "lockstep_api_token" "ci" {
+          name          = "terraform-ci"
+          groups        = ["ci", "sre"]
+          admin         = true
+          expires_at    = "2100-01-01T00:00:00.123456789Z"
+          secret_sha256 = "9b3f1c0a4be0d4e6a6d2f5b7c8192a3b4c5d6e7f8091a2b3c4d5e6f708192a3b"
+        }"#,
+        edits: &[("[\"ci\", \"sre\"]", "[\"ci\"]"), ("admin         = true", "")],
+        changes: &["groups", "admin"],
+    };
+    with_each_tool(async |tool| life.lead::<AccessToken>(tool, &Site::start(&[]).await?).await)
+        .await
+}
+
+#[tokio::test]
+async fn an_api_token_with_its_secret() -> Outcome {
+    let life = Life {
+        address: "lockstep_api_token.ci",
+        id: "terraform-ci",
+        config: r#"resource "lockstep_api_token" "ci" {
+          name              = "terraform-ci"
+          groups            = ["ci"]
+          secret_wo         = "lockstep_0123456789abcdef0123456789abcdef"
+          secret_wo_version = 3
+        }"#,
+        edits: &[("[\"ci\"]", "[\"ci\", \"sre\"]")],
+        changes: &["groups"],
+    };
+    let tool = with_write_only().await?;
+    life.lead::<AccessToken>(&tool, &Site::start(&[]).await?).await
+}
+
+/// It is no object of the daemon: to destroy it is to forget it.
+#[tokio::test]
+async fn a_promotion() -> Outcome {
+    with_each_tool(async |tool| {
+        let site = Site::start(&[]).await?;
+        let steps = [call("call", &site.desk.url("/call"))];
+        site.stage("dev", &json!({ "requests": direct(), "steps": steps })).await?;
+        let first = site.first_freight().await?;
+        let address = "lockstep_promotion.dev";
+        let config = |triggers: &str, reason: &str| {
+            format!(
+                "resource \"lockstep_promotion\" \"dev\" {{\n  stage    = \"dev\"\n  newest   = \
+                 true\n  triggers = {{ release = \"{triggers}\" }}\n  reason   = \"{reason}\"\n  \
+                 timeouts {{ create = \"2m\" }}\n}}\n"
+            )
+        };
+        let root = root(tool, &site.lockstepd, &config("1", "the first"))?;
+        let plan = root.plan(&[]).await?;
+        assert_eq!(plan.actions(), [(address.to_owned(), "create".to_owned())]);
+        root.apply_saved().await?;
+        stays_as_it_is(&root).await?;
+        let of = async |name: &str| {
+            let state = root.state().await?;
+            let resources = state["values"]["root_module"]["resources"].as_array();
+            let found = resources.into_iter().flatten().find(|it| it["address"] == address);
+            Outcome::Ok(found.map(|it| it["values"][name].clone()).unwrap_or_default())
+        };
+        assert_eq!(
+            (of("id").await?, of("freight_id").await?),
+            (json!("shop/dev.1"), json!(first.id))
+        );
+        // Another reason promotes nothing; another trigger does.
+        root.write("main.tf", &config("1", "in other words"))?;
+        let plan = root.plan(&[]).await?;
+        assert_eq!(plan.change(address)?["after"]["id"], "shop/dev.1", "{}", plan.text);
+        root.apply_saved().await?;
+        let second = site.freight("the second").await?;
+        root.write("main.tf", &config("2", "the second"))?;
+        let plan = root.plan(&[]).await?;
+        assert_eq!(plan.change(address)?["after_unknown"]["id"], true, "{}", plan.text);
+        root.apply_saved().await?;
+        let told = (of("id").await?, of("freight_id").await?);
+        assert_eq!(told, (json!("shop/dev.2"), json!(second.id)));
+        stays_as_it_is(&root).await?;
+        root.run(&["state", "rm", address]).await?.ok()?;
+        root.import(address, "shop/dev.2").await?;
+        let plan = root.plan(&[]).await?;
+        assert_eq!(plan.actions(), [(address.to_owned(), "update".to_owned())]);
+        assert_eq!(plan.change(address)?["after"]["id"], "shop/dev.2", "{}", plan.text);
+        root.apply_saved().await?;
+        stays_as_it_is(&root).await?;
+        root.destroy().await?;
+        let kept = site.client()?.promotion(PROJECT, "dev.2").await?;
+        assert_eq!(kept.freight, second.id, "it is forgotten here, and nowhere else");
+        Ok(())
     })
     .await
 }

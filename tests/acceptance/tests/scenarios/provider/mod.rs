@@ -9,6 +9,7 @@ mod holds;
 mod impact;
 mod installation;
 mod lifecycle;
+mod lists;
 mod mistakes;
 mod previews;
 mod promotions;
@@ -47,6 +48,12 @@ fn root(tool: &Tool, lockstepd: &Lockstepd, config: &str) -> Outcome<Workspace> 
     root.write("head.tf", HEAD)?;
     root.write("main.tf", config)?;
     Ok(root)
+}
+
+/// A text without the frame and the line breaks that the tool puts into it.
+fn words(text: &str) -> String {
+    let words = text.split_whitespace().filter(|word| !["│", "╷", "╵"].contains(word));
+    words.collect::<Vec<_>>().join(" ")
 }
 
 /// What the tool says that is wrong, and where.

@@ -3,7 +3,7 @@
 use acceptance::Outcome;
 use serde_json::{Value, json};
 
-use super::{root, with_each_tool};
+use super::{root, with_each_tool, words};
 use crate::pipeline::{after, call, direct};
 use crate::site::{PROJECT, Site};
 
@@ -98,6 +98,28 @@ async fn a_plan_is_judged_as_a_whole() -> Outcome {
         let text = cli.run(&["preview", "-f", &file, "--replay", "0"]).await?.ok()?.stdout;
         assert!(text.contains("3 changes of project") && text.contains("would_promote"), "{text}");
         Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn what_only_several_changes_do_together_is_warned_of() -> Outcome {
+    with_each_tool(async |tool| {
+        let (site, freight) = past().await?;
+        let root = root(tool, &site.lockstepd, &plan(&site.desk.url("/call")))?;
+        let planned = root.plan(&[]).await?;
+        // Alone the stage is manual, and alone the policy selects nothing.
+        let said = words(&planned.text);
+        let warned = format!("Freight {} to stage qa: ", &freight[..10]);
+        assert!(said.contains("Warning: This change promotes freight"), "{said}");
+        assert_eq!(said.matches(&warned).count(), 1, "{said}");
+        assert!(said.contains("So it is together with stage shop/qa"), "{said}");
+        // It is told, and enters nothing that is planned.
+        let change = planned.change("lockstep_promotion_policy.qa")?;
+        assert_eq!(change["after_unknown"]["impact"], true, "{change}");
+        assert!(!change.to_string().contains(&freight), "{change}");
+        root.apply_saved().await?;
+        root.unchanged().await
     })
     .await
 }

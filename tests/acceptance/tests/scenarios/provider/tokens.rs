@@ -32,7 +32,7 @@ variable "groups" { type = list(string) }
 resource "lockstep_api_token" "ci" {
   name              = "terraform-ci"
   groups            = var.groups
-  expires_at        = "2100-01-01T00:00:00Z"
+  expires_at        = "2100-01-01T00:00:00.123456789Z"
   secret_wo         = var.secret
   secret_wo_version = var.version_of_it
 }
@@ -72,7 +72,7 @@ async fn who(lockstepd: &Lockstepd, secret: &str) -> Outcome<Option<Whoami>> {
 
 #[tokio::test]
 async fn a_token_as_code_works_until_it_is_rotated_or_destroyed() -> Outcome {
-    let Some(tool) = with_write_only().await? else { return Ok(()) };
+    let tool = with_write_only().await?;
     let environment = vec![("LOCKSTEPD_LOG".to_owned(), "trace".to_owned())];
     let lockstepd = Lockstepd::start_with(Settings { environment, ..Settings::default() }).await?;
     let client = lockstepd.client()?;
@@ -139,7 +139,7 @@ async fn a_token_as_code_works_until_it_is_rotated_or_destroyed() -> Outcome {
 
 #[tokio::test]
 async fn a_run_has_a_token_of_its_own_and_leaves_none() -> Outcome {
-    let Some(tool) = with_write_only().await? else { return Ok(()) };
+    let tool = with_write_only().await?;
     let lockstepd = Lockstepd::start().await?;
     let client = lockstepd.client()?;
     // Whoever runs it is no administrator, and is in more groups than the run needs.
