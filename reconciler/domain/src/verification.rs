@@ -159,6 +159,8 @@ pub fn check_state(
         return CheckState::Passed;
     }
     let due = match measurements.last() {
+        // The clock was put back since: how long ago that was, nobody knows.
+        Some(last) if last.at > now => now,
         Some(last) => last.at + check.interval,
         None => started_at + check.initial_delay,
     };

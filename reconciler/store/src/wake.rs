@@ -133,6 +133,20 @@ impl Store {
         self.write(move |write| wake(write, &key, at)).await
     }
 
+    /// Makes every key due at once that nobody works on: where the wall clock was put back, when they are due
+    /// says nothing.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn wake_all(&self) -> Result<(), StoreError> {
+        self.write(|write| {
+            let sql = "UPDATE wakeup SET due_at = 0 WHERE lease_owner IS NULL";
+            write.sql.execute(sql, params![])?;
+            Ok(())
+        })
+        .await
+    }
+
     /// Leases up to `limit` keys that are due, those waiting longest first, and none of looks at drift
     /// ([`Self::claim_looks`]). What the owner still works on (`held`) is not among them, however late it is by `now`: its leases last for another `lease`.
     ///

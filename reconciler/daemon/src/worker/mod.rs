@@ -27,7 +27,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, PutBack};
 use crate::crash::Crash;
 use crew::{Crew, Ended};
 pub use drift::LookLimits;
@@ -87,9 +87,13 @@ impl Worker {
         let (mut crew, mut looks) = (Crew::default(), Crew::default());
         let mut trouble = Trouble::default();
         let mut prune = tokio::time::interval(PRUNE_EVERY);
+        let mut clock = PutBack::since(self.clock.now(), Instant::now());
         while !self.shutdown.is_cancelled() {
             // One instant for both: what comes due between two would be seen by neither.
             let now = self.clock.now();
+            if let Some(by) = clock.by(now, Instant::now()) {
+                self.look_at_all(by).await;
+            }
             let begun = match self.start_looks(&mut looks, now).await {
                 Ok(()) => self.start_due(&mut crew, now).await.map(|()| now),
                 Err(error) => Err(error),
@@ -115,6 +119,16 @@ impl Worker {
             while crew.is_at_work() {
                 crew.one_ends().await;
             }
+        }
+    }
+
+    /// Looks at everything once: what was due by a clock that was put back would not be for as long again.
+    async fn look_at_all(&self, put_back_by: Duration) {
+        let seconds = put_back_by.as_secs();
+        tracing::warn!(seconds, "the clock was put back: everything is looked at once");
+        self.rests.forget();
+        if let Err(error) = self.store.wake_all().await {
+            tracing::warn!(%error, "not everything could be made due: it is so after a restart");
         }
     }
 

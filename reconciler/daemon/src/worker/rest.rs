@@ -24,6 +24,11 @@ impl Rests {
         all.remove(&(project.clone(), id.clone())).unwrap_or_default()
     }
 
+    /// Forgets them all, so that everything is looked at once.
+    pub(super) fn forget(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// Keeps those of a promotion while nobody works on it.
     pub(super) fn keep(&self, project: &ProjectName, id: &PromotionId, rests: ByNode) {
         if rests.is_empty() {

@@ -51,7 +51,8 @@ pub fn next(snapshot: &DriftSnapshot, allowance: Allowance<'_>, now: Timestamp) 
     }
     match due(snapshot) {
         None => LookPlan::Wait(None),
-        Some(due) if due > now => LookPlan::Wait(Some(due)),
+        // Unless the clock was put back since the last look.
+        Some(due) if due > now && !is_ahead(snapshot, now) => LookPlan::Wait(Some(due)),
         Some(_) => match allowance.free_at(now) {
             None => LookPlan::Look,
             Some(free_at) => LookPlan::Wait(Some(free_at)),
@@ -71,6 +72,12 @@ impl DriftSnapshot {
     pub fn due(&self) -> Option<Timestamp> {
         if self.bases.is_empty() { None } else { due(self) }
     }
+}
+
+/// Whether everything that a look is due after has happened later than now: before the clock was put back.
+fn is_ahead(snapshot: &DriftSnapshot, now: Timestamp) -> bool {
+    let looked_at = snapshot.record.as_ref().map(|record| record.ended_at);
+    looked_at.into_iter().chain(snapshot.settled_at).min().is_some_and(|first| first > now)
 }
 
 fn due(snapshot: &DriftSnapshot) -> Option<Timestamp> {

@@ -26,7 +26,8 @@ use crate::scope::{layered, scope};
 use crate::secret;
 use crate::snapshot::PromotionSnapshot;
 use crate::step::{
-    ApplyCall, Asks, Call, Interruption, Nature, Retry, Step, StepOutcome, WorkdirContext, together,
+    ApplyCall, Asks, Call, HttpCall, Interruption, Nature, Retry, Step, StepOutcome,
+    WorkdirContext, together,
 };
 use crate::template::DEFERRED;
 
@@ -191,7 +192,8 @@ pub(super) fn advance(
     // Whoever asks for the end while it waits for another attempt, asks for the end of the promotion.
     let ends_here = due.is_some() && snapshot.state.abort.is_some() && is_step(node);
     match due.filter(|_| snapshot.state.abort.is_none()) {
-        Some(due) if due <= now => again(false, now),
+        // What failed later than now, failed before the clock was put back.
+        Some(due) if due <= now || *at > now => again(false, now),
         Some(due) => Advance::Move(Box::new(Move::wait(Waiting {
             subject: format!("promotion {}", snapshot.promotion.id),
             reason: "StepFailed",
@@ -307,6 +309,8 @@ pub fn given_up(run: &Run) -> Option<Event> {
 /// A call that must not be repeated when it is not known whether it was carried out.
 fn unrepeatable(call: &Call) -> Option<String> {
     match call {
+        // A question may be asked again however often.
+        Call::Http(HttpCall { poll: Some(_), .. }) => None,
         Call::Http(http) if http.at_most_once && http.confirm.is_none() => Some(format!(
             "the daemon stopped while {} {} was being sent; it is not known whether the receiver \
              saw it, and the step is marked to be sent at most once",
@@ -450,6 +454,7 @@ fn call_of(
         step: &step.name,
         started_at: snapshot.promotion.created_at,
         begins_at: now,
+        steps: state.frozen.as_ref().map_or(&[], |frozen| &frozen.stage.steps),
         records: &records,
         prepared: state.prepared.get(&step.name).map(|prepared| &prepared.record),
     };

@@ -6,6 +6,7 @@
 //! | a window or a freeze that is about its undo | `max_undo_wait` of its policies, since the undo was decided | it is *stuck*, with what remains |
 //! | another attempt, of a preparation, a step or an undo | as many as its `retry` says | it fails, or is stuck |
 //! | time, a condition, people: `wait`, `wait_for_approval`, `get_input`, pull requests | the `timeout` of the step | what the step says |
+//! | an answer: `http` with `poll` | the `timeout` of `poll`, since its attempt began | the step fails |
 //! | people, about a plan outside its envelope | the `timeout` of the envelope | the step fails |
 //! | measurements | the `deadline` of the verification | it ends *inconclusive* |
 //! | whoever looks at a rehearsal | a quarter of an hour | it ends *rehearsed* |

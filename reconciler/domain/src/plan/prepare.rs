@@ -201,7 +201,8 @@ fn after_failure(snapshot: &PromotionSnapshot, failure: &PrepareFailure, now: Ti
     let retry = control.and_then(|control| control.retry).unwrap_or(RETRY);
     let due = retry.due(failures, failure.at, failure.retry_after).filter(|_| failure.retry);
     match due {
-        Some(due) if due <= now => start(snapshot),
+        // What failed later than now, failed before the clock was put back.
+        Some(due) if due <= now || failure.at > now => start(snapshot),
         Some(due) => Move::wait(Waiting {
             subject: format!("promotion {}", snapshot.promotion.id),
             reason: "PrepareFailed",

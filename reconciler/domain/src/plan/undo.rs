@@ -37,11 +37,12 @@ pub(super) fn describe(frozen: &Frozen, state: &State) -> Vec<UndoPlan> {
             && !step.uses.only_waits()
             && !state.passed_over.contains_key(&step.name)
     };
-    let effects = frozen.stage.steps.iter().rev().filter(happens);
+    let steps = &frozen.stage.steps;
+    let effects = steps.iter().rev().filter(happens);
     effects
         .map(|step| {
             let (possible, description) = match step.uses {
-                StepKind::GitPush => describe_git_push(&step.config),
+                StepKind::GitPush => describe_git_push(step, steps),
                 StepKind::GitTag => describe_tag(&step.config),
                 StepKind::OciPush => describe_push(state, &step.name),
                 StepKind::OciAttach => (
@@ -115,9 +116,15 @@ pub(super) fn describe(frozen: &Frozen, state: &State) -> Vec<UndoPlan> {
         .collect()
 }
 
-/// A branch that is named may be one that the push makes.
-fn describe_git_push(config: &serde_json::Value) -> (bool, String) {
-    let what = if config.get("branch").is_none_or(serde_json::Value::is_null) {
+/// A branch that is named, or that is checked out whether it is there or not, may be one that the push makes.
+fn describe_git_push(push: &Step, steps: &[Step]) -> (bool, String) {
+    let named = push.config.get("branch").is_some_and(|branch| !branch.is_null());
+    let dir = push.config.get("dir").and_then(serde_json::Value::as_str).unwrap_or_default();
+    let begins = |step: &Step| {
+        let checkout = step.config.get("checkout").and_then(|checkout| checkout.get(dir));
+        step.uses == StepKind::GitClone && checkout.is_some_and(|it| it["create"] == true)
+    };
+    let what = if !named && !steps.iter().any(begins) {
         "reverts the commit; stuck if others changed the same lines"
     } else {
         "deletes the branch if the push made it and nobody pushed since, else reverts the commit; stuck if \

@@ -151,6 +151,7 @@ impl<'a> Walk<'a> {
             step: &step.name,
             started_at: self.snapshot.promotion.created_at,
             begins_at: self.snapshot.promotion.created_at,
+            steps: &self.frozen.stage.steps,
             records: &records,
             prepared: None,
         };

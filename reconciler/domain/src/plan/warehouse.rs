@@ -69,7 +69,7 @@ pub fn warehouse(snapshot: &WarehouseSnapshot, now: Timestamp) -> WarehousePlan 
     let nothing = Discovery::default();
     for (name, source) in &snapshot.warehouse.spec.subscriptions {
         let found = snapshot.discovered.get(name).unwrap_or(&nothing);
-        let due = due_at(snapshot, found);
+        let due = due_at(snapshot, found, now);
         if due <= now {
             let act = WarehouseAct::Discover { subscription: name.clone(), source: source.clone() };
             plan.acts.push(act);
@@ -102,10 +102,13 @@ pub fn condition(snapshot: &WarehouseSnapshot) -> Vec<DiscoveryCondition> {
         .collect()
 }
 
-fn due_at(snapshot: &WarehouseSnapshot, found: &Discovery) -> Timestamp {
-    let Some(looked_at) = found.looked_at else { return Timestamp::MIN };
-    let asked = snapshot.refresh_asked_at.is_some_and(|asked| asked >= looked_at);
-    let redefined = snapshot.warehouse.changed_at > looked_at;
+fn due_at(snapshot: &WarehouseSnapshot, found: &Discovery, now: Timestamp) -> Timestamp {
+    // A look later than now was taken before the clock was put back: how long ago, nobody knows.
+    let Some(looked_at) = found.looked_at.filter(|at| *at <= now) else { return Timestamp::MIN };
+    // Nor is what happened later than now after this look: it would be due for ever.
+    let asked = snapshot.refresh_asked_at.is_some_and(|at| at >= looked_at && at <= now);
+    let redefined =
+        snapshot.warehouse.changed_at > looked_at && snapshot.warehouse.changed_at <= now;
     let Some(error) = &found.error else {
         if asked || redefined {
             return Timestamp::MIN;

@@ -22,7 +22,7 @@ use serde_json::Value;
 use super::{
     Asks, Call, Checkout, CheckoutAt, CloneCall, CloneRecord, CommitCall, ConfirmCall,
     DownloadCall, FileCall, ForgeKind, HttpCall, IfMoved, ImageCall, Language, OciCall, ParseCall,
-    Poll, PushCall, Record, StepKind, TagCall, TagNote, UpdateCall,
+    Poll, PushCall, Record, Step, StepKind, TagCall, TagNote, UpdateCall,
 };
 use arguments::{Arguments, scalar_text};
 
@@ -42,6 +42,8 @@ pub struct WorkdirContext<'a> {
     /// When the step begins. One that works in the working directory only may be repeated at will,
     /// and has the promotion's start.
     pub begins_at: Timestamp,
+    /// All steps, in order, as they are written.
+    pub steps: &'a [Step],
     /// Records of the steps before, in order.
     pub records: &'a IndexMap<StepName, Record>,
     /// What the preparation of the step itself left behind.
@@ -405,27 +407,37 @@ fn commit(
     })
 }
 
-/// The message of a commit that also holds what was committed in the same checkout and not pushed: it is made on
-/// what was checked out, so it takes the place of those before, and says what they said.
+/// The message of a commit that also holds what was committed in the same checkout and is not pushed before: it is
+/// made on what was checked out, so it takes the place of those before, and says what they said. Whether one is
+/// pushed is seen from the steps: during the preparation nothing is pushed yet.
 fn with_those_before(context: &WorkdirContext<'_>, dir: &str, message: String) -> String {
-    let mut before: Option<(&StepName, &str)> = None;
-    for (step, record) in context.records {
-        if record.as_clone().is_some_and(|clone| clone.commits.contains_key(dir)) {
+    let mut before: Option<&str> = None;
+    for step in context.steps.iter().take_while(|step| step.name != *context.step) {
+        let record = context.records.get(&step.name);
+        let cloned = record.and_then(Record::as_clone);
+        if cloned.is_some_and(|clone| clone.commits.contains_key(dir)) {
             before = None;
         }
-        if let Some(commit) = record.as_commit().filter(|commit| commit.dir == dir) {
-            before = commit.commit.as_ref().map(|_| (step, commit.message.as_str()));
+        if let Some(commit) = record.and_then(Record::as_commit).filter(|it| it.dir == dir) {
+            before = commit.commit.as_ref().map(|_| commit.message.as_str());
         }
-        if let Record::Push(push) = record
-            && before.is_some_and(|(step, _)| mark(context.promotion, step) == push.mark)
-        {
+        if step.uses == StepKind::GitPush && pushes(context, step, dir) {
             before = None;
         }
     }
     match before {
-        Some((_, said)) if !said.is_empty() && said != message => format!("{said}\n\n{message}"),
+        Some(said) if !said.is_empty() && said != message => format!("{said}\n\n{message}"),
         Some(_) | None => message,
     }
+}
+
+/// Whether a step pushes what is committed in a directory: it names it as one of the commits there does.
+fn pushes(context: &WorkdirContext<'_>, push: &Step, dir: &str) -> bool {
+    let commits = context.steps.iter().filter(|step| {
+        let record = context.records.get(&step.name).and_then(Record::as_commit);
+        record.is_some_and(|commit| commit.dir == dir)
+    });
+    commits.into_iter().any(|commit| commit.config.get("dir") == push.config.get("dir"))
 }
 
 fn push(arguments: &Arguments<'_>, context: &WorkdirContext<'_>) -> Result<PushCall, CallError> {
@@ -442,10 +454,8 @@ fn push(arguments: &Arguments<'_>, context: &WorkdirContext<'_>) -> Result<PushC
     };
     let is_own = own.is_some_and(|own| *own == branch);
     let stands_on = checkout.filter(|_| is_own).and_then(|clone| clone.commits.get(&dir)).cloned();
-    let own = context.records.values().filter_map(Record::as_push);
-    let own = own.filter(|push| push.repo == record.repo && push.branch == branch);
     Ok(PushCall {
-        own: own.filter_map(|push| push.commit.clone()).collect(),
+        own: pushed_before(context, &dir, &branch),
         repo: record.repo.clone(),
         branch,
         commit: record.commit.clone(),
@@ -457,6 +467,24 @@ fn push(arguments: &Arguments<'_>, context: &WorkdirContext<'_>) -> Result<PushC
         stands_on,
         asks: Asks::No,
     })
+}
+
+/// The commits of a checkout that steps before pushed to a branch: what is committed there now stands on them, so
+/// to say, and holds what they brought.
+fn pushed_before(context: &WorkdirContext<'_>, dir: &str, branch: &str) -> Vec<String> {
+    let (mut marks, mut pushed) = (Vec::new(), Vec::new());
+    for (step, record) in context.records {
+        if record.as_clone().is_some_and(|clone| clone.commits.contains_key(dir)) {
+            marks.clear();
+            pushed.clear();
+        }
+        if record.as_commit().is_some_and(|commit| commit.dir == dir) {
+            marks.push(mark(context.promotion, step));
+        }
+        let push = record.as_push().filter(|push| push.branch == branch);
+        pushed.extend(push.filter(|it| marks.contains(&it.mark)).and_then(|it| it.commit.clone()));
+    }
+    pushed
 }
 
 fn tag(arguments: &Arguments<'_>, context: &WorkdirContext<'_>) -> Result<TagCall, CallError> {
@@ -583,7 +611,7 @@ fn checkout_of<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::step::{CommitRecord, PushRecord};
+    use crate::step::CommitRecord;
 
     fn clone_of(dir: &str) -> Record {
         Record::Clone(CloneRecord {
@@ -605,47 +633,49 @@ mod tests {
         })
     }
 
-    fn pushed(mark: &str) -> Record {
-        Record::Push(PushRecord {
-            repo: "https://git.example/app".to_owned(),
-            branch: "main".to_owned(),
-            commit: Some("1".repeat(40)),
-            mark: mark.to_owned(),
-            created: false,
-        })
-    }
-
     #[test]
     fn a_commit_says_what_those_said_that_it_takes_the_place_of() {
-        let check = |before: &[Record], expected: &str| {
-            let named = before.iter().enumerate().map(|(at, record)| {
-                (format!("step_{at}").parse().expect("a name"), record.clone())
-            });
+        // A step without a record has not run.
+        let check = |before: &[(StepKind, &str, Option<Record>)], expected: &str| {
+            let name = |at: usize| format!("step_{at}").parse::<StepName>().expect("a name");
+            let steps: Vec<Step> = before
+                .iter()
+                .enumerate()
+                .map(|(at, (uses, dir, _))| {
+                    Step::new(name(at), *uses, serde_json::json!({ "dir": dir }))
+                })
+                .collect();
+            let records = before.iter().enumerate();
+            let records =
+                records.filter_map(|(at, (_, _, it))| Some((name(at), it.clone()?))).collect();
             let context = WorkdirContext {
                 project: &"shop".parse().expect("a name"),
                 promotion: &"dev.1".parse().expect("an id"),
                 step: &"last".parse().expect("a name"),
                 started_at: Timestamp::UNIX_EPOCH,
                 begins_at: Timestamp::UNIX_EPOCH,
-                records: &named.collect(),
+                steps: &steps,
+                records: &records,
                 prepared: None,
             };
             assert_eq!(with_those_before(&context, "app", "last".to_owned()), expected);
         };
-        let (clone, first) = (clone_of("app"), committed("app", "first", true));
+        let (cloned, first) = (clone_of("app"), committed("app", "first", true));
+        let clone = (StepKind::GitClone, "app", Some(cloned));
+        let commit = |dir, record| (StepKind::GitCommit, dir, Some(record));
+        let push = |dir| (StepKind::GitPush, dir, None);
         check(std::slice::from_ref(&clone), "last");
-        check(&[clone.clone(), first.clone()], "first\n\nlast");
-        check(
-            &[clone.clone(), first.clone(), committed("app", "first\n\nmore", true)],
-            "first\n\nmore\n\nlast",
-        );
-        check(&[clone.clone(), committed("app", "last", true)], "last");
-        check(&[clone.clone(), committed("app", "", true)], "last");
-        // What was pushed has been said, and what is of another checkout is said there.
-        check(&[clone.clone(), first.clone(), pushed("dev.1/step_1")], "last");
-        check(&[clone.clone(), first.clone(), pushed("dev.1/step_0")], "first\n\nlast");
-        check(&[clone.clone(), committed("web", "other", true)], "last");
-        check(&[clone.clone(), first.clone(), committed("app", "none", false)], "last");
-        check(&[clone.clone(), first, clone], "last");
+        check(&[clone.clone(), commit("app", first.clone())], "first\n\nlast");
+        let both = committed("app", "first\n\nmore", true);
+        let all = [clone.clone(), commit("app", first.clone()), commit("app", both)];
+        check(&all, "first\n\nmore\n\nlast");
+        check(&[clone.clone(), commit("app", committed("app", "last", true))], "last");
+        check(&[clone.clone(), commit("app", committed("app", "", true))], "last");
+        // What is pushed before says it there, and what is of another checkout, too.
+        check(&[clone.clone(), commit("app", first.clone()), push("app")], "last");
+        check(&[clone.clone(), commit("app", first.clone()), push("web")], "first\n\nlast");
+        check(&[clone.clone(), commit("web", committed("web", "other", true))], "last");
+        check(&[clone.clone(), commit("app", committed("app", "none", false))], "last");
+        check(&[clone.clone(), commit("app", first.clone()), clone.clone()], "last");
     }
 }

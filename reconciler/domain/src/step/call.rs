@@ -202,7 +202,7 @@ pub struct PushCall {
     /// was rewritten. Absent: another branch was checked out, or a commit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stands_on: Option<String>,
-    /// Commits of this promotion that are on the branch since: they are nobody else's.
+    /// Commits of the same checkout that were pushed to the branch before: this one holds what they brought.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub own: Vec<String>,
     /// Whether it is only looked for.
@@ -429,8 +429,9 @@ impl Call {
             Self::Oci(OciCall::Push(_) | OciCall::PutBack(_)) => Unseen::Unknown,
             Self::Oci(OciCall::Attach(_) | OciCall::Detach(_)) => Unseen::Unknown,
             Self::Oci(OciCall::Pull(_) | OciCall::Look(_)) => Unseen::Nothing,
-            Self::Http(http) if http.at_most_once => Unseen::Unknown,
             // RFC 9110, section 9.2.1: it changes nothing.
+            Self::Http(http) if http.poll.is_some() => Unseen::Nothing,
+            Self::Http(http) if http.at_most_once => Unseen::Unknown,
             Self::Http(http) if matches!(http.method.as_str(), "GET" | "HEAD") => Unseen::Nothing,
             Self::Http(_) => Unseen::Tolerable,
             Self::PullRequest(call) => call.unseen(),

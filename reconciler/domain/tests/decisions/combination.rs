@@ -211,7 +211,15 @@ fn a_source_is_looked_at_when_its_time_has_come() {
     assert_eq!(due(&snapshot, start()).0, 1, "someone asked");
     snapshot.refresh_asked_at = None;
     snapshot.warehouse.changed_at = start() + SignedDuration::from_secs(1);
-    assert_eq!(due(&snapshot, start()).0, 1, "it was defined anew");
+    assert_eq!(due(&snapshot, start() + hour / 2).0, 1, "it was defined anew");
+    // The clock was put back: it is looked at once, and then in its own time, whatever is written of later.
+    let before = start() - hour;
+    snapshot.refresh_asked_at = Some(start());
+    assert_eq!(due(&snapshot, before).0, 1, "nobody knows how old that look is");
+    for found in snapshot.discovered.values_mut() {
+        found.looked_at = Some(before);
+    }
+    assert_eq!(due(&snapshot, before), (0, start()));
     assert!(matches!(
         snapshot.warehouse.spec.subscriptions.values().next(),
         Some(Source::Image(_))

@@ -37,7 +37,8 @@ pub struct PushRequest {
     /// A commit that the branch has to have: without it, what somebody took off the branch would go up
     /// again.
     pub stands_on: Option<CommitId>,
-    /// Commits that were put on the branch for the same purpose: where nothing else came, nobody moved it.
+    /// Commits that were put on the branch from the same files, which this one holds as well: where nothing else
+    /// came, nobody moved it.
     pub own: Vec<CommitId>,
     /// Attempts before a branch that keeps moving is given up; 10 is usual.
     pub max_attempts: u32,
@@ -163,16 +164,18 @@ fn plan(chain: &mut Chain<'_>, request: &PushRequest) -> Result<Step<CommitId>, 
         None if job.is_ancestor(tip.oid(), ours)? => return Ok(Step::Send(ours)),
         line => line.map(|(_, line)| line),
     };
+    // There is nothing to join: it holds what they brought.
+    if only_own(job, &request.own, base, &tip)? {
+        let (commit, onto) = (job.commit(&request.commit)?, job.commit(&tip)?);
+        let tree = commit.tree().map_err(job.fail("re-applying a commit"))?;
+        return transplant(job, &commit, &tree, &onto).map(Step::Send);
+    }
     match request.if_moved {
         IfMoved::Rebase => {
             let line = line.map_or_else(|| lacking(job, ours, &tip), Ok)?;
             reapply(job, line, &tip, &request.branch).map(Step::Send)
         }
         IfMoved::Merge => join(job, request, &tip).map(Step::Send),
-        IfMoved::Fail if only_own(job, &request.own, base, &tip)? => {
-            let line = line.map_or_else(|| lacking(job, ours, &tip), Ok)?;
-            reapply(job, line, &tip, &request.branch).map(Step::Send)
-        }
         IfMoved::Fail => {
             let (repo, branch) = (job.repo.clone(), request.branch.clone());
             Err(GitError::BranchMoved { repo, branch, ours: request.commit.clone(), theirs: tip })

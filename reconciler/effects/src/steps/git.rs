@@ -132,8 +132,12 @@ pub(super) async fn push(
     }
 }
 
+/// `created`: whether the branch was seen to be made. Where the first commit of one that was not there is on it as
+/// it was made, nobody else can have made it.
 fn pushed(call: &PushCall, commit: Option<&CommitId>, created: bool) -> Done {
     let commit = commit.map(ToString::to_string);
+    let first = call.stands_on.as_deref().is_some_and(git::is_unborn);
+    let created = created || (first && commit.is_some() && commit == call.commit);
     let outputs = [
         ("commit", Value::from(commit_text(commit.as_ref()))),
         ("branch", Value::from(call.branch.as_str())),
@@ -155,9 +159,11 @@ pub(super) async fn revert(
     let commit = commit_id(&repo, &call.commit)?;
     if call.created {
         // With what others pushed since it stays, and only ours goes.
-        let gone = effects.git().retract(&repo, &call.branch, &commit).await;
-        if gone.map_err(|error| sent(&error))? == Retracted::Gone {
-            return Ok(Done { outputs: Map::new(), record: Record::None });
+        match effects.git().retract(&repo, &call.branch, &commit).await {
+            Ok(Retracted::Gone) => return Ok(Done { outputs: Map::new(), record: Record::None }),
+            // The server keeps it, as it keeps its default branch: what was put there goes all the same.
+            Ok(Retracted::Moved) | Err(GitError::Rejected { .. }) => {}
+            Err(error) => return Err(sent(&error)),
         }
     }
     let request = RevertRequest {

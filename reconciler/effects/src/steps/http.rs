@@ -133,7 +133,9 @@ async fn ask(
     match effects.http().send(request, effects.cancel()).await {
         Ok(response) => conditions.judge(call, &response, cx.now).map_err(|halt| sent(call, halt)),
         Err(error)
-            if error.may_have_been_sent() && (call.at_most_once || call.confirm.is_some()) =>
+            if error.may_have_been_sent()
+                && call.poll.is_none()
+                && (call.at_most_once || call.confirm.is_some()) =>
         {
             let said = format!("{} {}: {}", call.method, shown(&call.url), crate::explain(&error));
             let Some(confirm) = &call.confirm else {

@@ -224,13 +224,14 @@ async fn a_branch_that_moved_is_left_alone_if_asked_for() {
     assert!(matches!(&refused, GitError::BranchMoved { theirs, .. } if *theirs == first.commit));
     assert_eq!(refused.class(), Class::Never);
     // A second commit of the same checkout holds the first one's changes, too.
-    let both = [("app.yaml", "tag: 1\n"), ("more.yaml", "tag: 2\n")];
+    let both = [("app.yaml", "tag: 2\n"), ("more.yaml", "tag: 2\n")];
     let more = fixture.commit(&base, "dev.1/2", &both).await;
     let own = vec![first.commit.clone()];
     let pushed = fixture.git.push(PushRequest { own, ..request(&more.commit, "dev.1/2") }).await;
     let PushOutcome::Pushed { commit, previous_tip, .. } = pushed.unwrap() else { panic!() };
     assert_eq!(previous_tip.as_ref(), Some(&first.commit), "nobody else was there");
     assert_eq!(fixture.on_server("more.yaml"), "tag: 2\n");
+    assert_eq!(fixture.on_server("app.yaml"), "tag: 2\n", "nothing had to be joined");
     fixture.people.change("other.txt", "x\n", "theirs");
     let last = fixture.commit(&base, "dev.1/3", &[("last.yaml", "tag: 3\n")]).await;
     let own = vec![first.commit.clone(), commit];

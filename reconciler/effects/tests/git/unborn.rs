@@ -1,7 +1,8 @@
 //! Branches that are not there yet: what stands for them, their first commit, and its undo.
 
 use reconciler_effects::git::{
-    CommitOutcome, GitError, PushOutcome, PushRequest, Retracted, Revision, Source, is_unborn,
+    CommitOutcome, GitError, PushOutcome, PushRequest, Retracted, RevertRequest, Revision, Source,
+    is_unborn,
 };
 
 use crate::fixture::{Fixture, commit_request, git_in};
@@ -99,4 +100,11 @@ async fn a_repository_without_a_commit_gets_its_first() {
     };
     fixture.git.push(request).await.unwrap();
     assert_eq!(git_in(&served, &["show", "main:app.yaml"]), "tag: 1\n");
+    // The server keeps its default branch: what is on it goes all the same.
+    let kept = fixture.git.retract(&repo, "main", &made.commit).await;
+    assert!(matches!(kept, Err(GitError::Rejected { .. })), "{kept:?}");
+    let undo =
+        RevertRequest { repo: repo.clone(), ..fixture.revert_request(&made.commit, "dev.1/1") };
+    fixture.git.revert(undo).await.unwrap();
+    assert_eq!(git_in(&served, &["ls-tree", "--name-only", "main"]), "");
 }

@@ -18,6 +18,7 @@
 mod bad_input;
 mod boundaries;
 mod cli;
+mod clock;
 mod crash;
 mod desk;
 mod disk;

@@ -227,6 +227,7 @@ mod tests {
                 step: &"merge".parse().expect("a name"),
                 started_at: Timestamp::UNIX_EPOCH,
                 begins_at: Timestamp::UNIX_EPOCH,
+                steps: &[],
                 records: &records,
                 prepared: None,
             };
