@@ -178,7 +178,7 @@ impl<D: Definition> Managed<D> {
         session.reads.writes(wanted);
         if let Err(error) = &renamed
             && error.is_uncertain()
-            && let Some(policy) = Self::renamed_after_all(session, wanted, generation).await
+            && let Some(policy) = Self::renamed_after_all(session, seen, wanted, generation).await
         {
             renamed = Ok(policy);
         }
@@ -206,17 +206,20 @@ impl<D: Definition> Managed<D> {
         }
     }
 
-    /// The policy under its new name, where the answer was lost: it was this rename if it is the next
-    /// generation, by this principal.
+    /// The policy under its new name, where the answer was lost: it was this rename if there is none
+    /// under the old name any more, and it is of a later generation, by this principal. A name that was
+    /// used before goes on from the generation that it had then, so that it may be more than the next.
     async fn renamed_after_all(
         session: &Session,
+        seen: &Identity,
         wanted: &Identity,
         generation: u64,
     ) -> Option<Policy> {
         let found = session.api.find::<Policy>(&wanted.project, &wanted.name).await.ok()??;
         let meta = found.meta();
         let is_ours = session.principal.as_ref() == Some(&meta.changed_by);
-        (is_ours && meta.generation == generation + 1).then_some(found)
+        let is_later = meta.generation > generation;
+        (is_ours && is_later && Self::is_gone(session, seen).await).then_some(found)
     }
 
     pub(super) async fn delete_object(
@@ -247,7 +250,7 @@ impl<D: Definition> Managed<D> {
         }
     }
 
-    /// Whether an object is gone, where the answer to its removal was lost.
+    /// Whether an object is gone, where the answer to its removal or to its rename was lost.
     async fn is_gone(session: &Session, identity: &Identity) -> bool {
         let Identity { project, name, .. } = identity;
         matches!(session.api.find::<D::Object>(project, name).await, Ok(None))

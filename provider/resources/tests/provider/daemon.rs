@@ -55,6 +55,8 @@ pub(crate) struct World {
     pub(crate) sets: Vec<Vec<String>>,
     /// What was sent to start or steer promotions: path and body.
     pub(crate) steered: Vec<(String, Value)>,
+    /// The generations that names go on from which a policy had before.
+    pub(crate) retired: BTreeMap<(Kind, String, String), u64>,
     /// Objects by kind, project and name.
     pub(crate) objects: BTreeMap<(Kind, String, String), Object>,
 }
@@ -486,7 +488,8 @@ async fn rename(
         return refuse(Problem::already_exists(Kind::Policy, &id(&to)));
     }
     let mut object = world.objects.remove(&(Kind::Policy, project, name)).unwrap();
-    object.generation += 1;
+    let retired = world.retired.get(&to).copied().unwrap_or_default();
+    object.generation = object.generation.max(retired) + 1;
     let answer = Json(wire(&to, &object));
     world.objects.insert(to, object);
     answer.into_response()

@@ -207,6 +207,10 @@ fn lossy(daemon: &Daemon, loses: &'static str) -> Rogue {
     })
 }
 
+fn policy_key(name: &str) -> (Kind, String, String) {
+    (Kind::Policy, "shop".to_owned(), name.to_owned())
+}
+
 #[test]
 fn a_rename_whose_answer_was_lost_is_found_to_be_done() {
     let daemon = Daemon::start();
@@ -214,17 +218,31 @@ fn a_rename_whose_answer_was_lost_is_found_to_be_done() {
     let mut terraform = Terraform::at(&daemon.endpoint, POLICY);
     terraform.apply();
     let rogue = lossy(&daemon, "POST *rename");
+    // The name had an object before, and goes on from there.
+    daemon.world().retired.insert(policy_key("gates"), 7);
     terraform.set("LOCKSTEP_ENDPOINT", &rogue.endpoint);
     terraform.write(&POLICY.replace("name = \"prod\"", "name = \"gates\""));
     terraform.apply();
     assert_eq!(terraform.attributes("lockstep_promotion_policy", "prod")["name"], "gates");
     terraform.plan_is_empty();
     // What somebody else has under the new name is not taken for it.
-    daemon.put(Kind::Policy, "theirs", json!({ "mode": "manual", "stages": { "names": ["x"] } }));
+    let theirs = json!({ "mode": "manual", "stages": { "names": ["x"] } });
+    daemon.put(Kind::Policy, "theirs", theirs.clone());
     terraform.write(&POLICY.replace("name = \"prod\"", "name = \"theirs\""));
-    let text = terraform.apply_fails();
-    assert!(text.contains("cannot take that name") || text.contains("It may have been"), "{text}");
-    assert_eq!(terraform.attributes("lockstep_promotion_policy", "prod")["name"], "gates");
+    for principal in ["bob", "alice"] {
+        {
+            // As if it were the next of the one that is renamed.
+            let mut world = daemon.world();
+            let generation = world.objects[&policy_key("gates")].generation + 1;
+            let object = world.objects.get_mut(&policy_key("theirs")).unwrap();
+            (object.generation, object.changed_by) = (generation, principal.to_owned());
+        }
+        let text = terraform.apply_fails();
+        let told = ["cannot take that name", "It may have been"];
+        assert!(told.iter().any(|told| text.contains(told)), "{principal}: {text}");
+        assert_eq!(terraform.attributes("lockstep_promotion_policy", "prod")["name"], "gates");
+        assert_eq!(daemon.spec(Kind::Policy, "theirs"), Some(theirs.clone()), "{principal}");
+    }
 }
 
 #[test]
