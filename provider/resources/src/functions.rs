@@ -96,7 +96,7 @@ struct Partial {
     unknown: Vec<String>,
     /// Whether everything is known.
     complete: bool,
-    /// What is wrong with numbers that JSON here cannot hold.
+    /// What is wrong with whole numbers that JSON here cannot hold.
     inexact: Vec<String>,
 }
 
@@ -123,9 +123,10 @@ impl Partial {
                 };
                 elements.iter().map(element).collect()
             }
-            known @ Value::Number(_) => {
+            known @ Value::Number(number) => {
                 let plain = json::to_plain(known);
-                if let Some(number) = plain.as_str() {
+                // A fraction that was computed has no end: it goes as text, as far as it is known.
+                if let Some(number) = plain.as_str().filter(|_| number.is_integer()) {
                     self.inexact.push(format!("{place}: {}", inexact(number)));
                 }
                 plain
@@ -358,5 +359,11 @@ mod tests {
         );
         assert_eq!(refused, FunctionError::argument(1, text));
         assert!(call(StepKind::TfPlan, "plan", config(number.into())).is_ok());
+        // 1 / 3, as the client computes it.
+        let third = format!("0.{}", "3".repeat(154));
+        let computed = Value::Number(third.parse().expect("a number"));
+        let step = call(StepKind::TfPlan, "plan", config(computed)).expect("a step");
+        let text = format!(r#"{{"dir":"x","vars":{{"account":"{third}"}}}}"#);
+        assert_eq!(step.get("config"), Some(&text.into()));
     }
 }

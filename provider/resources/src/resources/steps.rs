@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use provider_protocol::Diagnostics;
-use provider_protocol::cty::{Path, Type, Value, json};
+use provider_protocol::cty::{Number, Path, Type, Value, json};
 use provider_protocol::provider::{Field, Reader, duplicates};
 use provider_protocol::schema::Attribute;
 use reconciler_api::v1::Step;
@@ -181,17 +181,21 @@ fn arguments(step: &Reader<'_>, diags: &mut Diagnostics) -> Option<Json> {
     diags.take(step.path().clone(), "Invalid arguments of a step", exact)
 }
 
-/// What is wrong with a number that no JSON number of the daemon holds: what was written would become
-/// another one.
+/// What is wrong with a whole number that no JSON number of the daemon holds: what was written would
+/// become another one.
 pub(crate) fn inexact(number: &str) -> String {
     format!("{number} has more digits than a number can keep: write it as text, {number:?}.")
 }
 
-/// A number of a text that became another one when it was read, as it was written.
+/// A whole number of a text that became another one when it was read, as it was written. A fraction is
+/// the nearest one, as everywhere in JSON: what was computed, such as 1 / 3, has no end.
 fn changed_number(text: &str, read: &Json) -> Option<String> {
     fn differs(exact: &Json, read: &Json) -> Option<String> {
         match (exact, read) {
-            (Json::String(written), Json::Number(_)) => Some(written.clone()),
+            (Json::String(written), Json::Number(_)) => {
+                let is_whole = written.parse().is_ok_and(|number: Number| number.is_integer());
+                is_whole.then(|| written.clone())
+            }
             (Json::Array(exact), Json::Array(read)) => {
                 exact.iter().zip(read).find_map(|(exact, read)| differs(exact, read))
             }
