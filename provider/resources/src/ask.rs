@@ -26,8 +26,12 @@ impl Session {
             return None;
         }
         let asked = or_now(cancel, call).await;
-        if let Ok(Err(error)) = &asked {
-            self.reach.noticed(error);
+        match &asked {
+            Ok(Ok(_)) => self.reach.answered(),
+            Ok(Err(error)) => {
+                self.reach.noticed(error);
+            }
+            Err(_) => {}
         }
         answered(asked, (what, ""), diags)
     }
@@ -45,8 +49,10 @@ impl Session {
             return None;
         }
         let asked = or_late(cancel, call).await;
-        if let Ok(Err(error)) = &asked {
-            self.reach.noticed_of_write(error);
+        match &asked {
+            Ok(Ok(_)) => self.reach.answered(),
+            Ok(Err(error)) => self.reach.noticed_of_write(error),
+            Err(_) => {}
         }
         answered(asked, (what, unsure), diags)
     }

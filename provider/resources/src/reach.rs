@@ -6,7 +6,8 @@
 //! a pause it is asked again: it may be back.
 //!
 //! What answers and is of another version, or no daemon at all, is told once as an error. The run
-//! fails for it, so that nothing else has to say it: it is not asked again.
+//! fails for it, so that nothing else has to say it. It may have been one answer of something before
+//! the daemon: after the same pause it is asked again, and at once where another call succeeds.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -16,7 +17,7 @@ use reconciler_api::client::ClientError;
 
 use crate::failure::detail;
 
-/// For how long a daemon that did not answer is not asked again.
+/// For how long a daemon that did not answer, or not as one, is not asked again.
 const PAUSE: Duration = Duration::from_secs(10);
 
 /// Whether the daemon answers.
@@ -25,27 +26,35 @@ pub(crate) struct Reach(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    down: Option<Down>,
+    down: Option<Trouble>,
     told: bool,
-    /// What answers cannot be spoken to, and why. Whoever saw it first told it.
-    foreign: Option<String>,
+    /// What answers cannot be spoken to.
+    foreign: Option<Trouble>,
+    /// Whoever saw that first told it.
+    told_foreign: bool,
 }
 
 impl State {
     /// Why nothing can be asked just now.
     fn trouble(&self) -> Option<&str> {
-        let down = self.down.as_ref().filter(|down| down.is_recent());
-        self.foreign.as_deref().or(down.map(|down| down.detail.as_str()))
+        let mut troubles = [&self.foreign, &self.down].into_iter().flatten();
+        let recent = troubles.find(|it| it.is_recent());
+        recent.map(|it| it.detail.as_str())
     }
 }
 
+/// Why nothing can be asked, and since when.
 #[derive(Debug)]
-struct Down {
+struct Trouble {
     detail: String,
     since: Instant,
 }
 
-impl Down {
+impl Trouble {
+    fn of(error: &ClientError) -> Self {
+        Self { detail: detail(error), since: Instant::now() }
+    }
+
     fn is_recent(&self) -> bool {
         self.since.elapsed() < PAUSE
     }
@@ -61,14 +70,18 @@ impl Reach {
     pub(crate) fn noticed(&self, error: &ClientError) -> bool {
         let mut state = self.state();
         if error.is_foreign() {
-            let is_news = state.foreign.is_none();
-            state.foreign.get_or_insert_with(|| detail(error));
-            return is_news;
+            state.foreign = Some(Trouble::of(error));
+            return !std::mem::replace(&mut state.told_foreign, true);
         }
         if error.is_unreachable() {
-            state.down = Some(Down { detail: detail(error), since: Instant::now() });
+            state.down = Some(Trouble::of(error));
         }
         true
+    }
+
+    /// Remembers that a call succeeded: what answers is a daemon that can be spoken to.
+    pub(crate) fn answered(&self) {
+        self.state().foreign = None;
     }
 
     /// Remembers the failed call of something that may go on without an answer, and whether it does:
@@ -90,7 +103,7 @@ impl Reach {
     /// Whether a plan has to do without the daemon; tells so once.
     pub(crate) fn goes_without(&self, diags: &mut Diagnostics) -> bool {
         let mut state = self.state();
-        if state.foreign.is_some() {
+        if state.foreign.as_ref().is_some_and(Trouble::is_recent) {
             return true;
         }
         let Some(down) = state.down.as_ref().filter(|down| down.is_recent()) else { return false };
@@ -132,6 +145,10 @@ mod tests {
         (goes_without, refuses, diags.iter().count())
     }
 
+    fn a_pause_ago() -> Instant {
+        Instant::now().checked_sub(PAUSE).expect("the machine runs for longer")
+    }
+
     #[test]
     fn a_daemon_that_was_away_is_asked_again_after_a_pause() {
         let reach = Reach::default();
@@ -139,8 +156,7 @@ mod tests {
         reach.noticed(&lost());
         assert_eq!(seen(&reach), (true, true, 2));
         assert_eq!(seen(&reach), (true, true, 1), "the plan is warned once");
-        let before = Instant::now().checked_sub(PAUSE);
-        reach.state().down.as_mut().expect("it is down").since = before.expect("it ran for longer");
+        reach.state().down.as_mut().expect("it is down").since = a_pause_ago();
         assert_eq!(seen(&reach), (false, false, 0));
         reach.noticed(&lost());
         assert_eq!(seen(&reach), (true, true, 1));
@@ -159,6 +175,21 @@ mod tests {
         assert!(reach.noticed(&newer));
         assert!(!reach.noticed(&newer));
         assert_eq!(seen(&reach), (true, true, 1), "what is refused says why, and nothing else");
+        reach.state().foreign.as_mut().expect("it is foreign").since = a_pause_ago();
+        assert_eq!(seen(&reach), (false, false, 0), "it is asked again");
+        assert!(!reach.noticed(&newer), "it was told");
+        assert_eq!(seen(&reach), (true, true, 1));
+        reach.answered();
+        assert_eq!(seen(&reach), (false, false, 0), "another call succeeded");
+    }
+
+    #[test]
+    fn one_answer_that_cannot_be_read_refuses_no_other() {
+        let reach = Reach::default();
+        let endpoint = "http://127.0.0.1:1".to_owned();
+        let reason = "missing field `name`".to_owned();
+        assert!(reach.noticed(&ClientError::Unreadable { endpoint, reason }));
+        assert_eq!(seen(&reach), (false, false, 0));
     }
 
     #[test]

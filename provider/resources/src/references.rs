@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use provider_protocol::Diagnostics;
 use provider_protocol::cty::Path;
+use reconciler_api::client::ClientError;
 use reconciler_api::v1::{Kind, Object, Stage, Task, Verification, Warehouse};
 use reconciler_domain::glob::matches_name;
 
@@ -113,9 +114,12 @@ async fn names<T: Object>(
         Ok(names) => names,
         Err(error) => {
             let is_news = session.reach.noticed(&error);
+            let what = || format!("Cannot list {} of {project}", T::KIND.collection());
             if error.is_foreign() && is_news {
-                let what = format!("Cannot list {} of {project}", T::KIND.collection());
-                diags.error(what, detail(&error));
+                diags.error(what(), detail(&error));
+            } else if matches!(error, ClientError::Unreadable { .. }) {
+                // Nothing that is planned depends on it.
+                diags.warning(what(), detail(&error));
             }
             None
         }

@@ -37,7 +37,11 @@ impl Session {
         &self,
         identity: &Identity,
     ) -> Result<Option<T>, ClientError> {
-        self.reads.find(&self.api, identity).await
+        let found = self.reads.find(&self.api, identity).await;
+        if found.is_ok() {
+            self.reach.answered();
+        }
+        found
     }
 }
 

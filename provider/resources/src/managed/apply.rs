@@ -110,7 +110,10 @@ impl<D: Definition> Managed<D> {
         session.reads.writes(identity);
         let put = session.api.put::<D::Object>(project, name, spec, condition).await;
         session.reads.writes(identity);
-        let Err(error) = put else { return put };
+        let Err(error) = put else {
+            session.reach.answered();
+            return put;
+        };
         if !matches!(error, ClientError::Lost { .. }) {
             session.reach.noticed(&error);
             return Err(error);

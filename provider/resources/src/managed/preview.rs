@@ -26,7 +26,11 @@ pub(super) async fn ask(
     remove: bool,
 ) -> Result<Preview, ClientError> {
     let request = PreviewRequest { name: identity.name.clone(), definition, token, remove };
-    session.api.preview(&identity.project, &request).await
+    let answer = session.api.preview(&identity.project, &request).await;
+    if answer.is_ok() {
+        session.reach.answered();
+    }
+    answer
 }
 
 const EFFECT_FIELDS: [(&str, &str); 6] = [

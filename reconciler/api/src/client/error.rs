@@ -135,12 +135,10 @@ impl ClientError {
     }
 
     /// Whether something answered that this client cannot speak to: another version, or no daemon.
+    /// One answer of a daemon of the same version that cannot be read says nothing of the others.
     #[must_use]
     pub fn is_foreign(&self) -> bool {
-        matches!(
-            self,
-            Self::NotLockstep { .. } | Self::VersionMismatch { .. } | Self::Unreadable { .. }
-        )
+        matches!(self, Self::NotLockstep { .. } | Self::VersionMismatch { .. })
     }
 
     /// Whether the daemon may have done what it was asked although there is no answer.
