@@ -63,10 +63,11 @@ pub(crate) fn tell_unreadable(what: &str, diags: &mut Diagnostics) {
     );
 }
 
-/// Of a preview, whether only this answer did not come in time, or not now: a preview of much takes long, and the
-/// daemon answers everything else meanwhile.
+/// Of a preview, whether only this answer did not come in time, or not now: a preview of much takes
+/// long, and the daemon says so itself and answers everything else meanwhile. One that says nothing
+/// for longer than it may judge does not answer at all.
 pub(crate) fn is_slow(error: &ClientError) -> bool {
-    matches!(error, ClientError::Timeout { .. }) || error.code() == Some(ProblemCode::Unavailable)
+    error.code() == Some(ProblemCode::Unavailable)
 }
 
 /// What happened, what to do, and the name of the request in the daemon's log.
@@ -88,4 +89,20 @@ fn fault(problem: &Problem) -> Option<String> {
     let internal = matches!(problem.code, ProblemCode::Internal | ProblemCode::Unknown);
     let request = problem.instance.as_ref().filter(|_| internal)?;
     Some(format!("The request is {request}."))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn what_the_daemon_says_itself_is_slow_and_silence_is_not() {
+        let busy = Problem::unavailable("the preview took longer than 60 seconds");
+        assert!(is_slow(&ClientError::Problem(Box::new(busy))));
+        let endpoint = "http://127.0.0.1:1".to_owned();
+        let silent = ClientError::Timeout { endpoint, after: Duration::from_secs(90) };
+        assert!(!is_slow(&silent) && silent.is_unreachable());
+    }
 }
