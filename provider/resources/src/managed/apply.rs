@@ -9,6 +9,7 @@ use reconciler_api::v1::{Object, Policy, Precondition};
 
 use super::kept::Kept;
 use super::{Definition, Managed, preview, protection};
+use crate::failure::is_slow;
 use crate::session::{Identity, Session};
 use crate::words::headline;
 
@@ -278,12 +279,14 @@ impl<D: Definition> Managed<D> {
         };
         match preview::ask(session, identity, definition, token, false).await {
             Ok(preview) => planned.set("impact", preview::impact(&preview)),
-            // It is no reason not to make it: of what is new the state may leave the effect open.
-            Err(error) if change.prior.is_none() => {
+            // It is no reason not to make it, or not to change it where the plan could not say more:
+            // the state may leave the effect open.
+            Err(error) if change.prior.is_none() || is_slow(&error) => {
                 preview::tell_unforeseen(identity, &error, diags);
                 planned.set("impact", Value::Null);
             }
             Err(error) => {
+                session.reach.noticed(&error);
                 Self::tell_failure(&error, "preview", identity, diags);
                 return None;
             }

@@ -99,7 +99,9 @@ pub(super) fn tell_unforeseen(identity: &Identity, error: &ClientError, diags: &
     diags.warning("The effect is not known", text);
 }
 
-/// Tells why there is no answer.
+/// Tells why there is no answer. One that only takes too long is no error while a plan is applied,
+/// either: an answer that came in time when it was made is kept by the daemon, and comes at once. So
+/// there was none, and the plan left the effect open.
 pub(super) fn tell_unanswered(
     session: &Session,
     identity: &Identity,
@@ -108,9 +110,10 @@ pub(super) fn tell_unanswered(
     diags: &mut Diagnostics,
 ) {
     let Identity { kind, project, .. } = identity;
+    if is_slow(error) {
+        return tell_unforeseen(identity, error, diags);
+    }
     match need {
-        Need::May if is_slow(error) => return tell_unforeseen(identity, error, diags),
-        Need::Must if is_slow(error) => {}
         Need::May if session.reach.goes_on_without(error, diags) => return,
         Need::May => {}
         Need::Must => {

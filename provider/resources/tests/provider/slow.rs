@@ -53,7 +53,7 @@ fn a_slow_preview_is_no_daemon_that_is_down() {
 }
 
 #[test]
-fn a_policy_is_made_though_its_effect_is_not_known() {
+fn a_policy_is_made_and_changed_though_its_effect_is_not_known() {
     let daemon = daemon();
     daemon.world().busy = true;
     let terraform = Terraform::at(&daemon.endpoint, POLICY);
@@ -63,6 +63,16 @@ fn a_policy_is_made_though_its_effect_is_not_known() {
     assert!(!run.text.contains("not reachable"), "{}", run.text);
     let policy = terraform.attributes("lockstep_promotion_policy", "prod");
     assert_eq!(policy["impact"], json!(null));
+    terraform.plan_is_empty();
+    // So it is changed, as a plan without its effect promises.
+    let changed = POLICY.replace("manual", "gated");
+    terraform.write(&changed);
+    assert_eq!(terraform.plan(&[]).code, 2);
+    let run = terraform.run(&["apply", "-no-color", "plan.out"]);
+    assert_eq!(run.code, 0, "{}", run.text);
+    assert!(run.text.contains("Warning: The effect is not known"), "{}", run.text);
+    let policy = terraform.attributes("lockstep_promotion_policy", "prod");
+    assert_eq!((&policy["mode"], &policy["impact"]), (&json!("gated"), &json!(null)));
     terraform.plan_is_empty();
     // Names are looked up all the same.
     terraform.write(&POLICY.replace("\"*\"", "\"prdo\""));
