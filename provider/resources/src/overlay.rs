@@ -7,7 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use reconciler_api::v1::{Definition, Kind, PreviewWarning};
+use jiff::Timestamp;
+use reconciler_api::v1::{Definition, Kind};
 
 use crate::session::Identity;
 
@@ -15,7 +16,8 @@ use crate::session::Identity;
 #[derive(Debug, Default)]
 pub(crate) struct Overlay {
     objects: Mutex<BTreeMap<(Kind, String), BTreeMap<String, Planned>>>,
-    warned: Mutex<BTreeSet<(Kind, String, String, String)>>,
+    /// Of what was warned: id, place, summary and detail.
+    warned: Mutex<BTreeSet<(Kind, [String; 4])>>,
 }
 
 /// One object that was planned.
@@ -86,11 +88,53 @@ impl Overlay {
         self.get(kind, project, name).is_some()
     }
 
-    /// Whether nobody was warned of this before, of this object. The same comes out of more than one
-    /// question: about the object alone, and together with others.
-    pub(crate) fn is_news(&self, identity: &Identity, warning: &PreviewWarning) -> bool {
-        let Identity { kind, .. } = identity;
-        let said = (*kind, identity.to_string(), warning.summary.clone(), warning.detail.clone());
+    /// Whether nobody was warned of this before, of this object, at this place. The same comes out of
+    /// more than one question: about the object alone, and together with others. The instants in it
+    /// are others each time, so that they do not count; what else it says does, because one place may
+    /// have several warnings of one kind, such as one for each freight.
+    pub(crate) fn is_news(
+        &self,
+        identity: &Identity,
+        (place, summary): (&str, &str),
+        detail: &str,
+    ) -> bool {
+        let texts = [&identity.to_string(), place, summary, &timeless(detail)];
+        let said = (identity.kind, texts.map(str::to_owned));
         self.warned.lock().unwrap_or_else(PoisonError::into_inner).insert(said)
+    }
+}
+
+/// A text without the instants in it.
+fn timeless(text: &str) -> String {
+    let is_instant = |word: &&str| {
+        let word = word.trim_end_matches(|c: char| !c.is_ascii_alphanumeric());
+        word.parse::<Timestamp>().is_ok()
+    };
+    text.split(' ').filter(|word| !is_instant(word)).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_differs_by_its_instants_is_no_news() {
+        let overlay = Overlay::default();
+        let named = |name: &str| Identity {
+            kind: Kind::Policy,
+            project: "shop".to_owned(),
+            name: name.to_owned(),
+        };
+        let late = ("max_age", "Freight can be too old");
+        for (name, said, detail, is_news) in [
+            ("prod", late, "Made at 2026-01-02T03:04:05Z, it waits.", true),
+            ("prod", late, "Made at 2026-01-02T03:04:05.25Z, it waits.", false),
+            ("prod", late, "Made at 2026-01-02T03:04:06Z, it is lost.", true),
+            ("prod", ("soak", late.1), "Made at 2026-01-02T03:04:05Z, it waits.", true),
+            ("prod", (late.0, "Another"), "Made at 2026-01-02T03:04:05Z, it waits.", true),
+            ("test", late, "Made at 2026-01-02T03:04:05Z, it waits.", true),
+        ] {
+            assert_eq!(overlay.is_news(&named(name), said, detail), is_news, "{name} {said:?}");
+        }
     }
 }

@@ -8,7 +8,9 @@ use provider_protocol::cty::{Path, Type, Value};
 use provider_protocol::schema::Attribute;
 use reconciler_api::client::ClientError;
 use reconciler_api::problem::ProblemCode;
-use reconciler_api::v1::{Definition, Effect, EffectKind, Preview, PreviewRequest, WorldToken};
+use reconciler_api::v1::{
+    Definition, Effect, EffectKind, Preview, PreviewRequest, PreviewWarning, WorldToken,
+};
 
 use super::plan::Need;
 use crate::attribute::words;
@@ -82,8 +84,10 @@ pub(super) fn tell_warnings(
     places: &Places,
     diags: &mut Diagnostics,
 ) {
-    let news = preview.warnings.iter().filter(|it| session.overlay.is_news(identity, it));
-    for warning in news {
+    let is_news = |it: &&PreviewWarning| {
+        session.overlay.is_news(identity, (&it.path, &it.summary), &it.detail)
+    };
+    for warning in preview.warnings.iter().filter(is_news) {
         let path = places.path(&warning.path);
         diags.warning_at(path, headline(&warning.summary), sentence(&warning.detail));
     }

@@ -79,11 +79,17 @@ impl Run<'_> {
         for (at, change) in set.changes.iter().enumerate() {
             let is_own = at + 1 == set.changes.len();
             let (kind, name) = (change.definition.kind(), change.name.clone());
-            let of = Identity { kind, project: self.identity.project.clone(), name };
+            // A renamed one is asked about under its old name, and told of under its new one.
+            let of = if is_own {
+                self.identity.clone()
+            } else {
+                Identity { kind, project: self.identity.project.clone(), name }
+            };
             for warning in &answer.warnings {
                 let Some(field) = field_of(&warning.path, at) else { continue };
                 let warning = PreviewWarning { path: field.to_owned(), ..warning.clone() };
-                if !self.session.overlay.is_news(&of, &warning) {
+                let said = (warning.path.as_str(), warning.summary.as_str());
+                if !self.session.overlay.is_news(&of, said, &warning.detail) {
                     continue;
                 }
                 let detail = sentence(&warning.detail);

@@ -253,6 +253,28 @@ fn what_changes_do_together_is_told_once() {
 }
 
 #[test]
+fn what_is_told_of_a_renamed_policy_is_told_once() {
+    let daemon = daemon();
+    let own = |name: &str| {
+        pair()
+            .replace("name = \"qa\"\n          mode", &format!("name = \"{name}\"\n          mode"))
+    };
+    let terraform = Terraform::at(&daemon.endpoint, &own("qa"));
+    terraform.apply();
+    daemon.world().warnings = vec![warning("mode", "waits", "from 2026-01-02T03:04:05Z on")];
+    let later = "from 2026-01-02T03:04:06Z on";
+    daemon.world().together.0 = vec![warning("changes[1].mode", "waits", later)];
+    let stage = "warehouse = \"live\"";
+    let config = own("gates").replace(stage, "warehouse = \"other\"");
+    terraform.write(&config.replace("\"automatic\"", "\"gated\""));
+    daemon.put(Kind::Warehouse, "other", json!({ "git": [] }));
+    let told = warned(&terraform);
+    let of_policy: Vec<&String> = told.iter().filter(|it| it.starts_with("mode")).collect();
+    assert_eq!(of_policy.len(), 1, "{told:?}");
+    assert_eq!(daemon.world().sets.last().unwrap(), &["stage qa", "policy qa"]);
+}
+
+#[test]
 fn problems_beside_what_this_run_creates_are_told() {
     let daemon = daemon();
     let alone = FieldProblem::new("requests[0]", FieldCode::Invalid, "alone it cannot stand");
