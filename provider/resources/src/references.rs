@@ -11,7 +11,7 @@ use reconciler_api::v1::{Kind, Object, Stage, Task, Verification, Warehouse};
 use reconciler_domain::glob::matches_name;
 
 use crate::failure::detail;
-use crate::session::Session;
+use crate::session::{Identity, Session};
 use crate::words::did_you_mean;
 
 /// A name of another object, or a pattern of names, and where it stands.
@@ -54,13 +54,15 @@ pub(crate) async fn tell_unknown(
     }
 }
 
-/// Warns of patterns that no stage matches. A stage may come later, so it is no error.
+/// Warns of patterns of an object that no stage matches. A stage may come later, so it is no error; in
+/// a project that has none yet, those that a wildcard means are all still to come.
 pub(crate) async fn tell_idle(
     session: &Session,
-    project: &str,
+    identity: &Identity,
     mut patterns: Vec<Reference>,
     diags: &mut Diagnostics,
 ) {
+    let project = &identity.project;
     let mut known = session.overlay.names(Kind::Stage, project);
     let is_idle = |pattern: &Reference, known: &BTreeSet<String>| {
         !known.iter().any(|stage| matches_name(&pattern.name, stage))
@@ -70,17 +72,29 @@ pub(crate) async fn tell_idle(
         return;
     }
     let Some(live) = live(session, project, Kind::Stage, diags).await else { return };
+    if live.is_empty() {
+        patterns.retain(|pattern| !has_wildcard(&pattern.name));
+    }
     known.extend(live.iter().cloned());
+    let summary = "Selects no stage";
     for pattern in patterns.into_iter().filter(|pattern| is_idle(pattern, &known)) {
         let Reference { name, path, .. } = pattern;
+        if !session.overlay.is_news(identity, (&path.to_string(), summary), &name) {
+            continue;
+        }
         let text = format!(
             "No stage of project {project:?} matches {name:?}. {}\n\nIf this configuration creates \
              one, refer to it, so that it is there first: lockstep_stage.NAME.name, or `depends_on` \
              where it is a pattern.",
             did_you_mean(&name, known.iter().map(String::as_str))
         );
-        diags.warning_at(path, "Selects no stage", text);
+        diags.warning_at(path, summary, text);
     }
+}
+
+/// Whether a pattern can mean more than one name.
+fn has_wildcard(pattern: &str) -> bool {
+    pattern.contains(['*', '?', '[', '{'])
 }
 
 /// The names of the live objects of a kind; none if they cannot be read.

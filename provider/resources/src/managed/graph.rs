@@ -61,7 +61,7 @@ impl<'r> Run<'r> {
         for kind in [Kind::Warehouse, Kind::Stage, Kind::Task, Kind::Verification] {
             tell_unknown(self.session, project, kind, self.references(), diags).await;
         }
-        tell_idle(self.session, project, self.patterns(), diags).await;
+        tell_idle(self.session, self.identity, self.patterns(), diags).await;
         if self.identity.kind == Kind::Stage {
             self.tell_circle(diags).await;
         }

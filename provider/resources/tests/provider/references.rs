@@ -172,6 +172,22 @@ fn a_pattern_that_selects_nothing_is_warned_of() {
     assert_eq!(warned(&terraform), [""; 0]);
 }
 
+#[test]
+fn wildcards_in_a_project_without_stages_are_no_mistake() {
+    let daemon = Daemon::start();
+    daemon.put(Kind::Project, "shop", json!({}));
+    let config = r#"
+        resource "lockstep_promotion_policy" "all" {
+          name = "all"
+          mode = "manual"
+          stages { names = ["*", "prod-?", "prod"] }
+        }
+    "#;
+    let told = warned(&Terraform::at(&daemon.endpoint, config));
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].contains("No stage of project \"shop\" matches \"prod\"."), "{told:?}");
+}
+
 /// The warnings of a plan: the code that they are at, and what they say.
 fn warned(terraform: &Terraform) -> Vec<String> {
     let run = terraform.run(&["plan", "-json"]);
