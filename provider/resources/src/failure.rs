@@ -59,7 +59,9 @@ pub(crate) fn tell_field(
 pub(crate) fn tell_unreadable(what: &str, diags: &mut Diagnostics) {
     diags.error(
         format!("Cannot {what}"),
-        "The provider's configuration is known only after apply, so that nothing can be read, and          an import is made of what is read. Apply what the configuration depends on first, such as          with -target, or give it values that are known; then import.",
+        "The provider's configuration is known only after apply, so that nothing can be read, and an \
+         import is made of what is read. Apply what the configuration depends on first, such as \
+         with -target, or give it values that are known; then import.",
     );
 }
 
