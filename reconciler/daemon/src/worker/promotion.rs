@@ -200,7 +200,8 @@ impl Worker {
                 }
             }
             air.nodes.insert(run.node.clone());
-            air.flights.push(self.fly(at, seq, run).boxed());
+            let rested = air.rests.contains_key(&run.node);
+            air.flights.push(self.fly(at, seq, run, rested).boxed());
         }
         Ok(SetOff::Done { begun, due })
     }
@@ -363,6 +364,7 @@ impl Worker {
         at: &At<'a, '_>,
         seq: u64,
         run: Run,
+        rested: bool,
     ) -> impl Future<Output = Result<(Node, Landed), WorkError>> + use<'a> {
         let (subject, aborted) = (at.subject, aborted(at));
         let context = self.context(at, at.snapshot.state.workdir_of(&run.node));
@@ -383,7 +385,7 @@ impl Worker {
                 }
             };
             self.crash.pass(Boundary::AfterEffect, node);
-            let ended = self.append(subject, seq, plan::ended(&run, *outcome)).await?;
+            let ended = self.append(subject, seq, plan::ended(&run, rested, *outcome)).await?;
             self.crash.pass(Boundary::AfterOutcome, node);
             Ok((run.node, Landed::Ended(ended.map(Box::new))))
         }

@@ -132,6 +132,7 @@ pub(super) fn advance(
             call: Box::new(call),
             rebuild: rebuild_for(snapshot, node),
             resumed,
+            too_early: false,
             deadline: earlier(
                 step.and_then(|step| deadline(step, since)),
                 seen::until(snapshot, node, &run.call, since),
@@ -203,8 +204,24 @@ pub(super) fn advance(
         None => match seen::next(snapshot, node, run, &message, now) {
             Some(next) => Advance::Move(Box::new(next)),
             None if ends_here => Advance::Move(Box::new(aborted(snapshot, node, &message))),
-            None => Advance::Failed(message),
+            None => Advance::Failed(with_its_cause(run, message)),
         },
+    }
+}
+
+/// Why a node failed that was looked for in the end: how it had ended itself, and what the look said.
+fn with_its_cause(run: &NodeRun, look: String) -> String {
+    match &run.own_end {
+        Some(StepOutcome::Failed { message, .. }) if run.call.only_asks() => {
+            format!("{message}; {look}")
+        }
+        Some(
+            StepOutcome::Failed { .. }
+            | StepOutcome::Done { .. }
+            | StepOutcome::Uncertain { .. }
+            | StepOutcome::Interrupted { .. },
+        )
+        | None => look,
     }
 }
 
@@ -429,7 +446,14 @@ fn start(
         return Ok(Move::append(Event::Intent { node, call, epoch: None }));
     }
     let (rebuild, deadline) = (snapshot.state.rebuild(&step.name), deadline(step, now));
-    Ok(Move::act(Act::Run(vec![Run { node, call, rebuild, resumed: false, deadline }])))
+    Ok(Move::act(Act::Run(vec![Run {
+        node,
+        call,
+        rebuild,
+        resumed: false,
+        too_early: false,
+        deadline,
+    }])))
 }
 
 /// The call of a step after the commit, inside what was approved.

@@ -84,6 +84,8 @@ pub struct Run {
     pub rebuild: Vec<(StepName, Call)>,
     /// Whether the intent is in the log already: it runs, or whoever ran it is gone.
     pub resumed: bool,
+    /// Whether it only looks for what may still be on its way: an absence says nothing yet.
+    pub too_early: bool,
     /// When it is broken off.
     pub deadline: Option<Timestamp>,
 }
@@ -104,11 +106,18 @@ pub fn breaks_off(running: Option<(&Node, &Call)>, event: &Event, known: bool) -
 }
 
 /// What is appended when a run has ended. One that goes on where another was cut off, and fails without a word on
-/// whether that had happened, leaves it unknown: the log has no second intent that would say so.
+/// whether that had happened, leaves it unknown: the log has no second intent that would say so. One that was not so
+/// yet when it was last looked at (`rested`) had changed nothing by then.
 #[must_use]
-pub fn ended(run: &Run, outcome: StepOutcome) -> Event {
-    let unknown = run.resumed && run.call.unseen() != Unseen::Nothing && !run.call.fails_undone();
+pub fn ended(run: &Run, rested: bool, outcome: StepOutcome) -> Event {
+    let unknown =
+        run.resumed && !rested && run.call.unseen() != Unseen::Nothing && !run.call.fails_undone();
     let outcome = match outcome {
+        StepOutcome::Failed { message, retry, retry_after, record, seen: Seen::No }
+            if run.too_early =>
+        {
+            StepOutcome::Failed { message, retry, retry_after, record, seen: Seen::Perhaps }
+        }
         StepOutcome::Failed {
             message,
             retry,

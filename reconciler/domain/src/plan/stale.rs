@@ -209,6 +209,7 @@ fn act(snapshot: &PromotionSnapshot, node: Node, call: Call, now: Timestamp) -> 
         deadline: step_of(snapshot, &node).and_then(|step| deadline(step, now)),
         call: Box::new(call),
         resumed: false,
+        too_early: false,
         node,
     }]))
 }

@@ -326,6 +326,7 @@ fn node(
             call,
             rebuild: rebuild(&snapshot.state, node.step()),
             resumed: false,
+            too_early: false,
             deadline: None,
             node,
         }])));

@@ -23,6 +23,7 @@ use serde_json::{Map, Value};
 
 pub use change_set::{ChangeSet, FilesOf, InfraChange, PlannedStep, StepPlan, UndoPlan};
 pub use evidence::{Checked, Evidence, Standing};
+pub(crate) use node_run::ARRIVES;
 pub use node_run::NodeRun;
 pub use public_key::{PublicKey, PublicKeyError};
 pub use state::{IllegalEvent, PassedOver, Phase, PrepareFailure, Prepared, Probe, State};

@@ -381,9 +381,11 @@ impl State {
             was_done || matches!(ended, Some(StepOutcome::Failed { record: Record::Stale, .. }));
         let attempts = before.filter(|_| !anew).map_or(0, |run| run.attempts) + 1;
         let done_before = before.map_or(0, |run| run.done_before) + u32::from(was_done);
-        let unseen = before.is_some_and(|run| {
-            run.unseen || matches!(run.outcome, Some((_, StepOutcome::Interrupted { .. })))
+        let unseen = before.and_then(|run| match &run.outcome {
+            Some((at, StepOutcome::Interrupted { .. })) => Some(*at),
+            Some(_) | None => run.unseen,
         });
+        let own_end = before.and_then(|run| run.own_end.clone());
         let left = before.filter(|_| !anew).and_then(NodeRun::changed).cloned();
         let looks = before.filter(|_| call.only_asks()).map_or(0, |run| run.looks + 1);
         self.nodes.insert(
@@ -397,6 +399,7 @@ impl State {
                 unseen,
                 left,
                 outcome: None,
+                own_end,
             },
         );
     }

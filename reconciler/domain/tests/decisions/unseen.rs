@@ -3,8 +3,9 @@
 //! [`doubt`] matches every kind of step without a wildcard: a new one has to say.
 
 use insta::assert_snapshot;
-use reconciler_domain::promotion::{Ending, Finish};
-use reconciler_domain::step::StepKind;
+use reconciler_domain::plan;
+use reconciler_domain::promotion::{Ending, Event, Finish, Node};
+use reconciler_domain::step::{Asks, Call, Record, Seen, StepKind, StepOutcome, UntagCall};
 use serde_json::{Value, json};
 
 use crate::axes;
@@ -271,9 +272,9 @@ fn an_undo_whose_answer_is_lost_is_looked_for_too() {
     dev.1 undoes push (attempt 8): failed: undo-push was not answered
     dev.1 undoes push (attempt 9): failed: undo-push was not answered
     dev.1 undoes push (attempt 10): failed: it is not there
-    dev.1 stuck: the undo of step push failed: it is not there
+    dev.1 stuck: the undo of step push failed: undo-push was not answered; it is not there
     dev.1   remains: step push: commit c2 is on branch main of https://git.example/gitops
-    dev is held by automation: promotion dev.1 is stuck: the undo of step push failed: it is not there
+    dev is held by automation: promotion dev.1 is stuck: the undo of step push failed: undo-push was not answered; it is not there
       | https://git.example/gitops: dev.yaml#tag=1
     ");
 }
@@ -310,4 +311,38 @@ fn what_a_death_cut_off_stays_in_doubt_until_it_is_found() {
         in_doubt += u32::from(finish.ending == Ending::Stuck);
     }
     assert!(in_doubt > 0, "no death is in mid-push");
+}
+
+#[test]
+fn who_goes_on_where_another_was_cut_off_does_not_know_unless_it_saw_so() {
+    let run = |resumed, too_early| plan::Run {
+        node: Node::Step("push".parse().expect("a name")),
+        call: Box::new(Call::GitUntag(UntagCall {
+            repo: "https://git.example/app".to_owned(),
+            tag: "v1".to_owned(),
+            object: "1".repeat(40),
+            asks: Asks::No,
+        })),
+        rebuild: Vec::new(),
+        resumed,
+        too_early,
+        deadline: None,
+    };
+    let check = |run: &plan::Run, rested, said, kept| {
+        let (message, record) = ("no".to_owned(), Record::None);
+        let outcome =
+            StepOutcome::Failed { message, retry: false, retry_after: None, record, seen: said };
+        let Event::Outcome { outcome, .. } = plan::ended(run, rested, outcome) else {
+            panic!("it ended")
+        };
+        let StepOutcome::Failed { seen, .. } = *outcome else { panic!("it failed") };
+        assert_eq!(seen, kept, "{run:?}, rested: {rested}, {said:?}");
+    };
+    check(&run(false, false), false, Seen::Unsaid, Seen::Unsaid);
+    check(&run(true, false), false, Seen::Unsaid, Seen::Perhaps);
+    check(&run(true, false), false, Seen::No, Seen::No);
+    // It was not so yet at its last look, so nothing had been changed by then.
+    check(&run(true, false), true, Seen::Unsaid, Seen::Unsaid);
+    // It only looks, right after somebody was cut off who carried it out.
+    check(&run(true, true), false, Seen::No, Seen::Perhaps);
 }

@@ -189,7 +189,7 @@ pub(super) async fn revert(
         RevertOutcome::NothingToRevert { .. } => {
             Ok(Done { outputs: Map::new(), record: Record::None })
         }
-        RevertOutcome::Conflict { tip, files } => Err(conflict(call, &tip, &files)),
+        RevertOutcome::Conflict { tip, files } => Err(conflict(call, &tip, &files).seen(Seen::No)),
     }
 }
 

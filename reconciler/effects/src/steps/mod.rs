@@ -196,7 +196,8 @@ fn faulted(step: &StepName, call: &Call, said: &str) -> Halt {
 fn ends_itself(call: &Call) -> bool {
     match call {
         Call::TfApply(_) => true,
-        Call::PullRequest(call) => call.unseen() != Unseen::Nothing,
+        // A look leaves nothing behind.
+        Call::PullRequest(pull) => pull.unseen() != Unseen::Nothing && !call.only_asks(),
         Call::GitClone(_)
         | Call::YamlUpdate(_)
         | Call::GitCommit(_)

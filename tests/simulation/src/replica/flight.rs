@@ -218,7 +218,7 @@ impl World {
             (Ask::Run(run), Answer::Ran(outcome)) => {
                 let forgets = self.bug == Some(Bug::DoubtForgotten);
                 let run = Run { resumed: run.resumed && !forgets, ..*run };
-                append(plan::ended(&run, *outcome))
+                append(plan::ended(&run, false, *outcome))
             }
             (Ask::Probe { .. }, Answer::Probed(Ok(moved))) => append(Event::Probed { moved }),
             (Ask::Probe { .. }, Answer::Probed(Err(message))) => {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use reconciler_api::problem::{Problem, ProblemCode};
 use reconciler_api::v1::PAGE_LIMIT_DEFAULT;
 use reconciler_domain::freeze::Freeze;
 use reconciler_domain::freight::{FreightFacts, FreightFilter};
@@ -116,7 +117,12 @@ impl Stops {
     async fn of(server: &Server, project: &ProjectName) -> Answer<Self> {
         let holds = server.store.list_holds(project).await?.items;
         let freezes = server.store.list_freezes(project).await?.items;
-        let instance = server.store.list_instance_freezes().await?.items.into_iter();
+        let instance = server.store.list_instance_freezes().await?;
+        // What stops everything must not be left out because nobody can read it.
+        if let Some(unreadable) = instance.unreadable.first() {
+            return Err(Problem::new(ProblemCode::Internal, unreadable.to_string()).into());
+        }
+        let instance = instance.items.into_iter();
         let instance = instance.filter(|freeze| freeze.spec.concerns_project(project));
         Ok(Self {
             holds: holds.into_iter().map(Stored::defined).collect(),

@@ -140,8 +140,10 @@ fn ending(event: &Event) -> Option<Ending> {
 /// The run without its effect, where looking is enough to know whether it was there already.
 fn only_asking(snapshot: &PromotionSnapshot, run: Run, now: Timestamp) -> Run {
     let call = Box::new(run.call.asking(Asks::Only));
+    // Whoever carried it out is gone, and what it sent may still be on its way.
+    let too_early = run.resumed && !run.call.only_asks() && call.only_asks();
     let deadline = earlier(run.deadline, until(snapshot, &run.node, &call, now));
-    Run { call, deadline, ..run }
+    Run { call, deadline, too_early, ..run }
 }
 
 /// What is left to do once no lane may begin anything.
@@ -221,8 +223,8 @@ fn cut_short(snapshot: &PromotionSnapshot, run: Run, now: Timestamp) -> Run {
 }
 
 fn was_cut_short(run: Option<&NodeRun>) -> bool {
-    let outcome = run.and_then(|run| run.outcome.as_ref()).map(|(_, outcome)| outcome);
-    matches!(outcome, Some(StepOutcome::Interrupted { .. }))
+    let end = run.and_then(|run| run.own_end.as_ref());
+    matches!(end, Some(StepOutcome::Interrupted { .. }))
 }
 
 /// What the lanes wait for.

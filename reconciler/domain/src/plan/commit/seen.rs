@@ -8,21 +8,17 @@ use jiff::Timestamp;
 use super::super::Waiting;
 use super::super::promotion::{Act, Move, Run};
 use super::{abort_message, deadline, describe, earlier, is_step, rebuild_for, step_of, stuck};
-use crate::promotion::{Node, NodeRun};
+use crate::promotion::{ARRIVES, Node, NodeRun};
 use crate::snapshot::PromotionSnapshot;
 use crate::step::{Asks, Call, Retry, Unseen};
 
 /// What cannot be known of an effect whose end nobody saw.
 const UNKNOWN: &str = "it is not known whether it happened: look there, then promote again";
 
-/// What was on its way when nobody listened any more gets this long to arrive, before its absence counts.
-const ARRIVES: Duration = Duration::from_secs(30);
-/// The same where a person waits for the end.
+/// How long what was on its way has to arrive where a person waits for the end.
 const ARRIVES_ABORTED: Duration = Duration::from_secs(1);
 /// A look is broken off so long after somebody asked for the end, which is promised within five seconds.
 const ABORT: Duration = Duration::from_secs(4);
-/// What ends itself once it is broken off gets this long for it.
-const PATIENCE: Duration = Duration::from_secs(2);
 /// A look gets so long in any case: where a worker died, that promise is broken already.
 const LOOK: Duration = Duration::from_secs(2);
 
@@ -42,7 +38,7 @@ pub(super) fn next(
     now: Timestamp,
 ) -> Option<Move> {
     let (at, _) = run.outcome.as_ref().filter(|_| is_unknown(run))?;
-    if !run.call.can_be_asked_about() || was_looked_for(snapshot, run) {
+    if !run.call.can_be_asked_about() || was_looked_for(snapshot, node, run) {
         return Some(unknown(snapshot, node, run, why));
     }
     if let Some(waiting) = arriving(snapshot, node, run, why, now) {
@@ -53,7 +49,14 @@ pub(super) fn next(
     let deadline =
         earlier(step.and_then(|step| deadline(step, now)), until(snapshot, node, &call, *at));
     let (node, call, rebuild) = (node.clone(), Box::new(call), rebuild_for(snapshot, node));
-    Some(Move::act(Act::Run(vec![Run { node, call, rebuild, resumed: false, deadline }])))
+    Some(Move::act(Act::Run(vec![Run {
+        node,
+        call,
+        rebuild,
+        resumed: false,
+        too_early: false,
+        deadline,
+    }])))
 }
 
 /// Why what nobody saw the end of is not looked for yet; absent: it is time.
@@ -65,8 +68,9 @@ pub(super) fn arriving(
     now: Timestamp,
 ) -> Option<Waiting> {
     let (at, _) = run.outcome.as_ref()?;
-    let due = at.checked_add(arrives(snapshot, &run.call)).unwrap_or(Timestamp::MAX);
-    (due > now).then(|| Waiting {
+    let due = at.checked_add(arrives(snapshot, node, &run.call)).unwrap_or(Timestamp::MAX);
+    // What ended later than now, ended before the clock was put back.
+    (due > now && *at <= now).then(|| Waiting {
         subject: format!("promotion {}", snapshot.promotion.id),
         reason: "StepUnseen",
         message: format!("{} is looked for at {due}: {why}", describe(node)),
@@ -76,8 +80,9 @@ pub(super) fn arriving(
 
 /// Whether the last run was a look that counts: one that somebody's wish for the end broke off does not, unless
 /// clocks are so wrong that all of them seem to have begun before.
-fn was_looked_for(snapshot: &PromotionSnapshot, run: &NodeRun) -> bool {
-    let asked = snapshot.state.aborted_at.filter(|_| snapshot.state.abort.is_some());
+fn was_looked_for(snapshot: &PromotionSnapshot, node: &Node, run: &NodeRun) -> bool {
+    let wanted = is_step(node) && snapshot.state.abort.is_some();
+    let asked = snapshot.state.aborted_at.filter(|_| wanted);
     let knew = asked.is_none_or(|asked| asked < run.started_at);
     run.call.only_asks() && (knew || run.looks > Retry::OF_UNDO.attempts)
 }
@@ -94,10 +99,10 @@ fn unknown(snapshot: &PromotionSnapshot, node: &Node, run: &NodeRun, why: &str) 
 }
 
 /// How long what was sent may take to arrive. The receiver of a request is asked until it tells.
-fn arrives(snapshot: &PromotionSnapshot, call: &Call) -> Duration {
+fn arrives(snapshot: &PromotionSnapshot, node: &Node, call: &Call) -> Duration {
     if matches!(call, Call::Http(_)) {
         Duration::ZERO
-    } else if snapshot.state.abort.is_some() {
+    } else if snapshot.state.abort.is_some() && is_step(node) {
         ARRIVES_ABORTED
     } else {
         ARRIVES
@@ -114,7 +119,5 @@ pub(super) fn until(
 ) -> Option<Timestamp> {
     let is_look = call.only_asks() && is_step(node) && snapshot.state.abort.is_some();
     let asked = snapshot.state.aborted_at.filter(|_| is_look)?;
-    let ends_itself = call.as_pull_request().is_some();
-    let most = if ends_itself { ABORT - PATIENCE } else { ABORT };
-    Some(asked.checked_add(most).ok()?.max(since.checked_add(LOOK).ok()?))
+    Some(asked.checked_add(ABORT).ok()?.max(since.checked_add(LOOK).ok()?))
 }

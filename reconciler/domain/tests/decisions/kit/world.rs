@@ -544,7 +544,7 @@ impl World {
             Some(person) => self.break_off(id, run, person),
             None => self.outside.run(&run.node, &run.call, &run.rebuild),
         };
-        self.append_own(id, plan::ended(run, outcome))?;
+        self.append_own(id, plan::ended(run, false, outcome))?;
         self.outside.recorded(&run.node);
         Ok(())
     }
