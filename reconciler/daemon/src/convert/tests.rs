@@ -238,7 +238,7 @@ fn a_policy_comes_back() {
                 { "name": "few", "when": "summary.total < 9", "message": null },
             ] },
         "rollback": { "on": ["promotion_failed", "verification_failed"] },
-        "bypass": [{ "name": "break-glass", "groups": ["oncall"], "gates": ["soak", "approvals"] }],
+        "bypass": [{ "name": "break-glass", "groups": ["oncall"], "gates": ["soak", "approvals"], "expires": "2026-02-01T00:00:00Z" }],
     });
     comes_back::<PolicySpec>(&sent, |spec| {
         parse_policy(name("prod"), spec).map(|parsed| policy_spec(&parsed))

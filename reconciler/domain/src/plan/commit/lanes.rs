@@ -143,7 +143,7 @@ fn only_asking(snapshot: &PromotionSnapshot, run: Run, now: Timestamp) -> Run {
     // Whoever carried it out is gone, and what it sent may still be on its way.
     let too_early = run.resumed && !run.call.only_asks() && call.only_asks();
     let deadline = earlier(run.deadline, until(snapshot, &run.node, &call, now));
-    Run { call, deadline, too_early, ..run }
+    Run { call, too_early, deadline, ..run }
 }
 
 /// What is left to do once no lane may begin anything.

@@ -246,7 +246,7 @@ async fn who_aborts_in_mid_commit_is_told_what_remains() -> Outcome {
     let pushed = site.gitops.tip("main").await?;
     let remaining = ended.remaining.join("\n");
     assert!(
-        remaining.contains(&pushed) && remaining.contains("held: it was broken off"),
+        remaining.contains(&pushed) && remaining.contains("step held: nobody saw how it ended"),
         "{remaining}"
     );
     Ok(())
