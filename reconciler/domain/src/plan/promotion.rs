@@ -114,7 +114,7 @@ pub fn ended(run: &Run, rested: bool, outcome: StepOutcome) -> Event {
         run.resumed && !rested && run.call.unseen() != Unseen::Nothing && !run.call.fails_undone();
     let outcome = match outcome {
         StepOutcome::Failed { message, retry, retry_after, record, seen: Seen::No }
-            if run.too_early =>
+            if run.too_early && !rested =>
         {
             StepOutcome::Failed { message, retry, retry_after, record, seen: Seen::Perhaps }
         }

@@ -345,4 +345,5 @@ fn who_goes_on_where_another_was_cut_off_does_not_know_unless_it_saw_so() {
     check(&run(true, false), true, Seen::Unsaid, Seen::Unsaid);
     // It only looks, right after somebody was cut off who carried it out.
     check(&run(true, true), false, Seen::No, Seen::Perhaps);
+    check(&run(true, true), true, Seen::No, Seen::No);
 }

@@ -5,11 +5,13 @@
 //! nobody knows whether it happened is looked at until that is known. Then the promotion ends as it would
 //! have after the one step that failed.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 
 use super::super::Waiting;
 use super::super::promotion::{Act, Move, Run};
-use super::seen::{arriving, is_unknown, until};
+use super::seen::{LOOK, arriving, is_unknown, until};
 use super::{StepNext, effects_done, failed, step_next, unrepeatable, waits_outside};
 use crate::plan::earlier;
 use crate::policy::RollbackOn;
@@ -216,15 +218,28 @@ fn stop(
     }
 }
 
-/// What waits for others waits no longer.
+/// What waits for others waits no longer. A look that tells whether anything was sent comes to its end first.
 fn cut_short(snapshot: &PromotionSnapshot, run: Run, now: Timestamp) -> Run {
-    let only_waits = !waits_outside(snapshot, &run.node, &run.call).is_empty();
-    if only_waits { Run { deadline: Some(now), ..run } } else { run }
+    if waits_outside(snapshot, &run.node, &run.call).is_empty() {
+        return run;
+    }
+    let time = if run.call.only_asks() { LOOK } else { Duration::ZERO };
+    Run { deadline: now.checked_add(time).ok(), ..run }
 }
 
 fn was_cut_short(run: Option<&NodeRun>) -> bool {
     let end = run.and_then(|run| run.own_end.as_ref());
-    matches!(end, Some(StepOutcome::Interrupted { .. }))
+    match end {
+        Some(StepOutcome::Interrupted { by: Interruption::Beside | Interruption::Abort }) => true,
+        // What was cut short while it waited for others has its end at that moment.
+        Some(StepOutcome::Interrupted { by: Interruption::Timeout }) => {
+            run.is_some_and(|run| run.call.waits_for().is_some())
+        }
+        Some(
+            StepOutcome::Done { .. } | StepOutcome::Failed { .. } | StepOutcome::Uncertain { .. },
+        )
+        | None => false,
+    }
 }
 
 /// What the lanes wait for.

@@ -20,7 +20,7 @@ const ARRIVES_ABORTED: Duration = Duration::from_secs(1);
 /// A look is broken off so long after somebody asked for the end, which is promised within five seconds.
 const ABORT: Duration = Duration::from_secs(4);
 /// A look gets so long in any case: where a worker died, that promise is broken already.
-const LOOK: Duration = Duration::from_secs(2);
+pub(super) const LOOK: Duration = Duration::from_secs(2);
 
 /// Whether a run may have changed something although nobody saw it: the last one, or one before it, if none since
 /// came to an end that says so.
