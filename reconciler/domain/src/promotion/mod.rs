@@ -10,6 +10,7 @@ mod evidence;
 mod label;
 mod node_run;
 mod public_key;
+mod rebuild;
 mod state;
 mod statement;
 
